@@ -1,0 +1,50 @@
+# What a person types. `make demo` and `make test` need nothing installed by hand on a Debian machine with root.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+INVENTORY ?= inventories/hospital
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help system demo lab lab-down lint unit package molecule test test-all clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+system: ## install what the lab needs from the distribution (Debian, as root)
+	@lab/install-packages
+
+.venv/ready: requirements.txt requirements-dev.txt | system
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+lab: .venv/ready ## bare nodes made from INVENTORY=inventories/…
+	@$(BIN)/python -m lab up $(INVENTORY)
+
+lab-down: .venv/ready ## … and gone again
+	@$(BIN)/python -m lab down $(INVENTORY)
+
+demo: .venv/ready ## a three-node site with sample services on this machine, left running
+	@lab/demo
+
+lint: .venv/ready ## yamllint, ansible-lint, ruff
+	yamllint --strict .
+	ruff check .
+	ansible-lint --strict
+
+unit: .venv/ready ## unit tests
+	pytest tests/unit
+
+package: .venv/ready ## build the collection, install it into an empty place, run it from there
+	tests/package
+
+molecule: .venv/ready ## the scenarios, each on real nodes
+	tests/scenarios default
+
+test: lint unit package molecule ## everything that CI runs
+
+test-all: test ## and what does not fit its time
+
+clean: ## remove what make has made here (not the lab: see lab-down)
+	rm -rf .venv .cache .ansible

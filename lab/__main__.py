@@ -1,0 +1,39 @@
+"""Command line of the lab: up, down, derive, addresses."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lab import nodes
+from lab.errors import LabError
+from lab.inventory import Site, derive
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in {
+        "up": "create the nodes of an inventory (idempotent)",
+        "down": "remove them and everything the lab made for them",
+    }.items():
+        commands.add_parser(name, help=text).add_argument("inventory", type=Path)
+    copy = commands.add_parser("derive", help="copy an inventory into another subnet")
+    copy.add_argument("inventory", type=Path)
+    copy.add_argument("target", type=Path)
+    copy.add_argument("--subnet", help="a /24 such as 10.129.0.0/24; default: the first free one")
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.command == "up":
+            nodes.up(Site.read(arguments.inventory))
+        elif arguments.command == "down":
+            nodes.down(arguments.inventory)
+        elif arguments.command == "derive":
+            print(derive(arguments.inventory, arguments.target, arguments.subnet))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Images of the lab: a bare Debian node, the site services, and the images that services of a site run from.
+
+Each recipe is tagged with its own hash, so an image is built once and again only when its recipe changes.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from lab.machine import debian_mirrors
+from lab.shell import CACHE, run, step, succeeds
+
+IMAGES = Path(__file__).parent / "images"
+PREFIX = "localhost/fewnodes"
+USER = "admin"  # may sudo; the lab's way in
+HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
+NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]
+SITE = [*HOST, "apt-cacher-ng", "docker-registry", "dnsmasq"]
+PYTHON = ["python3", "ca-certificates"]
+LEAN = [  # no manuals, no translations, no package lists: these images travel to every node
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+]
+
+
+def node(suite: str) -> str:
+    """The image of a bare node: systemd, sshd, sudo, python3, and the package lists a fresh host has."""
+    user = f"--customize-hook=chroot $1 useradd --create-home --shell /bin/bash {USER}"
+    return _rootfs(f"node-{suite}", suite, "apt", NODE, ["--skip=cleanup/apt/lists", user])
+
+
+def site() -> str:
+    """The image of the site services."""
+    return _rootfs("site", "trixie", "apt", SITE, [])
+
+
+def samples() -> dict[str, str]:
+    """The images a site's services run from, by the name under which the registry offers them."""
+    base = _rootfs("python", "trixie", "minbase", PYTHON, LEAN)
+    found = {"python:3.13-slim": base}
+    for folder in sorted(path.parent for path in IMAGES.glob("*/Dockerfile")):
+        found[f"{folder.name}:v1.0.0"] = _sample(folder, base)
+    return found
+
+
+def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: list[str]) -> str:
+    """An image with a Debian root file system made by mmdebstrap from the machine's own mirrors."""
+    mirrors = debian_mirrors()
+    sources = [f"deb {mirrors['Debian']} {suite} main", f"deb {mirrors['Debian']} {suite}-updates main"]
+    if "Debian-Security" in mirrors:
+        sources.append(f"deb {mirrors['Debian-Security']} {suite}-security main")
+    command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}", *options]
+    # What must differ from node to node is made at its first start, or put there by the lab.
+    command += ["--customize-hook=rm -f $1/etc/ssh/ssh_host_* && : > $1/etc/machine-id"]
+    tag = f"{PREFIX}/{name}:{_digest(*command, *sources)}"
+    if not succeeds("podman", "image", "exists", tag):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with step(f"making the image {name} ({suite})"), tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            archive = Path(scratch) / "root.tar"
+            run(*command, suite, archive, *sources)
+            run("podman", "import", "-q", "--change", "CMD /sbin/init", archive, tag)
+    return tag
+
+
+def _sample(folder: Path, base: str) -> str:
+    """An image built from a folder of lab/images on the given base."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    tag = f"{PREFIX}/{folder.name}:{_digest(base, *(path.read_text() for path in files))}"
+    if not succeeds("podman", "image", "exists", tag):
+        with step(f"making the image {folder.name}"), tempfile.TemporaryDirectory() as scratch:
+            for path in files:
+                (Path(scratch) / path.name).write_bytes(path.read_bytes())
+            for source in Path(scratch).glob("*.c"):
+                run("musl-gcc", "-static", "-Os", "-s", "-o", source.with_suffix(""), source)
+            run("podman", "build", "-q", "--runtime", "runc", "--build-arg", f"BASE={base}", "-t", tag, scratch)
+    return tag
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,179 @@
+"""Nodes: one podman container per inventory host, with systemd, sshd and an address of the inventory."""
+
+import ipaddress
+import json
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import images, machine
+from lab import site as site_services
+from lab.containers import LABEL, start_container
+from lab.errors import LabError
+from lab.images import USER
+from lab.inventory import LAB_FILE, Site, directory_of, name_of
+from lab.shell import CACHE, run, step, succeeds, wait_for
+
+INVENTORY_LABEL = "org.fewnodes.inventory"
+
+
+def container(lab: str, host: str) -> str:
+    """The name of a host's container."""
+    return f"{network(lab)}-{host}"
+
+
+def network(lab: str) -> str:
+    """The name of a lab's network."""
+    return f"fewnodes-{lab}"
+
+
+def up(site: Site) -> None:
+    """Create what is missing of a lab and wait until every node takes SSH; nothing half-made stays.
+
+    :raises LabError: the machine cannot carry it, its subnet is taken, or a node does not come up
+    """
+    machine.check()
+    fresh = not succeeds("podman", "network", "exists", network(site.name))
+    if fresh:
+        _refuse_taken(site)
+    else:
+        _refuse_foreign(site)
+    image = images.node(site.suite)  # before the network: what fails here leaves nothing
+    state = _state(site.name)
+    try:
+        if fresh:
+            run(
+                *("podman", "network", "create", "--subnet", site.subnet, "--gateway", site.gateway),
+                *("--disable-dns", "--opt", f"mtu={machine.uplink_mtu()}", "--label", LABEL),
+                *("--label", f"{INVENTORY_LABEL}={site.inventory}", network(site.name)),
+            )
+        site_services.attach(network(site.name), site.services)
+        _client_key(state)
+        with step(f"starting {len(site.addresses)} nodes"), ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda item: _start(site, *item), site.addresses.items()))
+        known = [f"{address} {_host_key(state, host).read_text()}" for host, address in site.addresses.items()]
+        (state / "known_hosts").write_text("".join(known))
+        _write_lab_file(site)
+        for host, address in site.addresses.items():
+            wait_for(lambda a=address: _ssh_answers(a), 60, f"SSH on {host} ({address})")
+    except BaseException:
+        if fresh:
+            down(site.inventory)
+        raise
+    print(f"lab: {site.name} is up: " + ", ".join(f"{host} {address}" for host, address in site.addresses.items()))
+    print(f"lab: try: .venv/bin/ansible -i {site.inventory} all -m ping")
+
+
+def down(inventory: Path) -> None:
+    """Remove a lab: its containers, volumes, network, keys and the file in the inventory."""
+    lab = name_of(inventory)
+    if succeeds("podman", "network", "exists", network(lab)):
+        names = run("podman", "ps", "-a", "--filter", f"label={INVENTORY_LABEL}={_owner(lab)}", "--format", "{{.Names}}").split()
+        if names:
+            run("podman", "rm", "-f", "-t", "0", "-v", *names)
+            volumes = [f"{name}-docker" for name in names if succeeds("podman", "volume", "exists", f"{name}-docker")]
+            if volumes:
+                run("podman", "volume", "rm", *volumes)
+        site_services.detach(network(lab))
+        run("podman", "network", "rm", network(lab))
+    shutil.rmtree(_state(lab), ignore_errors=True)
+    (directory_of(inventory) / LAB_FILE).unlink(missing_ok=True)
+    print(f"lab: {lab} is gone")
+
+
+def _start(site: Site, host: str, address: ipaddress.IPv4Address) -> None:
+    name = container(site.name, host)
+    if not succeeds("podman", "container", "exists", name):
+        options = ["--network", network(site.name), "--ip", str(address), "--label", f"{INVENTORY_LABEL}={site.inventory}"]
+        volumes = {f"{name}-docker": "/var/lib/docker"}
+        start_container(name, host, images.node(site.suite), options, _node_files(site, host), volumes)
+    else:
+        run("podman", "start", name)
+
+
+def _node_files(site: Site, host: str) -> dict[str, str]:
+    """What makes a node a host of this lab: its name, keys, DNS, apt sources, and the sudo user."""
+    state = _state(site.name)
+    key = _host_key(state, host)
+    return {
+        "etc/hostname": f"{host}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {host}\n",
+        "etc/resolv.conf": f"nameserver {site.services}\n",
+        "etc/apt/apt.conf.d/00lab": f'Acquire::http::Proxy "http://{site.services}:3142";\n',
+        "etc/ssh/ssh_host_ed25519_key": key.with_suffix("").read_text(),
+        "etc/ssh/ssh_host_ed25519_key.pub": key.read_text(),
+        "etc/ssh/sshd_config.d/lab.conf": f"AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\nAllowUsers {USER}\n",
+        f"etc/ssh/authorized_keys.d/{USER}": (state / "id_ed25519.pub").read_text(),
+        "etc/sudoers.d/lab": f"{USER} ALL=(ALL) NOPASSWD: ALL\n",
+    }
+
+
+def _write_lab_file(site: Site) -> None:
+    """Write the one file by which the product reaches the lab instead of a real site (JSON is YAML)."""
+    state = _state(site.name)
+    here = f"http://{site.services}"
+    variables = {
+        "ansible_user": USER,
+        "ansible_ssh_private_key_file": str(state / "id_ed25519"),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={state / 'known_hosts'} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+        "discovery_resolvers": [str(site.services)],
+        "discovery_release_mirror": here,
+        "dockerd_registry_mirrors": [f"{here}:5000"],
+        "consul_dns_probe_names": [site_services.SITE_NAME],
+        "lab_network": network(site.name),
+        "lab_container": network(site.name) + "-{{ inventory_hostname }}",
+    }
+    path = site.inventory / LAB_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
+
+
+def _refuse_taken(site: Site) -> None:
+    """Never take over a network the machine or another lab uses."""
+    overlap = machine.overlapping_route(site.subnet)
+    taken = overlap or next((f"the podman network {n}" for n in machine.podman_subnets() if n.overlaps(site.subnet)), None)
+    if taken:
+        raise LabError(
+            f"the inventory's subnet {site.subnet} overlaps {taken}. Make the lab elsewhere: "
+            f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
+        )
+
+
+def _owner(lab: str) -> str:
+    """The inventory folder for which a lab was made."""
+    labels = json.loads(run("podman", "network", "inspect", network(lab)))[0].get("labels") or {}
+    return labels.get(INVENTORY_LABEL, "")
+
+
+def _refuse_foreign(site: Site) -> None:
+    """A lab of this name that belongs to another inventory is left alone."""
+    owner = _owner(site.name)
+    if owner != str(site.inventory):
+        raise LabError(f"a lab called {site.name} was made from {owner}; 'make lab-down INVENTORY={owner}' removes it")
+
+
+def _state(lab: str) -> Path:
+    return CACHE / "labs" / lab
+
+
+def _client_key(state: Path) -> None:
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (state / "id_ed25519").exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", state / "id_ed25519")
+
+
+def _host_key(state: Path, host: str) -> Path:
+    """The public host key of a node, made on this machine so that it is known before the first connection."""
+    path = state / f"{host}_host_key.pub"
+    if not path.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", path.with_suffix(""))
+    return path
+
+
+def _ssh_answers(address: ipaddress.IPv4Address) -> bool:
+    try:
+        with socket.create_connection((str(address), 22), timeout=1) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

