@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, derive, addresses."""
+"""Command line of the lab: up, down, fits, derive, tour."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from lab import nodes
 from lab.errors import LabError
 from lab.inventory import Site, derive
+from lab.tour import tour
 
 
 def main(argv: list[str]) -> int:
@@ -15,6 +16,8 @@ def main(argv: list[str]) -> int:
     for name, text in {
         "up": "create the nodes of an inventory (idempotent)",
         "down": "remove them and everything the lab made for them",
+        "fits": "succeed when the inventory's subnet is free here, or is this very lab's",
+        "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
     copy = commands.add_parser("derive", help="copy an inventory into another subnet")
@@ -27,6 +30,10 @@ def main(argv: list[str]) -> int:
             nodes.up(Site.read(arguments.inventory))
         elif arguments.command == "down":
             nodes.down(arguments.inventory)
+        elif arguments.command == "fits":
+            nodes.check_subnet(Site.read(arguments.inventory))
+        elif arguments.command == "tour":
+            print(tour(arguments.inventory))
         elif arguments.command == "derive":
             print(derive(arguments.inventory, arguments.target, arguments.subnet))
     except LabError as error:

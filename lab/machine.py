@@ -59,13 +59,10 @@ def routes() -> list[tuple[ipaddress.IPv4Network, str]]:
     return found
 
 
-def overlapping_route(subnet: ipaddress.IPv4Network, own_bridge: str | None = None) -> str | None:
-    """The route that a subnet would shadow, as text, or None.
-
-    :param own_bridge: the device of this very lab, which may of course hold the subnet
-    """
+def overlapping_route(subnet: ipaddress.IPv4Network) -> str | None:
+    """The route that a subnet would shadow, as text, or None."""
     for network, device in routes():
-        if network.overlaps(subnet) and device != own_bridge:
+        if network.overlaps(subnet):
             return f"{network} on {device}"
     return None
 

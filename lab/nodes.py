@@ -34,11 +34,7 @@ def up(site: Site) -> None:
     :raises LabError: the machine cannot carry it, its subnet is taken, or a node does not come up
     """
     machine.check()
-    fresh = not succeeds("podman", "network", "exists", network(site.name))
-    if fresh:
-        _refuse_taken(site)
-    else:
-        _refuse_foreign(site)
+    fresh = check_subnet(site)
     image = images.node(site.suite)  # before the network: what fails here leaves nothing
     state = _state(site.name)
     try:
@@ -51,7 +47,7 @@ def up(site: Site) -> None:
         site_services.attach(network(site.name), site.services)
         _client_key(state)
         with step(f"starting {len(site.addresses)} nodes"), ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda item: _start(site, *item), site.addresses.items()))
+            list(pool.map(lambda item: _start(site, image, *item), site.addresses.items()))
         known = [f"{address} {_host_key(state, host).read_text()}" for host, address in site.addresses.items()]
         (state / "known_hosts").write_text("".join(known))
         _write_lab_file(site)
@@ -82,12 +78,12 @@ def down(inventory: Path) -> None:
     print(f"lab: {lab} is gone")
 
 
-def _start(site: Site, host: str, address: ipaddress.IPv4Address) -> None:
+def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) -> None:
     name = container(site.name, host)
     if not succeeds("podman", "container", "exists", name):
         options = ["--network", network(site.name), "--ip", str(address), "--label", f"{INVENTORY_LABEL}={site.inventory}"]
         volumes = {f"{name}-docker": "/var/lib/docker"}
-        start_container(name, host, images.node(site.suite), options, _node_files(site, host), volumes)
+        start_container(name, host, image, options, _node_files(site, host), volumes)
     else:
         run("podman", "start", name)
 
@@ -129,8 +125,16 @@ def _write_lab_file(site: Site) -> None:
     path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
 
 
-def _refuse_taken(site: Site) -> None:
-    """Never take over a network the machine or another lab uses."""
+def check_subnet(site: Site) -> bool:
+    """Whether the lab has yet to be made; its subnet is then free.
+
+    :raises LabError: the subnet is the machine's or another lab's, or the lab's name is another inventory's
+    """
+    if succeeds("podman", "network", "exists", network(site.name)):
+        owner = _owner(site.name)
+        if owner != str(site.inventory):
+            raise LabError(f"a lab called {site.name} was made from {owner}; 'make lab-down INVENTORY={owner}' removes it")
+        return False
     overlap = machine.overlapping_route(site.subnet)
     taken = overlap or next((f"the podman network {n}" for n in machine.podman_subnets() if n.overlaps(site.subnet)), None)
     if taken:
@@ -138,19 +142,13 @@ def _refuse_taken(site: Site) -> None:
             f"the inventory's subnet {site.subnet} overlaps {taken}. Make the lab elsewhere: "
             f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
         )
+    return True
 
 
 def _owner(lab: str) -> str:
     """The inventory folder for which a lab was made."""
     labels = json.loads(run("podman", "network", "inspect", network(lab)))[0].get("labels") or {}
     return labels.get(INVENTORY_LABEL, "")
-
-
-def _refuse_foreign(site: Site) -> None:
-    """A lab of this name that belongs to another inventory is left alone."""
-    owner = _owner(site.name)
-    if owner != str(site.inventory):
-        raise LabError(f"a lab called {site.name} was made from {owner}; 'make lab-down INVENTORY={owner}' removes it")
 
 
 def _state(lab: str) -> Path:

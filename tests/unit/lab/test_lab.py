@@ -1,0 +1,134 @@
+"""The lab's decisions: what it reads from an inventory, what it refuses, what it derives."""
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from lab import machine, nodes
+from lab.errors import LabError
+from lab.inventory import Site, derive, name_of
+
+HOSTS = """
+all:
+  hosts:
+    a: {ansible_host: 10.200.7.11}
+    b: {ansible_host: 10.200.7.254}
+"""
+
+
+def inventory(folder: Path, text: str = HOSTS) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hosts.yml").write_text(text)
+    return folder
+
+
+def test_a_site_is_read_from_any_inventory(tmp_path):
+    site = Site.read(inventory(tmp_path / "ward"))
+    assert site.name == "ward"
+    assert {host: str(address) for host, address in site.addresses.items()} == {"a": "10.200.7.11", "b": "10.200.7.254"}
+    assert str(site.subnet) == "10.200.7.0/24"
+
+
+def test_gateway_and_services_take_the_highest_free_addresses(tmp_path):
+    site = Site.read(inventory(tmp_path / "ward"))
+    assert (str(site.gateway), str(site.services)) == ("10.200.7.253", "10.200.7.252")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("all: {hosts: {a: {ansible_host: somewhere}}}", "host a: ansible_host is 'somewhere'"),
+        ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.1.1}}}", "10.1.1.1"),
+        ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.2.1}}}", "several networks"),
+        ("all: {hosts: {}}", "no hosts"),
+    ],
+)
+def test_an_impossible_inventory_is_refused(tmp_path, text, says):
+    with pytest.raises(LabError, match=says):
+        Site.read(inventory(tmp_path / "ward", text))
+
+
+def test_a_missing_inventory_is_named():
+    with pytest.raises(LabError, match="there is no inventory nowhere"):
+        Site.read(Path("nowhere"))
+
+
+def test_the_name_is_that_of_the_folder(tmp_path):
+    assert name_of(inventory(tmp_path / "Ward_3" / "inventory") / "hosts.yml") == "ward-3"
+
+
+def test_derive_moves_every_address_and_leaves_the_secrets(tmp_path):
+    source = inventory(tmp_path / "ward")
+    (source / ".secrets").mkdir()
+    (source / "group_vars/all").mkdir(parents=True)
+    (source / "group_vars/all/zz_lab.yml").write_text("ansible_user: admin\n")
+    (source / "group_vars/all/site.yml").write_text("first: 10.200.7.11\nother: 110.200.7.11\nnet: 10.200.70.1\n")
+    assert str(derive(source, tmp_path / "copy", "10.201.0.0/24")) == "10.201.0.0/24"
+    assert str(Site.read(tmp_path / "copy").addresses["a"]) == "10.201.0.11"
+    assert (tmp_path / "copy/group_vars/all/site.yml").read_text() == "first: 10.201.0.11\nother: 110.200.7.11\nnet: 10.200.70.1\n"
+    assert not (tmp_path / "copy/.secrets").exists()
+    assert not (tmp_path / "copy/group_vars/all/zz_lab.yml").exists()
+
+
+def test_derive_never_overwrites_what_it_did_not_make(tmp_path):
+    source, target = inventory(tmp_path / "ward"), inventory(tmp_path / "mine")
+    with pytest.raises(LabError, match="was not made by 'derive'"):
+        derive(source, target, "10.201.0.0/24")
+    assert (target / "hosts.yml").read_text() == HOSTS
+
+
+@pytest.mark.parametrize("subnet", ["10.201.0.0/16", "10.201.0.7/24", "ten"])
+def test_derive_refuses_what_is_no_slash_24(tmp_path, subnet):
+    with pytest.raises(LabError, match="--subnet"):
+        derive(inventory(tmp_path / "ward"), tmp_path / "copy", subnet)
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("subnet", "expected"),
+    [
+        ("192.168.0.0/24", "192.168.0.0/16 on eth0"),
+        ("192.168.0.0/15", "192.168.0.0/16 on eth0"),
+        ("192.169.0.0/24", None),
+    ],
+)
+def test_a_route_that_would_be_shadowed_is_found(monkeypatch, subnet, expected):
+    monkeypatch.setattr(machine, "routes", lambda: [(ipaddress.IPv4Network("192.168.0.0/16"), "eth0")])
+    assert machine.overlapping_route(ipaddress.IPv4Network(subnet)) == expected
+
+
+def test_the_first_free_subnet_is_taken(monkeypatch):
+    monkeypatch.setattr(machine, "routes", lambda: [(ipaddress.IPv4Network("10.129.0.0/24"), "eth0")])
+    monkeypatch.setattr(machine, "podman_subnets", lambda: [ipaddress.IPv4Network("10.129.1.0/24")])
+    assert str(machine.free_subnet()) == "10.129.2.0/24"
+
+
+def test_a_taken_subnet_stops_with_the_way_out(monkeypatch, tmp_path):
+    site = Site.read(inventory(tmp_path / "ward"))
+    monkeypatch.setattr(nodes, "succeeds", lambda *command: False)
+    monkeypatch.setattr(machine, "overlapping_route", lambda subnet: "10.200.0.0/16 on eth0")
+    with pytest.raises(LabError, match=r"10\.200\.7\.0/24 overlaps 10\.200\.0\.0/16 on eth0.*derive"):
+        nodes.check_subnet(site)
+
+
+def test_without_root_nothing_starts(monkeypatch):
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError, match="root"):
+        machine.check()
+
+
+def test_without_podman_the_way_to_get_it_is_told(monkeypatch):
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(machine.shutil, "which", lambda program: None)
+    with pytest.raises(LabError, match="podman is not installed; 'make system'"):
+        machine.check()
+
+
+def test_too_little_disk_is_told_with_the_figure(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(machine.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(machine, "run", lambda *command: f"{tmp_path}\n")
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(10e9, 9e9, 1e9))
+    with pytest.raises(LabError, match=r"1\.0 GB free; the lab needs 8 GB"):
+        machine.check()
