@@ -1,0 +1,142 @@
+"""nginx: its part of the configuration (pure), and how it is checked, reloaded and asked what it runs.
+
+What is the same for all services stands in /etc/nginx/nginx.conf, from the role's template.
+"""
+
+import hashlib
+import http.client
+import os
+import pathlib
+import signal
+import subprocess
+
+MARKER_HOST = "discovery-balancer.invalid"
+HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
+
+
+def render_nginx(plan, options) -> dict:
+    """The two files of one generation, without the marker."""
+    http_conf = HEADER + _fallbacks(options) + "".join(_virtual_host(s, options) for s in plan.http)
+    stream_conf = HEADER + "".join(_listener(s, options) for s in plan.tcp)
+    return {"http.conf": http_conf, "stream.conf": stream_conf}
+
+
+def _listen(port, options, flags=""):
+    hosts = (f"[{address}]" if ":" in address else address for address in options.listen)
+    return "".join(f"    listen {host}:{port}{flags};\n" for host in hosts)
+
+
+def _server(port, options, flags="", **directives):
+    """A server block; directives in the order given."""
+    lines = "".join(f"    {name} {value};\n" for name, value in directives.items())
+    return "server {\n" + _listen(port, options, flags) + lines + "}\n"
+
+
+def _page(status, text):
+    return {"default_type": "text/plain", "return": f'{status} "{status}: {text}\\n"'}
+
+
+def _fallbacks(options):
+    missing = _page(404, "there is no such site here.")
+    resting = _page(503, "this service has no healthy instance right now. Try again in a few seconds.")
+    return _server(options.http_port, options, " default_server", server_name="_", **missing) + _server(
+        options.http_port, options, server_name=f"*.{options.domain}", add_header="Retry-After 5 always", **resting
+    )
+
+
+def _virtual_host(service, options):
+    settings = f"    keepalive {options.keepalive};\n    keepalive_timeout {options.keepalive_timeout};\n"
+    return (
+        _upstream("http", service, options, settings if options.keepalive else "")
+        + "server {\n"
+        + _listen(options.http_port, options)
+        + f"    server_name {service.name}.{options.domain};\n"
+        + f"    location / {{ proxy_pass http://http_{service.name}; }}\n"
+        + "}\n"
+    )
+
+
+def _listener(service, options):
+    upstream = _upstream("tcp", service, options, "    least_conn;\n")
+    return upstream + _server(service.port, options, proxy_pass=f"tcp_{service.name}")
+
+
+def _upstream(kind, service, options, settings):
+    """`zone` lets the workers share turns and failure counts; 1 KiB for each server is ample."""
+    servers = "".join(
+        f"    server {i.address}:{i.port}{f' weight={i.weight}' if i.weight != 1 else ''}"
+        f" max_fails={options.max_fails} fail_timeout={options.fail_timeout};\n"
+        for i in service.instances
+    )
+    name = f"{kind}_{service.name}"
+    return f"upstream {name} {{\n    zone {name} {64 + len(service.instances)}k;\n{servers}{settings}}}\n"
+
+
+def _marker(marker, options):
+    """Tells the host itself, and nobody else, which configuration is loaded."""
+    return (
+        "server {\n"
+        + _listen(options.http_port, options)
+        + f"    server_name {MARKER_HOST};\n"
+        + "    access_log off;\n"
+        + "    default_type text/plain;\n"
+        + "    if ($remote_addr != $server_addr) { return 404; }\n"
+        + f'    return 200 "{marker}";\n'
+        + "}\n"
+    )
+
+
+class Nginx:
+    """The nginx of this host. `nginx -s reload` ends with 0 even where the master refuses the new
+    configuration, so every generation carries a marker, and only the marker's answer counts."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def files(self, plan) -> tuple:
+        """The files of a generation and their marker, which covers nginx.conf as well."""
+        files = render_nginx(plan, self.options)
+        main = pathlib.Path(self.options.nginx_config).read_bytes()
+        marker = hashlib.sha256(main + "\0".join(files.values()).encode()).hexdigest()[:16]
+        files["http.conf"] += _marker(marker, self.options)
+        return files, marker
+
+    def check(self, generation: pathlib.Path, candidate: pathlib.Path, config=None) -> str:
+        """Test the complete tree with this generation in it; "" or what nginx says."""
+        candidate.mkdir(exist_ok=True)
+        targets = {"nginx.conf": config or self.options.nginx_config, "discovery": generation}
+        for name, target in targets.items():
+            (candidate / name).unlink(missing_ok=True)
+            (candidate / name).symlink_to(target)
+        command = [self.options.nginx_binary, "-t", "-q", "-c", str(candidate / "nginx.conf")]
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return "" if result.returncode == 0 else (result.stderr.strip() or f"nginx -t ended with {result.returncode}")
+
+    def running(self) -> str:
+        """The marker of the configuration that serves now; "" when none answers."""
+        address = self.options.listen[0]
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+        connection = http.client.HTTPConnection(address, self.options.http_port, timeout=2)
+        try:
+            connection.request("GET", "/", headers={"Host": MARKER_HOST, "Connection": "close"})
+            response = connection.getresponse()
+            return response.read(64).decode("ascii", "replace") if response.status == 200 else ""
+        except (OSError, http.client.HTTPException):
+            return ""
+        finally:
+            connection.close()
+
+    def master(self) -> int:
+        """The process id of nginx's master, 0 when there is none."""
+        try:
+            pid = int(pathlib.Path(self.options.nginx_pid_file).read_text())
+            return pid if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("nginx") else 0
+        except (OSError, ValueError):
+            return 0
+
+    def reload(self):
+        """Ask the master to load what the link points to."""
+        os.kill(self.master(), signal.SIGHUP)

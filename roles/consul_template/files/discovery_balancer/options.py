@@ -1,0 +1,50 @@
+"""What the site chose: /etc/discovery-balancer.json, written by the role of the balancer in use."""
+
+import dataclasses
+import ipaddress
+import json
+import pathlib
+import re
+
+DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    domain: str
+    balancer: str = "nginx"
+    addresses: tuple = ()  # the host's own
+    listen: tuple = ("0.0.0.0",)
+    http_port: int = 80
+    reserved_ports: tuple = (22, 53, 80, 443, 2376, 2377, 7946, 8300, 8301, 8302, 8500, 8501, 8600)
+    max_fails: int = 3
+    fail_timeout: str = "5s"
+    keepalive: int = 16
+    keepalive_timeout: str = "4s"
+    reload_interval: float = 1.0
+    keep_generations: int = 5
+    nginx_binary: str = "/usr/sbin/nginx"
+    nginx_config: str = "/etc/nginx/nginx.conf"
+    nginx_pid_file: str = "/run/nginx.pid"
+
+    def __post_init__(self):
+        """Refuse what could not be rendered safely; the message names the option and the value."""
+        if not isinstance(self.domain, str) or len(self.domain) > 253 or not DOMAIN.fullmatch(self.domain):
+            raise ValueError(f"domain: {self.domain!r} is not a DNS name in lower case")
+        for name in ("fail_timeout", "keepalive_timeout"):
+            if not DURATION.fullmatch(str(getattr(self, name))):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
+        for name in ("http_port", "max_fails", "keepalive", "keep_generations"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not a whole number")
+        for address in self.addresses + self.listen:
+            ipaddress.ip_address(address)
+
+
+def load(path: pathlib.Path) -> Options:
+    """Read the options file; lists become tuples, an unknown option is an error."""
+    if not path.exists():
+        raise ValueError(f"there is no {path} yet: the role of the balancer writes it")
+    values = json.loads(path.read_text())
+    return Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -1,0 +1,361 @@
+"""One run after the other: generations, the link, roll-back, rate, status. The balancer is a stand-in."""
+
+import json
+import os
+import socket
+
+import pytest
+
+from discovery_balancer import __main__ as command
+from discovery_balancer import guard
+from discovery_balancer.nginx import Nginx
+from discovery_balancer.options import Options
+from discovery_balancer.plan import Plan
+from discovery_balancer.store import Store
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    now = 1000.0
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Balancer:
+    """Runs what the link points to when it is reloaded, as nginx does."""
+
+    def __init__(self, store):
+        self.store = store
+        self.pid, self.loaded, self.problem, self.obeys = 1, "", "", True
+        self.checks = self.reloads = 0
+
+    def files(self, plan):
+        text = repr(plan.http + plan.tcp)
+        return {"http.conf": text, "stream.conf": ""}, f"marker of {text}"
+
+    def check(self, generation, candidate):
+        self.checks += 1
+        return self.problem
+
+    def master(self):
+        return self.pid
+
+    def running(self):
+        return self.loaded
+
+    def reload(self):
+        self.reloads += 1
+        if self.obeys:
+            self.loaded = self.store.current().marker
+
+
+class Site:
+    """A state directory with a balancer and a clock; `run` is one call of the guard."""
+
+    def __init__(self, path):
+        self.store, self.clock = Store(path), Clock()
+        self.balancer = Balancer(self.store)
+        self.options = Options(domain="hospital.example", keep_generations=3)
+
+    def catalog(self, *names, consul=3, tags=("http",)):
+        entry = {"id": "i", "node": "n", "address": "10.0.0.1", "port": 80, "tags": list(tags)}
+        services = [{"name": name, "instances": [entry]} for name in names]
+        (self.store.root / "catalog.json").write_text(json.dumps({"consul": consul, "services": services, "skipped": []}))
+
+    def run(self):
+        return guard.apply(self.store, lambda: self.options, {"nginx": lambda options: self.balancer}, self.clock)
+
+    def served(self):
+        return (self.store.link / "http.conf").read_text()
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        return probe.getsockname()[1]
+
+
+def test_first_run_without_a_catalog_makes_an_empty_generation(site):
+    status = site.run()
+    assert (site.store.current().number, status["http"]) == (1, {})
+    assert status["reason"] == "consul-template has not written a catalog yet"
+
+
+def test_change_is_loaded(site):
+    site.catalog("web")
+    status = site.run()
+    assert (status["state"], status["http"], status["reloads"]) == ("ok", {"web": 1}, 1)
+    assert site.balancer.loaded == site.store.current().marker
+
+
+def test_unchanged_catalog_is_not_loaded_again(site):
+    site.catalog("web")
+    site.run()
+    site.run()
+    assert (site.balancer.reloads, site.balancer.checks, site.store.current().number) == (1, 1, 1)
+
+
+def test_blind_catalog_is_never_installed(site):
+    site.catalog("web")
+    site.run()
+    site.catalog(consul=0)
+    status = site.run()
+    assert "web" in site.served()
+    assert (status["state"], status["reason"][:5], status["http"]) == ("failed", "blind", {"web": 1})
+
+
+def test_empty_catalog_that_sees_consul_is_installed(site):
+    site.catalog("web")
+    site.run()
+    site.catalog()
+    assert (site.run()["state"], site.served()) == ("ok", "()")
+
+
+def test_truncated_catalog_keeps_the_last_good_generation(site):
+    site.catalog("web")
+    site.run()
+    (site.store.root / "catalog.json").write_text('{"consul": 3, "ser')
+    assert (site.run()["state"], "web" in site.served()) == ("failed", True)
+
+
+def test_refused_configuration_leaves_everything_as_it_was(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("web", "new")
+    site.balancer.problem = "unknown directive"
+    status = site.run()
+    assert "unknown directive" in status["reason"]
+    assert (site.store.current().number, len(site.store.generations()), site.balancer.reloads) == (1, 1, 1)
+
+
+def test_refused_configuration_heals_when_the_cause_is_gone(site):
+    site.catalog("web")
+    site.balancer.problem = "unknown directive"
+    site.run()
+    site.balancer.problem = ""
+    assert site.run()["state"] == "ok"
+
+
+def test_link_goes_back_when_the_balancer_does_not_take_over(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    site.balancer.obeys = False
+    status = site.run()
+    assert "did not take over" in status["reason"]
+    assert ("web" in site.served(), len(site.store.generations())) == (True, 1)
+
+
+def test_run_that_was_killed_before_the_reload_is_finished_by_the_next(site):
+    site.catalog("web")
+    site.run()
+    site.balancer.loaded = "something older"
+    assert (site.run()["state"], site.balancer.loaded) == ("ok", site.store.current().marker)
+
+
+def test_balancer_that_does_not_run_gets_its_configuration(site):
+    site.catalog("web")
+    site.balancer.pid = 0
+    status = site.run()
+    assert ("web" in site.served(), site.balancer.reloads) == (True, 0)
+    assert "not running" in status["reason"]
+
+
+def test_reload_holds_the_caller_for_the_interval(site):
+    site.catalog("web")
+    site.run()
+    assert site.clock.now == 1001.0
+
+
+def test_nothing_to_do_holds_nobody(site):
+    site.catalog("web")
+    site.run()
+    site.run()
+    assert site.clock.now == 1001.0
+
+
+def test_many_changes_reload_once_an_interval(site):
+    for number in range(50):
+        site.catalog(f"web{number}")
+        site.run()
+    assert (site.balancer.reloads, site.clock.now) == (50, 1050.0)
+
+
+def test_old_generations_are_removed(site):
+    for number in range(6):
+        site.catalog(f"web{number}")
+        site.run()
+    assert [g.number for g in site.store.generations()] == [4, 5, 6]
+
+
+def test_taken_port_leaves_that_service_out_until_it_is_free(site):
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        name = f"echo-{other.getsockname()[1]}"
+        site.catalog(name, tags=["tcp"])
+        status = site.run()
+        assert (status["tcp"], "taken by another process" in status["left_out"][0]["reason"]) == ({}, True)
+    assert site.run()["tcp"] == {name: 1}
+
+
+def test_own_port_is_not_a_taken_port(site):
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    with socket.socket() as itself:
+        itself.bind(("0.0.0.0", port))
+        itself.listen()
+        assert site.run()["tcp"] == {f"echo-{port}": 1}
+
+
+def test_port_taken_while_the_balancer_was_down_is_left_out(site):
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    site.balancer.pid, site.balancer.loaded = 0, ""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", port))
+        other.listen()
+        assert site.run()["tcp"] == {}
+
+
+def test_silent_balancer_keeps_its_ports(site):
+    """One that is too busy to answer must not lose its listeners."""
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    site.balancer.loaded = ""
+    with socket.socket() as itself:
+        itself.bind(("0.0.0.0", port))
+        itself.listen()
+        assert site.run()["tcp"] == {f"echo-{port}": 1}
+
+
+def test_bad_options_are_a_reason_not_a_crash(site):
+    def broken():
+        raise ValueError("domain: '' is not a DNS name in lower case")
+
+    status = guard.apply(site.store, broken, {}, site.clock)
+    assert "domain" in status["reason"]
+
+
+def test_full_disk_keeps_the_last_good_generation(site, monkeypatch):
+    site.catalog("web")
+    site.run()
+    site.catalog("web", "new")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status = site.run()
+    assert "No space left" in status["reason"]
+    assert (site.store.current().number, len(site.store.generations())) == (1, 1)
+
+
+def test_command_apply_always_ends_with_0(tmp_path, capsys):
+    assert command.main(["--options", str(tmp_path / "none"), "--state", str(tmp_path), "apply"]) == 0
+    assert "failed" in capsys.readouterr().out
+
+
+def test_command_apply_ends_with_0_where_nothing_can_be_written(tmp_path):
+    assert command.main(["--options", str(tmp_path / "none"), "--state", str(tmp_path / "none"), "apply"]) == 0
+
+
+@pytest.mark.parametrize(("instances", "asked"), [(0, True), (3, False)])
+def test_command_heal_makes_a_blind_consul_template_ask_anew(site, monkeypatch, instances, asked):
+    site.run()
+    site.catalog(consul=instances)
+    status, called = site.run(), []
+    monkeypatch.setattr(guard, "apply", lambda *_: status)
+    monkeypatch.setattr(command.subprocess, "run", lambda argv, **_: called.append(argv))
+    assert command.main(["--state", str(site.store.root), "heal"]) == 0
+    assert called == ([command.ASK_ANEW] if asked else [])
+
+
+def test_command_status_ends_with_1_on_failure(tmp_path):
+    assert command.main(["--state", str(tmp_path), "status"]) == 1
+
+
+def test_page_of_a_healthy_balancer(site):
+    site.catalog("web")
+    text, code = command.page(site.run(), site.clock.now)
+    assert (text.splitlines()[0], code) == ("ok", 0)
+
+
+def test_page_says_when_the_guard_has_stopped_running(site):
+    site.catalog("web")
+    text, code = command.page(site.run(), site.clock.now + 1000)
+    assert (text.startswith("failed: the guard has not finished a run"), code) == (True, 1)
+
+
+def test_page_prints_no_control_characters(site):
+    site.catalog("\x1b[2Jweb\nok")
+    text, _ = command.page(site.run(), site.clock.now)
+    assert "left out: \\x1b[2Jweb\\nok: " in text
+
+
+@pytest.fixture
+def nginx(tmp_path):
+    """Nginx with a stand-in for its program, which refuses what contains `wrong`."""
+    program = tmp_path / "nginx"
+    program.write_text(
+        "#!/bin/sh\n"
+        'for config; do :; done\ncd "$(dirname "$config")" || exit 2\n'
+        "if grep -q wrong nginx.conf discovery/http.conf; then echo 'nginx: [emerg] wrong' >&2; exit 1; fi\n"
+    )
+    program.chmod(0o755)
+    config = tmp_path / "nginx.conf"
+    config.write_text("good\n")
+    paths = {"nginx_binary": str(program), "nginx_config": str(config), "nginx_pid_file": str(tmp_path / "pid")}
+    return Nginx(Options(domain="hospital.example", **paths))
+
+
+def test_nginx_checks_the_complete_tree(nginx, tmp_path):
+    store = Store(tmp_path)
+    good = store.write({"http.conf": "good", "stream.conf": ""}, "a", ())
+    wrong = store.write({"http.conf": "wrong", "stream.conf": ""}, "b", ())
+    assert nginx.check(good.path, store.candidate) == ""
+    assert nginx.check(wrong.path, store.candidate) == "nginx: [emerg] wrong"
+
+
+def test_nginx_marker_covers_the_main_file(nginx, tmp_path):
+    before = nginx.files(Plan())[1]
+    (tmp_path / "nginx.conf").write_text("other\n")
+    assert nginx.files(Plan())[1] != before
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "999999999"])
+def test_nginx_without_a_process_is_not_running(nginx, tmp_path, content):
+    (tmp_path / "pid").write_text(content)
+    assert nginx.master() == 0
+
+
+def test_nginx_never_signals_another_process(nginx, tmp_path):
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    assert nginx.master() == 0
+
+
+def test_command_check_tests_a_main_file_before_it_is_installed(nginx, tmp_path, capsys):
+    options = tmp_path / "options.json"
+    fields = ("domain", "nginx_binary", "nginx_config", "nginx_pid_file")
+    options.write_text(json.dumps({name: getattr(nginx.options, name) for name in fields}))
+    wrong = tmp_path / "new.conf"
+    wrong.write_text("wrong\n")
+    arguments = ["--options", str(options), "--state", str(tmp_path), "check"]
+    assert command.main([*arguments, nginx.options.nginx_config]) == 0
+    assert command.main([*arguments, str(wrong)]) == 1
+    assert "[emerg]" in capsys.readouterr().out

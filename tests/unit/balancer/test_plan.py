@@ -1,0 +1,199 @@
+"""What is served, what is left out, and why."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery_balancer.options import Options
+from discovery_balancer.plan import Instance, Plan, Service, plan
+
+OPTIONS = Options(domain="hospital.example")
+
+
+def instance(address="10.0.0.1", port=8080, tags=("http",), **more):
+    return {"id": "i", "node": "n", "address": address, "port": port, "tags": list(tags), "weight": 1, **more}
+
+
+def catalog(**services):
+    """catalog(name=[instances]); underscores in names are kept."""
+    entries = [{"name": name, "instances": instances} for name, instances in services.items()]
+    return {"consul": 3, "services": entries, "skipped": []}
+
+
+def tcp(name, *instances):
+    return {"name": name, "instances": list(instances) or [instance(tags=["tcp"])]}
+
+
+def reasons(result):
+    return dict(result.left_out)
+
+
+def test_http_service_is_served():
+    result = plan(catalog(web=[instance("10.0.0.2"), instance("10.0.0.1")]), OPTIONS)
+    assert result == Plan(http=(Service("web", (Instance("10.0.0.1", 8080), Instance("10.0.0.2", 8080))),))
+
+
+def test_tcp_service_listens_on_the_port_that_ends_its_name():
+    result = plan({"services": [tcp("my-tcp-9998")]}, OPTIONS)
+    assert [(s.name, s.port) for s in result.tcp] == [("my-tcp-9998", 9998)]
+
+
+def test_service_with_both_tags_is_served_twice():
+    result = plan({"services": [tcp("app-9000", instance(tags=["http", "tcp"]))]}, OPTIONS)
+    assert ([s.name for s in result.http], [s.name for s in result.tcp]) == (["app-9000"], ["app-9000"])
+
+
+def test_only_tagged_instances_are_served():
+    result = plan(catalog(web=[instance("10.0.0.1"), instance("10.0.0.2", tags=[])]), OPTIONS)
+    assert [i.address for i in result.http[0].instances] == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize("instances", [[], [instance(tags=[])], None])
+def test_service_without_instances_never_appears(instances):
+    assert plan(catalog(web=instances), OPTIONS) == Plan()
+
+
+@pytest.mark.parametrize("name", ["my_app", "-web", "web-", "a.b", "", "a" * 64, "web;", "web\n", "ｗeb", "web}"])
+def test_http_name_must_be_a_dns_label(name):
+    result = plan(catalog(**{name: [instance()]}), OPTIONS)
+    assert (result.http, "DNS label" in reasons(result)[name]) == ((), True)
+
+
+def test_http_name_is_served_in_lower_case():
+    assert plan(catalog(Web=[instance()]), OPTIONS).http[0].name == "web"
+
+
+def test_of_two_names_that_differ_in_case_the_lowest_is_served():
+    result = plan(catalog(web=[instance("10.0.0.1")], WEB=[instance("10.0.0.2")]), OPTIONS)
+    assert result.http[0].instances[0].address == "10.0.0.2"
+    assert "already taken" in reasons(result)["web"]
+
+
+@pytest.mark.parametrize("name", ["tcpfront", "9999", "tcp-0999", "tcp-", "tcp-99999999", "a;b-9999", "tcp-9999\n", "tcp-٩"])
+def test_tcp_name_without_a_port_is_left_out(name):
+    result = plan({"services": [tcp(name)]}, OPTIONS)
+    assert (result.tcp, "no port to listen on" in reasons(result)[name]) == ((), True)
+
+
+@pytest.mark.parametrize("port", [22, 53, 80, 443, 2376, 8300, 8301, 8500, 8501])
+def test_reserved_port_is_refused(port):
+    result = plan({"services": [tcp(f"x-{port}")]}, OPTIONS)
+    assert (result.tcp, reasons(result)) == ((), {f"x-{port}": f"port {port} is reserved"})
+
+
+def test_the_port_of_the_virtual_hosts_is_reserved():
+    options = dataclasses.replace(OPTIONS, http_port=8080)
+    assert reasons(plan({"services": [tcp("x-8080")]}, options)) == {"x-8080": "port 8080 is reserved"}
+
+
+def test_port_above_the_highest_is_refused():
+    assert reasons(plan({"services": [tcp("x-65536")]}, OPTIONS)) == {"x-65536": "65536 is not a port"}
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "2001:DB8::1"])
+def test_port_of_an_instance_on_this_host_is_left_to_it(address):
+    """Listening there would keep that instance from starting after a reboot."""
+    options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1", "2001:db8::1"))
+    entries = [tcp("x-9999", instance(address, 9999, ["tcp"]), instance("10.0.0.2", 9999, ["tcp"]))]
+    assert "belongs to its instance" in reasons(plan({"services": entries}, options))["x-9999"]
+
+
+def test_same_port_on_another_host_is_served():
+    options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
+    result = plan({"services": [tcp("x-9999", instance("10.0.0.2", 9999, ["tcp"]))]}, options)
+    assert [s.port for s in result.tcp] == [9999]
+
+
+def test_balancer_does_not_balance_itself():
+    options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
+    result = plan(catalog(web=[instance("10.0.0.1", 80)]), options)
+    assert (result.http, "the balancer itself" in reasons(result)["web"]) == ((), True)
+
+
+@pytest.mark.parametrize("order", [("a-9999", "b-9999"), ("b-9999", "a-9999")])
+def test_the_lowest_name_keeps_a_port_that_two_claim(order):
+    result = plan({"services": [tcp(name) for name in order]}, OPTIONS)
+    assert [s.name for s in result.tcp] == ["a-9999"]
+    assert reasons(result) == {"b-9999": "tcp 9999 is already taken by the service a-9999"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"address": "web.example"}, {"address": ""}, {"address": None}, {"address": "10.0.0.1; evil"},
+        {"address": "fe80::1%eth0;"}, {"address": "0.0.0.0"}, {"address": "::"}, {"address": "224.0.0.1"},
+        {"port": 0}, {"port": 65536}, {"port": "80"}, {"port": True}, {"port": 1.5}, {"port": None},
+        {"weight": 0}, {"weight": -1}, {"weight": "2"}, {"weight": 65536},
+    ],
+)  # fmt: skip
+def test_bad_instance_is_left_out_and_the_others_are_served(bad):
+    result = plan(catalog(web=[instance(), {**instance("10.0.0.2"), **bad}]), OPTIONS)
+    assert [i.address for i in result.http[0].instances] == ["10.0.0.1"]
+    assert reasons(result)["web"].startswith("instance i on n: the ")
+
+
+def test_service_with_bad_instances_only_is_left_out():
+    result = plan(catalog(web=[instance("x")]), OPTIONS)
+    assert (result.http, result.left_out[-1]) == ((), ("web", "no usable instance"))
+
+
+def test_same_address_and_port_count_once():
+    assert len(plan(catalog(web=[instance(), instance()]), OPTIONS).http[0].instances) == 1
+
+
+def test_ipv6_address_is_bracketed():
+    assert plan(catalog(web=[instance("2001:DB8::1")]), OPTIONS).http[0].instances[0].address == "[2001:db8::1]"
+
+
+def test_what_consul_template_skipped_is_left_out():
+    result = plan({"services": [], "skipped": [{"name": "a.b", "reason": "odd name"}]}, OPTIONS)
+    assert reasons(result) == {"a.b": "odd name"}
+
+
+def test_one_bad_service_does_not_hurt_the_others():
+    result = plan(catalog(**{"bad name": [instance()], "web": [instance()]}), OPTIONS)
+    assert [s.name for s in result.http] == ["web"]
+
+
+def test_without_ports_moves_services_to_the_left_out():
+    full = plan({"services": [tcp("a-9998"), tcp("b-9999")]}, OPTIONS)
+    less = full.without_ports({9998: "taken"})
+    assert ([s.name for s in less.tcp], less.left_out) == (["b-9999"], (("a-9998", "taken"),))
+
+
+entries = st.lists(
+    st.tuples(
+        st.one_of(st.text(max_size=70), st.from_regex(r"[a-zA-Z]{1,3}(-[0-9]{1,6})?", fullmatch=True)),
+        st.lists(
+            st.builds(
+                instance,
+                address=st.one_of(st.text(), st.ip_addresses().map(str), st.just("10.0.0.1")),
+                port=st.one_of(st.integers(), st.integers(1, 2), st.text()),
+                tags=st.lists(st.sampled_from(["http", "tcp", "x"])),
+                weight=st.integers(0, 3),
+            )
+        ),
+    ),
+    unique_by=lambda entry: entry[0],
+)
+
+
+@given(entries, st.randoms())
+def test_order_of_the_catalog_does_not_matter(services, random):
+    listed = [{"name": name, "instances": instances} for name, instances in services]
+    shuffled = [{**entry, "instances": random.sample(entry["instances"], len(entry["instances"]))} for entry in listed]
+    random.shuffle(shuffled)
+    one, other = plan({"services": listed}, OPTIONS), plan({"services": shuffled}, OPTIONS)
+    assert (one.http, one.tcp, sorted(one.left_out)) == (other.http, other.tcp, sorted(other.left_out))
+
+
+@given(entries)
+def test_every_tagged_service_is_served_or_left_out(services):
+    result = plan({"services": [{"name": name, "instances": instances} for name, instances in services]}, OPTIONS)
+    served = {s.name for s in result.http + result.tcp}
+    named = {name for name, _ in result.left_out}
+    for name, instances in services:
+        if any({"http", "tcp"} & set(i["tags"]) for i in instances):
+            assert name.lower() in served or name in named
