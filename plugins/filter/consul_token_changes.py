@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: consul_token_changes
+short_description: The tokens that the cluster lacks or holds with other rights
+description:
+  - Compares the wanted tokens with those that Consul lists.
+positional: listed
+options:
+  _input:
+    description: Wanted tokens, from the filter P(fewnodes.discovery.consul_tokens#filter).
+    type: list
+    elements: dict
+    required: true
+  listed:
+    description: Answer of C(/v1/acl/tokens).
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+changes: "{{ wanted | fewnodes.discovery.consul_token_changes(listed) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The wanted tokens that have to be written.
+  type: list
+  elements: dict
+"""
+
+from ..plugin_utils.consul import token_changes  # noqa: E402
+
+
+class FilterModule:
+    def filters(self):
+        return {"consul_token_changes": token_changes}

@@ -1,0 +1,60 @@
+"""What is wrong with an inventory, as a list of messages. Nothing here reads a host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from .addresses import address
+
+GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
+NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> list[str]:
+    members = {group: list(groups.get(group, [])) for group in GROUPS}
+    hosts = sorted(set().union(*members.values()))
+    agents = set(members["consul_servers"] + members["consul_clients"])
+    problems = []
+
+    if not members["consul_servers"]:
+        problems.append("group consul_servers is missing or empty: put one, three or five hosts in it")
+    for name in sorted(set(members["consul_servers"]) & set(members["consul_clients"])):
+        problems.append(f"host {name} is in consul_servers and in consul_clients: leave it in one of them")
+    for group in ("docker_hosts", "load_balancers"):
+        for name in members[group]:
+            if name not in agents:
+                problems.append(
+                    f"host {name} is in {group} but runs no Consul agent: add it to consul_servers or consul_clients"
+                )
+
+    for name in hosts:
+        if not NODE_NAME.fullmatch(name):
+            problems.append(
+                f"host {name!r} has a name that cannot be a node's name in DNS: use lower-case letters, digits and hyphens"
+            )
+    nameless = [name for name in hosts if not hostvars[name].get("discovery_domain")]
+    if nameless:
+        problems.append(
+            f"discovery_domain is not set for {', '.join(nameless)}: set it for all hosts to the domain of the virtual"
+            " hosts, for example hospital.example"
+        )
+    return problems + address_problems(hosts, hostvars)
+
+
+def address_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
+    problems = []
+    owners: dict[str, str] = {}
+    for name in names:
+        try:
+            found = address(name, hostvars)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if found in owners:
+            problems.append(
+                f"discovery_address of host {name} is {found}, which is also the address of host {owners[found]}:"
+                " give each host its own"
+            )
+        owners.setdefault(found, name)
+    return problems

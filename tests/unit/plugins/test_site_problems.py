@@ -1,0 +1,69 @@
+import copy
+
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems
+
+GROUPS = {
+    "all": ["a", "b", "c", "d", "elsewhere"],
+    "consul_servers": ["a", "b", "c"],
+    "consul_clients": ["d"],
+    "docker_hosts": ["a", "d"],
+    "load_balancers": ["d"],
+}
+HOSTVARS = {
+    name: {"ansible_host": f"192.0.2.{number}", "discovery_domain": "site.example"}
+    for number, name in enumerate("abcd", start=1)
+} | {"elsewhere": {}}
+
+
+def problems(groups=None, **changes):
+    hostvars = copy.deepcopy(HOSTVARS)
+    for name, values in changes.items():
+        hostvars.setdefault(name, {}).update(values)
+    return site_problems(GROUPS | (groups or {}), hostvars)
+
+
+def one(found, *parts):
+    assert len(found) == 1, found
+    for part in parts:
+        assert part in found[0]
+
+
+def test_good_inventory():
+    assert problems() == []
+
+
+def test_missing_group():
+    found = site_problems({"docker_hosts": ["a"]}, HOSTVARS)
+    assert any("consul_servers is missing" in text for text in found)
+
+
+def test_optional_groups():
+    assert site_problems({"consul_servers": ["a"]}, HOSTVARS) == []
+
+
+def test_server_and_client_at_once():
+    one(problems({"consul_clients": ["d", "a"]}), "host a", "consul_servers", "consul_clients")
+
+
+def test_workload_host_without_agent():
+    one(problems({"consul_clients": [], "load_balancers": []}), "host d", "docker_hosts")
+
+
+def test_missing_domain():
+    one(problems(b={"discovery_domain": ""}, c={"discovery_domain": None}), "discovery_domain", "b, c")
+
+
+def test_wrong_address():
+    one(problems(b={"discovery_address": "10.0.0"}), "discovery_address", "host b", "10.0.0")
+
+
+def test_duplicate_address():
+    one(problems(c={"discovery_address": "192.0.2.1"}), "discovery_address", "host c", "host a", "192.0.2.1")
+
+
+def test_host_name_that_dns_cannot_carry():
+    one(
+        problems({"consul_clients": ["d", "e_1"]}, e_1={"ansible_host": "192.0.2.9", "discovery_domain": "site.example"}),
+        "'e_1'",
+        "letters, digits",
+    )
