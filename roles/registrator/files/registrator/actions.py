@@ -1,0 +1,141 @@
+"""From the services wanted and the agent's own to what must be done. Pure: no clock, no network."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+from .wanted import Service, Skipped, Wanted
+
+# Our mark in a service's meta. Host and engine: either of them recognised makes the service ours, so that a
+# host may be renamed and an engine's data wiped. The hash: a changed check or token is a difference, too.
+HOST, ENGINE, HASH = "registrator", "registrator-engine", "registrator-hash"
+
+
+@dataclass(frozen=True)
+class Owner:
+    host: str
+    engine: str = ""
+    token: str = ""  # digest
+
+
+@dataclass(frozen=True)
+class Deregister:
+    service: str
+
+
+@dataclass(frozen=True)
+class Register:
+    service: str
+    payload: dict
+    health: tuple[str, str] | None  # written after it: only an updated state outlives a restart of the agent
+
+
+@dataclass(frozen=True)
+class DropCheck:
+    service: str
+    check: str
+
+
+@dataclass(frozen=True)
+class SetHealth:
+    service: str
+    check: str
+    status: str
+    output: str
+
+
+Action = Deregister | Register | DropCheck | SetHealth
+
+
+def plan(
+    wanted: Wanted, services: dict[str, dict], checks: dict[str, dict], owner: Owner, cleanup: bool
+) -> tuple[list[Action], list[Skipped]]:
+    """The actions that make the agent's services and checks the wanted ones, and what cannot be had.
+
+    Entries go before others come, so that a port which changes hands is never served under its old name.
+    """
+    targets = {service.id: service for service in wanted.services}
+    actions: list[Action] = []
+    conflicts: list[Skipped] = []
+    for service_id, entry in sorted(services.items()):
+        if service_id in targets or not (is_ours(entry, owner) or (cleanup and is_predecessors(entry, owner))):
+            continue
+        if service_id in wanted.kept:
+            actions += _fade(service_id, wanted.kept[service_id], checks)
+        else:
+            actions.append(Deregister(service_id))
+    for service_id, service in sorted(targets.items()):
+        entry = services.get(service_id)
+        if entry is None or is_ours(entry, owner) or is_predecessors(entry, owner):
+            actions += _service_actions(service, entry, _checks_of(service_id, checks), owner)
+        else:
+            reason = "somebody else registered this id"
+            conflicts.append(Skipped(service_id, f"service {service.name}", reason))
+    return actions, conflicts
+
+
+def is_ours(entry: dict, owner: Owner) -> bool:
+    meta = entry.get("Meta") or {}
+    return meta.get(HOST) == owner.host or (owner.engine != "" and meta.get(ENGINE) == owner.engine)
+
+
+def is_predecessors(entry: dict, owner: Owner) -> bool:
+    """Does it look like what a registrator without our mark left on this host?"""
+    shape = rf"{re.escape(owner.host)}:[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+(:udp)?"
+    return HOST not in (entry.get("Meta") or {}) and bool(re.fullmatch(shape, entry["ID"]))
+
+
+def registration(service: Service, owner: Owner) -> dict:
+    """What the agent is told about a service."""
+    payload = {
+        "ID": service.id,
+        "Name": service.name,
+        "Address": service.address,
+        "Port": service.port,
+        "Tags": list(service.tags),
+        "Check": {"CheckID": _check_id(service), **service.check},
+    }
+    content = json.dumps([payload, owner.token], sort_keys=True)
+    mark = {HOST: owner.host, ENGINE: owner.engine, HASH: hashlib.sha256(content.encode()).hexdigest()[:16]}
+    payload["Meta"] = service.meta | mark
+    if service.health:
+        payload["Check"]["Status"] = service.health[0]
+    return payload
+
+
+def _service_actions(service: Service, entry: dict | None, checks: dict[str, dict], owner: Owner) -> list[Action]:
+    payload = registration(service, owner)
+    check_id = payload["Check"]["CheckID"]
+    actions: list[Action] = []
+    if entry is None or check_id not in checks or _differs(entry, payload):
+        actions.append(Register(service.id, payload, service.health))
+    elif service.health and (checks[check_id]["Status"], checks[check_id]["Output"]) != service.health:
+        actions.append(SetHealth(service.id, check_id, *service.health))
+    for old in sorted(checks):
+        if old != check_id and old.startswith(f"service:{service.id}"):
+            actions.append(DropCheck(service.id, old))
+    return actions
+
+
+def _differs(entry: dict, payload: dict) -> bool:
+    seen = (entry["Service"], entry["Address"], entry["Port"], entry.get("Tags") or [], entry.get("Meta") or {})
+    return seen != tuple(payload[key] for key in ("Name", "Address", "Port", "Tags", "Meta"))
+
+
+def _check_id(service: Service) -> str:
+    """One id for each kind: under one id Consul lets the check of the old kind run on."""
+    return f"service:{service.id}:{service.check['Name']}"
+
+
+def _checks_of(service_id: str, checks: dict[str, dict]) -> dict[str, dict]:
+    return {check_id: check for check_id, check in checks.items() if check["ServiceID"] == service_id}
+
+
+def _fade(service_id: str, why: str, checks: dict[str, dict]) -> list[Action]:
+    """A failed container's service stays, and its `health` check, if it has one, says so."""
+    check_id = f"service:{service_id}:health"
+    check = checks.get(check_id)
+    if check is None or (check["Status"], check["Output"]) == ("critical", why):
+        return []
+    return [SetHealth(service_id, check_id, "critical", why)]

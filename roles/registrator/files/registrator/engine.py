@@ -1,0 +1,82 @@
+"""The engine's API over its local socket: what runs, and when something changes."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import quote
+
+# What can change a service. The engine tells of much more: every run of a HEALTHCHECK is three events.
+EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
+TIMEOUT = 30  # seconds
+
+
+class EngineError(Exception):
+    """The engine answered, but not with what was asked for."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float):
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Engine:
+    def __init__(self, address: str):
+        self._path = address.removeprefix("unix://")
+
+    def id(self) -> str:
+        """What the engine calls itself; it outlives a new host name."""
+        return self._get(self._connect(), "/info").get("ID", "")
+
+    def containers(self, stopped: bool) -> list[dict]:
+        """The inspections of all running (or of all) containers."""
+        connection = self._connect()
+        listed = self._get(connection, f"/containers/json?all={int(stopped)}")
+        found = (self._inspect(connection, item["Id"]) for item in listed)
+        return [container for container in found if container]
+
+    def container(self, identity: str) -> dict | None:
+        return self._inspect(self._connect(), identity)
+
+    def overlays(self) -> frozenset[str]:
+        """Names of the networks whose addresses the host itself cannot reach."""
+        networks = self._get(self._connect(), "/networks")
+        return frozenset(network["Name"] for network in networks if network["Driver"] == "overlay")
+
+    def events(self) -> Iterator[dict]:
+        """Events from now on. The first one is empty and says that none will be missed from here."""
+        connection = self._connect()
+        connection.connect()
+        stream = connection.sock
+        wanted = {"type": ["container"], "event": EVENTS}
+        answer = self._request(connection, f"/events?filters={quote(json.dumps(wanted))}")
+        stream.settimeout(None)
+        yield {}
+        while text := answer.readline():
+            yield json.loads(text)
+
+    def _connect(self) -> _Connection:
+        return _Connection(self._path, TIMEOUT)
+
+    def _inspect(self, connection: _Connection, identity: str) -> dict | None:
+        return self._get(connection, f"/containers/{identity}/json", gone_is_none=True)
+
+    def _get(self, connection: _Connection, path: str, gone_is_none: bool = False):
+        answer = self._request(connection, path, (200, 404) if gone_is_none else (200,))
+        body = answer.read()
+        return json.loads(body) if answer.status == 200 else None
+
+    @staticmethod
+    def _request(connection: _Connection, path: str, good=(200,)) -> http.client.HTTPResponse:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status not in good:
+            text = answer.read(300).decode(errors="replace").strip()
+            raise EngineError(f"GET {path.partition('?')[0]}: {answer.status} {text}")
+        return answer

@@ -1,0 +1,204 @@
+"""The loop: whatever happens, read engine and agent anew and do what makes them equal."""
+
+import http.client
+import queue
+import signal
+import threading
+import time
+
+from . import actions as do
+from .agent import Agent, AgentError, Refused, token_digest
+from .engine import Engine, EngineError
+from .log import log
+from .options import Options
+from .wanted import Skipped, wanted
+
+FAILURES = (OSError, http.client.HTTPException, ValueError, EngineError, AgentError)
+CONNECTED = "connected"
+GRACE = 2  # seconds a container may outlive its stop timeout before it counts as running again
+STOP_TIMEOUT = 10  # seconds; the engine's default
+
+
+class Stopped(BaseException):
+    """Told to stop: raised by the signal, so that it interrupts a read from an engine that does not answer."""
+
+
+class Loop:
+    def __init__(self, options: Options, engine: Engine, agent: Agent, host: str):
+        self.options, self.engine, self.agent, self.host = options, engine, agent, host
+        self.events: queue.SimpleQueue = queue.SimpleQueue()
+        self.engine_id: str | None = None
+        self.leaving: dict[str, float] = {}  # container id → when it counts as running again
+        self.skipped: set[Skipped] = set()
+        self.refused: dict[str, str] = {}  # service id → why the agent refused it
+        self.trouble = ""  # what the last attempt failed with
+        self.failures = 0
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        threading.Thread(target=self.watch, daemon=True).start()
+        log("started", host=self.host, uri=self.options.uri, ip=self.options.ip)
+        try:
+            return self.follow()
+        except Stopped:
+            log("stopped", reason="asked to; the services stay registered")
+            return 0
+
+    def follow(self) -> int:
+        wait: float | None = 0.0
+        while True:
+            happened = self.wait(wait)
+            try:
+                for event in happened:
+                    self.note(event)
+                wait = self.reconcile()
+                self.recovered()
+            except FAILURES as error:
+                self.failed(error)
+                if 0 <= self.options.retry_attempts < self.failures:
+                    log("stopped", reason=f"{self.failures} failed attempts")
+                    return 1
+                wait = self.options.retry_interval / 1000
+
+    # --- what happens ---
+
+    def watch(self) -> None:
+        """Put events into the queue, for ever; none is lost, because each reconnect compares everything."""
+        while True:
+            try:
+                for event in self.engine.events():
+                    self.events.put(event or CONNECTED)
+            except FAILURES:
+                pass  # the next comparison says what is wrong
+            time.sleep(self.options.retry_interval / 1000)
+
+    def wait(self, seconds: float | None) -> list:
+        """Everything that happened; waits for the first thing, as long as given (None: for ever)."""
+        happened = []
+        try:
+            happened.append(self.events.get(timeout=seconds))
+            while True:
+                happened.append(self.events.get_nowait())
+        except queue.Empty:
+            return happened
+
+    def note(self, event: dict | str) -> None:
+        """Remember which containers are on their way out; everything else is read from the engine."""
+        if event == CONNECTED:
+            self.engine_id = None
+        else:
+            container = event["Actor"]["ID"]
+            if event["Action"] == "kill":
+                inspected = self.engine.container(container)
+                if inspected and ends(event["Actor"]["Attributes"].get("signal", ""), inspected["Config"]):
+                    patience = inspected["Config"].get("StopTimeout")
+                    patience = STOP_TIMEOUT if patience is None else max(patience, 0)
+                    self.leaving[container] = time.monotonic() + patience + GRACE
+            elif event["Action"] in ("start", "die", "destroy"):
+                self.leaving.pop(container, None)
+
+    # --- what is done about it ---
+
+    def reconcile(self) -> float | None:
+        """Compare and correct; the seconds until it is due again."""
+        now = time.monotonic()
+        self.leaving = {container: until for container, until in self.leaving.items() if until > now}
+        if self.engine_id is None:
+            self.engine_id = self.engine.id()
+        target = wanted(
+            self.engine.containers(stopped=self.options.deregister == "on-success"),
+            self.options,
+            self.host,
+            overlays=self.engine.overlays() if self.options.internal else frozenset(),
+            leaving=frozenset(self.leaving),
+        )
+        owner = do.Owner(self.host, self.engine_id, token_digest())
+        services, checks = self.agent.services(), self.agent.checks()
+        todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup)
+        self.report(set(target.skipped) | set(conflicts))
+        forbidden = self.apply(todo)
+        return self.due(now, forbidden)
+
+    def apply(self, todo: list[do.Action]) -> bool:
+        """Do it all, whatever the agent refuses; was anything forbidden (which a new token may heal)?"""
+        refused: dict[str, str] = {}
+        forbidden = False
+        for action in todo:
+            if action.service in refused:
+                continue
+            try:
+                self.perform(action)
+            except Refused as error:
+                refused[action.service] = str(error)
+                forbidden |= error.status == 403
+                if self.refused.get(action.service) != str(error):
+                    log("refused", id=action.service, by="consul", reason=str(error))
+        self.refused = refused
+        return forbidden
+
+    def perform(self, action: do.Action) -> None:
+        match action:
+            case do.Deregister(service):
+                self.agent.deregister(service)
+                log("deregistered", id=service)
+            case do.Register(service, payload, health):
+                self.agent.register(payload)
+                if health:
+                    self.agent.set_health(payload["Check"]["CheckID"], *health)
+                log(
+                    "registered", id=service, name=payload["Name"], address=payload["Address"],
+                    port=payload["Port"], tags=payload["Tags"], status=health[0] if health else "",
+                )  # fmt: skip
+            case do.DropCheck(_, check):
+                self.agent.drop_check(check)
+            case do.SetHealth(service, check, status, output):
+                self.agent.set_health(check, status, output)
+                log("health", id=service, status=status, output=output)
+
+    def due(self, now: float, forbidden: bool) -> float | None:
+        waits = [until - now for until in self.leaving.values()]
+        if self.options.resync:
+            waits.append(self.options.resync)
+        if forbidden:
+            waits.append(self.options.retry_interval / 1000)
+        return min(waits, default=None)
+
+    # --- what is said about it, once each ---
+
+    def report(self, skipped: set[Skipped]) -> None:
+        for item in sorted(skipped - self.skipped):
+            log("skipped", container=item.container, item=item.item, reason=item.reason)
+        self.skipped = skipped
+
+    def failed(self, error: Exception) -> None:
+        self.failures += 1
+        trouble = f"{type(error).__name__}: {error}"
+        if trouble != self.trouble:
+            log("failed", reason=trouble, retry=f"{self.options.retry_interval}ms")
+        self.trouble = trouble
+
+    def recovered(self) -> None:
+        if self.trouble:
+            log("recovered", failures=self.failures)
+        self.trouble, self.failures = "", 0
+
+
+def stop(*_: object) -> None:
+    raise Stopped
+
+
+def ends(sent: str, config: dict) -> bool:
+    """Does this signal end the container: its own stop signal, or SIGKILL?"""
+    number = signal_number(sent)
+    return number > 0 and number in (signal.SIGKILL, signal_number(config.get("StopSignal") or "SIGTERM"))
+
+
+def signal_number(text: str) -> int:
+    """15, TERM, SIGTERM and SIGRTMIN+3 as a number; 0 when it is none."""
+    if text.isdecimal():
+        return int(text)
+    name, _, offset = text.upper().removeprefix("SIG").partition("+")
+    if name == "RTMIN":
+        return 34 + (int(offset) if offset.isdecimal() else 0)
+    return getattr(signal.Signals.__members__.get(f"SIG{name}"), "value", 0)

@@ -1,0 +1,82 @@
+"""The command line of the original: Go's flags (-flag value, -flag=value, --flag), then the URI."""
+
+from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
+
+
+class UsageError(Exception):
+    """The command line cannot be used; the message says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Options:
+    ip: str = ""  # address of published services; empty: the agent's own
+    internal: bool = False  # register container addresses and ports instead of published ones
+    explicit: bool = False  # only containers that carry SERVICE_NAME
+    cleanup: bool = False  # also remove what an earlier registrator without our marker left
+    resync: int = 0  # seconds between comparisons when nothing happens; 0: never
+    deregister: str = "always"  # or on-success: a container that failed keeps its entry, critical
+    retry_attempts: int = 0  # failures in a row before giving up; -1: never
+    retry_interval: int = 2000  # milliseconds
+    tags: str = ""  # added to every service
+    ttl: int = 0  # accepted, without effect
+    ttl_refresh: int = 0  # accepted, without effect
+    uri: str = "consul://127.0.0.1:8500"
+
+
+FLAGS = {field.name.replace("_", "-"): field for field in fields(Options) if field.name != "uri"}
+
+
+def parse(arguments: list[str]) -> Options:
+    values: dict[str, object] = {}
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        flag, equals, value = rest.pop(0).partition("=")
+        if flag == "--":
+            break
+        field = FLAGS.get(flag.removeprefix("-").removeprefix("-"))
+        if field is None:
+            raise UsageError(f"unknown flag {flag}; known: {', '.join('-' + name for name in FLAGS)}")
+        if not equals and field.type is bool:
+            value = "true"
+        elif not equals:
+            if not rest:
+                raise UsageError(f"{flag} needs a value")
+            value = rest.pop(0)
+        values[field.name] = _convert(flag, field.type, value)
+    if len(rest) > 1:
+        raise UsageError(f"one URI expected after the flags, got {' '.join(rest)!r}; flags come before it")
+    if rest:
+        values["uri"] = rest[0]
+    return _checked(Options(**values))
+
+
+def _convert(flag: str, kind: type, value: str) -> object:
+    if kind is bool:
+        known = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+        if value.lower() not in known:
+            raise UsageError(f"{flag}={value}: true or false expected")
+        return known[value.lower()]
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(f"{flag} {value}: a whole number expected") from None
+
+
+def _checked(options: Options) -> Options:
+    if options.deregister not in ("always", "on-success"):
+        raise UsageError(f"-deregister {options.deregister}: always or on-success expected")
+    if options.retry_interval <= 0:
+        raise UsageError(f"-retry-interval {options.retry_interval}: more than 0 milliseconds expected")
+    if options.resync < 0:
+        raise UsageError(f"-resync {options.resync}: 0 or more seconds expected")
+    if "{{" in options.tags:
+        raise UsageError(f"-tags {options.tags}: templates are not supported, plain tags are")
+    try:
+        uri = urlsplit(options.uri)
+        usable = uri.scheme == "consul" and uri.hostname and uri.port is not None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{options.uri}: consul://<address>:<port> expected, such as consul://127.0.0.1:8500")
+    return options

@@ -1,0 +1,133 @@
+from registrator.actions import Deregister, DropCheck, Owner, Register, SetHealth, plan
+from registrator.options import Options
+from registrator.wanted import Wanted, wanted
+from registrator_cases import HOST, apply, container
+
+OWNER = Owner(HOST, "engine-1", "token-1")
+OPTIONS = Options(ip="192.0.2.1")
+FOREIGN = {"ID": "x", "Service": "x", "Address": "", "Port": 1, "Tags": [], "Meta": {}}
+
+
+def want(*containers, **more):
+    return wanted(containers, OPTIONS, HOST, **more)
+
+
+def steps(target, services=None, checks=None, owner=OWNER, cleanup=False):
+    return plan(target, services or {}, checks or {}, owner, cleanup)[0]
+
+
+def state(target, owner=OWNER):
+    return apply(steps(target, owner=owner), {}, {})
+
+
+WEB = want(container(ports={"80/tcp": 32768}))
+ID, CHECK = "node-1:web:80", "service:node-1:web:80:health"
+
+
+def test_a_new_service_is_registered_with_its_health():
+    (action,) = steps(WEB)
+    assert isinstance(action, Register) and action.health == ("passing", "")
+    assert action.payload["Check"] == {
+        "CheckID": CHECK, "Name": "health", "TTL": "8760h", "Status": "passing",
+        "Notes": "state of the container in the engine",
+    }  # fmt: skip
+    assert set(action.payload["Meta"]) == {"registrator", "registrator-engine", "registrator-hash"}
+
+
+def test_nothing_changed_is_nothing_to_do():
+    assert steps(WEB, *state(WEB)) == []
+
+
+def test_a_container_that_is_gone_leaves():
+    assert steps(want(), *state(WEB)) == [Deregister(ID)]
+
+
+def test_health_alone_is_one_update():
+    sick = want(container(ports={"80/tcp": 32768}, state={"Health": {"Status": "unhealthy"}}))
+    assert steps(sick, *state(WEB)) == [SetHealth(ID, CHECK, "critical", "unhealthy")]
+
+
+def test_another_port_is_a_difference():
+    (action,) = steps(want(container(ports={"80/tcp": 32769})), *state(WEB))
+    assert action.payload["Port"] == 32769
+
+
+def test_another_token_is_a_difference():
+    assert isinstance(steps(WEB, *state(WEB), owner=Owner(HOST, "engine-1", "token-2"))[0], Register)
+
+
+def test_another_check_is_a_difference_and_the_old_one_goes():
+    checked = want(container(ports={"80/tcp": 32768}, labels={"SERVICE_CHECK_TCP": "1"}))
+    register, drop = steps(checked, *state(WEB))
+    assert register.payload["Check"]["TCP"] and drop == DropCheck(ID, CHECK)
+
+
+def test_another_interval_of_a_check_is_a_difference():
+    def checked(interval):
+        labels = {"SERVICE_CHECK_TCP": "1", "SERVICE_CHECK_INTERVAL": interval}
+        return want(container(ports={"80/tcp": 32768}, labels=labels))
+
+    assert len(steps(checked("3s"), *state(checked("2s")))) == 1
+
+
+def test_a_lost_check_is_a_difference():
+    services, _ = state(WEB)
+    assert isinstance(steps(WEB, services, {})[0], Register)
+
+
+def test_maintenance_and_checks_of_others_stay():
+    services, checks = state(WEB)
+    checks[f"_service_maintenance:{ID}"] = {"ServiceID": ID, "Status": "critical", "Output": ""}
+    checks["mine"] = {"ServiceID": ID, "Status": "critical", "Output": ""}
+    assert steps(WEB, services, checks) == []
+    moved = want(container(ports={"80/tcp": 1}))
+    assert [type(step) for step in steps(moved, services, checks)] == [Register]
+
+
+def test_what_is_not_ours_stays():
+    other_host = {**FOREIGN, "ID": "node-2:web:80"}
+    other_registrator = {**FOREIGN, "Meta": {"registrator": "node-2", "registrator-engine": "engine-2"}}
+    for entry in (FOREIGN, other_host, other_registrator):
+        assert steps(want(), {entry["ID"]: entry}, cleanup=True) == []
+
+
+def test_an_id_that_somebody_else_registered_is_reported_and_left_alone():
+    target = want(container(ports={"80/tcp": 1}, labels={"SERVICE_ID": "x"}))
+    actions, conflicts = plan(target, {"x": FOREIGN}, {}, OWNER, True)
+    assert actions == [] and len(conflicts) == 1
+
+
+def test_a_predecessors_entry_is_adopted_when_wanted_and_removed_only_with_cleanup():
+    entry = {**FOREIGN, "ID": ID}
+    assert [type(step) for step in steps(WEB, {ID: entry})] == [Register]
+    assert steps(want(), {ID: entry}) == []
+    assert steps(want(), {ID: entry}, cleanup=True) == [Deregister(ID)]
+
+
+def test_after_a_new_host_name_the_old_entries_go():
+    renamed = wanted([container(ports={"80/tcp": 32768})], OPTIONS, "node-9")
+    actions = steps(renamed, *state(WEB), owner=Owner("node-9", "engine-1", "token-1"))
+    assert [(type(step), step.service) for step in actions] == [(Deregister, ID), (Register, "node-9:web:80")]
+
+
+def test_after_the_engines_data_were_wiped_the_old_entries_go():
+    assert steps(want(), *state(WEB), owner=Owner(HOST, "engine-2")) == [Deregister(ID)]
+
+
+def test_an_engine_without_an_id_is_nobody():
+    marked = {**FOREIGN, "Meta": {"registrator": "node-2", "registrator-engine": ""}}
+    assert steps(want(), {"x": marked}, owner=Owner(HOST, "")) == []
+
+
+def test_entries_go_before_others_come():
+    other = want(container("zz", ports={"80/tcp": 32768}))
+    assert [type(step) for step in steps(other, *state(WEB))] == [Deregister, Register]
+
+
+def test_a_failed_containers_service_stays_and_is_critical():
+    failed = Wanted([], [], {ID: "exited (1)"})
+    services, checks = state(WEB)
+    actions = steps(failed, services, checks)
+    assert actions == [SetHealth(ID, CHECK, "critical", "exited (1)")]
+    assert steps(failed, *apply(actions, services, checks)) == []
+    assert steps(failed) == []

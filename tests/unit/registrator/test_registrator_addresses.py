@@ -1,0 +1,118 @@
+"""Which containers and ports get a service, and under which address."""
+
+from dataclasses import replace
+
+import pytest
+
+from registrator.options import Options
+from registrator.wanted import wanted
+from registrator_cases import HOST, container
+
+OPTIONS = Options(ip="192.0.2.1")
+INTERNAL = replace(OPTIONS, internal=True)
+NETWORKS = {"web": {"IPAddress": "10.9.0.5"}, "app": {"IPAddress": "172.18.0.5"}, "none": {"IPAddress": ""}}
+
+
+def run(*containers, options=OPTIONS, **more):
+    return wanted(containers, options, HOST, **more)
+
+
+def places(result):
+    return [(service.address, service.port) for service in result.services]
+
+
+def test_published_port_has_the_address_of_the_host():
+    assert places(run(container(ports={"80/tcp": 32768}))) == [("192.0.2.1", 32768)]
+
+
+def test_without_an_address_the_agents_counts():
+    assert places(run(container(ports={"80/tcp": 32768}), options=Options())) == [("", 32768)]
+
+
+@pytest.mark.parametrize("bindings, place", [
+    ([("0.0.0.0", "8080"), ("::", "8080")], ("192.0.2.1", 8080)),
+    ([("::", "8080"), ("", "8080")], ("192.0.2.1", 8080)),
+    ([("::", "8080")], ("192.0.2.1", 8080)),
+    ([("127.0.0.1", "1"), ("0.0.0.0", "8080")], ("192.0.2.1", 8080)),
+    ([("198.51.100.7", "8080")], ("198.51.100.7", 8080)),
+    ([("0.0.0.0", "9000"), ("0.0.0.0", "8080")], ("192.0.2.1", 8080)),
+])  # fmt: skip
+def test_bindings(bindings, place):
+    ports = {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
+    assert places(run(container(ports=ports))) == [place]
+
+
+@pytest.mark.parametrize("bindings, reason", [
+    (None, "not published on the host"),
+    ([], "not published on the host"),
+    ([{"HostIp": "127.0.0.1", "HostPort": "80"}], "published on a loopback address only"),
+])  # fmt: skip
+def test_port_nobody_can_reach_is_reported(bindings, reason):
+    result = run(container(ports={"80/tcp": bindings}))
+    assert result.services == [] and [item.reason for item in result.skipped] == [reason]
+
+
+def test_container_without_ports_is_nothing_to_report():
+    assert run(container()) == wanted([], OPTIONS, HOST)
+
+
+def test_ignored_container_is_nothing_to_report():
+    assert run(container(labels={"SERVICE_IGNORE": "1"}, exposed=["80/tcp"])).skipped == []
+
+
+def test_host_network_takes_the_exposed_ports():
+    assert places(run(container(mode="host", exposed=["8080/tcp"]))) == [("192.0.2.1", 8080)]
+
+
+def test_sctp_is_reported():
+    assert "sctp" in run(container(ports={"80/sctp": 1})).skipped[0].reason
+
+
+@pytest.mark.parametrize("mode, overlays, address", [
+    ("app", [], "172.18.0.5"),
+    ("web", [], "10.9.0.5"),
+    ("bridge", [], "172.18.0.5"),
+    ("app", ["web"], "10.9.0.5"),
+])  # fmt: skip
+def test_internal_takes_the_containers_address(mode, overlays, address):
+    one = container(mode=mode, networks=NETWORKS, exposed=["80/tcp"])
+    assert places(run(one, options=INTERNAL, overlays=frozenset(overlays))) == [(address, 80)]
+
+
+def test_internal_without_an_address_is_reported():
+    assert run(container(exposed=["80/tcp"]), options=INTERNAL).skipped[0].reason == "the container has no address"
+
+
+def test_check_that_cannot_reach_an_overlay_address_is_replaced():
+    one = container(mode="web", networks=NETWORKS, exposed=["80/tcp"], labels={"SERVICE_CHECK_HTTP": "/"})
+    result = run(one, options=INTERNAL, overlays=frozenset(["web"]))
+    assert result.services[0].health == ("passing", "")
+    assert "overlay" in result.skipped[0].reason
+
+
+def test_container_in_the_network_of_another_is_found_there():
+    owner = container("owner", ports={"80/tcp": 32768, "9/tcp": 32769}, labels={"SERVICE_80_IGNORE": "1"}, number=1)
+    guest = container("guest", mode=f"container:{owner['Id']}", exposed=["80/tcp"], number=2)
+    ids = {service.id: service.port for service in run(owner, guest).services}
+    assert ids == {"node-1:guest:80": 32768, "node-1:owner:9": 32769}
+    assert "does not run" in run(guest).skipped[0].reason
+
+
+@pytest.mark.parametrize("status, count", [
+    ("running", 1), ("paused", 1), ("restarting", 0), ("created", 0), ("exited", 0), ("removing", 0), ("dead", 0),
+])  # fmt: skip
+def test_only_what_runs_is_registered(status, count):
+    assert len(run(container(ports={"80/tcp": 1}, state={"Status": status})).services) == count
+
+
+def test_a_container_told_to_stop_gets_no_service():
+    one = container(ports={"80/tcp": 1})
+    assert run(one, leaving=frozenset([one["Id"]])).services == []
+
+
+@pytest.mark.parametrize("code, kept", [(0, {}), (1, {"node-1:web:80": "exited (1)"}), (137, {}), (143, {})])
+def test_deregister_on_success_keeps_what_failed(code, kept):
+    options = replace(OPTIONS, deregister="on-success")
+    one = container(exposed=["80/tcp"], state={"Status": "exited", "ExitCode": code})
+    assert run(one, options=options).kept == kept
+    assert run(one).kept == {}

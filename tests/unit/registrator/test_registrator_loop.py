@@ -1,0 +1,189 @@
+"""The loop with an engine and an agent in memory."""
+
+import signal
+
+import pytest
+
+from registrator import actions as do
+from registrator.agent import AgentError, Refused
+from registrator.loop import Loop, ends
+from registrator.options import Options
+from registrator_cases import HOST, apply, container
+
+
+class FakeEngine:
+    def __init__(self, *containers):
+        self.all = {one["Id"]: one for one in containers}
+
+    def id(self):
+        return "engine-1"
+
+    def containers(self, stopped):
+        return list(self.all.values())
+
+    def container(self, identity):
+        return self.all.get(identity)
+
+
+class FakeAgent:
+    def __init__(self):
+        self.state = {}, {}
+        self.writes = 0
+        self.down = False
+        self.refuses = {}
+
+    def services(self):
+        if self.down:
+            raise AgentError("down")
+        return self.state[0]
+
+    def checks(self):
+        return self.state[1]
+
+    def _write(self, action):
+        if action.service in self.refuses:
+            raise Refused(self.refuses[action.service], "no")
+        self.writes += 1
+        self.state = apply([action], *self.state)
+
+    def register(self, payload):
+        self._write(do.Register(payload["ID"], payload, None))
+
+    def deregister(self, service_id):
+        self._write(do.Deregister(service_id))
+
+    def drop_check(self, check_id):
+        self._write(do.DropCheck("", check_id))
+
+    def set_health(self, check_id, status, output):
+        self._write(do.SetHealth("", check_id, status, output))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.delenv("CONSUL_HTTP_TOKEN_FILE", raising=False)
+    monkeypatch.delenv("CONSUL_HTTP_TOKEN", raising=False)
+    return now
+
+
+@pytest.fixture
+def site(clock):
+    web = container("web", ports={"80/tcp": 1}, number=1)
+    api = container("api", ports={"80/tcp": 2}, number=2)
+    engine, agent = FakeEngine(web, api), FakeAgent()
+    return Loop(Options(ip="192.0.2.1", resync=30), engine, agent, HOST), engine, agent, web
+
+
+def event(action, one, **attributes):
+    return {"Action": action, "Actor": {"ID": one["Id"], "Attributes": attributes}}
+
+
+def names(agent):
+    return sorted(entry["ID"] for entry in agent.state[0].values())
+
+
+def test_second_time_nothing_is_written(site):
+    loop, _, agent, _ = site
+    assert loop.reconcile() == 30
+    before = agent.writes
+    loop.reconcile()
+    assert names(agent) == ["node-1:api:80", "node-1:web:80"] and agent.writes == before
+
+
+def test_a_container_told_to_stop_leaves_and_comes_back_if_it_goes_on(site, clock):
+    loop, _, agent, web = site
+    loop.reconcile()
+    loop.note(event("kill", web, signal="15"))
+    assert loop.reconcile() == pytest.approx(12)
+    assert names(agent) == ["node-1:api:80"]
+    clock[0] += 11.9
+    loop.reconcile()
+    assert names(agent) == ["node-1:api:80"]
+    clock[0] += 0.2
+    assert loop.reconcile() == 30
+    assert names(agent) == ["node-1:api:80", "node-1:web:80"]
+
+
+def test_a_container_that_starts_again_is_back_at_once(site):
+    loop, _, agent, web = site
+    loop.note(event("kill", web, signal="9"))
+    loop.note(event("die", web))
+    loop.note(event("start", web))
+    loop.reconcile()
+    assert "node-1:web:80" in names(agent)
+
+
+def test_another_signal_changes_nothing(site):
+    loop, _, agent, web = site
+    loop.note(event("kill", web, signal="10"))
+    loop.reconcile()
+    assert "node-1:web:80" in names(agent)
+
+
+def test_a_kill_of_what_is_gone_is_nothing(site):
+    loop, engine, _, web = site
+    del engine.all[web["Id"]]
+    loop.note(event("kill", web, signal="9"))
+    assert loop.leaving == {}
+
+
+def test_one_refused_service_does_not_hurt_the_others(site, capsys):
+    loop, _, agent, _ = site
+    agent.refuses["node-1:api:80"] = 400
+    assert loop.reconcile() == 30
+    loop.reconcile()
+    assert names(agent) == ["node-1:web:80"]
+    assert capsys.readouterr().out.count("refused") == 1
+
+
+def test_what_is_forbidden_is_tried_again_soon(site):
+    loop, _, agent, _ = site
+    agent.refuses["node-1:api:80"] = 403
+    assert loop.reconcile() == 2
+
+
+def test_what_is_skipped_is_said_once(site, capsys):
+    loop, engine, _, _ = site
+    engine.all["x"] = container("x", labels={"SERVICE_NAME": "a b"}, ports={"80/tcp": 3})
+    loop.reconcile()
+    loop.reconcile()
+    assert capsys.readouterr().out.count("skipped") == 1
+
+
+def test_it_goes_on_while_the_agent_is_down_and_stops_when_told_to(site, capsys):
+    loop, _, agent, _ = site
+    agent.down = True
+    loop.options = Options(retry_attempts=2, retry_interval=1)
+    loop.watch = lambda: None
+    assert loop.run() == 1
+    assert loop.failures == 3
+    assert capsys.readouterr().out.count("failed reason") == 1
+
+
+@pytest.mark.parametrize("sent, stop, result", [
+    ("15", None, True), ("9", None, True), ("10", None, False), ("9", "SIGUSR1", True), ("15", "SIGUSR1", False),
+    ("10", "SIGUSR1", True), ("10", "USR1", True), ("3", "3", True), ("37", "SIGRTMIN+3", True), ("", None, False),
+    ("nonsense", "nonsense", False),
+])  # fmt: skip
+def test_signals_that_end_a_container(sent, stop, result):
+    assert ends(sent, {"StopSignal": stop}) is result
+
+
+def test_told_to_stop_it_leaves_the_services_registered(site):
+    loop, engine, agent, _ = site
+    loop.reconcile()
+    loop.watch = lambda: None
+
+    def hang(stopped):
+        signal.raise_signal(signal.SIGTERM)
+
+    engine.containers = hang
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert loop.run() == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert len(names(agent)) == 2

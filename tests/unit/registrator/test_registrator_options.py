@@ -1,0 +1,39 @@
+import pytest
+
+from registrator.options import Options, UsageError, parse
+
+
+def test_command_line_of_the_original():
+    arguments = "-ip 192.0.2.1 -internal -explicit=true --cleanup -resync=30 -deregister on-success " \
+        "-retry-attempts -1 -retry-interval 500 -tags a,b -ttl 60 -ttl-refresh 30 consul://127.0.0.1:8501"
+    assert parse(arguments.split()) == Options(
+        ip="192.0.2.1", internal=True, explicit=True, cleanup=True, resync=30, deregister="on-success",
+        retry_attempts=-1, retry_interval=500, tags="a,b", ttl=60, ttl_refresh=30, uri="consul://127.0.0.1:8501",
+    )  # fmt: skip
+
+
+def test_nothing_given():
+    assert parse([]) == Options()
+
+
+def test_boolean_does_not_take_the_next_word():
+    assert parse(["-internal", "consul://h:1"]) == Options(internal=True, uri="consul://h:1")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("-nonsense", "unknown flag -nonsense"),
+    ("-resync soon", "whole number"),
+    ("-ip", "needs a value"),
+    ("-internal=perhaps", "true or false"),
+    ("-deregister never", "always or on-success"),
+    ("-retry-interval 0", "more than 0"),
+    ("-resync -1", "0 or more"),
+    ("-tags {{.Name}}", "templates"),
+    ("etcd://127.0.0.1:4001", "consul://"),
+    ("consul://127.0.0.1", "consul://"),
+    ("consul://127.0.0.1:port", "consul://"),
+    ("consul://a:1 -resync 1", "flags come before"),
+])  # fmt: skip
+def test_unusable_command_line_says_what_to_write(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        parse(arguments.split())
