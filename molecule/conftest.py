@@ -1,0 +1,235 @@
+"""Fixtures of the site tests.
+
+The site is what the inventory says (`--ansible-inventory`): hosts, groups, addresses and variables come from
+there, never from a test. `@pytest.mark.on("<group>")` runs a test once on each host of a group, as `node`.
+"""
+
+import ipaddress
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import testinfra
+import yaml
+from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
+from testinfra.utils.ansible_runner import AnsibleRunner
+
+from lab.machine import podman_subnets
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").read_text())["sample_services"]
+UNITS = {
+    "consul_servers": ["consul"],
+    "consul_clients": ["consul"],
+    "docker_hosts": ["docker"],
+    "load_balancers": ["consul-template", "nginx"],
+}
+FIGURES = pytest.StashKey[list]()
+SITE = pytest.StashKey["Site"]()
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One host of the inventory, reached over SSH as its sudo user."""
+
+    name: str
+    address: str
+    variables: dict = field(repr=False)
+    host: testinfra.host.Host = field(repr=False)
+
+    def run(self, command: str, *args) -> str:
+        """Run a command as root; it must end with 0. What it printed."""
+        return self.host.check_output(command, *args)
+
+    def tries(self, command: str, *args):
+        """Run a command as root, whatever it ends with; rc, stdout, stderr."""
+        return self.host.run(command, *args)
+
+    def unit(self, unit: str, *properties: str) -> list[str]:
+        """Properties of a systemd unit, in the order asked for."""
+        shown = self.run(f"systemctl show {unit} -p {','.join(properties)}")
+        values = dict(line.split("=", 1) for line in shown.splitlines())
+        return [values[name] for name in properties]
+
+
+class Site:
+    """All hosts of the inventory, and the way to ask the site how it is."""
+
+    def __init__(self, inventory: Path):
+        self.inventory = inventory
+        self.runner = AnsibleRunner.get_runner(str(inventory))
+        self.sockets = tempfile.mkdtemp(prefix="site")
+        self.nodes = {name: self._node(name) for name in self.runner.get_hosts()}
+        anyone = next(iter(self.nodes.values())).variables
+        self.domain = anyone["discovery_domain"]
+        self.datacenter = anyone.get("discovery_datacenter", "dc1")
+        self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
+        self.ca = self.secrets / "ca.pem"
+
+    @property
+    def _folder(self) -> Path:
+        return self.inventory if self.inventory.is_dir() else self.inventory.parent
+
+    def _node(self, name: str) -> Node:
+        variables = self.runner.get_variables(name)
+        address = variables.get("discovery_address", variables["ansible_host"])
+        user = f"{variables['ansible_user']}@" if "ansible_user" in variables else ""
+        host = testinfra.get_host(
+            f"ssh://{user}{variables['ansible_host']}:{variables.get('ansible_port', 22)}",
+            sudo=True,
+            ssh_identity_file=variables.get("ansible_ssh_private_key_file"),
+            ssh_extra_args=f"-o ServerAliveInterval=5 {variables.get('ansible_ssh_common_args', '')}".strip(),
+            controlpath=f"{self.sockets}/%%C",
+        )
+        return Node(name, address, variables, host)
+
+    def group(self, name: str) -> list[Node]:
+        """The hosts of an inventory group."""
+        return [node for node in self.nodes.values() if name in node.variables["group_names"]]
+
+    @property
+    def servers(self) -> list[Node]:
+        return self.group("consul_servers")
+
+    @property
+    def docker_hosts(self) -> list[Node]:
+        return self.group("docker_hosts")
+
+    @property
+    def balancers(self) -> list[Node]:
+        return self.group("load_balancers")
+
+    def name_of(self, service: str) -> str:
+        """The DNS name of a service."""
+        return f"{service}.service.{self.datacenter}.consul"
+
+    def host_of(self, service: str) -> str:
+        """The virtual host of a service."""
+        return f"{service}.{self.domain}"
+
+    def consul(self, node: Node | None = None) -> Consul:
+        """The API of a node (default: the first server), as management."""
+        node = node or self.servers[0]
+        return Consul(node.address, self.ca, (self.secrets / "management_token").read_text().strip())
+
+    def passing(self, service: str, asked: Node | None = None) -> set[tuple[str, int]]:
+        """Address and port of each healthy instance in the catalog, as one node (default: the first server) tells it."""
+        found = self.consul(asked).get(f"/v1/health/service/{service}?passing=1")
+        return {(e["Service"]["Address"] or e["Node"]["Address"], e["Service"]["Port"]) for e in found}
+
+    def leader(self) -> str:
+        """The leader that all servers name; '' while they have none or differ."""
+        named = {self.consul(node).get("/v1/status/leader") for node in self.servers}
+        return named.pop() if len(named) == 1 else ""
+
+    def is_healthy(self) -> bool:
+        """Everything that should run does, and answers; else an AssertionError or OSError says what does not."""
+        assert self.leader(), "no leader that all servers agree on"
+        assert self.consul().get("/v1/operator/autopilot/health")["Healthy"], "autopilot is not healthy"
+        expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}
+        assert set(self.consul().get("/v1/catalog/services")) == expected, "other services than the expected"
+        for service in expected - {"consul"}:
+            count = len(self.passing(service))
+            assert count == len(self.docker_hosts), f"{service} has {count} passing instances"
+        for balancer in self.balancers:
+            answer = http_get(balancer.address, self.host_of("httpfront"))
+            assert (answer.status, answer.body) == (200, FRONT_BODY), f"{balancer.name}: {answer}"
+            assert "[probe]" in tcp_echo(balancer.address, 9999, "probe"), f"{balancer.name}: no echo on 9999"
+        return True
+
+    def settle(self, seconds: float = 120) -> float:
+        """Wait until the site is healthy; the seconds it took."""
+        return eventually(self.is_healthy, seconds, every=1)[1]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "on(group): run the test on each host of this inventory group, as `node`")
+    config.stash[FIGURES] = []
+    inventory = config.getoption("ansible_inventory")
+    config.stash[SITE] = Site(Path(inventory).resolve()) if inventory else None
+
+
+def pytest_generate_tests(metafunc):
+    site = metafunc.config.stash[SITE]
+    if "node" in metafunc.fixturenames:
+        group = metafunc.definition.get_closest_marker("on").args[0]
+        nodes = site.group(group) if site else []
+        metafunc.parametrize("node", nodes, ids=[node.name for node in nodes])
+    if "node_and_unit" in metafunc.fixturenames:
+        pairs = [(n, unit) for group, units in UNITS.items() for unit in units for n in site.group(group)] if site else []
+        metafunc.parametrize("node_and_unit", pairs, ids=[f"{node.name}-{unit}" for node, unit in pairs])
+
+
+@pytest.fixture(scope="session")
+def site(request) -> Site:
+    """The site under test. Traffic goes to a lab of this machine only."""
+    site = request.config.stash[SITE]
+    if site is None:
+        pytest.skip("no site: give one with --ansible-inventory")
+    subnets = podman_subnets()
+    for node in site.nodes.values():
+        assert any(ipaddress.ip_address(node.address) in subnet for subnet in subnets), f"{node.address} is in no lab network"
+    return site
+
+
+@pytest.fixture
+def settled(site):
+    """For tests that stop things: the site is healthy before, and again after."""
+    site.settle()
+    yield
+    site.settle()
+
+
+@pytest.fixture
+def start_container(site):
+    """Start containers of the sample images that go away after the test: start_container(node, name, image, *options)."""
+    started = []
+
+    def start(node: Node, name: str, image: str, *options: str) -> None:
+        started.append((node, name))
+        node.run(f"docker run -d --name {name} {' '.join(options)} {image}")
+
+    yield start
+    for node, name in started:
+        node.tries(f"docker rm -f {name}")
+    site.settle()
+
+
+@pytest.fixture(scope="session")
+def site_name(site) -> str:
+    """A name that the site's own DNS serves."""
+    return next(iter(site.nodes.values())).variables["consul_dns_probe_names"][0]
+
+
+@pytest.fixture
+def show(request):
+    """Print a figure; it stands in the summary at the end as well."""
+
+    def show(text: str) -> None:
+        print(text)
+        request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
+
+    return show
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[FIGURES]:
+        terminalreporter.section("figures")
+        for line in config.stash[FIGURES]:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Attach the journal of the units to a failure."""
+    report = yield
+    if report.when == "call" and report.failed and (site := item.config.stash[SITE]):
+        for node in site.nodes.values():
+            try:
+                log = node.tries("journalctl --no-pager -n 30 -u consul -u docker -u nginx -u consul-template")
+                said = log.stdout
+            except RuntimeError as error:
+                said = str(error)
+            report.sections.append((f"journal of {node.name}", said))
+    return report

@@ -1,0 +1,108 @@
+"""The balancers: virtual hosts, TCP listeners, and what happens when nothing is left to balance."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+from helpers import BACKEND_BODY, FRONT_BODY, everywhere, http_get, tcp_echo, tcp_open
+
+REQUESTS = 300
+SHARE = 0.2
+
+
+def left_out(balancer) -> dict[str, str]:
+    """Services the balancer leaves out, with the reason, as its command tells them."""
+    status = json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))
+    return {entry["name"]: entry["reason"] for entry in status["left_out"]}
+
+
+def echo_version(address: str, port: int) -> str:
+    """The version that answers on a TCP port."""
+    return re.fullmatch(r"\[(.+?)\].* \[hello\]", tcp_echo(address, port, "hello")).group(1)
+
+
+@pytest.mark.on("load_balancers")
+def test_h8_body_is_exact(site, node):
+    answer = http_get(node.address, site.host_of("httpfront"))
+    assert (answer.status, answer.body) == (200, FRONT_BODY)
+
+
+@pytest.mark.on("load_balancers")
+def test_h8_instances_share_the_load(site, settled, node, show):
+    answers = [http_get(node.address, site.host_of("httpfront")) for _ in range(REQUESTS)]
+    assert {answer.status for answer in answers} == {200}
+    count = Counter(answer.headers["X-Instance"] for answer in answers)
+    show(f"{REQUESTS} requests: {sorted(count.values())}")
+    fair = REQUESTS / len(site.docker_hosts)
+    assert len(count) == len(site.docker_hosts)
+    assert all(abs(seen - fair) <= SHARE * fair for seen in count.values())
+
+
+@pytest.mark.on("load_balancers")
+def test_h8_backend_sees_host_and_client(site, node):
+    answer = http_get(node.address, site.host_of("httpfront"))
+    assert answer.headers["X-Seen-Host"] == site.host_of("httpfront")
+    assert answer.headers["X-Seen-Forwarded-For"] == answer.source
+
+
+@pytest.mark.on("load_balancers")
+def test_h9_tcp_echo(node):
+    assert re.fullmatch(r"\[v1\.0\.0\].+ \[good day\]", tcp_echo(node.address, 9999, "good day"))
+
+
+def test_h9_new_tcp_service_gets_a_listener(site, settled, start_container, show):
+    where = site.docker_hosts[-1]
+    start_container(where, "test-9998", "tcpfront:v1.0.0", "-P -e SERVICE_NAME=my-tcp-9998 -e SERVICE_TAGS=tcp -e VERSION=my")
+    took = everywhere(site.balancers, lambda b: echo_version(b.address, 9998) == "my", 30)
+    show(f"my-tcp-9998 is served after: {took}")
+    where.run("docker rm -f test-9998")
+    took = everywhere(site.balancers, lambda b: not tcp_open(b.address, 9998), 30)
+    show(f"its listener is gone after: {took}")
+
+
+def test_h9_name_without_port_is_left_out(site, settled, start_container):
+    start_container(site.docker_hosts[0], "test-portless", "tcpfront:v1.0.0", "-P -e SERVICE_NAME=portless -e SERVICE_TAGS=tcp")
+    everywhere(site.balancers, lambda b: "port" in left_out(b).get("portless", ""), 30)
+    for balancer in site.balancers:
+        assert "portless" in balancer.tries("discovery-balancer status").stdout
+
+
+def test_h9_of_two_on_one_port_the_lowest_name_is_served(site, settled, start_container):
+    """The later name is there first and holds the port until the lower one claims it."""
+    where = site.docker_hosts[0]
+    for name in ("b-9997", "a-9997"):
+        options = f"-P -e SERVICE_NAME={name} -e SERVICE_TAGS=tcp -e VERSION={name}"
+        start_container(where, f"test-{name}", "tcpfront:v1.0.0", options)
+        everywhere(site.balancers, lambda b, name=name: echo_version(b.address, 9997) == name, 30)
+    everywhere(site.balancers, lambda b: "9997" in left_out(b).get("b-9997", ""), 30)
+    for balancer in site.balancers:
+        assert "a-9997" not in left_out(balancer)
+
+
+def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_container, show):
+    def ask(balancer, host: str):
+        return http_get(balancer.address, host)
+
+    def masters() -> list[str]:
+        return [balancer.unit("nginx", "MainPID") for balancer in site.balancers]
+
+    front, other = site.host_of("httpfront"), site.host_of("httpother")
+    start_container(site.docker_hosts[0], "test-other", "httpbackend:v1.0.0", "-P -e SERVICE_NAME=httpother -e SERVICE_TAGS=http")
+    everywhere(site.balancers, lambda b: ask(b, other).body == BACKEND_BODY, 30)
+    before = masters()
+    try:
+        for node in site.docker_hosts:
+            node.run("docker stop httpfront")
+        show(f"503 after: {everywhere(site.balancers, lambda b: ask(b, front).status == 503, 30)}")
+        for balancer in site.balancers:
+            assert ask(balancer, front).headers["Retry-After"]
+            assert ask(balancer, other).status == 200
+            assert ask(balancer, site.host_of("never-was")).status == 503
+            assert ask(balancer, "stranger.example.org").status == 404
+        site.docker_hosts[0].run("docker start httpfront")
+        show(f"200 again after: {everywhere(site.balancers, lambda b: ask(b, front).body == FRONT_BODY, 30)}")
+        assert masters() == before
+    finally:
+        for node in site.docker_hosts:
+            node.run("docker start httpfront")

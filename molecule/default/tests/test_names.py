@@ -1,0 +1,87 @@
+"""Names: Consul's and the site's, on hosts and in containers, with and without the local agent."""
+
+from collections import Counter
+
+import pytest
+from helpers import dns_ask, eventually, lost_lookups
+
+GLIBC = "python:3.13-slim getent ahostsv4"
+MUSL = "resolver-musl:v1.0.0"
+
+
+@pytest.fixture
+def agent_stopped(node, settled):
+    """The node's own Consul agent is stopped during the test."""
+    node.run("systemctl stop consul")
+    yield
+    node.run("systemctl start consul")
+
+
+@pytest.fixture
+def user_network(node):
+    """A user-defined network, beside the default bridge."""
+    node.run("docker network create test-names")
+    yield "test-names"
+    node.tries("docker network rm test-names")
+
+
+def assert_containers_resolve(node, networks: list[str], names: list[str]) -> None:
+    for network in networks:
+        for image in (GLIBC, MUSL):
+            for name in names:
+                asked = node.tries(f"docker run --rm --network {network} {image} {name}")
+                assert asked.rc == 0, f"{image} on {network}: {name}: {asked.stdout} {asked.stderr}"
+
+
+@pytest.mark.on("all")
+def test_h4_host_resolves_both_kinds(site, node, site_name, show):
+    names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
+    failed = {name: lost_lookups(node, name) for name in names}
+    show(f"failed of 100 lookups each: {failed}")
+    assert not any(failed.values())
+
+
+@pytest.mark.on("all")
+def test_h4_host_resolves_after_a_refresh(site, node, site_name):
+    node.run("resolvconf -u")
+    assert lost_lookups(node, site.name_of("httpbackend")) == 0
+    assert lost_lookups(node, site_name) == 0
+
+
+@pytest.mark.on("all")
+def test_h4_site_names_survive_a_stopped_agent(node, agent_stopped, site_name):
+    assert lost_lookups(node, site_name) == 0
+
+
+@pytest.mark.on("consul_servers")
+def test_h5_a_answers_rotate(site, node, show):
+    expected = {address for address, _ in site.passing("httpbackend")}
+    first = Counter()
+    for _ in range(60):
+        answer = dns_ask(node.address, site.name_of("httpbackend"), "A").answer[0]
+        assert {record.address for record in answer} == expected
+        first[next(iter(answer)).address] += 1
+    show(f"first of 60 answers: {dict(first)}")
+    assert set(first) == expected
+
+
+@pytest.mark.on("consul_servers")
+def test_h5_srv_gives_ports_and_addresses(site, node):
+    expected = site.passing("httpfront")
+    message = dns_ask(node.address, site.name_of("httpfront"), "SRV")
+    addresses = {rrset.name: record.address for rrset in message.additional for record in rrset if record.rdtype == 1}
+    assert {(addresses[record.target], record.port) for record in message.answer[0]} == expected
+
+
+@pytest.mark.on("docker_hosts")
+def test_h6_containers_resolve_both_kinds(site, node, user_network, site_name):
+    names = [site.name_of("httpbackend"), site_name]
+    assert_containers_resolve(node, ["bridge", user_network], names)
+
+
+@pytest.mark.on("docker_hosts")
+def test_h6_containers_resolve_without_the_local_agent(site, node, user_network, agent_stopped, site_name):
+    names = [site.name_of("httpbackend"), site_name]
+    other = next(server for server in site.servers if server is not node)
+    eventually(lambda: (node.address, 8081) not in site.passing("httpbackend", other), 60)
+    assert_containers_resolve(node, ["bridge", user_network], names)

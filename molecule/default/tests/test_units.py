@@ -1,0 +1,48 @@
+"""systemd: what runs on which host, comes back after a kill, and writes to the journal."""
+
+import subprocess
+
+import pytest
+from helpers import eventually, lost_lookups
+
+
+def test_h2_unit_is_enabled_and_active(node_and_unit):
+    node, unit = node_and_unit
+    assert node.host.service(unit).is_enabled
+    assert node.host.service(unit).is_running
+
+
+def test_h2_unit_logs_to_the_journal(node_and_unit):
+    node, unit = node_and_unit
+    assert node.run(f"journalctl -q --no-pager -n 1 _SYSTEMD_UNIT={unit}.service + UNIT={unit}.service")
+
+
+def test_h2_unit_returns_after_kill(site, settled, show, node_and_unit):
+    node, unit = node_and_unit
+    (before,) = node.unit(unit, "MainPID")
+    node.run(f"kill -9 {before}")
+
+    def runs_again() -> bool:
+        state, pid = node.unit(unit, "ActiveState", "MainPID")
+        return state == "active" and pid not in ("0", before)
+
+    _, seconds = eventually(runs_again, 60)
+    show(f"active again after {seconds:.1f} s, site healthy after {seconds + site.settle():.1f} s")
+
+
+@pytest.mark.on("docker_hosts")
+def test_h2_registrator_returns_after_kill(site, settled, node):
+    before = node.run("docker inspect -f '{{.State.Pid}}' registrator")
+    node.run(f"kill -9 {before}")
+    eventually(lambda: node.run("docker inspect -f '{{.State.Pid}}' registrator") not in ("0", before), 60)
+
+
+def test_h2_h4_node_returns_from_a_reboot(site, settled, site_name, show):
+    node = site.balancers[-1]
+    container = node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
+    before = node.run("cat /proc/1/stat").split()[21]  # start time of init
+    subprocess.run(["podman", "restart", container], check=True, capture_output=True, timeout=120)
+    eventually(lambda: node.run("cat /proc/1/stat").split()[21] != before, 60)
+    show(f"site healthy {site.settle(180):.1f} s after {node.name} took SSH again")
+    failed = {name: lost_lookups(node, name) for name in (site.name_of("httpbackend"), site_name)}
+    assert not any(failed.values()), failed

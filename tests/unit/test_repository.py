@@ -1,0 +1,104 @@
+"""The shape of the collection: what the style asks of every role, playbook and of the package."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+GROUPS = ("consul_clients", "docker_hosts", "load_balancers")
+PACKAGED = {
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "changelogs", "docs", "galaxy.yml",
+    "meta", "playbooks", "plugins", "roles",
+}  # fmt: skip
+
+
+def roles(*without: str):
+    chosen = [role for role in ROLES if role.name not in without]
+    return pytest.mark.parametrize("role", chosen, ids=[role.name for role in chosen])
+
+
+def tasks(path: Path) -> list[dict]:
+    """The tasks of a file in order, those in blocks too."""
+    found, todo = [], list(yaml.safe_load(path.read_text()) or [])
+    while todo:
+        task = todo.pop(0)
+        found.append(task)
+        todo = [inner for part in ("block", "rescue", "always") for inner in task.get(part, [])] + todo
+    return found
+
+
+@roles()
+def test_role_has_its_files(role):
+    wanted = ["README.md", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"]
+    assert [name for name in wanted if not (role / name).is_file()] == []
+
+
+@roles("common")
+def test_role_main_is_a_table_of_contents(role):
+    """main.yml imports files and does nothing itself; the phases have the same names everywhere, preflight comes first."""
+    imported = [task.get("ansible.builtin.import_tasks") for task in tasks(role / "tasks/main.yml") if "block" not in task]
+    assert None not in imported, "tasks/main.yml does more than import phases"
+    phases = [name.removesuffix(".yml") for name in imported]
+    assert phases[0] == "preflight"
+    assert {"install", "configure", "service"} <= set(phases)
+
+
+@roles()
+def test_role_names_no_inventory_group(role):
+    """Roles take lists of hosts; groups are the inventory's business."""
+    files = [p for d in ("tasks", "templates", "defaults", "vars", "handlers") for p in (role / d).rglob("*") if p.is_file()]
+    group_use = re.compile(r"\bgroups\b\s*[\[.]|\bgroup_names\b|\b(" + "|".join(GROUPS) + r")\b")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if group_use.search(line)
+    ]
+    assert found == []
+
+
+@roles()
+def test_role_reads_no_facts_of_other_hosts(role):
+    """With --limit the facts of the others are not there."""
+    found = [p for p in (role / "tasks").rglob("*.yml") if re.search(r"hostvars\[[^]]+\]\W*ansible_facts", p.read_text())]
+    assert found == []
+
+
+@roles()
+def test_task_files_are_short_and_named(role):
+    for path in sorted((role / "tasks").rglob("*.yml")):
+        assert len(path.read_text().splitlines()) <= 100, path
+        for name in (task.get("name", "") for task in tasks(path)):
+            assert re.match(r"([a-z_]+ \| )?[A-Z]", name), f"{path}: task name {name!r}"
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
+def test_playbook_can_be_called_by_its_collection_name(playbook):
+    assert re.fullmatch(r"\w+", playbook.stem), "hyphens make a playbook unreachable as fewnodes.discovery.<name>"
+
+
+def test_package_holds_the_product_only():
+    """Everything in the checkout is either packaged on purpose or ignored by name."""
+    patterns = GALAXY["build_ignore"]
+    names = {p.name for p in ROOT.iterdir() if not p.name.startswith(".") and not p.match("*.tar.gz")}
+    unmentioned = {n for n in names - PACKAGED if not any(Path(n).match(pattern) for pattern in patterns)}
+    assert unmentioned == set()
+    assert PACKAGED.isdisjoint(patterns)
+
+
+def test_package_names_its_licence_and_version():
+    assert (ROOT / GALAXY["license_file"]).is_file()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", GALAXY["version"])
+
+
+def test_checkout_works_as_an_installed_collection():
+    """The links under collections/ lead back to the checkout."""
+    links = ROOT / "collections/ansible_collections" / GALAXY["namespace"] / GALAXY["name"]
+    assert {link.name: link.resolve() for link in links.iterdir()} == {
+        name: ROOT / name for name in ("galaxy.yml", "meta", "playbooks", "plugins", "roles")
+    }
