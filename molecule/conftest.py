@@ -5,6 +5,7 @@ there, never from a test. `@pytest.mark.on("<group>")` runs a test once on each 
 """
 
 import ipaddress
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,14 @@ class Site:
         found = self.consul(asked).get(f"/v1/health/service/{service}?passing=1")
         return {(e["Service"]["Address"] or e["Node"]["Address"], e["Service"]["Port"]) for e in found}
 
+    def published(self, service: str) -> set[tuple[str, int]]:
+        """Address and port of each running container of a sample service, as the engines tell it."""
+        found = set()
+        for node in self.docker_hosts:
+            ports = node.run(f"docker ps --filter name=^{service}$ --format '{{{{.Ports}}}}'")
+            found |= {(node.address, int(port)) for port in re.findall(r"0\.0\.0\.0:(\d+)->", ports)}
+        return found
+
     def leader(self) -> str:
         """The leader that all servers name; '' while they have none or differ."""
         named = {self.consul(node).get("/v1/status/leader") for node in self.servers}
@@ -130,8 +139,9 @@ class Site:
         expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}
         assert set(self.consul().get("/v1/catalog/services")) == expected, "other services than the expected"
         for service in expected - {"consul"}:
-            count = len(self.passing(service))
-            assert count == len(self.docker_hosts), f"{service} has {count} passing instances"
+            running, passing = self.published(service), self.passing(service)
+            assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"
+            assert passing == running, f"{service}: in the catalog {sorted(passing)}, in truth {sorted(running)}"
         for balancer in self.balancers:
             answer = http_get(balancer.address, self.host_of("httpfront"))
             assert (answer.status, answer.body) == (200, FRONT_BODY), f"{balancer.name}: {answer}"
