@@ -10,7 +10,9 @@ from lab.shell import run
 LABEL = "org.fewnodes.lab=1"
 
 
-def start_container(name: str, hostname: str, image: str, options: list[str], files: dict[str, str | Path], volumes: dict) -> None:
+def start_container(
+    name: str, hostname: str, image: str, options: list[str], files: dict[str, str | Path], volumes: dict
+) -> None:
     """Create a systemd container, put files into it, start it."""
     mounts = [part for source, target in volumes.items() for part in ("-v", f"{source}:{target}")]
     # It owns its resolv.conf, hosts and hostname, as a host does: podman must not mount its own over them.

@@ -112,7 +112,10 @@ def _write_lab_file(site: Site) -> None:
     variables = {
         "ansible_user": USER,
         "ansible_ssh_private_key_file": str(state / "id_ed25519"),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={state / 'known_hosts'} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+        "ansible_ssh_common_args": " ".join(
+            f"-o {option}"
+            for option in (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
+        ),
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
         "dockerd_registry_mirrors": [f"{here}:5000"],

@@ -21,7 +21,7 @@ def run(*command: str | Path, stdin: bytes | None = None, env: dict | None = Non
     """
     try:
         done = subprocess.run(
-            [str(part) for part in command], input=stdin, capture_output=True, check=False, cwd=cwd, env={**os.environ, **(env or {})}
+            list(map(str, command)), input=stdin, capture_output=True, check=False, cwd=cwd, env=os.environ | (env or {})
         )
     except FileNotFoundError as error:
         raise LabError(f"{command[0]} is not installed; 'make system' installs what the lab needs") from error

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import testinfra
 import yaml
-from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
+from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-from lab.machine import podman_subnets
+from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").read_text())["sample_services"]

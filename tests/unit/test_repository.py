@@ -41,9 +41,11 @@ def test_role_has_its_files(role):
 @roles("common")
 def test_role_main_is_a_table_of_contents(role):
     """main.yml imports files and does nothing itself; the phases have the same names everywhere, preflight comes first."""
-    imported = [task.get("ansible.builtin.import_tasks") for task in tasks(role / "tasks/main.yml") if "block" not in task]
-    assert None not in imported, "tasks/main.yml does more than import phases"
-    phases = [name.removesuffix(".yml") for name in imported]
+    steps = [task for task in tasks(role / "tasks/main.yml") if "block" not in task]
+    files = [task.get("ansible.builtin.import_tasks") or task.get("ansible.builtin.include_tasks") for task in steps]
+    own_work = [task["name"] for task, file in zip(steps, files, strict=True) if file is None]
+    assert own_work == [], "tasks/main.yml does more than import phases"
+    phases = [file.removesuffix(".yml") for file in files]
     assert phases[0] == "preflight"
     assert {"install", "configure", "service"} <= set(phases)
 

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+
 from helpers import BACKEND_BODY, FRONT_BODY, everywhere, http_get, tcp_echo, tcp_open
 
 REQUESTS = 300

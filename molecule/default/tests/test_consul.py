@@ -7,6 +7,7 @@ import urllib.error
 
 import pytest
 import yaml
+
 from conftest import ROOT
 from helpers import Consul, eventually, tcp_open
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from helpers import dns_ask, eventually, lost_lookups
 
 GLIBC = "python:3.13-slim getent ahostsv4"

@@ -4,7 +4,6 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-
 from lab import machine, nodes
 from lab.errors import LabError
 from lab.inventory import Site, derive, name_of
@@ -66,7 +65,8 @@ def test_derive_moves_every_address_and_leaves_the_secrets(tmp_path):
     (source / "group_vars/all/site.yml").write_text("first: 10.200.7.11\nother: 110.200.7.11\nnet: 10.200.70.1\n")
     assert str(derive(source, tmp_path / "copy", "10.201.0.0/24")) == "10.201.0.0/24"
     assert str(Site.read(tmp_path / "copy").addresses["a"]) == "10.201.0.11"
-    assert (tmp_path / "copy/group_vars/all/site.yml").read_text() == "first: 10.201.0.11\nother: 110.200.7.11\nnet: 10.200.70.1\n"
+    moved = (tmp_path / "copy/group_vars/all/site.yml").read_text()
+    assert moved == "first: 10.201.0.11\nother: 110.200.7.11\nnet: 10.200.70.1\n"
     assert not (tmp_path / "copy/.secrets").exists()
     assert not (tmp_path / "copy/group_vars/all/zz_lab.yml").exists()
 
