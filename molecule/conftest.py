@@ -142,9 +142,11 @@ class Site:
             running, passing = self.published(service), self.passing(service)
             assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"
             assert passing == running, f"{service}: in the catalog {sorted(passing)}, in truth {sorted(running)}"
+        front = self.host_of("httpfront")
+        for address, port in self.passing("httpfront") | {(balancer.address, 80) for balancer in self.balancers}:
+            answer = http_get(address, front, port)
+            assert (answer.status, answer.body) == (200, FRONT_BODY), f"{address}:{port}: {answer}"
         for balancer in self.balancers:
-            answer = http_get(balancer.address, self.host_of("httpfront"))
-            assert (answer.status, answer.body) == (200, FRONT_BODY), f"{balancer.name}: {answer}"
             assert "[probe]" in tcp_echo(balancer.address, 9999, "probe"), f"{balancer.name}: no echo on 9999"
         return True
 

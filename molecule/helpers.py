@@ -55,9 +55,9 @@ class Answer:
     source: str
 
 
-def http_get(address: str, host: str, timeout: float = 10) -> Answer:
-    """Ask a balancer for the virtual host `host`, on a connection of its own."""
-    connection = http.client.HTTPConnection(address, 80, timeout=timeout)
+def http_get(address: str, host: str, port: int = 80) -> Answer:
+    """Ask a balancer (or, at its port, an instance) for the virtual host `host`, on a connection of its own."""
+    connection = http.client.HTTPConnection(address, port, timeout=10)
     try:
         connection.request("GET", "/", headers={"Host": host})
         source = connection.sock.getsockname()[0]

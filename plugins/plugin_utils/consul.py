@@ -41,12 +41,17 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             f"discovery_address of host {host} is {settings['address']}, which is not on the host (it has {found}):"
             " set discovery_address to one of them"
         )
-    key = settings["gossip_key"]
-    if key and key_length(key) != GOSSIP_KEY_BYTES:
-        seen = "no base64 text" if key_length(key) is None else f"{key_length(key)} bytes long"
+    keys = {source: key for source, key in settings["gossip_keys"].items() if key}
+    for source, key in keys.items():
+        if key_length(key) != GOSSIP_KEY_BYTES:
+            seen = "no base64 text" if key_length(key) is None else f"{key_length(key)} bytes long"
+            problems.append(
+                f"the gossip key for host {host} ({source}) is {seen}, but must be {GOSSIP_KEY_BYTES}"
+                " bytes in base64: make one with `openssl rand -base64 32`"
+            )
+    if len(set(keys.values())) > 1:
         problems.append(
-            f"the gossip key for host {host} ({settings['gossip_key_from']}) is {seen}, but must be {GOSSIP_KEY_BYTES}"
-            " bytes in base64: make one with `openssl rand -base64 32`"
+            f"the gossip keys for host {host} differ ({', '.join(keys)}); a running cluster keeps its own: unset consul_gossip_key"
         )
     if settings["distribution"] not in settings["supported"]:
         problems.append(

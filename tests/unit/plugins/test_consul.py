@@ -9,14 +9,14 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul import (
     wanted_tokens,
 )
 
+KEY = base64.b64encode(bytes(32)).decode()
 GOOD = {
     "servers": ["a", "b", "c"],
     "bootstrap_expect": 3,
     "allow_even_servers": False,
     "address": "192.0.2.1",
     "host_addresses": ["192.0.2.1", "172.17.0.1"],
-    "gossip_key": base64.b64encode(bytes(32)).decode(),
-    "gossip_key_from": "consul_gossip_key",
+    "gossip_keys": {"consul_gossip_key": "", "gossip_key": KEY},
     "distribution": "Debian 13",
     "supported": ["Debian 13"],
 }
@@ -24,7 +24,8 @@ GOOD = {
 
 def test_good_settings():
     assert settings_problems("a", GOOD) == []
-    assert settings_problems("a", GOOD | {"gossip_key": ""}) == []
+    assert settings_problems("a", GOOD | {"gossip_keys": {"consul_gossip_key": "", "gossip_key": ""}}) == []
+    assert settings_problems("a", GOOD | {"gossip_keys": {"consul_gossip_key": KEY, "gossip_key": KEY}}) == []
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,12 @@ def test_good_settings():
         ({"servers": ["a", "b"], "bootstrap_expect": 2}, ["consul_servers", "2 servers", "consul_allow_even_servers"]),
         ({"servers": [], "bootstrap_expect": 0}, ["consul_servers is empty"]),
         ({"address": "192.0.2.9"}, ["discovery_address", "192.0.2.9", "192.0.2.1, 172.17.0.1"]),
-        ({"gossip_key": base64.b64encode(bytes(16)).decode()}, ["consul_gossip_key", "16 bytes", "32 bytes"]),
-        ({"gossip_key": "no key!"}, ["consul_gossip_key", "no base64"]),
+        ({"gossip_keys": {"consul_gossip_key": base64.b64encode(bytes(16)).decode()}}, ["consul_gossip_key", "16 bytes", "32 bytes"]),
+        ({"gossip_keys": {"consul_gossip_key": "no key!"}}, ["consul_gossip_key", "no base64"]),
+        (
+            {"gossip_keys": {"consul_gossip_key": base64.b64encode(bytes([1] * 32)).decode(), "gossip_key": KEY}},
+            ["differ", "unset consul_gossip_key"],
+        ),
         ({"distribution": "Fedora 42"}, ["Fedora 42", "Debian 13"]),
     ],
 )
@@ -47,7 +52,7 @@ def test_names_variable_host_and_value(change, parts):
 
 
 def test_the_key_itself_is_not_printed():
-    assert "secretsecret" not in str(settings_problems("a", GOOD | {"gossip_key": "secretsecret"}))
+    assert "secretsecret" not in str(settings_problems("a", GOOD | {"gossip_keys": {"consul_gossip_key": "secretsecret"}}))
 
 
 def test_even_servers_on_request():

@@ -1,0 +1,40 @@
+"""Running playbooks in a test, and what must not have changed afterwards."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from conftest import ROOT, UNITS
+
+
+def state_of(site) -> dict:
+    """What a restart, a new container or a registration would change."""
+    state = {"catalog": site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]}
+    for group, units in UNITS.items():
+        for node in site.group(group):
+            for unit in units:
+                state[node.name, unit] = node.unit(unit, "ActiveEnterTimestampMonotonic", "MainPID")
+    for node in site.docker_hosts:
+        state[node.name, "containers"] = node.run(
+            "docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq) | sort"
+        )
+    return state
+
+
+def play(site, playbook: str, *options, inventory: Path | None = None) -> tuple[subprocess.CompletedProcess, float]:
+    """Run a playbook of the checkout; how it ended and what it printed, and the seconds.
+
+    :param options: further arguments of ansible-playbook
+    :param inventory: another one than the site's
+    """
+    tools = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": f"{tools}:{environment['PATH']}"}
+    start = time.monotonic()
+    done = subprocess.run(
+        [tools / "ansible-playbook", "-i", inventory or site.inventory, *options, playbook],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done, time.monotonic() - start
