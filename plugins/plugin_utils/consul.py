@@ -51,7 +51,8 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             )
     if len(set(keys.values())) > 1:
         problems.append(
-            f"the gossip keys for host {host} differ ({', '.join(keys)}); a running cluster keeps its own: unset consul_gossip_key"
+            f"the gossip keys for host {host} differ ({', '.join(keys)}); a running cluster keeps its own:"
+            " unset consul_gossip_key"
         )
     if settings["distribution"] not in settings["supported"]:
         problems.append(
