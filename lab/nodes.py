@@ -17,6 +17,20 @@ from lab.shell import CACHE, run, step, succeeds, wait_for
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
 
+# On a host systemd makes the root mount shared; in a container it does not. Units with a mount namespace of their
+# own would then hold the network namespaces of containers that are gone, and with them their published ports.
+SHARED_MOUNTS = """[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/mount --make-rshared /
+
+[Install]
+WantedBy=sysinit.target
+"""
+
 
 def container(lab: str, host: str) -> str:
     """The name of a host's container."""
@@ -81,14 +95,17 @@ def down(inventory: Path) -> None:
 def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) -> None:
     name = container(site.name, host)
     if not succeeds("podman", "container", "exists", name):
-        options = ["--network", network(site.name), "--ip", str(address), "--label", f"{INVENTORY_LABEL}={site.inventory}"]
+        # The same hardware address after a reboot: the others' neighbour tables stay right, as with a real host.
+        mac = "02:42:" + ":".join(f"{octet:02x}" for octet in address.packed)
+        options = ["--network", network(site.name), "--ip", str(address), "--mac-address", mac]
+        options += ["--label", f"{INVENTORY_LABEL}={site.inventory}"]
         volumes = {f"{name}-docker": "/var/lib/docker"}
         start_container(name, host, image, options, _node_files(site, host), volumes)
     else:
         run("podman", "start", name)
 
 
-def _node_files(site: Site, host: str) -> dict[str, str]:
+def _node_files(site: Site, host: str) -> dict[str, str | Path]:
     """What makes a node a host of this lab: its name, keys, DNS, apt sources, and the sudo user."""
     state = _state(site.name)
     key = _host_key(state, host)
@@ -102,6 +119,8 @@ def _node_files(site: Site, host: str) -> dict[str, str]:
         "etc/ssh/sshd_config.d/lab.conf": f"AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\nAllowUsers {USER}\n",
         f"etc/ssh/authorized_keys.d/{USER}": (state / "id_ed25519.pub").read_text(),
         "etc/sudoers.d/lab": f"{USER} ALL=(ALL) NOPASSWD: ALL\n",
+        "etc/systemd/system/shared-mounts.service": SHARED_MOUNTS,
+        "etc/systemd/system/sysinit.target.wants/shared-mounts.service": Path("../shared-mounts.service"),
     }
 
 
