@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, fits, derive, tour."""
+"""Command line of the lab: up, down, derive, place, tour."""
 
 import argparse
 import sys
@@ -16,22 +16,25 @@ def main(argv: list[str]) -> int:
     for name, text in {
         "up": "create the nodes of an inventory (idempotent)",
         "down": "remove them and everything the lab made for them",
-        "fits": "succeed when the inventory's subnet is free here, or is this very lab's",
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
-    copy = commands.add_parser("derive", help="copy an inventory into another subnet")
-    copy.add_argument("inventory", type=Path)
-    copy.add_argument("target", type=Path)
-    copy.add_argument("--subnet", help="a /24 such as 10.129.0.0/24; default: the first free one")
+    for name, text in {
+        "derive": "copy an inventory into another subnet",
+        "place": "print the inventory, or its copy in a free subnet where its own is taken",
+    }.items():
+        copy = commands.add_parser(name, help=text)
+        copy.add_argument("inventory", type=Path)
+        copy.add_argument("target", type=Path)
+    commands.choices["derive"].add_argument("--subnet", help="a /24 such as 10.129.0.0/24; default: the first free one")
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "up":
             nodes.up(Site.read(arguments.inventory))
         elif arguments.command == "down":
             nodes.down(arguments.inventory)
-        elif arguments.command == "fits":
-            nodes.check_subnet(Site.read(arguments.inventory))
+        elif arguments.command == "place":
+            print(nodes.place(arguments.inventory, arguments.target))
         elif arguments.command == "tour":
             print(tour(arguments.inventory))
         elif arguments.command == "derive":

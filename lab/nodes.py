@@ -4,6 +4,7 @@ import ipaddress
 import json
 import shutil
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lab import site as site_services
 from lab.containers import LABEL, start_container
 from lab.errors import LabError
 from lab.images import USER
-from lab.inventory import LAB_FILE, Site, directory_of, name_of
+from lab.inventory import LAB_FILE, Site, derive, directory_of, name_of
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
@@ -48,7 +49,16 @@ def up(site: Site) -> None:
     :raises LabError: the machine cannot carry it, its subnet is taken, or a node does not come up
     """
     machine.check()
-    fresh = check_subnet(site)
+    if _exists(site.name):
+        _refuse_foreign(site.name, site.inventory)
+        if _owner(site.name) != str(site.inventory):
+            down(site.inventory)  # what a checkout that is gone has left
+    fresh = not _exists(site.name)
+    if fresh and (taken := _taken(site)):
+        raise LabError(
+            f"the inventory's subnet {site.subnet} overlaps {taken}. Make the lab elsewhere: "
+            f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
+        )
     image = images.node(site.suite)  # before the network: what fails here leaves nothing
     state = _state(site.name)
     try:
@@ -78,7 +88,8 @@ def up(site: Site) -> None:
 def down(inventory: Path) -> None:
     """Remove a lab: its containers, volumes, network, keys and the file in the inventory."""
     lab = name_of(inventory)
-    if succeeds("podman", "network", "exists", network(lab)):
+    if _exists(lab):
+        _refuse_foreign(lab, directory_of(inventory))
         names = run("podman", "ps", "-a", "--filter", f"label={INVENTORY_LABEL}={_owner(lab)}", "--format", "{{.Names}}").split()
         if names:
             run("podman", "rm", "-f", "-t", "0", "-v", *names)
@@ -147,24 +158,36 @@ def _write_lab_file(site: Site) -> None:
     path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
 
 
-def check_subnet(site: Site) -> bool:
-    """Whether the lab has yet to be made; its subnet is then free.
+def place(inventory: Path, copy: Path) -> Path:
+    """Where the lab of an inventory can be: the inventory itself, or its copy in a free subnet (made when missing).
 
-    :raises LabError: the subnet is the machine's or another lab's, or the lab's name is another inventory's
+    :raises LabError: another inventory's lab has this name
     """
-    if succeeds("podman", "network", "exists", network(site.name)):
-        owner = _owner(site.name)
-        if owner != str(site.inventory):
-            raise LabError(f"a lab called {site.name} was made from {owner}; 'make lab-down INVENTORY={owner}' removes it")
-        return False
-    overlap = machine.overlapping_route(site.subnet)
-    taken = overlap or next((f"the podman network {n}" for n in machine.podman_subnets() if n.overlaps(site.subnet)), None)
-    if taken:
-        raise LabError(
-            f"the inventory's subnet {site.subnet} overlaps {taken}. Make the lab elsewhere: "
-            f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
-        )
-    return True
+    site = Site.read(inventory)
+    if _exists(site.name):
+        return copy if _owner(site.name) == str(copy.resolve()) else inventory
+    if (taken := _taken(site)) is None:
+        return inventory
+    subnet = Site.read(copy).subnet if copy.exists() else derive(inventory, copy, None)
+    print(f"lab: {site.subnet} overlaps {taken}; using {copy}, a copy of {inventory} in {subnet}", file=sys.stderr)
+    return copy
+
+
+def _taken(site: Site) -> str | None:
+    """What the subnet of a lab that is not there yet would shadow."""
+    networks = (f"the podman network {network}" for network in machine.podman_subnets() if network.overlaps(site.subnet))
+    return machine.overlapping_route(site.subnet) or next(networks, None)
+
+
+def _exists(lab: str) -> bool:
+    return succeeds("podman", "network", "exists", network(lab))
+
+
+def _refuse_foreign(lab: str, inventory: Path) -> None:
+    """A lab of this name that belongs to another inventory is left alone, unless that inventory is gone."""
+    owner = _owner(lab)
+    if owner != str(inventory) and Path(owner).exists():
+        raise LabError(f"a lab called {lab} was made from {owner}; 'make lab-down INVENTORY={owner}' removes it")
 
 
 def _owner(lab: str) -> str:

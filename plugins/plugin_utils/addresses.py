@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 
 def is_address(value: object) -> bool:
+    """Is it an IPv4 address?"""
     try:
         ipaddress.IPv4Address(str(value))
     except ValueError:
@@ -15,7 +16,10 @@ def is_address(value: object) -> bool:
 
 
 def address(name: str, hostvars: Mapping) -> str:
-    """The address of one host: discovery_address, else ansible_host when that is an address."""
+    """The address of one host: discovery_address, else ansible_host when that is an address.
+
+    :raises ValueError: the host is unknown or has no IPv4 address; names host, variable and value
+    """
     if name not in hostvars:
         raise ValueError(f"host {name} is not in the inventory")
     host = hostvars[name]
@@ -34,4 +38,5 @@ def address(name: str, hostvars: Mapping) -> str:
 
 
 def addresses(names: Iterable[str], hostvars: Mapping) -> list[str]:
+    """The addresses of hosts, in the order of the names. Errors as in `address`."""
     return [address(name, hostvars) for name in names]

@@ -19,6 +19,12 @@ def key_length(key: str) -> int | None:
 
 
 def settings_problems(host: str, settings: Mapping) -> list[str]:
+    """What keeps the role consul from working on a host, one message each.
+
+    :param settings: servers (names), bootstrap_expect, allow_even_servers, address, host_addresses (IPv4),
+        gossip_keys (where it was found to key, '' for none), distribution ("Debian 13"), supported (a list of those)
+    :returns: [] when nothing is wrong; never shows a key
+    """
     servers = list(settings["servers"])
     expected = int(settings["bootstrap_expect"])
     listed = ", ".join(servers)
@@ -64,6 +70,10 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
 
 def wanted_tokens(hosts_of: Mapping[str, Iterable[str]], datacenter: str) -> list[dict]:
     """One token for each component on each host, under an id that every run finds again.
+
+    :param hosts_of: component (agent, dns, registrator, consul_template) to host names
+    :param datacenter: Consul's, part of the ids
+    :returns: dicts with name (of the secret), accessor_id (RFC 4122, version 5), description, policies, node_identities
 
     The agent's rights are those of its node; every other component has the policy of its name.
     """

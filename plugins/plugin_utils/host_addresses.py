@@ -12,7 +12,10 @@ _NOT_OF_THE_HOST = re.compile(r"lo|docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.
 
 
 def host_addresses(facts: Mapping[str, Any]) -> list[str]:
-    """Read network facts and return the host's own addresses, sorted."""
+    """The host's own IPv4 addresses, sorted.
+
+    :param facts: `ansible_facts` with the subset network
+    """
     found = {
         entry["address"]
         for fact in facts.values()

@@ -12,6 +12,12 @@ NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> list[str]:
+    """What keeps an inventory from working, one message each, naming variable, host, value and what to set.
+
+    :param groups: group name to host names, as Ansible's `groups`
+    :param hostvars: host name to its inventory variables
+    :returns: [] when nothing is wrong
+    """
     members = {group: list(groups.get(group, [])) for group in GROUPS}
     hosts = sorted(set().union(*members.values()))
     agents = set(members["consul_servers"] + members["consul_clients"])
@@ -43,6 +49,7 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
 
 
 def address_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Hosts without an address of their own."""
     problems = []
     owners: dict[str, str] = {}
     for name in names:

@@ -104,12 +104,41 @@ def test_the_first_free_subnet_is_taken(monkeypatch):
     assert str(machine.free_subnet()) == "10.129.2.0/24"
 
 
-def test_a_taken_subnet_stops_with_the_way_out(monkeypatch, tmp_path):
-    site = Site.read(inventory(tmp_path / "ward"))
+@pytest.fixture
+def no_lab_yet(monkeypatch):
+    monkeypatch.setattr(nodes.machine, "check", lambda: None)
     monkeypatch.setattr(nodes, "succeeds", lambda *command: False)
-    monkeypatch.setattr(machine, "overlapping_route", lambda subnet: "10.200.0.0/16 on eth0")
+    monkeypatch.setattr(machine, "podman_subnets", list)
+    monkeypatch.setattr(machine, "routes", lambda: [(ipaddress.IPv4Network("10.200.0.0/16"), "eth0")])
+
+
+def test_a_taken_subnet_stops_with_the_way_out(no_lab_yet, tmp_path):
+    site = Site.read(inventory(tmp_path / "ward"))
     with pytest.raises(LabError, match=r"10\.200\.7\.0/24 overlaps 10\.200\.0\.0/16 on eth0.*derive"):
-        nodes.check_subnet(site)
+        nodes.up(site)
+
+
+def test_a_taken_subnet_places_the_lab_in_a_copy(no_lab_yet, tmp_path):
+    source, copy = inventory(tmp_path / "ward"), tmp_path / "copy"
+    assert nodes.place(source, copy) == copy
+    assert str(Site.read(copy).addresses["a"]) == "10.129.0.11"
+    (copy / ".secrets").mkdir()
+    assert nodes.place(source, copy) == copy
+    assert (copy / ".secrets").exists(), "the copy of a lab that is up was made anew"
+
+
+def test_a_free_subnet_places_the_lab_where_it_is(no_lab_yet, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "routes", list)
+    source = inventory(tmp_path / "ward")
+    assert nodes.place(source, tmp_path / "copy") == source
+    assert not (tmp_path / "copy").exists()
+
+
+def test_another_checkouts_lab_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(nodes, "_exists", lambda lab: True)
+    monkeypatch.setattr(nodes, "_owner", lambda lab: str(tmp_path))
+    with pytest.raises(LabError, match=f"was made from {tmp_path}"):
+        nodes.down(inventory(tmp_path / "ward"))
 
 
 def test_without_root_nothing_starts(monkeypatch):

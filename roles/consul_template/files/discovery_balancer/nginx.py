@@ -15,7 +15,12 @@ HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at 
 
 
 def render_nginx(plan, options) -> dict:
-    """The two files of one generation, without the marker."""
+    """The two files of one generation, without the marker.
+
+    :param plan: services whose names, addresses and ports are safe to print
+    :param options: domain, ports, and the limits of upstreams (times as nginx writes them: '5s')
+    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block}
+    """
     http_conf = HEADER + _fallbacks(options) + "".join(_virtual_host(s, options) for s in plan.http)
     stream_conf = HEADER + "".join(_listener(s, options) for s in plan.tcp)
     return {"http.conf": http_conf, "stream.conf": stream_conf}

@@ -46,7 +46,15 @@ class Refused(Exception):
 
 
 def plan(catalog: dict, options) -> Plan:
-    """Every service tagged `http` or `tcp` is either in the plan or left out with a reason."""
+    """Every service tagged `http` or `tcp` is either in the plan or left out with a reason.
+
+    :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
+        "port", "tags", "meta", "weight"}]}], "skipped": [{"name", "reason"}]}; nothing in it is trusted
+    :param options: domain, own addresses and reserved ports count here
+    :returns: services sorted by name; of two that claim one port or host the lowest name is served
+
+    Names of virtual hosts are DNS labels (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
+    """
     left_out = [(str(s["name"]), str(s["reason"])) for s in catalog.get("skipped") or []]
     served = {"http": {}, "tcp": {}}
     for entry in sorted(catalog.get("services") or [], key=lambda entry: str(entry["name"])):

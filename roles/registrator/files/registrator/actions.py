@@ -53,6 +53,13 @@ def plan(
 ) -> tuple[list[Action], list[Skipped]]:
     """The actions that make the agent's services and checks the wanted ones, and what cannot be had.
 
+    :param wanted: what the containers ask for
+    :param services: the agent's answer to GET /v1/agent/services: id to entry
+    :param checks: the agent's answer to GET /v1/agent/checks: id to check
+    :param owner: by what our own entries are recognised
+    :param cleanup: also remove what a registrator without our mark left on this host
+    :returns: actions in the order to do them, and services whose id somebody else holds
+
     Entries go before others come, so that a port which changes hands is never served under its old name.
     """
     targets = {service.id: service for service in wanted.services}
@@ -76,6 +83,7 @@ def plan(
 
 
 def is_ours(entry: dict, owner: Owner) -> bool:
+    """Does an agent's entry carry our mark, by host name or by engine id?"""
     meta = entry.get("Meta") or {}
     return meta.get(HOST) == owner.host or (owner.engine != "" and meta.get(ENGINE) == owner.engine)
 

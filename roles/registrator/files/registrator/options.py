@@ -28,6 +28,11 @@ FLAGS = {field.name.replace("_", "-"): field for field in fields(Options) if fie
 
 
 def parse(arguments: list[str]) -> Options:
+    """Read the command line.
+
+    :param arguments: without the program's name
+    :raises UsageError: unknown flag, wrong value, or a URI that is not consul://<address>:<port>
+    """
     values: dict[str, object] = {}
     rest = list(arguments)
     while rest and rest[0].startswith("-"):

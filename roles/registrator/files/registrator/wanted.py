@@ -73,7 +73,18 @@ def wanted(
     overlays: frozenset[str] = frozenset(),
     leaving: frozenset[str] = frozenset(),
 ) -> Wanted:
-    """`leaving`: ids of containers that were told to stop; they still run but get no service."""
+    """The services that the engine's containers ask for.
+
+    :param containers: inspections as the engine gives them (GET /containers/{id}/json), in any order
+    :param options: the command line
+    :param host: host name of the engine; first part of default service ids
+    :param overlays: names of networks whose addresses the host cannot reach
+    :param leaving: ids of containers that were told to stop; they still run but get no service
+    :returns: services sorted by id, what was left out with reasons, and failed containers' entries to keep
+
+    Labels, names and ids are those of the original (gliderlabs/registrator, docs/user/services.md); what Consul
+    or DNS (RFC 1035, 2.3.1) would refuse is left out with its reason.
+    """
     by_id = {container["Id"]: container for container in containers}
     candidates: list[tuple[bool, str, Service]] = []
     skipped: list[Skipped] = []
@@ -134,7 +145,11 @@ def _id(container: dict, port: str, host: str, attributes: dict[str, str]) -> st
 
 
 def health(state: dict) -> tuple[str, str]:
-    """Status and output of the `health` check: the engine's state of the container."""
+    """Status and output of the `health` check.
+
+    :param state: `State` of the container's inspection
+    :returns: `passing` or `critical`, and why (empty when passing)
+    """
     if state.get("Paused"):
         return "critical", "paused"
     checked = (state.get("Health") or {}).get("Status") or "none"
