@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, derive, place, tour."""
+"""Command line of the lab: up, down, prepare, derive, place, tour."""
 
 import argparse
 import sys
@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
+    commands.add_parser("prepare", help="build or fetch everything that every lab needs, once")
     for name, text in {
         "derive": "copy an inventory into another subnet",
         "place": "print the inventory, or its copy in a free subnet where its own is taken",
@@ -33,6 +34,8 @@ def main(argv: list[str]) -> int:
             nodes.up(Site.read(arguments.inventory))
         elif arguments.command == "down":
             nodes.down(arguments.inventory)
+        elif arguments.command == "prepare":
+            nodes.prepare()
         elif arguments.command == "place":
             print(nodes.place(arguments.inventory, arguments.target))
         elif arguments.command == "tour":

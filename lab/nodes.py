@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import images, machine
+from lab import images, machine, releases
 from lab import site as site_services
 from lab.containers import LABEL, start_container
 from lab.errors import LabError
@@ -156,6 +156,18 @@ def _write_lab_file(site: Site) -> None:
     path = site.inventory / LAB_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
+
+
+def prepare(suite: str = "trixie") -> None:
+    """Make images and releases beforehand, so that a test run shows how long that takes.
+
+    :raises LabError: the machine cannot carry a lab, or something cannot be had
+    """
+    machine.check()
+    images.node(suite)
+    images.site()
+    images.samples()
+    releases.provide()
 
 
 def place(inventory: Path, copy: Path) -> Path:
