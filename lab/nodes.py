@@ -187,7 +187,7 @@ def place(inventory: Path, copy: Path) -> Path:
 
 def _taken(site: Site) -> str | None:
     """What the subnet of a lab that is not there yet would shadow."""
-    networks = (f"the podman network {network}" for network in machine.podman_subnets() if network.overlaps(site.subnet))
+    networks = (f"the podman network {subnet}" for subnet in machine.podman_subnets() if subnet.overlaps(site.subnet))
     return machine.overlapping_route(site.subnet) or next(networks, None)
 
 
