@@ -10,6 +10,12 @@ from lab.shell import run
 LABEL = "org.fewnodes.lab=1"
 
 
+def create_network(name: str, *options) -> None:
+    """Create a bridge network without podman's own DNS, whose packets fit through the machine's uplink."""
+    mtu = f"mtu={machine.uplink_mtu()}"
+    run("podman", "network", "create", "--disable-dns", "--opt", mtu, "--label", LABEL, *options, name)
+
+
 def start_container(
     name: str, hostname: str, image: str, options: list[str], files: dict[str, str | Path], volumes: dict
 ) -> None:

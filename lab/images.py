@@ -12,6 +12,7 @@ from lab.shell import CACHE, run, step, succeeds
 
 IMAGES = Path(__file__).parent / "images"
 PREFIX = "localhost/fewnodes"
+SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory says otherwise
 USER = "admin"  # may sudo; the lab's way in
 HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
 NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]
@@ -32,12 +33,12 @@ def node(suite: str) -> str:
 
 def site() -> str:
     """The image of the site services."""
-    return _rootfs("site", "trixie", "apt", SITE, [])
+    return _rootfs("site", SUITE, "apt", SITE, [])
 
 
 def samples() -> dict[str, str]:
     """The images a site's services run from, by the name under which the registry offers them."""
-    base = _rootfs("python", "trixie", "minbase", PYTHON, LEAN)
+    base = _rootfs("python", SUITE, "minbase", PYTHON, LEAN)
     found = {"python:3.13-slim": base}
     for folder in sorted(path.parent for path in IMAGES.glob("*/Dockerfile")):
         found[f"{folder.name}:v1.0.0"] = _sample(folder, base)

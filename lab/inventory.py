@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.images import SUITE
 from lab.machine import free_subnet
 from lab.shell import run
 
@@ -41,7 +42,7 @@ class Site:
     inventory: Path
     name: str
     addresses: dict[str, ipaddress.IPv4Address]
-    suite: str = "trixie"
+    suite: str = SUITE
 
     @classmethod
     def read(cls, inventory: Path) -> "Site":
@@ -66,7 +67,7 @@ class Site:
         twice = {str(a) for a in addresses.values() if list(addresses.values()).count(a) > 1}
         if twice:
             raise LabError(f"more than one host has the address {', '.join(sorted(twice))}")
-        suite = next(iter(hostvars.values())).get("lab_suite", "trixie")
+        suite = next(iter(hostvars.values())).get("lab_suite", SUITE)
         site = cls(folder, name_of(inventory), addresses, suite)
         site.subnet, site.services  # noqa: B018  (both raise on an impossible inventory)
         return site

@@ -4,6 +4,7 @@ import functools
 import ipaddress
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -36,18 +37,13 @@ def node_flags() -> list[str]:
     A machine with the cgroup v1 controllers and an empty v2 tree beside them (hybrid) must lend that tree to
     the node; on a pure cgroup v2 machine podman does the right thing by itself.
     """
-    hard_limit = os.sysconf("SC_OPEN_MAX") if (limit := _hard_nofile()) <= 0 else limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = soft if hard == resource.RLIM_INFINITY else hard
     flags = ["--runtime", "runc", "--privileged", "--systemd=always", "--stop-signal", "SIGRTMIN+3"]
-    flags += ["--ulimit", f"nofile={hard_limit}:{hard_limit}", "--ulimit", "nproc=32768:32768"]
+    flags += ["--ulimit", f"nofile={files}:{files}", "--ulimit", "nproc=32768:32768"]
     if UNIFIED.is_dir():
         flags += ["--cgroupns=host", "-v", f"{UNIFIED}:/sys/fs/cgroup:rw"]
     return flags
-
-
-def _hard_nofile() -> int:
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def routes() -> list[tuple[ipaddress.IPv4Network, str]]:

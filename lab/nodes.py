@@ -10,9 +10,9 @@ from pathlib import Path
 
 from lab import images, machine, releases
 from lab import site as site_services
-from lab.containers import LABEL, start_container
+from lab.containers import create_network, start_container
 from lab.errors import LabError
-from lab.images import USER
+from lab.images import SUITE, USER
 from lab.inventory import LAB_FILE, Site, derive, directory_of, name_of
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
@@ -63,13 +63,10 @@ def up(site: Site) -> None:
     state = _state(site.name)
     try:
         if fresh:
-            run(
-                *("podman", "network", "create", "--subnet", site.subnet, "--gateway", site.gateway),
-                *("--disable-dns", "--opt", f"mtu={machine.uplink_mtu()}", "--label", LABEL),
-                *("--label", f"{INVENTORY_LABEL}={site.inventory}", network(site.name)),
-            )
+            label = f"{INVENTORY_LABEL}={site.inventory}"
+            create_network(network(site.name), "--subnet", site.subnet, "--gateway", site.gateway, "--label", label)
         site_services.attach(network(site.name), site.services)
-        _client_key(state)
+        _key(state / "id_ed25519", "lab")
         with step(f"starting {len(site.addresses)} nodes"), ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda item: _start(site, image, *item), site.addresses.items()))
         known = [f"{address} {_host_key(state, host).read_text()}" for host, address in site.addresses.items()]
@@ -117,7 +114,7 @@ def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) ->
 
 
 def _node_files(site: Site, host: str) -> dict[str, str | Path]:
-    """What makes a node a host of this lab: its name, keys, DNS, apt sources, and the sudo user."""
+    """What makes a node a host of this lab: its name, keys, DNS, apt cache, and the sudo user."""
     state = _state(site.name)
     key = _host_key(state, host)
     return {
@@ -151,20 +148,20 @@ def _write_lab_file(site: Site) -> None:
         "dockerd_registry_mirrors": [f"{here}:5000"],
         "consul_dns_probe_names": [site_services.SITE_NAME],
         "lab_network": network(site.name),
-        "lab_container": network(site.name) + "-{{ inventory_hostname }}",
+        "lab_container": container(site.name, "{{ inventory_hostname }}"),
     }
     path = site.inventory / LAB_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
 
 
-def prepare(suite: str = "trixie") -> None:
+def prepare() -> None:
     """Make images and releases beforehand, so that a test run shows how long that takes.
 
     :raises LabError: the machine cannot carry a lab, or something cannot be had
     """
     machine.check()
-    images.node(suite)
+    images.node(SUITE)
     images.site()
     images.samples()
     releases.provide()
@@ -212,18 +209,17 @@ def _state(lab: str) -> Path:
     return CACHE / "labs" / lab
 
 
-def _client_key(state: Path) -> None:
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (state / "id_ed25519").exists():
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", state / "id_ed25519")
-
-
 def _host_key(state: Path, host: str) -> Path:
     """The public host key of a node, made on this machine so that it is known before the first connection."""
-    path = state / f"{host}_host_key.pub"
+    return _key(state / f"{host}_host_key", host)
+
+
+def _key(path: Path, comment: str) -> Path:
+    """The public half of an SSH key, made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", path.with_suffix(""))
-    return path
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path)
+    return path.with_suffix(".pub")
 
 
 def _ssh_answers(address: ipaddress.IPv4Address) -> bool:

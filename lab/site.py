@@ -10,8 +10,8 @@ import socket
 from pathlib import Path
 
 from lab import images, releases
-from lab.containers import LABEL, start_container
-from lab.machine import resolvers, uplink_mtu
+from lab.containers import create_network, start_container
+from lab.machine import resolvers
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 NAME = "fewnodes-site"
@@ -35,8 +35,7 @@ def attach(network: str, address: ipaddress.IPv4Address) -> None:
     if not succeeds("podman", "container", "exists", NAME):
         with step("starting the site services"):
             if not succeeds("podman", "network", "exists", NAME):
-                mtu = f"mtu={uplink_mtu()}"
-                run("podman", "network", "create", "--label", LABEL, "--disable-dns", "--opt", mtu, NAME)
+                create_network(NAME)
             volumes = {mirror: "/srv/releases"}
             for folder, target in {"apt": "/var/cache/apt-cacher-ng", "registry": "/srv/registry"}.items():
                 (CACHE / folder).mkdir(parents=True, exist_ok=True)
