@@ -1,0 +1,96 @@
+"""The HTTP API of a Consul agent, as far as the modules need it: JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+
+class ApiError(Exception):
+    """The agent answered, with a status of 400 or more.
+
+    :ivar status: the HTTP status, an int
+    :ivar text: the body, cut
+    """
+
+    def __init__(self, status: int, text: str):
+        super().__init__(f"{status} {text}")
+        self.status = status
+        self.text = text
+
+
+class Api:
+    """One agent.
+
+    :param token: SecretID, '' for an anonymous caller
+    :param base: address of the API
+    :param timeout: seconds for one request
+    """
+
+    def __init__(self, token: str = "", base: str = "http://127.0.0.1:8500", timeout: float = 10):
+        self.base = base
+        self.timeout = timeout
+        self.headers = {"X-Consul-Token": token} if token else {}
+        # No proxy: the agent is on this host.
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path: str):
+        """GET a path such as /v1/status/leader.
+
+        :returns: the decoded JSON
+        :raises ApiError: an answer of 400 or more
+        :raises OSError: no answer
+        """
+        return self._ask("GET", path)
+
+    def put(self, path: str, body=None):
+        """PUT a path; `body` is sent as JSON. Returns and raises as `get`."""
+        return self._ask("PUT", path, body)
+
+    def post(self, path: str, body=None):
+        """POST a path; `body` is sent as JSON. Returns and raises as `get`."""
+        return self._ask("POST", path, body)
+
+    def delete(self, path: str, body=None):
+        """DELETE a path; `body` is sent as JSON. Returns and raises as `get`."""
+        return self._ask("DELETE", path, body)
+
+    def _ask(self, method: str, path: str, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
+        try:
+            with self.opener.open(request, timeout=self.timeout) as answer:
+                return _decoded(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ApiError(error.code, error.read(500).decode(errors="replace").strip()) from None
+
+
+def _decoded(content: bytes):
+    """JSON where it is JSON; some answers are plain text or empty."""
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode(errors="replace")
+
+
+def wait_until(probe, seconds: float, every: float = 0.5, clock=time.monotonic, sleep=time.sleep) -> str:
+    """Call a probe until it finds nothing to wait for.
+
+    :param probe: returns '' when all is well, else what is still missing; an OSError or ApiError counts as missing
+    :param seconds: the bound
+    :returns: '' or, after the bound, what was still missing
+    """
+    end = clock() + seconds
+    while True:
+        try:
+            missing = probe()
+        except (OSError, ApiError) as error:
+            missing = f"the agent's API: {error}"
+        if not missing or clock() > end:
+            return missing
+        sleep(every)
