@@ -104,9 +104,10 @@ class Consul:
         self.tls = ssl.create_default_context(cafile=str(ca))
         self.headers = {"X-Consul-Token": token} if token else {}
 
-    def ask(self, path: str):
-        """GET a path; the decoded JSON and the response headers."""
-        request = urllib.request.Request(self.base + path, headers=self.headers)
+    def ask(self, path: str, method: str = "GET", body=None):
+        """Ask for a path; the decoded JSON and the response headers."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
         )
@@ -116,3 +117,7 @@ class Consul:
     def get(self, path: str):
         """GET a path; the decoded JSON."""
         return self.ask(path)[0]
+
+    def put(self, path: str, body=None):
+        """PUT a path, `body` as JSON; the decoded JSON."""
+        return self.ask(path, "PUT", body)[0]

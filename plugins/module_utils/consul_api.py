@@ -12,11 +12,11 @@ class ApiError(Exception):
     """The agent answered, with a status of 400 or more.
 
     :ivar status: the HTTP status, an int
-    :ivar text: the body, cut
+    :ivar text: the body, whole
     """
 
     def __init__(self, status: int, text: str):
-        super().__init__(f"{status} {text}")
+        super().__init__(f"{status} {text[:500]}")
         self.status = status
         self.text = text
 
@@ -65,7 +65,7 @@ class Api:
                 return _decoded(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                raise ApiError(error.code, error.read(500).decode(errors="replace").strip()) from None
+                raise ApiError(error.code, error.read().decode(errors="replace").strip()) from None
 
 
 def _decoded(content: bytes):

@@ -1,0 +1,118 @@
+"""The load that runs while the operations do, and what it must not see."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import load as load_process
+import pytest
+
+from helpers import eventually
+
+# Bounds of the acceptance rows, in seconds without an acknowledged write.
+PLANNED_GAP, CRASH_GAP = 1.0, 5.0
+
+
+@dataclass
+class Seen:
+    """What the load saw between two moments."""
+
+    http: int
+    failed: list[str]
+    slowest: float
+    writes: int
+    gap: float
+    stale: list[str]
+    down: int
+
+    def __str__(self) -> str:
+        return (
+            f"HTTP {self.http} requests, {len(self.failed)} failed, slowest {self.slowest:.1f} s; KV {self.writes} writes,"
+            f" longest gap {self.gap:.2f} s, {len(self.stale)} stale reads; at most {self.down} servers down at once"
+        )
+
+
+class Load:
+    """The load process and its log."""
+
+    def __init__(self, log: Path, show):
+        self.log, self.show = log, show
+
+    def samples(self) -> list[dict]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def seen(self, start: float, end: float) -> Seen:
+        kinds: dict[str, list[dict]] = {kind: [] for kind in ("http", "write", "read", "down")}
+        for sample in self.samples():
+            if start <= sample["t"] <= end:
+                kinds[sample["kind"]].append(sample)
+        return Seen(
+            http=len(kinds["http"]),
+            failed=[s["note"] for s in kinds["http"] if not s["ok"]],
+            slowest=max((s["seconds"] for s in kinds["http"]), default=0.0),
+            writes=len(kinds["write"]),
+            gap=load_process.gaps(kinds["write"], start, end),
+            stale=[s["note"] for s in kinds["read"] if not s["ok"]],
+            down=max((len(s["note"]) for s in kinds["down"]), default=0),
+        )
+
+    @contextlib.contextmanager
+    def under(self, name: str, gap: float, down: int):
+        """The bounds hold from here to the end of the block."""
+        eventually(lambda: self.seen(time.time() - 2, time.time()).writes > 3, 60)
+        start = time.time()
+        yield
+        seen = self.seen(start, time.time())
+        self.show(f"{name}, {time.time() - start:.0f} s: {seen}")
+        assert seen.http > 0 and seen.writes > 0, "there was no load"
+        assert seen.failed == [], f"{name}: requests failed"
+        assert seen.stale == [], f"{name}: acknowledged writes were not read"
+        assert seen.gap <= gap, f"{name}: no write for {seen.gap:.2f} s"
+        assert seen.down <= down, f"{name}: {seen.down} servers down at once"
+
+    def planned(self, name: str):
+        """Planned work: nothing fails, no write waits longer than a second, one server at a time."""
+        return self.under(name, PLANNED_GAP, 1)
+
+    def crash(self, name: str):
+        """One server dies: nothing fails, writes go on within five seconds."""
+        return self.under(name, CRASH_GAP, 1)
+
+
+@pytest.fixture(scope="session")
+def load_log(site, tmp_path_factory):
+    """The log of a load process that runs through all tests."""
+    site.settle(180)
+    folder = tmp_path_factory.mktemp("load")
+    token = str(uuid.uuid4())
+    api = site.consul()
+    rules = 'key_prefix "load/" { policy = "write" }'
+    policy = api.put("/v1/acl/policy", {"Name": f"load-{token[:8]}", "Rules": rules})
+    api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
+    plan = {
+        "balancers": [node.address for node in site.balancers],
+        "servers": [node.address for node in site.servers],
+        "host": site.host_of("httpfront"),
+        "key": "load/counter",
+        "token": token,
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").chmod(0o600)
+    log = folder / "log"
+    with subprocess.Popen(
+        [sys.executable, load_process.__file__, folder / "plan.json", log], stdin=subprocess.PIPE
+    ) as process:
+        yield log
+        process.stdin.close()
+
+
+@pytest.fixture
+def load(load_log, show) -> Load:
+    """`with load.planned("rotation"):` asserts what clients saw meanwhile."""
+    return Load(load_log, show)
