@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +122,12 @@ class Consul:
     def put(self, path: str, body=None):
         """PUT a path, `body` as JSON; the decoded JSON."""
         return self.ask(path, "PUT", body)[0]
+
+    def health(self) -> dict:
+        """Autopilot's view of the servers; it answers 429, with the same body, while one is not healthy."""
+        try:
+            return self.get("/v1/operator/autopilot/health")
+        except urllib.error.HTTPError as error:
+            if error.code != 429:
+                raise
+            return json.load(error)

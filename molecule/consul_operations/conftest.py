@@ -9,9 +9,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import load as load_process
 import pytest
 
+import load as load_process
 from helpers import eventually
 
 # Bounds of the acceptance rows, in seconds without an acknowledged write.
