@@ -17,6 +17,7 @@ from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
+from under_load import load, load_log  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").read_text())["sample_services"]
