@@ -150,7 +150,8 @@ def read_agent(unit: dict[str, str]) -> core.Agent:
         return core.Agent(active=False)
     started, loaded = RECORD / "started.json", RECORD / "loaded.json"
     units = [path for path in [unit["FragmentPath"], *unit["DropInPaths"].split()] if path]
-    others = [path for path in CONFIG.rglob("*") if path.is_file() and path != CONFIG / "consul.json"]
+    # What the agent reads: the configuration's own folder, not those below it, and the certificate.
+    others = [path for pattern in ("*.json", "*.hcl", "tls/*") for path in CONFIG.glob(pattern) if path.name != "consul.json"]
     try:
         running = os.readlink(f"/proc/{unit['MainPID']}/exe")
     except OSError:
