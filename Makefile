@@ -40,7 +40,7 @@ package: .venv/ready ## build the collection, install it into an empty place, ru
 	tests/package
 
 molecule: .venv/ready ## the scenarios, each on real nodes
-	tests/scenarios default
+	tests/scenarios default consul_operations
 
 test: lint unit package molecule ## everything that CI runs
 
