@@ -7,6 +7,8 @@ import binascii
 import uuid
 from collections.abc import Iterable, Mapping
 
+from .site import name_problems
+
 GOSSIP_KEY_BYTES = 32
 
 
@@ -21,14 +23,21 @@ def key_length(key: str) -> int | None:
 def settings_problems(host: str, settings: Mapping) -> list[str]:
     """What keeps the role consul from working on a host, one message each.
 
-    :param settings: servers (names), bootstrap_expect, allow_even_servers, address, host_addresses (IPv4),
-        gossip_keys (where it was found to key, '' for none), distribution ("Debian 13"), supported (a list of those)
+    :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent),
+        gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
     servers = list(settings["servers"])
     expected = int(settings["bootstrap_expect"])
     listed = ", ".join(servers)
-    problems = []
+    problems = name_problems([host])
+    for name in sorted({name for name in servers if servers.count(name) > 1}):
+        problems.append(f"consul_servers lists {name} {servers.count(name)} times on host {host} ({listed}): list it once")
+    if "node_name" in settings["extra_config"]:
+        problems.append(
+            f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but a node is"
+            " called as in the inventory, where no name is there twice: take it out"
+        )
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
     if expected != len(servers):
@@ -40,12 +49,6 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
         problems.append(
             f"consul_servers lists {len(servers)} servers on host {host} ({listed}); an even number survives no more"
             " failures than one server less: use an odd number, or set consul_allow_even_servers: true"
-        )
-    if settings["address"] not in settings["host_addresses"]:
-        found = ", ".join(settings["host_addresses"]) or "none"
-        problems.append(
-            f"discovery_address of host {host} is {settings['address']}, which is not on the host (it has {found}):"
-            " set discovery_address to one of them"
         )
     keys = {source: key for source, key in settings["gossip_keys"].items() if key}
     for source, key in keys.items():
@@ -59,11 +62,6 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
         problems.append(
             f"the gossip keys for host {host} differ ({', '.join(keys)}); a running cluster keeps its own:"
             " unset consul_gossip_key"
-        )
-    if settings["distribution"] not in settings["supported"]:
-        problems.append(
-            f"host {host} runs {settings['distribution']}, which is not supported: use one of"
-            f" {', '.join(settings['supported'])}"
         )
     return problems
 

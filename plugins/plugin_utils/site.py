@@ -34,11 +34,7 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
                     f"host {name} is in {group} but runs no Consul agent: add it to consul_servers or consul_clients"
                 )
 
-    for name in hosts:
-        if not NODE_NAME.fullmatch(name):
-            problems.append(
-                f"host {name!r} has a name that cannot be a node's name in DNS: use lower-case letters, digits and hyphens"
-            )
+    problems += name_problems(hosts)
     nameless = [name for name in hosts if not hostvars[name].get("discovery_domain")]
     if nameless:
         problems.append(
@@ -46,6 +42,16 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
             " hosts, for example hospital.example"
         )
     return problems + address_problems(hosts, hostvars)
+
+
+def name_problems(names: Iterable[str]) -> list[str]:
+    """Names that DNS cannot carry as one label, or that Consul, which does not tell case, could take for another's."""
+    return [
+        f"host {name!r} has a name that cannot be a node's name in DNS: use up to 63 lower-case letters, digits and hyphens,"
+        " without dots (its address goes into ansible_host)"
+        for name in names
+        if not NODE_NAME.fullmatch(name)
+    ]
 
 
 def address_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:

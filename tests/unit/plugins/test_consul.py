@@ -14,11 +14,8 @@ GOOD = {
     "servers": ["a", "b", "c"],
     "bootstrap_expect": 3,
     "allow_even_servers": False,
-    "address": "192.0.2.1",
-    "host_addresses": ["192.0.2.1", "172.17.0.1"],
+    "extra_config": {"telemetry": {}},
     "gossip_keys": {"consul_gossip_key": "", "gossip_key": KEY},
-    "distribution": "Debian 13",
-    "supported": ["Debian 13"],
 }
 
 
@@ -34,14 +31,14 @@ def test_good_settings():
         ({"bootstrap_expect": 5}, ["consul_bootstrap_expect", "5", "lists 3"]),
         ({"servers": ["a", "b"], "bootstrap_expect": 2}, ["consul_servers", "2 servers", "consul_allow_even_servers"]),
         ({"servers": [], "bootstrap_expect": 0}, ["consul_servers is empty"]),
-        ({"address": "192.0.2.9"}, ["discovery_address", "192.0.2.9", "192.0.2.1, 172.17.0.1"]),
+        ({"servers": ["a", "b", "b"]}, ["consul_servers lists b 2 times"]),
+        ({"extra_config": {"node_name": "x"}}, ["consul_extra_config", "node_name", "'x'"]),
         ({"gossip_keys": {"consul_gossip_key": KEY[:20] + "MTI="}}, ["consul_gossip_key", "17 bytes", "32 bytes"]),
         ({"gossip_keys": {"consul_gossip_key": "no key!"}}, ["consul_gossip_key", "no base64"]),
         (
             {"gossip_keys": {"consul_gossip_key": base64.b64encode(bytes([1] * 32)).decode(), "gossip_key": KEY}},
             ["differ", "unset consul_gossip_key"],
         ),
-        ({"distribution": "Fedora 42"}, ["Fedora 42", "Debian 13"]),
     ],
 )
 def test_names_variable_host_and_value(change, parts):
@@ -49,6 +46,12 @@ def test_names_variable_host_and_value(change, parts):
     assert len(found) == 1, found
     for part in ["host a", *parts]:
         assert part in found[0]
+
+
+@pytest.mark.parametrize("name", ["Consul-1", "consul-1.site.example", "consul_1", "-a", "a" * 64])
+def test_the_name_of_a_node(name):
+    (found,) = settings_problems(name, GOOD)
+    assert name in found and "lower-case" in found and "ansible_host" in found
 
 
 def test_the_key_itself_is_not_printed():

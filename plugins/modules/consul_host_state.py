@@ -1,0 +1,54 @@
+"""Documentation of the action plugin consul_host_state."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: consul_host_state
+short_description: What a host says about itself before Consul is touched
+description:
+  - Tells the clock, the free disk, the Consul that is installed and runs, and the members that the running agent knows.
+  - One command over the connection, which changes nothing. The members are read with the token for DNS, which is on the
+    host.
+  - Runs as root.
+attributes:
+  check_mode:
+    description: Does the same in check mode.
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  fewnodes.discovery.consul_host_state:
+  register: seen
+"""
+
+RETURN = r"""
+state:
+  description: The state.
+  returned: always
+  type: dict
+  contains:
+    clock_offset:
+      description: Seconds that the host's clock is ahead of the controller's.
+      type: float
+    clock_uncertainty:
+      description: Half of the time on the way, in seconds.
+      type: float
+    free_mb:
+      description: Free disk in MB, by folder.
+      type: dict
+    node_id:
+      description: The node id in the data directory; empty where there is none.
+      type: str
+    installed:
+      description: Version that the link to the program names; empty where there is none.
+      type: str
+    running:
+      description: Version of the running agent; empty where none runs.
+      type: str
+    members:
+      description: Members of the cluster that are alive, with name, address, id, version and server.
+      type: list
+      elements: dict
+"""

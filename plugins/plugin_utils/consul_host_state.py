@@ -1,0 +1,165 @@
+"""What a host says about itself before Consul is touched: clock, disk, the Consul it runs and the members that one knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Prints one fact a line, "<key> <value>". The clock comes first and last, so that the time between does not count.
+REPORT = r"""
+echo "time $(date +%s.%N)"
+for folder in /var/lib /opt; do echo "free $folder $(stat -f -c '%a %S' $folder)"; done
+echo "node_id $(cat /var/lib/consul/node-id 2>/dev/null)"
+echo "installed $(readlink /usr/local/bin/consul)"
+pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
+if [ "${pid:-0}" -gt 0 ]; then
+    echo "running $(readlink /proc/$pid/exe)"
+    python3 -I -c '
+import json, urllib.request
+token = json.load(open("/etc/consul.d/tokens.json"))["acl"]["tokens"]["dns"]
+request = urllib.request.Request("http://127.0.0.1:8500/v1/agent/members", headers={"X-Consul-Token": token})
+with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=3) as answer:
+    print("members", json.dumps(json.load(answer)))
+' 2>/dev/null
+fi
+echo "time $(date +%s.%N)"
+"""
+ALIVE = 1
+PROGRAM = re.compile(r"/opt/consul/([^/ ]+)/consul")
+VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.]+)?(\+[0-9A-Za-z.]+)?")
+
+
+def state(report: str, asked: float, answered: float) -> dict[str, Any]:
+    """The state of a host from what REPORT printed.
+
+    :param asked: the controller's clock before, seconds since 1970
+    :param answered: the same after
+    :returns: clock_offset (seconds that the host is ahead of the controller), clock_uncertainty (seconds, ±),
+        free_mb (folder to MB), node_id, installed and running (versions; '' where there is none), members (see `_members`)
+    :raises ValueError: the report is not complete
+    """
+    lines = [line.split(" ", 1) for line in report.splitlines() if " " in line]
+    values = {key: value.strip() for key, value in lines}
+    times = [float(value) for key, value in lines if key == "time"]
+    if len(times) != 2:
+        raise ValueError(f"expected the time twice, got {report[:500]!r}")
+    free = [value.split() for key, value in lines if key == "free"]
+    return {
+        "clock_offset": (times[0] - asked + times[1] - answered) / 2,
+        "clock_uncertainty": max(0.0, (answered - asked) - (times[1] - times[0])) / 2,
+        "free_mb": {folder: int(blocks) * int(size) // 2**20 for folder, blocks, size in free},
+        "node_id": values.get("node_id", ""),
+        "installed": _version_of_program(values.get("installed", "")),
+        "running": _version_of_program(values.get("running", "")),
+        "members": _members(json.loads(values.get("members", "[]"))),
+    }
+
+
+def _version_of_program(path: str) -> str:
+    found = PROGRAM.match(path)
+    return found.group(1) if found else ""
+
+
+def _members(listed: Iterable[Mapping]) -> list[dict[str, Any]]:
+    """Of /v1/agent/members those that are alive: name, address, id, version and server (a bool)."""
+    return [
+        {
+            "name": member["Name"],
+            "address": member["Addr"],
+            "id": member["Tags"].get("id", ""),
+            "version": member["Tags"].get("build", "").split(":")[0],
+            "server": member["Tags"].get("role") == "consul",
+        }
+        for member in listed
+        if member["Status"] == ALIVE
+    ]
+
+
+def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
+    """What keeps Consul from being installed or changed on a host, one message each.
+
+    :param states: host name to `state`, for this host and the others that were asked
+    :param settings: version, addresses (IPv4, all of this host), min_free_disk_mb, max_clock_skew (seconds)
+    """
+    members = {member["name"]: member for other in states.values() for member in other["members"]}
+    return [
+        *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
+        *_version_problems(host, str(settings["version"]), _versions_seen(states[host], members.values())),
+        *_name_problems(host, states[host]["node_id"], settings["addresses"], members.values()),
+        *_clock_problems(host, states, float(settings["max_clock_skew"])),
+    ]
+
+
+def _disk_problems(host: str, free_mb: Mapping[str, int], least: int) -> list[str]:
+    folder = min(free_mb, key=lambda name: free_mb[name])
+    if free_mb[folder] >= least:
+        return []
+    return [
+        f"consul_min_free_disk_mb is {least}, but host {host} has {free_mb[folder]} MB free under {folder}:"
+        " make room there, or set it lower"
+    ]
+
+
+def version_key(version: str) -> tuple | None:
+    """What sorts versions, a pre-release before its release; None when it is no version of Consul."""
+    found = VERSION.fullmatch(version)
+    if not found:
+        return None
+    major, minor, patch, pre, _ = found.groups()
+    return int(major), int(minor), int(patch), pre is None, pre or ""
+
+
+def _versions_seen(own: Mapping, members: Iterable[Mapping]) -> dict[str, str]:
+    """Where a version was seen, to the version. An installed program counts where it has data and does not run."""
+    seen = {}
+    if own["running"]:
+        seen["this host runs"] = own["running"]
+    elif own["node_id"]:
+        seen["this host has data of"] = own["installed"]
+    seen |= {f"server {member['name']} runs": member["version"] for member in members if member["server"]}
+    return {where: version for where, version in seen.items() if version_key(version)}
+
+
+def _version_problems(host: str, wanted: str, seen: Mapping[str, str]) -> list[str]:
+    if version_key(wanted) is None:
+        return [f"consul_version of host {host} is {wanted!r}, which is no release: set it to one such as 1.22.7"]
+    newest = max(seen, key=lambda where: version_key(seen[where]), default=None)
+    if newest is None or version_key(seen[newest]) <= version_key(wanted):
+        return []
+    return [
+        f"consul_version of host {host} is {wanted}, but {newest} {seen[newest]}, and Consul cannot go back with the data of a"
+        f" newer version: set consul_version to {seen[newest]} or newer, or reset the cluster and restore a backup that"
+        f" {wanted} or an older version took"
+    ]
+
+
+def _name_problems(host: str, node_id: str, addresses: Iterable[str], members: Iterable[Mapping]) -> list[str]:
+    """Names of nodes are the same to Consul whatever their case."""
+    return [
+        f"the name of host {host} is taken in the running cluster: node {member['name']} with address"
+        f" {member['address']} is alive, and is another machine than this one ({', '.join(addresses)}):"
+        " set ansible_host of this host to that address if it was meant, give this host another name in the inventory, or stop"
+        " Consul on the other machine"
+        for member in members
+        if member["name"].lower() == host.lower() and member["address"] not in addresses and member["id"] != node_id
+    ]
+
+
+def _clock_problems(host: str, states: Mapping[str, Mapping], most: float) -> list[str]:
+    """Told by one host only, the one that is farthest from the middle."""
+    offsets = {name: other["clock_offset"] for name, other in states.items()}
+    middle = statistics.median(offsets.values())
+    if host != max(sorted(offsets), key=lambda name: abs(offsets[name] - middle)):
+        return []
+    other = max(sorted(offsets), key=lambda name: abs(offsets[name] - offsets[host]))
+    ahead = offsets[host] - offsets[other]
+    unsure = states[host]["clock_uncertainty"] + states[other]["clock_uncertainty"]
+    if abs(ahead) - unsure <= most:
+        return []
+    return [
+        f"the clock of host {host} is {abs(ahead):.1f} s (±{unsure:.1f}) {'ahead of' if ahead > 0 else 'behind'} that of host"
+        f" {other}, but consul_max_clock_skew is {most:g} s: set up time synchronisation on both (systemd-timesyncd or chrony)"
+    ]

@@ -1,0 +1,42 @@
+"""What keeps a role from working on a host, as far as the host's facts tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .host_addresses import host_addresses
+
+SUPPORTED = ("Debian 13",)
+
+
+def host_problems(
+    host: str,
+    role: str,
+    facts: Mapping,
+    addresses: Mapping[str, str] | None = None,
+    supported: Iterable[str] = SUPPORTED,
+) -> list[str]:
+    """Wrong distribution, or an address that is not on the host; one message each.
+
+    :param host: inventory name
+    :param role: who asks
+    :param facts: `ansible_facts` with the subsets distribution and network
+    :param addresses: variable to the IPv4 address that it holds; '' is not checked
+    :param supported: distributions with their major version, such as "Debian 13"
+    :returns: [] when nothing is wrong
+    """
+    problems = []
+    distribution = f"{facts['distribution']} {facts['distribution_major_version']}"
+    if distribution not in supported:
+        problems.append(
+            f"host {host} runs {distribution}, which the role {role} does not support:"
+            f" install {' or '.join(supported)}, or take the host out of the group that gives it this role"
+        )
+    for variable, address in (addresses or {}).items():
+        if address and address not in facts["all_ipv4_addresses"]:
+            problems.append(
+                f"{variable} of host {host} is {address}, which is not on the host"
+                f" (it has {', '.join(host_addresses(facts)) or 'none'}):"
+                " set discovery_address (or ansible_host) of this host to one of them"
+            )
+    return problems

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_state import state, state_problems, version_key
+
+MEMBERS = [
+    {"Name": "a", "Addr": "192.0.2.1", "Status": 1, "Tags": {"id": "id-a", "build": "1.22.7:9b0b2f1d", "role": "consul"}},
+    {"Name": "d", "Addr": "192.0.2.4", "Status": 1, "Tags": {"id": "id-d", "build": "1.22.6:", "role": "node"}},
+    {"Name": "gone", "Addr": "192.0.2.9", "Status": 4, "Tags": {"id": "id-g", "build": "1.22.7:", "role": "consul"}},
+]
+REPORT = f"""time 1000.5
+free /var/lib 512000 4096
+free /opt 25600 4096
+node_id id-a
+installed /opt/consul/1.22.7/consul
+running /opt/consul/1.22.6/consul (deleted)
+members {json.dumps(MEMBERS)}
+time 1000.7
+"""
+BARE = "time 1000.5\nfree /var/lib 512000 4096\nfree /opt 25600 4096\nnode_id \ninstalled \ntime 1000.7\n"
+SETTINGS = {"version": "1.22.7", "addresses": ["192.0.2.1"], "min_free_disk_mb": 1024, "max_clock_skew": 5}
+A = {"name": "a", "address": "192.0.2.1", "id": "id-a", "version": "1.22.7", "server": True}
+
+
+def host(offset=0.0, unsure=0.05, **changes):
+    """A state without fault."""
+    return {
+        "clock_offset": offset,
+        "clock_uncertainty": unsure,
+        "free_mb": {"/var/lib": 5000, "/opt": 6000},
+        "node_id": "id-a",
+        "installed": "1.22.7",
+        "running": "1.22.7",
+        "members": [],
+    } | changes
+
+
+def problems(name="a", states=None, **settings):
+    return state_problems(name, states or {"a": host()}, SETTINGS | settings)
+
+
+def one(found, *parts):
+    assert len(found) == 1, found
+    assert [part for part in parts if part not in found[0]] == [], found[0]
+
+
+def test_a_report_is_read():
+    found = state(REPORT, 1000.0, 1000.4)
+    assert found["free_mb"] == {"/var/lib": 2000, "/opt": 100}
+    assert (found["node_id"], found["installed"], found["running"]) == ("id-a", "1.22.7", "1.22.6")
+    assert found["members"][0] == A
+    assert [member["name"] for member in found["members"]] == ["a", "d"], "only those that are alive"
+
+
+def test_a_bare_host_has_no_consul():
+    found = state(BARE, 1000.0, 1000.4)
+    assert (found["node_id"], found["installed"], found["running"], found["members"]) == ("", "", "", [])
+
+
+def test_the_clock_is_known_to_half_of_the_time_on_the_way():
+    """0.4 s in all, 0.2 s of it on the host; the host's clock is 0.4 s ahead."""
+    found = state(REPORT, 1000.0, 1000.4)
+    assert found["clock_offset"] == pytest.approx(0.4)
+    assert found["clock_uncertainty"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("report", ["", "time 1.0\n", "sudo: a password is required\n"])
+def test_an_incomplete_report_is_an_error(report):
+    with pytest.raises(ValueError, match="time"):
+        state(report, 1.0, 2.0)
+
+
+def test_a_good_host():
+    assert problems() == []
+    assert problems(states={"a": host(members=[A]), "b": host(4.9), "c": host(2.0)}) == []
+    assert problems(states={"a": state(BARE, 1000.0, 1000.4)}, min_free_disk_mb=100) == []
+
+
+def test_too_little_disk():
+    one(problems(states={"a": host(free_mb={"/var/lib": 5000, "/opt": 300})}), "host a", "300 MB", "/opt", "is 1024")
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("1.22.6", "1.22.7"), ("1.9.9", "1.22.0"), ("1.22.7", "2.0.0"), ("2.0.0-rc1", "2.0.0"), ("1.22.6", "1.22.7+ent")],
+)
+def test_versions_are_ordered(older, newer):
+    assert version_key(older) < version_key(newer)
+
+
+@pytest.mark.parametrize("version", ["latest", "v1.22.7", "1.22", ""])
+def test_what_is_no_version(version):
+    assert version_key(version) is None
+    one(problems(version=version), "consul_version of host a", repr(version))
+
+
+def test_a_downgrade_of_what_runs():
+    one(problems(version="1.22.6"), "consul_version of host a is 1.22.6", "this host runs 1.22.7", "backup")
+    assert problems(version="1.22.8") == []
+
+
+def test_what_runs_counts_before_what_is_linked():
+    """An upgrade that died between the link and the restart can be taken back."""
+    assert problems(version="1.22.6", states={"a": host(running="1.22.6")}) == []
+
+
+def test_an_installed_program_counts_when_it_left_data():
+    one(problems(version="1.22.6", states={"a": host(running="")}), "this host has data of 1.22.7")
+    assert problems(version="1.22.6", states={"a": host(running="", node_id="")}) == []
+
+
+def test_a_new_host_joins_with_no_older_version_than_the_servers():
+    new = host(running="", installed="", node_id="", members=[A])
+    one(problems("b", {"b": new}, version="1.22.6", addresses=["192.0.2.2"]), "host b", "server a runs 1.22.7")
+
+
+def test_a_client_s_version_does_not_bind_others():
+    client = A | {"name": "d", "server": False, "version": "1.23.0"}
+    assert problems(states={"a": host(members=[client])}) == []
+
+
+@pytest.mark.parametrize("name", ["b", "B"])
+def test_a_name_that_another_machine_holds(name):
+    other = {"name": name, "address": "192.0.2.77", "id": "id-other", "version": "1.22.7", "server": True}
+    found = problems("b", {"b": host(node_id="", running=""), "a": host(members=[other])}, addresses=["192.0.2.2"])
+    one(found, "host b", f"node {name} ", "192.0.2.77", "192.0.2.2", "ansible_host")
+
+
+@pytest.mark.parametrize("same", [{"id": "id-a"}, {"address": "192.0.2.1"}])
+def test_a_host_whose_address_changes_or_whose_disk_is_new_is_the_same_machine(same):
+    member = {"name": "a", "address": "192.0.2.77", "id": "id-other", "version": "1.22.7", "server": True} | same
+    assert problems(states={"a": host(members=[member])}) == []
+
+
+def test_a_clock_that_is_off_is_told_once_by_the_host_that_is_off():
+    states = {"a": host(0.1), "b": host(9.1), "c": host(0.0)}
+    one(problems("b", states), "clock of host b is 9.1 s", "ahead of that of host c", "is 5 s", "time synchronisation")
+    assert problems("a", states) == problems("c", states) == []
+    one(problems("c", {"a": host(), "c": host(-7)}, max_clock_skew=6) + problems("a", {"a": host(), "c": host(-7)}), "7.0 s")
+
+
+def test_what_is_not_sure_does_not_count():
+    assert problems("b", {"a": host(), "b": host(5.5, unsure=0.5)}) == []
+    one(problems("b", {"a": host(unsure=0.1), "b": host(5.8, unsure=0.1), "c": host()}), "5.8 s", "±0.2")
