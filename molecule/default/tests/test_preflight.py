@@ -12,10 +12,25 @@ MISTAKES = {
     "address": ("host", {"discovery_address": "203.0.113.9"}, ["discovery_address", "203.0.113.9", "not on the host"]),
     "no address": ("host", {"discovery_address": "somewhere"}, ["discovery_address", "somewhere"]),
     "gossip key": ("all", {"consul_gossip_key": "c2hvcnQ="}, ["gossip key", "5 bytes long", "32"]),
+    "node name": ("host", {"consul_extra_config": {"node_name": "twin"}}, ["consul_extra_config", "node_name to 'twin'"]),
+    "no version": ("all", {"consul_version": "latest"}, ["consul_version", "'latest'", "such as 1.22.7"]),
+    "downgrade": ("all", {"consul_version": "1.16.0"}, ["consul_version", "1.16.0", "this host runs", "backup"]),
+    "disk": ("host", {"consul_min_free_disk_mb": 10**9}, ["consul_min_free_disk_mb is 1000000000", "MB free under"]),
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
     "dns method": ("all", {"discovery_dns_method": "dnsmasq"}, ["consul_dns_method is 'dnsmasq'"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
+
+
+def refused(site, words, *options):
+    """The preflight stops, says these words and changes nothing."""
+    before = state_of(site)
+    done, _ = play(site, "playbooks/preflight.yml", *options)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert [word for word in words if word not in said] == [], said[-3000:]
+    assert "changed=0" in said and "changed=1" not in said
+    assert state_of(site) == before
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -25,13 +40,33 @@ def test_bad_input_stops_before_anything_changes(site, mistake, tmp_path):
     extra = variables if where == "all" else {"all": {"hosts": {host: variables}}}
     (tmp_path / "mistake.yml").write_text(yaml.safe_dump(extra))
     option = ("-e", f"@{tmp_path}/mistake.yml") if where == "all" else ("-i", tmp_path / "mistake.yml")
-    before = state_of(site)
-    done, _ = play(site, "site.yml", *option)
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert [word for word in [*words, host] if word not in said] == [], said[-3000:]
-    assert "changed=0" in said and "changed=1" not in said
-    assert state_of(site) == before
+    refused(site, [*words, host], *option)
+
+
+@pytest.mark.parametrize("limit", [False, True], ids=["whole site", "one host"])
+def test_a_name_that_another_machine_of_the_running_cluster_has(site, limit, tmp_path):
+    """The addresses of two hosts are swapped, so each would take the other's name."""
+    one, other = site.servers[:2]
+    swapped = {one.name: {"ansible_host": other.address}, other.name: {"ansible_host": one.address}}
+    (tmp_path / "swapped.yml").write_text(yaml.safe_dump({"all": {"hosts": swapped}}))
+    words = [f"the name of host {one.name} is taken", f"address {one.address} is alive", "set ansible_host"]
+    refused(site, words, "-i", tmp_path / "swapped.yml", *(["--limit", one.name] if limit else []))
+
+
+@pytest.fixture
+def fast_clock(site):
+    """A server whose clock is 9 s ahead. All nodes have the clock of one kernel, so it is only its `date` that is."""
+    node = site.servers[1]
+    node.run("printf '%s\\n' '#!/bin/sh' 'exec /usr/bin/date -d +9seconds \"$@\"' >/usr/local/bin/date")
+    node.run("chmod 755 /usr/local/bin/date")
+    yield node
+    node.run("rm /usr/local/bin/date")
+
+
+def test_clocks_that_differ(site, fast_clock):
+    """Measured on nodes that share a kernel's clock: the program `date` of one is a shim."""
+    words = [f"the clock of host {fast_clock.name} is ", " s (±", "ahead of", "consul_max_clock_skew is 5 s"]
+    refused(site, [*words, "time synchronisation"])
 
 
 def test_a_missing_group_is_named(site, tmp_path):
