@@ -30,7 +30,7 @@ options:
 """
 
 EXAMPLES = r"""
-problems: "{{ inventory_hostname | fewnodes.discovery.host_problems('dockerd', ansible_facts, {'dockerd_address': '192.0.2.1'}) }}"
+problems: "{{ inventory_hostname | fewnodes.discovery.host_problems('nginx', ansible_facts) }}"
 """
 
 RETURN = r"""
