@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, prepare, derive, place, tour."""
+"""Command line of the lab: up, down, replace, prepare, derive, place, tour."""
 
 import argparse
 import sys
@@ -19,6 +19,9 @@ def main(argv: list[str]) -> int:
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
+    one = commands.add_parser("replace", help="put an empty machine in the place of one node: same name and address")
+    one.add_argument("inventory", type=Path)
+    one.add_argument("host")
     commands.add_parser("prepare", help="build or fetch everything that every lab needs, once")
     for name, text in {
         "derive": "copy an inventory into another subnet",
@@ -34,6 +37,8 @@ def main(argv: list[str]) -> int:
             nodes.up(Site.read(arguments.inventory))
         elif arguments.command == "down":
             nodes.down(arguments.inventory)
+        elif arguments.command == "replace":
+            nodes.replace(Site.read(arguments.inventory), arguments.host)
         elif arguments.command == "prepare":
             nodes.prepare()
         elif arguments.command == "place":

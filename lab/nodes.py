@@ -88,16 +88,38 @@ def down(inventory: Path) -> None:
     if _exists(lab):
         _refuse_foreign(lab, directory_of(inventory))
         names = run("podman", "ps", "-a", "--filter", f"label={INVENTORY_LABEL}={_owner(lab)}", "--format", "{{.Names}}").split()
-        if names:
-            run("podman", "rm", "-f", "-t", "0", "-v", *names)
-            volumes = [f"{name}-docker" for name in names if succeeds("podman", "volume", "exists", f"{name}-docker")]
-            if volumes:
-                run("podman", "volume", "rm", *volumes)
+        _remove(names)
         site_services.detach(network(lab))
         run("podman", "network", "rm", network(lab))
     shutil.rmtree(_state(lab), ignore_errors=True)
     (directory_of(inventory) / LAB_FILE).unlink(missing_ok=True)
     print(f"lab: {lab} is gone")
+
+
+def replace(site: Site, host: str) -> None:
+    """Put an empty machine in the place of a node: same name and address, no disk of the old one, new SSH host key.
+
+    :raises LabError: no such host, or what `up` raises
+    """
+    if host not in site.addresses:
+        raise LabError(f"the inventory has no host {host}; it has {', '.join(site.addresses)}")
+    if _exists(site.name):
+        _refuse_foreign(site.name, site.inventory)
+        _remove([container(site.name, host)])
+        key = _state(site.name) / f"{host}_host_key"
+        for path in (key, key.with_suffix(".pub")):
+            path.unlink(missing_ok=True)
+    up(site)
+
+
+def _remove(names: list[str]) -> None:
+    """Remove nodes with their volumes."""
+    names = [name for name in names if succeeds("podman", "container", "exists", name)]
+    if names:
+        run("podman", "rm", "-f", "-t", "0", "-v", *names)
+    volumes = [f"{name}-docker" for name in names if succeeds("podman", "volume", "exists", f"{name}-docker")]
+    if volumes:
+        run("podman", "volume", "rm", *volumes)
 
 
 def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) -> None:
