@@ -1,0 +1,37 @@
+"""K8: a server comes back with an empty disk."""
+
+from plays import play
+
+from members import agents, new_machine, peers, put, victim
+
+
+def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
+    node = victim(site)
+    others = [server for server in site.servers if server is not node]
+    before, running = peers(site), agents(others)
+    put(site, "k8", "kept")
+    with load.crash("a host is lost"):
+        new_machine(site, node)
+    with load.planned("replace_node"):
+        done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    show(f"replace_node {seconds:.0f} s")
+    after = peers(site)
+    assert set(after) == set(before)
+    assert after[node.name] != before[node.name]
+    assert agents(others) == running
+    assert site.consul(node).get("/v1/kv/k8?stale")[0]["Value"] == "a2VwdA=="  # kept
+    done, _ = play(site, "playbooks/sample_services.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    site.settle()
+
+
+def test_k8_a_host_that_is_not_empty_is_not_replaced(site, settled):
+    node = victim(site)
+    node.run("systemctl stop consul")
+    try:
+        done, _ = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+        assert done.returncode != 0
+        assert "is not empty" in " ".join(done.stdout.split())
+    finally:
+        node.run("systemctl start consul")

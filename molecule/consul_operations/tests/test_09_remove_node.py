@@ -1,0 +1,83 @@
+"""K9: a server is removed from the running site, and added again."""
+
+import pytest
+from helpers import eventually
+from plays import play
+
+from members import agents, known, peers, victim, without_ssh
+
+
+def others_of(site, node):
+    return [server for server in site.servers if server is not node]
+
+
+def remove(site, node, *options):
+    return play(site, "playbooks/remove_node.yml", "-e", f"discovery_node={node.name}", *options)
+
+
+def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, settled):
+    node = victim(site)
+    ill = others_of(site, node)[-1]
+    ill.run("systemctl stop consul")
+    try:
+        eventually(lambda: not site.consul().get("/v1/operator/autopilot/state")["Healthy"], 30)
+        done, _ = remove(site, node)
+        assert done.returncode != 0
+        said = " ".join(done.stdout.split())
+        assert f"not healthy: {ill.name}" in said
+        assert node.unit("consul", "ActiveState", "UnitFileState") == ["active", "enabled"]
+        assert known(site, node.name) == ["raft", "gossip", "catalog"]
+    finally:
+        ill.run("systemctl start consul")
+
+
+@pytest.fixture
+def added_again(site):
+    """After the test the removed server is a server again: the ordinary way, by site.yml."""
+    yield
+    done, _ = play(site, "site.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    site.settle()
+
+
+def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added_again):
+    node = victim(site)
+    others = others_of(site, node)
+    running = agents(others)
+    containers = set(node.run("docker ps --format '{{.Names}}'").split())
+    with load.planned("remove_node"):
+        done, seconds = remove(site, node)
+    assert done.returncode == 0, done.stdout[-3000:]
+    show(f"remove_node {seconds:.0f} s")
+    for asked in others:
+        assert known(site, node.name, asked) == []
+        assert set(peers(site, asked)) == {server.name for server in others}
+    assert node.unit("consul", "ActiveState", "UnitFileState") == ["inactive", "disabled"]
+    assert set(node.run("docker ps --format '{{.Names}}'").split()) == containers - {"registrator"}
+    for balancer in site.balancers:
+        assert node.address not in balancer.run("cat /var/lib/discovery-balancer/current/*.conf")
+    done, _ = remove(site, node)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "changed=0" in done.stdout and "changed=1" not in done.stdout
+
+    with load.planned("a server is added"):
+        done, seconds = play(site, "site.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    show(f"added again by site.yml in {seconds:.0f} s")
+    assert set(peers(site)) == {server.name for server in site.servers}
+    assert agents(others) == running
+
+
+def test_k9_a_dead_server_is_removed_without_it(site, settled, load, show, added_again, tmp_path):
+    node = victim(site)
+    others = others_of(site, node)
+    with load.crash("a server dies"):
+        node.run("systemctl kill -s KILL consul; systemctl stop consul")
+        eventually(lambda: not site.consul().get("/v1/operator/autopilot/state")["Healthy"], 30)
+    with load.planned("remove_node of a dead server"):
+        done, seconds = remove(site, node, *without_ssh(tmp_path, node))
+    assert done.returncode == 0, done.stdout[-3000:]
+    show(f"remove_node of a dead server {seconds:.0f} s")
+    for asked in others:
+        assert known(site, node.name, asked) == []
+    node.run("rm -rf /var/lib/consul")  # what comes back from the dead comes back empty

@@ -1,0 +1,47 @@
+"""K10: two of three servers are lost with their data; the third becomes the cluster, and they are replaced."""
+
+from helpers import eventually
+from plays import play
+
+from members import peers, put, wipe
+
+
+def recover(site, *options):
+    return play(site, "playbooks/recover_quorum.yml", *options)
+
+
+def test_k10_nothing_is_recovered_without_need_or_confirmation(site, settled):
+    before = peers(site)
+    done, _ = recover(site)
+    assert done.returncode != 0
+    assert f"discovery_recover={site.datacenter}" in " ".join(done.stdout.split())
+    done, _ = recover(site, "-e", f"discovery_recover={site.datacenter}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Nothing was done" in " ".join(done.stdout.split())
+    assert peers(site) == before
+
+
+def test_k10_two_of_three_lost_and_recovered(site, settled, load, show):
+    survivor, *lost = site.servers
+    before = peers(site)
+    put(site, "k10", "kept")
+    for node in lost:
+        wipe(node)
+    eventually(lambda: site.consul(survivor).get("/v1/status/leader") == "", 60)
+
+    done, seconds = recover(site, "-e", f"discovery_recover={site.datacenter}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    show(f"recover_quorum {seconds:.0f} s")
+    assert peers(site, survivor) == {survivor.name: before[survivor.name]}
+    assert survivor.tries("test -d /var/lib/consul/raft.before-recovery").rc == 0
+
+    for node in lost:
+        with load.planned(f"replace_node {node.name}"):
+            done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+        assert done.returncode == 0, done.stdout[-3000:]
+        show(f"replace_node {node.name} {seconds:.0f} s")
+    site.settle()
+    assert set(peers(site)) == set(before)
+    for node in site.servers:
+        entry = site.consul(node).get("/v1/kv/k10?stale")
+        assert entry[0]["Value"] == "a2VwdA=="  # kept

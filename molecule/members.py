@@ -1,0 +1,68 @@
+"""What the tests of removed, replaced and lost servers share."""
+
+import subprocess
+import sys
+import urllib.request
+
+from conftest import ROOT
+
+UNREACHABLE_PORT = 9
+
+
+def victim(site):
+    """The server to remove or replace: the last one, which is no balancer that the load asks."""
+    node = site.servers[-1]
+    assert node not in site.balancers
+    return node
+
+
+def peers(site, asked=None) -> dict[str, str]:
+    """Name to node id of the voters of Raft."""
+    found = site.consul(asked).get("/v1/operator/raft/configuration")["Servers"]
+    assert all(peer["Voter"] for peer in found), found
+    assert len({peer["Node"] for peer in found}) == len(found), found
+    return {peer["Node"]: peer["ID"] for peer in found}
+
+
+def known(site, name: str, asked=None) -> list[str]:
+    """Where the cluster still knows a node: raft, gossip, catalog."""
+    consul = site.consul(asked)
+    places = {
+        "raft": {peer["Node"] for peer in consul.get("/v1/operator/raft/configuration")["Servers"]},
+        "gossip": {member["Name"] for member in consul.get("/v1/agent/members")},
+        "catalog": {node["Node"] for node in consul.get("/v1/catalog/nodes")},
+    }
+    return [place for place, names in places.items() if name in names]
+
+
+def agents(nodes) -> dict[str, list[str]]:
+    """What a restart of an agent would change."""
+    return {node.name: node.unit("consul", "MainPID", "ActiveEnterTimestampMonotonic") for node in nodes}
+
+
+def put(site, key: str, value: str) -> None:
+    """Write a key."""
+    consul = site.consul()
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=consul.tls)
+    )
+    url = f"{consul.base}/v1/kv/{key}"
+    with opener.open(urllib.request.Request(url, value.encode(), consul.headers, method="PUT"), timeout=10) as answer:
+        assert answer.read().strip() == b"true"
+
+
+def wipe(node) -> None:
+    """Take a server's agent and all its data away at once, as a lost disk does."""
+    node.run("systemctl kill -s KILL consul; systemctl disable --now consul; rm -rf /var/lib/consul /etc/consul.d")
+
+
+def new_machine(site, node) -> None:
+    """Put an empty machine in a node's place."""
+    subprocess.run([sys.executable, "-m", "lab", "replace", site.inventory, node.name], cwd=ROOT, check=True)
+
+
+def without_ssh(tmp_path, node):
+    """Options by which a play does not reach a node."""
+    extra = tmp_path / "unreachable.yml"
+    extra.write_text(f"all:\n  hosts:\n    {node.name}:\n      ansible_port: {UNREACHABLE_PORT}\n")
+    return "-i", extra
