@@ -1,5 +1,3 @@
-#!/usr/bin/python
-# What a Consul cluster knows about one of its members, and how it forgets it.
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -7,8 +5,8 @@ module: consul_member
 short_description: A member of a Consul cluster is there, or forgotten
 description:
   - Asks the agent of the host it runs on, which must be another one than the member.
-  - C(present) waits until the member is alive, in the catalog and, for a server, a healthy voter.
-  - C(absent) takes a member that does not run any more out of gossip, out of Raft and out of the catalog.
+  - V(present) waits until the member is alive, in the catalog and, for a server, a healthy voter.
+  - V(absent) takes a member that does not run any more out of gossip, out of Raft and out of the catalog.
     It refuses when the servers that remain would have no quorum, and, outside check mode, when the member is alive.
 options:
   name:
@@ -20,7 +18,7 @@ options:
     type: str
     required: true
   server:
-    description: Whether it runs a server. Counts for C(present).
+    description: Whether it runs a server. Counts for V(present).
     type: bool
     default: false
   state:
@@ -29,7 +27,7 @@ options:
     choices: [present, absent]
     default: present
   token:
-    description: SecretID that may read nodes and, for C(absent), has operator write.
+    description: SecretID that may read nodes and, for V(absent), has operator write.
     type: str
     default: ""
   timeout:
@@ -38,9 +36,9 @@ options:
     default: 120
 attributes:
   check_mode:
-    description: With C(absent) it checks whether the member may go, also of one that is alive.
+    description: With V(absent) it checks whether the member may go, also of one that is alive.
     support: full
-author: The authors of fewnodes.discovery
+author: [fewnodes.discovery]
 """
 
 EXAMPLES = r"""
@@ -70,7 +68,7 @@ import urllib.parse  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
-from ..module_utils.consul_api import Api, ApiError, wait_until  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until  # noqa: E402
 
 ALIVE, LEAVING = 1, 2
 RAFT_PORT = 8300
