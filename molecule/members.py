@@ -43,9 +43,7 @@ def agents(nodes) -> dict[str, list[str]]:
 def put(site, key: str, value: str) -> None:
     """Write a key."""
     consul = site.consul()
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=consul.tls)
-    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=consul.tls))
     url = f"{consul.base}/v1/kv/{key}"
     with opener.open(urllib.request.Request(url, value.encode(), consul.headers, method="PUT"), timeout=10) as answer:
         assert answer.read().strip() == b"true"

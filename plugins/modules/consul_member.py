@@ -67,10 +67,10 @@ member:
 import urllib.parse  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until  # noqa: E402
 
-ALIVE, LEAVING = 1, 2
+ALIVE = 1
+LEAVING = 2
 RAFT_PORT = 8300
 
 

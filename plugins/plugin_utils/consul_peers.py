@@ -25,7 +25,9 @@ def peers_json(servers: Iterable[Mapping]) -> str:
             node = str(uuid.UUID(str(server["id"]).strip()))
             address = ipaddress.IPv4Address(server["address"])
         except ValueError as error:
-            raise ValueError(f"host {name} cannot be a peer (id {server['id']!r}, address {server['address']!r}): {error}") from None
+            raise ValueError(
+                f"host {name} cannot be a peer (id {server['id']!r}, address {server['address']!r}): {error}"
+            ) from None
         if node in ids or address in peers:
             raise ValueError(f"host {name} has the id ({node}) or the address ({address}) of another one")
         ids.add(node)

@@ -1,8 +1,7 @@
 """K8: a server comes back with an empty disk."""
 
-from plays import play
-
 from members import agents, new_machine, peers, put, victim
+from plays import play
 
 
 def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):

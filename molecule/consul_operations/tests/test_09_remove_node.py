@@ -1,10 +1,10 @@
 """K9: a server is removed from the running site, and added again."""
 
 import pytest
-from helpers import eventually
-from plays import play
 
+from helpers import eventually
 from members import agents, known, peers, victim, without_ssh
+from plays import play
 
 
 def others_of(site, node):

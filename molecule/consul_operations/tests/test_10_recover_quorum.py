@@ -1,9 +1,8 @@
 """K10: two of three servers are lost with their data; the third becomes the cluster, and they are replaced."""
 
 from helpers import eventually
-from plays import play
-
 from members import peers, put, wipe
+from plays import play
 
 
 def recover(site, *options):
