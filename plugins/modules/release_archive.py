@@ -254,7 +254,7 @@ def main() -> None:
     except SetupError as error:
         module.fail_json(msg=str(error))
     except ReleaseError as error:
-        module.fail_json(msg=f"{error}. (The mirror is {release.url}; of the cache {release.cache}: {problem}.)")
+        module.fail_json(msg=f"{error}. (Mirror: {release.url}. Cache {release.cache}: {problem}.)")
     module.exit_json(changed=bool(problem), path=release.path, verified=not (problem and module.check_mode))
 
 
