@@ -14,6 +14,11 @@ def test_h2_unit_is_enabled_and_active(node_and_unit):
     assert node.host.service(unit).is_running
 
 
+@pytest.mark.on("load_balancers")
+def test_h2_timer_of_the_guard_is_enabled_and_active(node):
+    assert node.unit("discovery-balancer.timer", "UnitFileState", "ActiveState") == ["enabled", "active"]
+
+
 def test_h2_unit_logs_to_the_journal(node_and_unit):
     node, unit = node_and_unit
     assert node.run(f"journalctl -q --no-pager -n 1 _SYSTEMD_UNIT={unit}.service + UNIT={unit}.service")

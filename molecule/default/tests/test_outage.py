@@ -1,0 +1,104 @@
+"""The whole site, or the whole of Consul, away at once."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from helpers import NOT_YET, eventually, http_get, lost_lookups, tcp_echo
+
+GLIBC = "python:3.13-slim getent ahostsv4"
+MUSL = "resolver-musl:v1.0.0"
+
+
+class Traffic:
+    """Asks every balancer for a virtual host and a tcp service, over and over, while the block runs."""
+
+    def __init__(self, site, host: str, port: int):
+        self.site, self.host, self.port = site, host, port
+        self.asked, self.failed = 0, []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.1):
+            for balancer in self.site.balancers:
+                self.asked += 2
+                try:
+                    answer = http_get(balancer.address, self.host)
+                    assert answer.status == 200, f"{self.host}: {answer.status}"
+                    assert tcp_echo(balancer.address, self.port, "on"), f"no echo on {self.port}"
+                except NOT_YET as error:
+                    self.failed.append(f"{balancer.name}: {error!r}")
+
+
+@pytest.fixture
+def plain_host(site, settled, start_container) -> str:
+    """A virtual host whose instances, one on each docker host, call nothing by name."""
+    for node in site.docker_hosts:
+        start_container(node, "test-plain", "httpbackend:v1.0.0", "-P -e SERVICE_NAME=test-plain -e SERVICE_TAGS=http")
+    host = site.host_of("test-plain")
+    eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
+    for balancer in site.balancers:
+        eventually(lambda at=balancer.address: http_get(at, host).status == 200, 30)
+    return host
+
+
+def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name, show):
+    """The leader is killed, then every agent is stopped.
+
+    The balancers serve what they served. Whoever looks a name under .consul up gets no answer meanwhile: so httpfront,
+    which calls httpbackend by name, answers 502, and what is asked here are a virtual host and a tcp service that call
+    nobody.
+    """
+    first = site.leader()
+    killed = next(node for node in site.servers if first.startswith(f"{node.address}:"))
+    survivor = next(node for node in site.servers if node is not killed)
+    with Traffic(site, plain_host, 9999) as traffic:
+        killed.run("kill -9 $(systemctl show consul -P MainPID)")
+        _, seconds = eventually(lambda: site.consul(survivor).get("/v1/status/leader") not in ("", first), 30)
+        show(f"another leader {seconds:.1f} s after the kill")
+        site.settle()
+        try:
+            for node in site.nodes.values():
+                node.run("systemctl stop consul")
+            stopped = time.monotonic()
+            before = traffic.asked
+            for node in site.nodes.values():
+                assert lost_lookups(node, site_name) == 0, node.name
+            front = {http_get(balancer.address, site.host_of("httpfront")).status for balancer in site.balancers}
+            time.sleep(max(0.0, 20 - (time.monotonic() - stopped)))
+            show(f"{traffic.asked - before} requests in {time.monotonic() - stopped:.0f} s without Consul; httpfront: {front}")
+            assert front == {502}
+        finally:
+            for node in site.nodes.values():
+                node.run("systemctl start --no-block consul")
+        eventually(lambda: site.leader() and len(site.passing("test-plain")) == len(site.docker_hosts), 60)
+    show(f"{len(traffic.failed)} of {traffic.asked} requests failed")
+    assert traffic.failed == []
+
+
+def test_h15_everything_answers_after_a_power_cycle_of_all(site, settled, site_name, show):
+    containers = [node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name) for node in site.nodes.values()]
+    names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
+
+    def answers() -> bool:
+        lost = [(node.name, name) for node in site.nodes.values() for name in names if lost_lookups(node, name, 3)]
+        assert not lost, lost
+        return site.is_healthy()
+
+    start = time.monotonic()
+    subprocess.run(["podman", "kill", "--signal", "KILL", *containers], check=True, capture_output=True, timeout=60)
+    subprocess.run(["podman", "start", *containers], check=True, capture_output=True, timeout=120)
+    started = time.monotonic() - start
+    eventually(answers, 180 - started, every=1)
+    show(f"everything answers {time.monotonic() - start:.0f} s after the power went, {started:.0f} s of it without power")

@@ -1,0 +1,66 @@
+"""What a run of Ansible told, and what it must leave alone: secrets, and hosts outside it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import yaml
+
+RECAP = re.compile(r"^(\S+) +: +(ok=\d.*)$", re.MULTILINE)
+SHORTEST_SECRET = 16  # characters; a shorter line is no secret, such as an empty one
+
+
+def recap(done) -> dict[str, dict[str, int]]:
+    """The counts at the end of a run, by host: ok, changed, unreachable, failed, skipped, rescued, ignored."""
+    lines = RECAP.findall(done.stdout.rpartition("PLAY RECAP")[2])
+    found = {host: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in lines}
+    assert found, f"ansible-playbook printed no recap: {done.stdout[-2000:]}{done.stderr[-1000:]}"
+    return found
+
+
+def changes(done) -> list[str]:
+    """What a run says it changed: one text for each host and item, with its result where `-v` was given."""
+    blocks = re.split(r"\n(?=\S|\n)", done.stdout)
+    return [block for block in blocks if block.lstrip("\n").startswith("changed: [")]
+
+
+def assert_unchanged(done) -> None:
+    """The run went through, without a change on any host."""
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    told = "\n".join(line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:")))
+    for host, counts in recap(done).items():
+        assert [counts[bad] for bad in ("changed", "unreachable", "failed", "ignored")] == [0, 0, 0, 0], f"{host}: {told}"
+
+
+def secrets_of(site) -> dict[str, str]:
+    """A hash of each secret of the site on the controller, by its path."""
+    files = (path for path in sorted(site.secrets.rglob("*")) if path.is_file())
+    return {str(path.relative_to(site.secrets)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def assert_tells_no_secret(site, done) -> None:
+    """What a run printed holds no line of a file in the secrets directory, certificates and the .gitignore aside."""
+    said = done.stdout + done.stderr
+    told = []
+    for path in (path for path in site.secrets.rglob("*") if path.is_file()):
+        text = path.read_text()
+        if "BEGIN CERTIFICATE" not in text:
+            told += [path.name for line in text.splitlines() if len(line) >= SHORTEST_SECRET and line in said]
+    assert told == [], f"the output holds secrets: {told}"
+
+
+def reversed_inventory(site, folder: Path) -> Path:
+    """A copy of the site's inventory with the hosts of each group in the reversed order; variables and secrets are shared."""
+
+    def turned(part, key=None):
+        if not isinstance(part, dict):
+            return part
+        items = reversed(part.items()) if key == "hosts" else part.items()
+        return {name: turned(value, name) for name, value in items}
+
+    folder.mkdir()
+    hosts = yaml.safe_load((site.inventory / "hosts.yml").read_text())
+    (folder / "hosts.yml").write_text(yaml.safe_dump(turned(hosts), sort_keys=False))
+    (folder / "group_vars").symlink_to(site.inventory / "group_vars")
+    (folder / ".secrets").symlink_to(site.secrets)
+    return folder
