@@ -67,7 +67,7 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name
         killed.run("kill -9 $(systemctl show consul -P MainPID)")
         _, seconds = eventually(lambda: site.consul(survivor).get("/v1/status/leader") not in ("", first), 30)
         show(f"another leader {seconds:.1f} s after the kill")
-        site.settle()
+        eventually(lambda: site.leader() and site.consul().health()["Healthy"], 60)
         try:
             for node in site.nodes.values():
                 node.run("systemctl stop consul")
