@@ -13,7 +13,7 @@ options:
     elements: dict
     required: true
   listed:
-    description: Answer of C(/v1/acl/tokens).
+    description: Answer of C(/v1/acl/tokens) to a management token.
     type: list
     elements: dict
     required: true
@@ -34,7 +34,7 @@ _value:
   elements: str
 """
 
-from ..plugin_utils.consul import token_conflicts  # noqa: E402
+from ..plugin_utils.consul_tokens import token_conflicts  # noqa: E402
 
 
 class FilterModule:

@@ -4,8 +4,8 @@ DOCUMENTATION = r"""
 name: consul_tokens
 short_description: The tokens that the components of a site need
 description:
-  - Gives one token for each component on each host, under an accessor id that is the same in every run.
-positional: datacenter
+  - Gives one token for each component on each host, and one for each component of the whole site.
+positional: [datacenter, site]
 options:
   _input:
     description: Component to list of hosts.
@@ -15,20 +15,25 @@ options:
     description: The datacenter of Consul.
     type: str
     required: true
+  site:
+    description: Components that are not of one host.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
-wanted: "{{ {'agent': ['a', 'b'], 'registrator': ['b']} | fewnodes.discovery.consul_tokens('dc1') }}"
+wanted: "{{ {'agent': ['a', 'b'], 'registrator': ['b']} | fewnodes.discovery.consul_tokens('dc1', ['ui']) }}"
 """
 
 RETURN = r"""
 _value:
-  description: Tokens with name, accessor_id, description, policies and node_identities.
+  description: Tokens with name, component, host, description, policies and node_identities.
   type: list
   elements: dict
 """
 
-from ..plugin_utils.consul import wanted_tokens  # noqa: E402
+from ..plugin_utils.consul_tokens import wanted_tokens  # noqa: E402
 
 
 class FilterModule:

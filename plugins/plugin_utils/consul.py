@@ -1,11 +1,10 @@
-"""Consul: what is wrong with its settings, and which tokens the cluster should have."""
+"""Consul: what is wrong with its settings."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from .site import name_problems
 
@@ -64,59 +63,3 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             " unset consul_gossip_key"
         )
     return problems
-
-
-def wanted_tokens(hosts_of: Mapping[str, Iterable[str]], datacenter: str) -> list[dict]:
-    """One token for each component on each host, under an id that every run finds again.
-
-    :param hosts_of: component (agent, dns, registrator, consul_template) to host names
-    :param datacenter: Consul's, part of the ids
-    :returns: dicts with name (of the secret), accessor_id (RFC 4122, version 5), description, policies, node_identities
-
-    The agent's rights are those of its node; every other component has the policy of its name.
-    """
-    return [
-        {
-            "name": f"tokens/{component}-{host}",
-            "accessor_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"fewnodes.discovery/{datacenter}/{component}/{host}")),
-            "description": f"{component} on {host}",
-            "policies": [] if component == "agent" else [{"name": component}],
-            "node_identities": [{"node_name": host, "datacenter": datacenter}] if component == "agent" else [],
-        }
-        for component, hosts in hosts_of.items()
-        for host in hosts
-    ]
-
-
-def token_changes(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list[dict]:
-    """Those of the wanted tokens that the cluster lacks or holds with other rights. `listed`: /v1/acl/tokens."""
-    present = {token["AccessorID"]: token for token in listed}
-    return [dict(token) for token in wanted if _rights(token) != _listed_rights(present.get(token["accessor_id"]))]
-
-
-def token_conflicts(wanted: Iterable[Mapping], listed: Iterable[Mapping], secrets: Mapping[str, str]) -> list[str]:
-    """Names of the tokens whose secret in the cluster is another one than the controller's."""
-    present = {token["AccessorID"]: token.get("SecretID") for token in listed}
-    return [
-        token["name"]
-        for token in wanted
-        if present.get(token["accessor_id"]) not in (None, "", secrets[token["name"]])
-    ]
-
-
-def _rights(token: Mapping) -> tuple:
-    return (
-        sorted(policy["name"] for policy in token["policies"]),
-        sorted((identity["node_name"], identity["datacenter"]) for identity in token["node_identities"]),
-        token["description"],
-    )
-
-
-def _listed_rights(token: Mapping | None) -> tuple | None:
-    if token is None:
-        return None
-    return (
-        sorted(policy["Name"] for policy in token.get("Policies") or []),
-        sorted((identity["NodeName"], identity["Datacenter"]) for identity in token.get("NodeIdentities") or []),
-        token.get("Description", ""),
-    )
