@@ -14,7 +14,7 @@ The site is up. To open and try:
                    in a browser: put '{balancer} httpfront.{domain}' into /etc/hosts, then http://httpfront.{domain}/
   tcp service      nc {balancer} 9999   (type a line)
   Consul UI        https://{server}:8501/ui/   (CA: {secrets}/ca.pem)
-                   token: cat {secrets}/management_token
+                   token, which may read and nothing else: cat {secrets}/tokens/ui
   names            dig @{server} httpfront.service.{datacenter}.consul SRV
   docker over TLS  docker --tlsverify --tlscacert {secrets}/docker-client/ca.pem --tlscert {secrets}/docker-client/cert.pem \\
                      --tlskey {secrets}/docker-client/key.pem -H tcp://{server}:2376 ps

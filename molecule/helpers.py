@@ -123,6 +123,15 @@ class Consul:
         """PUT a path, `body` as JSON; the decoded JSON."""
         return self.ask(path, "PUT", body)[0]
 
+    def tell(self, method: str, path: str, body=None) -> None:
+        """Do something whose answer does not matter, or is empty; an error is an urllib.error.HTTPError."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
+        )
+        opener.open(request, timeout=10).close()
+
     def health(self) -> dict:
         """Autopilot's view of the servers; it answers 429, with the same body, while one is not healthy."""
         try:

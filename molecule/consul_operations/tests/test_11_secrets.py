@@ -1,0 +1,129 @@
+"""K11: a controller that has lost the secrets of a running site makes none of them anew."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from helpers import Consul, eventually
+from plays import play, state_of
+
+FILES = ["gossip_key", "ca.key", "ca.pem", "management_token"]
+
+
+@pytest.fixture
+def lost(site, tmp_path) -> Path:
+    """A copy of the secrets, to lose something of."""
+    return Path(shutil.copytree(site.secrets, tmp_path / "secrets"))
+
+
+def with_secrets(folder: Path) -> tuple[str, str]:
+    return "-e", f"discovery_secrets_dir={folder}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_k11_a_controller_without_its_secrets_stops_with_the_way_out(site, tmp_path):
+    before = state_of(site)
+    for playbook in ("site.yml", "playbooks/consul.yml"):
+        done, _ = play(site, playbook, *with_secrets(tmp_path / "empty"))
+        said = " ".join(done.stdout.split())
+        assert done.returncode != 0 and "changed=0" in said and "changed=1" not in said, said[-3000:]
+        words = [str(tmp_path / "empty"), *FILES, site.servers[0].name, "playbooks/recover_secrets.yml"]
+        assert [word for word in words if word not in said] == [], said[-3000:]
+    assert not (tmp_path / "empty").exists(), "something was made"
+    assert state_of(site) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_k11_each_of_them_is_missed(site, lost, name):
+    (lost / name).unlink()
+    before, state = contents(lost), state_of(site)
+    done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost), "--limit", site.servers[-1].name)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and f"has no {name}, but" in said and "recover_secrets.yml" in said, said[-3000:]
+    assert contents(lost) == before, "nothing is made"
+    assert state_of(site) == state
+
+
+def test_k11_a_lost_token_is_taken_over_from_the_cluster(site, load, lost):
+    first, last = site.servers[0].name, site.servers[-1].name
+    names = [f"agent-{first}", f"dns-{last}", f"registrator-{last}", "ui", "operations"]
+    for name in names:
+        (lost / "tokens" / name).unlink()
+    state = state_of(site)
+    with load.planned("a run without some tokens"):
+        done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost))
+        assert done.returncode == 0, done.stdout[-3000:]
+    assert contents(lost) == contents(site.secrets)
+    assert state_of(site) == state
+
+
+def test_k11_the_secrets_are_recovered_from_the_site(site, load, tmp_path, show):
+    """Into an empty directory: what the cluster knows is the same as before, and there is a management token again."""
+    found, state = tmp_path / "recovered", state_of(site)
+    with load.planned("recovery of the secrets"):
+        done, seconds = play(site, "playbooks/recover_secrets.yml", *with_secrets(found))
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert "discovery_new_ca=true" in done.stdout, "the CA's key cannot be recovered, and that is said"
+    assert state_of(site) == state
+    assert (found / "gossip_key").read_text() == (site.secrets / "gossip_key").read_text()
+    assert (found / "ca.old.pem").read_text() == site.ca.read_text()
+    assert not (found / "ca.key").exists() and not (found / "ca.pem").exists()
+    tokens = contents(site.secrets / "tokens")
+    assert contents(found / "tokens") == tokens
+    management = Consul(site.servers[0].address, site.ca, (found / "management_token").read_text())
+    assert {token["SecretID"].encode() for token in management.get("/v1/acl/tokens")} >= set(tokens.values())
+    assert not [t for t in [*tokens.values(), (found / "management_token").read_bytes()] if t.decode() in done.stdout]
+    show(f"gossip key and {len(tokens)} tokens in {seconds:.0f} s")
+    own = management.get("/v1/acl/token/self")["AccessorID"]
+    done, _ = play(site, "playbooks/recover_secrets.yml", *with_secrets(found))
+    assert done.returncode == 0 and management.get("/v1/acl/token/self")["AccessorID"] == own, "recovering again changes nothing"
+    site.consul().tell("DELETE", f"/v1/acl/token/{own}")
+
+
+@pytest.fixture
+def newcomer(site):
+    """A fourth host, whose name sorts before all others: a bare node, in the inventory as long as the test runs."""
+    name, extra = "archive-1", site.inventory / "archive.yml"
+    taken = {int(node.address.rsplit(".", 1)[1]) for node in site.nodes.values()}
+    address = f"{site.servers[0].address.rsplit('.', 1)[0]}.{max(taken) + 1}"
+    extra.write_text(json.dumps({"all": {"children": {"consul_clients": {"hosts": {name: {"ansible_host": address}}}}}}))
+    container = site.servers[0].variables["lab_container"].replace("{{ inventory_hostname }}", name)
+    try:
+        subprocess.run([sys.executable, "-m", "lab", "up", site.inventory], cwd=ROOT, check=True)
+        yield name, address
+    finally:
+        extra.unlink()
+        subprocess.run(["podman", "rm", "-f", "-t", "0", "-v", container], check=True)
+        subprocess.run(["podman", "volume", "rm", "-f", f"{container}-docker"], check=True)
+        site.consul().tell("PUT", f"/v1/agent/force-leave/{name}?prune")
+        eventually(lambda: name not in {m["Name"] for m in site.consul().get("/v1/agent/members")}, 60)
+        for path in (site.secrets / "tokens").glob(f"*-{name}"):
+            path.unlink()
+        for token in site.consul().get("/v1/acl/tokens"):
+            if token["Description"].endswith(f" on {name}"):
+                site.consul().tell("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+
+
+def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site, load, newcomer, lost):
+    name, address = newcomer
+    before = contents(site.secrets)
+    (lost / "gossip_key").unlink()
+    done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost), "--limit", name)
+    assert done.returncode != 0 and "has no gossip_key, but" in " ".join(done.stdout.split()), done.stdout[-3000:]
+    with load.planned("a new node"):
+        done, _ = play(site, "playbooks/consul.yml", "--limit", name)
+        assert done.returncode == 0, done.stdout[-3000:]
+        members = {m["Name"]: m for m in site.consul().get("/v1/agent/members")}
+        assert members[name]["Addr"] == address and members[name]["Status"] == 1
+        assert {n["Node"] for n in site.consul().get("/v1/catalog/nodes")} == {name, *(n.name for n in site.servers)}
+    after = contents(site.secrets)
+    assert {key: after[key] for key in before} == before, "what was there is the same"
+    assert set(after) - set(before) == {f"tokens/agent-{name}", f"tokens/dns-{name}"}
