@@ -8,9 +8,6 @@ import pytest
 
 from helpers import NOT_YET, eventually, http_get, lost_lookups, tcp_echo
 
-GLIBC = "python:3.13-slim getent ahostsv4"
-MUSL = "resolver-musl:v1.0.0"
-
 
 class Traffic:
     """Asks every balancer for a virtual host and a tcp service, over and over, while the block runs."""

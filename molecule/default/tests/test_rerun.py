@@ -7,9 +7,10 @@ from evidence import assert_tells_no_secret, assert_unchanged, changes, recap, r
 from plays import play, state_of
 
 # Where the site's files on a host are: everything in these places is managed, whatever its name.
-MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/nginx/discovery /etc/nginx/nginx.conf \
-    /etc/registrator /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base /etc/resolvconf/resolv.conf.d/head \
-    /etc/systemd/system /opt/registrator /usr/local/bin /usr/local/lib/discovery-balancer /usr/local/sbin \
+MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \
+    /etc/nginx/discovery /etc/nginx/nginx.conf /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
+    /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /opt/registrator /usr/local/bin \
+    /usr/local/lib/discovery-balancer /usr/local/sbin \
     \( -type f -o -type l ! -path '/etc/systemd/*' \) ! -name '*.pyc' ! -name 'shared-mounts.service'"""  # the lab's own
 STATE = f"{MANAGED} -printf '%p %m %u:%g %l\\n'; {MANAGED} -type f -exec sha256sum {{}} +"
 # Harmless: an empty line more and the sticky bit; a link leads to the same place by another path. A key made on the
