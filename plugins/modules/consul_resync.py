@@ -1,0 +1,153 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: consul_resync
+short_description: Makes the catalog say of a node what its agent says
+description:
+  - A restored snapshot brings back an old catalog. Agents correct it by themselves, but only within two minutes, and not
+    at all when the node has another id than in the snapshot (its name is then reserved).
+  - Runs on each node, against its own agent.
+options:
+  state:
+    description:
+      - V(cleared) removes from the catalog this node's entry when it has another id, this node's services and checks that
+        the agent does not have, and nodes that are no members (only those that an agent had registered).
+      - V(synced) makes the agent write its services anew (by a reload) and waits until the catalog has them.
+    type: str
+    choices: [cleared, synced]
+    required: true
+  token:
+    description: A token that may write nodes, services and the agent.
+    type: str
+    required: true
+  timeout:
+    description: How long to wait, in seconds.
+    type: int
+    default: 120
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Remove what the restored catalog has too much
+  fewnodes.discovery.consul_resync:
+    state: cleared
+    token: "{{ management_token }}"
+"""
+
+RETURN = r"""
+removed:
+  description: What was removed from the catalog.
+  returned: state is cleared
+  type: list
+  elements: str
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
+
+SERF = "serfHealth"
+LEFT = 3  # Serf's status of a member that has left
+
+
+def strays(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping], members: Iterable[str]) -> list[dict]:
+    """What is in the catalog and should not be, as bodies of /v1/catalog/deregister.
+
+    :param me: name and id of this node
+    :param local: services and checks (ids) that its agent has
+    :param entry: id ('' when the catalog has no such node), services and checks (ids) of its entry in the catalog; a check
+        of a service that is removed anyway need not be among them
+    :param others: name of every other node in the catalog that has a check of Serf
+    :param members: names of the members that have not left
+    """
+    node = {"Node": me["name"]}
+    if entry["id"] and entry["id"] != me["id"]:
+        found = [node]
+    else:
+        services = sorted(set(entry["services"]) - set(local["services"]) - {"consul"})
+        checks = sorted(set(entry["checks"]) - set(local["checks"]) - {SERF})
+        found = [{**node, "ServiceID": service} for service in services] + [{**node, "CheckID": check} for check in checks]
+    return found + [{"Node": name} for name in sorted(set(others) - set(members) - {me["name"]})]
+
+
+def differences(me: Mapping, local: Mapping, entry: Mapping, serf: str) -> str:
+    """What keeps the catalog from saying what the agent says; '' when it does.
+
+    :param serf: status of the node's check of Serf in the catalog, '' when it has none
+    """
+    if entry["id"] != me["id"]:
+        return f"the catalog knows {me['name']} as {entry['id'] or 'nothing'}, not as {me['id']}"
+    missing = sorted(set(local["services"]) - set(entry["services"]))
+    if missing:
+        return f"not in the catalog: {', '.join(missing)}"
+    extra = sorted(set(entry["services"]) - set(local["services"]) - {"consul"})
+    if extra:
+        return f"in the catalog, but not on the agent: {', '.join(extra)}"
+    return "" if serf == "passing" else f"{me['name']} is {serf or 'without a check of Serf'} in the catalog"
+
+
+def looked_up(api: Api) -> tuple[dict, dict, dict, str]:
+    """This node, what its agent has, what the catalog has of it, and the status of its check of Serf."""
+    config = api.get("/v1/agent/self")["Config"]
+    me = {"name": config["NodeName"], "id": config["NodeID"]}
+    local = {"services": list(api.get("/v1/agent/services")), "checks": list(api.get("/v1/agent/checks"))}
+    known = api.get(f"/v1/catalog/node/{quote(me['name'])}") or {}
+    checks = {check["CheckID"]: check for check in api.get(f"/v1/health/node/{quote(me['name'])}") or []}
+    services = known.get("Services") or {}
+    entry = {
+        "id": (known.get("Node") or {}).get("ID", ""),
+        "services": list(services),
+        "checks": [name for name, check in checks.items() if check["ServiceID"] in ("", *local["services"])],
+    }
+    return me, local, entry, checks.get(SERF, {}).get("Status", "")
+
+
+def clear(api: Api, check_mode: bool) -> list[str]:
+    me, local, entry, _ = looked_up(api)
+    members = [member["Name"] for member in api.get("/v1/agent/members") if member["Status"] != LEFT]
+    # Only an agent's node has a check of Serf: nodes that someone registered by hand stay.
+    others = {check["Node"] for check in api.get("/v1/health/state/any") if check["CheckID"] == SERF}
+    found = strays(me, local, entry, others, members)
+    for body in found:
+        if not check_mode:
+            api.put("/v1/catalog/deregister", body)
+    return [" ".join(body.values()) for body in found]
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "required": True, "choices": ["cleared", "synced"]},
+            "token": {"type": "str", "required": True, "no_log": True},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    api = Api(module.params["token"])
+    try:
+        if module.params["state"] == "cleared":
+            removed = clear(api, module.check_mode)
+            module.exit_json(changed=bool(removed), removed=removed)
+        if module.check_mode:
+            module.exit_json(changed=True)
+        api.put("/v1/agent/reload")
+    except (ApiError, OSError) as error:
+        module.fail_json(msg=f"the agent's API: {error}")
+
+    def missing() -> str:
+        me, local, entry, serf = looked_up(api)
+        return differences(me, local, entry, serf)
+
+    problem = wait_until(missing, module.params["timeout"])
+    if problem:
+        module.fail_json(msg=f"not within {module.params['timeout']} s: {problem}")
+    module.exit_json(changed=True)
+
+
+if __name__ == "__main__":
+    main()
