@@ -1,0 +1,232 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: site_facts
+short_description: How one host of the site is
+description:
+  - Gathers what C(playbooks/status.yml) shows of a host. A part that cannot be had is given as an error text, and the
+    others still are; so this never fails. Nothing in it is secret, and nothing is changed.
+options:
+  token:
+    description: A token that may read agents, nodes, services, C(operator) and C(keyring); empty for what needs none.
+    type: str
+    default: ""
+  backups:
+    description: Directory of the host's own snapshots.
+    type: path
+    default: /var/backups/consul
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Ask the host how it is
+  fewnodes.discovery.site_facts:
+    token: "{{ operations_token }}"
+  register: facts
+"""
+
+RETURN = r"""
+parts:
+  description:
+    - Consul (what this agent says), cluster (what all agents should say alike), certificates, backups, balancer, services
+      (of this agent), containers. Each is what was found, or a dict with the only key C(error).
+  returned: always
+  type: dict
+"""
+
+import json
+import os
+import re
+import subprocess
+from calendar import timegm
+from collections.abc import Callable, Mapping
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
+
+CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
+AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
+BALANCER = "/var/lib/discovery-balancer/status.json"
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
+SECONDS = 10  # bound of a command
+
+
+def said(*command: str) -> str:
+    """What a command prints; it must end with 0 in time."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+
+
+def agent(api: Api) -> dict:
+    """Unit, versions and leader. `running`, `leader`: '' where the agent gives none."""
+    installed = re.search(r"Consul v(\S+)", said("/usr/local/bin/consul", "version")) if os.path.exists("/usr/local/bin/consul") else None
+    found = {
+        "unit": subprocess.run(["systemctl", "is-active", "consul"], capture_output=True, text=True, timeout=SECONDS).stdout.strip(),
+        "installed": installed.group(1) if installed else "",
+        "running": "",
+        "leader": "",
+    }
+    try:
+        found["leader"] = api.get("/v1/status/leader") or ""
+        found["running"] = api.get("/v1/agent/self")["Config"]["Version"]
+    except (OSError, ApiError) as error:
+        found["problem"] = str(error)
+    return found
+
+
+def cluster(api: Api) -> dict:
+    """Members, autopilot, gossip rings (numbers, no keys) and unhealthy checks."""
+    members = api.get("/v1/agent/members")
+    health = autopilot(api)
+    return {
+        "members": {
+            m["Name"]: {
+                "state": STATES.get(m["Status"], "unknown"),
+                "address": m["Addr"],
+                "server": m["Tags"].get("role") == "consul",
+            }
+            for m in members
+        },
+        "healthy": health.get("Healthy", False),
+        "tolerance": health.get("FailureTolerance", 0),
+        "servers": {s["Name"]: {"healthy": s["Healthy"], "voter": s["Voter"]} for s in health.get("Servers") or []},
+        "rings": [ring(r) for r in api.get("/v1/operator/keyring?local-only=true") if not r.get("WAN")],
+        "services": len(api.get("/v1/catalog/services")),
+        "checks": [
+            {"node": c["Node"], "service": c["ServiceName"], "check": c["Name"], "status": c["Status"]}
+            for state in ("critical", "warning")
+            for c in api.get(f"/v1/health/state/{state}")
+        ],
+    }
+
+
+def autopilot(api: Api) -> dict:
+    """Autopilot's health; it is given with 429 when it is bad."""
+    try:
+        return api.get("/v1/operator/autopilot/health")
+    except ApiError as error:
+        if error.status != 429:
+            raise
+        return json.loads(error.text)
+
+
+def ring(told: Mapping) -> dict:
+    """Numbers of a gossip ring: members, and how many of them have, and how many use, each key."""
+    return {
+        "members": told["NumNodes"],
+        "have": sorted(told["Keys"].values()),
+        "use": sorted((told.get("PrimaryKeys") or {}).values()),
+    }
+
+
+def certificates() -> dict:
+    """When each certificate was written and when it ends, in seconds since 1970; of a bundle the first end."""
+    found = {}
+    for kind, files in (("host", CERTIFICATES), ("ca", AUTHORITIES)):
+        for name, path in files.items():
+            if os.path.exists(path):
+                with open(path, encoding="ascii") as file:
+                    ends = [end(pem) for pem in PEM.findall(file.read())]
+                found[f"{kind} {name}"] = {"written": int(os.stat(path).st_mtime), "end": min(ends)}
+    return found
+
+
+def end(pem: str) -> int:
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    if hasattr(certificate, "not_valid_after_utc"):
+        return timegm(certificate.not_valid_after_utc.utctimetuple())
+    return timegm(certificate.not_valid_after.utctimetuple())
+
+
+def backups(directory: str) -> dict:
+    """State of the timer, result of its last run, number of snapshots and the time of the newest."""
+    shown = said("systemctl", "show", "consul-backup.timer", "consul-backup.service", "-p", "ActiveState,Result,Id")
+    units = {}
+    for block in shown.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines())
+        units[values["Id"]] = values
+    files = [e for e in os.scandir(directory) if e.name.endswith(".snap") and e.name[0] != "."] if os.path.isdir(directory) else []
+    return {
+        "timer": units["consul-backup.timer"]["ActiveState"],
+        "result": units["consul-backup.service"]["Result"],
+        "count": len(files),
+        "newest": int(max((e.stat().st_mtime for e in files), default=0)),
+    }
+
+
+def balancer() -> dict | None:
+    """What the guard has written; None on a host without it."""
+    try:
+        with open(BALANCER, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def services(api: Api) -> list[dict]:
+    """Services of this agent."""
+    return [
+        {"id": s["ID"], "name": s["Service"], "port": s["Port"], "container": "registrator" in (s.get("Meta") or {})}
+        for s in api.get("/v1/agent/services").values()
+    ]
+
+
+def containers() -> list[dict] | None:
+    """Running containers; None on a host without an engine."""
+    if not os.path.exists("/run/docker.sock"):
+        return None
+    names = said("docker", "ps", "--quiet").split()
+    return [container(told) for told in json.loads(said("docker", "inspect", *names))] if names else []
+
+
+def container(told: Mapping) -> dict:
+    """Name, ports on the host and of its own, and whether it asks to be registered."""
+    config = told["Config"]
+    pairs = dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
+    pairs.update(config.get("Labels") or {})
+    names = {re.sub(r"^SERVICE_([0-9]+_)?", "", key) for key, value in pairs.items() if key.startswith("SERVICE_") and value}
+    published = told["NetworkSettings"].get("Ports") or {}
+    ports = {int(b["HostPort"]) for bindings in published.values() for b in bindings or [] if b.get("HostPort")}
+    ports |= {int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {}}
+    return {"name": told["Name"].lstrip("/"), "wanted": "NAME" in names and "IGNORE" not in names, "ports": sorted(ports)}
+
+
+def tried(probe: Callable, *arguments):
+    """What a probe finds, or why it found nothing."""
+    try:
+        return probe(*arguments)
+    except subprocess.TimeoutExpired as error:
+        return {"error": f"no answer within {SECONDS} s: {' '.join(error.cmd[:2])}"}
+    except subprocess.CalledProcessError as error:
+        return {"error": (error.stderr or str(error)).strip().splitlines()[-1][:200]}
+    except Exception as error:  # whatever it is: the other parts still count
+        return {"error": f"{type(error).__name__}: {error}"[:200]}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "token": {"type": "str", "default": "", "no_log": True},
+            "backups": {"type": "path", "default": "/var/backups/consul"},
+        },
+        supports_check_mode=True,
+    )
+    api = Api(module.params["token"], timeout=5)
+    probes = {
+        "consul": (agent, api),
+        "cluster": (cluster, api),
+        "certificates": (certificates,),
+        "backups": (backups, module.params["backups"]),
+        "balancer": (balancer,),
+        "services": (services, api),
+        "containers": (containers,),
+    }
+    module.exit_json(changed=False, parts={name: tried(*probe) for name, probe in probes.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: taken_off
+short_description: Takes units and files off a host
+description:
+  - Stops and disables units, and removes them and other files and directories, as far as they are there. It can be run again
+    after an interruption.
+options:
+  units:
+    description: Units by their file name under C(/etc/systemd/system). One whose file is not there is left alone.
+    type: list
+    elements: str
+    default: []
+  paths:
+    description: Files, links and directories, with everything in them.
+    type: list
+    elements: path
+    default: []
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Take the agent off the host
+  fewnodes.discovery.taken_off:
+    units: [consul.service]
+    paths: [/etc/consul.d, /var/lib/consul]
+"""
+
+RETURN = r"""
+removed:
+  description: What was there.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+
+SYSTEMD = "/etc/systemd/system"
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link (not what it leads to) or a directory."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "units": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    units = [unit for unit in module.params["units"] if os.path.lexists(f"{SYSTEMD}/{unit}")]
+    # The units' files last: while they are there, the next run stops what this one could not.
+    paths = [path for path in module.params["paths"] + [f"{SYSTEMD}/{unit}" for unit in units] if os.path.lexists(path)]
+    if not module.check_mode:
+        if units:
+            module.run_command(["systemctl", "disable", "--now", *units], check_rc=True)
+        for path in paths:
+            remove(path)
+        if any(path.startswith(SYSTEMD) for path in paths):
+            module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+    module.exit_json(changed=bool(paths), removed=paths)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""One page about a site, for whoever is called at night: what is wrong comes first."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+DAY = 86400
+HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
+CA_DAYS = 180
+TITLE = 13  # width of the first column
+
+
+def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
+    """The page, and what is wrong.
+
+    :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
+        that was not asked
+    :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and backup_dir on the
+        controller, and files in them (path to time of change)
+    :returns: lines (the page) and problems (texts), both without secrets
+    """
+    now = site["now"]
+    asked = {name: result for name, result in nodes.items() if result}
+    seen = {name: result["parts"] for name, result in asked.items() if "parts" in result}
+    problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in seen]
+    problems += [f"{name}: {part}: {found['error']}" for name, facts in seen.items() for part, found in facts.items() if _lost(found)]
+    leader, cluster = _cluster(seen)
+    body = [
+        *_leader(leader, cluster, site, problems),
+        *_hosts(asked, seen, cluster, leader, site, problems),
+        *_gossip(cluster, problems),
+        *_certificates(seen, now, problems),
+        *_secrets(site, now, problems),
+        *_backups(seen, site, now, problems),
+        *_balancers(seen, site, now, problems),
+        *_services(seen, cluster, problems),
+    ]
+    count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
+    head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
+    lines = [head, *(f"  ! {problem}" for problem in problems), "", *body]
+    return {"lines": [_printable(line) for line in lines], "problems": [_printable(problem) for problem in problems]}
+
+
+def differences(services: Iterable[Mapping], containers: Iterable[Mapping]) -> tuple[list[str], list[str]]:
+    """Entries without a container, and containers that asked for an entry and have none.
+
+    :param services: id, name, port, container (whether it was registered for one)
+    :param containers: the running ones: name, ports (on the host and of its own), wanted (asks to be registered)
+    """
+    running = {port for container in containers for port in container["ports"]}
+    registered = {service["port"] for service in services if service["container"]}
+    stale = [f"{s['name']} ({s['id']})" for s in services if s["container"] and s["port"] not in running]
+    missing = [c["name"] for c in containers if c["wanted"] and registered.isdisjoint(c["ports"])]
+    return sorted(stale), sorted(missing)
+
+
+def age(seconds: float) -> str:
+    """About how long: 42 min, 5 h, 3 d."""
+    if seconds < 2 * 3600:
+        return f"{max(0, seconds) // 60:.0f} min"
+    return f"{seconds // 3600:.0f} h" if seconds < 2 * DAY else f"{seconds // DAY:.0f} d"
+
+
+def _lost(found) -> bool:
+    return isinstance(found, Mapping) and set(found) == {"error"}
+
+
+def _part(facts: Mapping, name: str, empty):
+    """A part of a host's facts, or `empty` where it was not to be had."""
+    found = facts.get(name)
+    return empty if found is None or _lost(found) else found
+
+
+def _cluster(seen: Mapping[str, Mapping]) -> tuple[str, Mapping]:
+    """The leader's address that most agents name, and the cluster as an agent that names it tells it."""
+    named = {name: _part(facts, "consul", {}).get("leader", "") for name, facts in seen.items()}
+    leader = next((address for address, _ in Counter(filter(None, named.values())).most_common(1)), "")
+    told = [_part(facts, "cluster", {}) for name, facts in seen.items() if named[name] == leader]
+    return leader, next(filter(None, told), {})
+
+
+def _row(title: str, rows: Iterable[str]) -> list[str]:
+    """Lines with the title before the first."""
+    return [f"{title if number == 0 else '':{TITLE}}{row}".rstrip() for number, row in enumerate(rows)]
+
+
+def _leader(leader, cluster, site, problems) -> list[str]:
+    if not leader:
+        problems.insert(0, "Consul has no leader: nothing can be written; names and balancers keep what they have")
+        return _row("leader", ["none"])
+    members = cluster.get("members", {})
+    name = next((name for name, m in members.items() if m["address"] == leader.rpartition(":")[0]), "?")
+    voters = sum(server["voter"] for server in cluster.get("servers", {}).values())
+    if cluster and not cluster["healthy"]:
+        ill = [n for n, server in cluster["servers"].items() if not server["healthy"]]
+        problems.append(f"autopilot: {', '.join(ill) or 'the cluster'} not healthy")
+    if voters and voters != len(site["servers"]):
+        problems.append(f"{voters} servers vote, the inventory has {len(site['servers'])}")
+    survives = cluster.get("tolerance", 0)
+    told = f"{voters} voters, {survives} may fail" if cluster else "more is not known: no agent lets itself be asked"
+    return _row("leader", [f"{name} ({leader}); {told}"])
+
+
+def _hosts(asked, seen, cluster, leader, site, problems) -> list[str]:
+    rows = [f"{'host':<16}{'kind':<8}{'unit':<10}{'member':<9}{'installed':<11}running"]
+    versions = set()
+    for name in asked:
+        own = _part(seen.get(name, {}), "consul", {})
+        member = cluster.get("members", {}).get(name, {}).get("state", "-")
+        installed, running = own.get("installed", ""), own.get("running", "")
+        versions |= {running} - {""}
+        if own and own["unit"] != "active":
+            problems.append(f"{name}: consul is {own['unit']}")
+        elif own and own.get("problem"):
+            problems.append(f"{name}: consul: {own['problem']}")
+        elif own and leader and own["leader"] != leader:
+            problems.append(f"{name} names {own['leader'] or 'no leader'}, others {leader}")
+        if running and running != installed:
+            problems.append(f"{name}: Consul {running} runs, {installed or 'none'} is installed")
+        if member not in ("alive", "-"):
+            problems.append(f"{name} is {member} for the others")
+        elif cluster and member == "-":
+            problems.append(f"{name} is no member of the cluster")
+        kind = "server" if name in site["servers"] else "client"
+        rows.append(f"{name:<16}{kind:<8}{own.get('unit', '?'):<10}{member:<9}{installed or '-':<11}{running or '-'}")
+    strangers = sorted(name for name, m in cluster.get("members", {}).items() if name not in site["hosts"] and m["state"] != "left")
+    problems += [f"{name} is a member, but not in the inventory" for name in strangers]
+    if len(versions) > 1:
+        problems.append(f"Consul runs in different versions: {', '.join(sorted(versions))}")
+    return _row("agents", rows)
+
+
+def _gossip(cluster, problems) -> list[str]:
+    rows = []
+    for ring in cluster.get("rings", []):
+        size, have, use = ring["members"], ring["have"], ring["use"]
+        rows.append(f"{len(have)} key{'s' * (len(have) != 1)}; used by {max(use, default=0)} of {size} members")
+        if have != [size] or use != [size]:
+            problems.append(f"gossip: {len(have)} keys, on {'/'.join(map(str, have))} of {size} members: a rotation is not over")
+    return _row("gossip", rows or ["-"])
+
+
+def _certificates(seen, now, problems) -> list[str]:
+    rows, ends = [], {}
+    for name, facts in seen.items():
+        told = []
+        for kind, dates in _part(facts, "certificates", {}).items():
+            sort, _, what = kind.partition(" ")
+            left = (dates["end"] - now) // DAY
+            if sort == "ca":
+                ends[what] = min(ends.get(what, dates["end"]), dates["end"])
+                continue
+            told.append(f"{what} {left} d left, {age(now - dates['written'])} old")
+            if left < HOST_DAYS:
+                problems.append(f"{name}: the certificate of {what} ends in {left} d: run site.yml")
+        rows.append(f"{name:<16}{'; '.join(told) or '-'}")
+    for what, end in ends.items():
+        if (end - now) // DAY < CA_DAYS:
+            problems.append(f"the CA of {what} ends in {(end - now) // DAY} d: see playbooks/rotate_certificates.yml")
+    if ends:
+        rows.append(f"{'CAs':<16}" + "; ".join(f"{what} {(end - now) // DAY} d left" for what, end in ends.items()))
+    return _row("certificates", rows)
+
+
+def _secrets(site, now, problems) -> list[str]:
+    """Ages of the secrets' files: a file is written when its secret is made or changed."""
+    folder = site["secrets_dir"] + "/"
+    times = {path.removeprefix(folder): moment for path, moment in site["files"].items() if path.startswith(folder)}
+    for name in ("management_token", "gossip_key", "ca.key"):
+        if name not in times:
+            problems.append(f"the controller has no {name}: put the secrets back from their backup")
+    tokens = sorted((moment, name) for name, moment in times.items() if name.startswith("tokens/"))
+    told = [f"{name.replace('_', ' ')} {age(now - times[name])}" for name in ("management_token", "gossip_key") if name in times]
+    if tokens:
+        told.append(f"{len(tokens)} tokens {age(now - tokens[-1][0])} to {age(now - tokens[0][0])} (oldest: {tokens[0][1][7:]})")
+    return _row("secrets", [f"{'age':<16}{', '.join(told) or '-'}"])
+
+
+def _backups(seen, site, now, problems) -> list[str]:
+    rows = []
+    for name, facts in seen.items():
+        if name not in site["servers"]:
+            continue
+        own = _part(facts, "backups", {})
+        newest = f"{age(now - own['newest'])} ago, {own['count']} kept" if own.get("newest") else "none yet"
+        rows.append(f"{name:<16}{newest}{'' if own.get('timer') == 'active' else '; no timer'}")
+        if own.get("result", "success") != "success":
+            problems.append(f"{name}: the last backup failed ({own['result']}): journalctl -u consul-backup")
+    kept = [moment for path, moment in site["files"].items() if path.startswith(site["backup_dir"] + "/") and path.endswith(".snap")]
+    newest = f"{age(now - max(kept))} ago, {len(kept)} kept" if kept else "none"
+    return _row("backups", [*rows, f"{'controller':<16}{newest}"])
+
+
+def _balancers(seen, site, now, problems) -> list[str]:
+    rows = []
+    for name in site["balancers"]:
+        told = _part(seen.get(name, {}), "balancer", {})
+        if not told:
+            rows.append(f"{name:<16}-")
+            if name in seen:
+                problems.append(f"{name}: the balancer has no status")
+            continue
+        old = now - told["time"]
+        rows.append(f"{name:<16}generation {told['generation']}, {told['state']}, checked {max(0, old):.0f} s before")
+        rows += [f"{'':<16}left out: {entry['name']}: {entry['reason']}" for entry in told["left_out"]]
+        if told["state"] != "ok" or told["reason"]:
+            problems.append(f"{name}: balancer {told['state']}: {told['reason']}")
+        if old > 90:
+            problems.append(f"{name}: the guard of the balancer has not run for {age(old)}")
+    return _row("balancers", rows)
+
+
+def _services(seen, cluster, problems) -> list[str]:
+    for name, facts in seen.items():
+        services, containers = _part(facts, "services", None), _part(facts, "containers", None)
+        if services is None or containers is None:
+            continue
+        if name in site["docker_hosts"] and "registrator" not in (container["name"] for container in containers):
+            problems.append(f"{name}: registrator does not run: new containers are not registered")
+        stale, missing = differences(services, containers)
+        problems += [f"{name}: in the catalog, but not running: {entry}" for entry in stale]
+        problems += [f"{name}: container {entry} has SERVICE_NAME, but is not in the catalog" for entry in missing]
+    checks = cluster.get("checks", [])
+    problems += [f"{c['node']}: {c['service'] or 'the host'}: check {c['check']!r} is {c['status']}" for c in checks]
+    return _row("services", [f"{cluster['services']} names, {len(checks)} unhealthy checks" if cluster else "-"])
+
+
+def _printable(text: str) -> str:
+    """Names come from the catalog: nothing in them may act on a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
