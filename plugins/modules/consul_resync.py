@@ -44,11 +44,9 @@ removed:
 """
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
 
 SERF = "serfHealth"
@@ -59,9 +57,9 @@ def strays(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping
     """What is in the catalog and should not be, as bodies of /v1/catalog/deregister.
 
     :param me: name and id of this node
-    :param local: services and checks (ids) that its agent has
-    :param entry: id ('' when the catalog has no such node), services and checks (ids) of its entry in the catalog; a check
-        of a service that is removed anyway need not be among them
+    :param local: services (id to address and port) and checks (ids) that its agent has
+    :param entry: id ('' when the catalog has no such node), services and checks of its entry in the catalog; a check of a
+        service that is removed anyway need not be among them
     :param others: name of every other node in the catalog that has a check of Serf
     :param members: names of the members that have not left
     """
@@ -69,10 +67,19 @@ def strays(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping
     if entry["id"] and entry["id"] != me["id"]:
         found = [node]
     else:
-        services = sorted(set(entry["services"]) - set(local["services"]) - {"consul"})
+        services = wrong(local, entry)
         checks = sorted(set(entry["checks"]) - set(local["checks"]) - {SERF})
         found = [{**node, "ServiceID": service} for service in services] + [{**node, "CheckID": check} for check in checks]
     return found + [{"Node": name} for name in sorted(set(others) - set(members) - {me["name"]})]
+
+
+def wrong(local: Mapping, entry: Mapping) -> list[str]:
+    """Ids of the catalog's services that the agent does not have, or has at another place (the same container, say)."""
+    return sorted(
+        service
+        for service, place in entry["services"].items()
+        if service != "consul" and local["services"].get(service) != place
+    )
 
 
 def differences(me: Mapping, local: Mapping, entry: Mapping, serf: str) -> str:
@@ -85,23 +92,26 @@ def differences(me: Mapping, local: Mapping, entry: Mapping, serf: str) -> str:
     missing = sorted(set(local["services"]) - set(entry["services"]))
     if missing:
         return f"not in the catalog: {', '.join(missing)}"
-    extra = sorted(set(entry["services"]) - set(local["services"]) - {"consul"})
-    if extra:
-        return f"in the catalog, but not on the agent: {', '.join(extra)}"
+    if extra := wrong(local, entry):
+        return f"in the catalog, but not like that on the agent: {', '.join(extra)}"
     return "" if serf == "passing" else f"{me['name']} is {serf or 'without a check of Serf'} in the catalog"
+
+
+def places(services: Mapping[str, Mapping]) -> dict[str, str]:
+    """Id to address and port, from /v1/agent/services or the services of /v1/catalog/node."""
+    return {service: f"{about['Address']}:{about['Port']}" for service, about in services.items()}
 
 
 def looked_up(api: Api) -> tuple[dict, dict, dict, str]:
     """This node, what its agent has, what the catalog has of it, and the status of its check of Serf."""
     config = api.get("/v1/agent/self")["Config"]
     me = {"name": config["NodeName"], "id": config["NodeID"]}
-    local = {"services": list(api.get("/v1/agent/services")), "checks": list(api.get("/v1/agent/checks"))}
+    local = {"services": places(api.get("/v1/agent/services")), "checks": list(api.get("/v1/agent/checks"))}
     known = api.get(f"/v1/catalog/node/{quote(me['name'])}") or {}
     checks = {check["CheckID"]: check for check in api.get(f"/v1/health/node/{quote(me['name'])}") or []}
-    services = known.get("Services") or {}
     entry = {
         "id": (known.get("Node") or {}).get("ID", ""),
-        "services": list(services),
+        "services": places(known.get("Services") or {}),
         "checks": [name for name, check in checks.items() if check["ServiceID"] in ("", *local["services"])],
     }
     return me, local, entry, checks.get(SERF, {}).get("Status", "")

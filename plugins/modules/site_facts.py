@@ -43,11 +43,11 @@ from calendar import timegm
 from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
 AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
+PROGRAM = "/usr/local/bin/consul"
 BALANCER = "/var/lib/discovery-balancer/status.json"
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
@@ -61,10 +61,10 @@ def said(*command: str) -> str:
 
 def agent(api: Api) -> dict:
     """Unit, versions and leader. `running`, `leader`: '' where the agent gives none."""
-    installed = re.search(r"Consul v(\S+)", said("/usr/local/bin/consul", "version")) if os.path.exists("/usr/local/bin/consul") else None
+    version = re.search(r"Consul v(\S+)", said(PROGRAM, "version")) if os.path.exists(PROGRAM) else None
     found = {
-        "unit": subprocess.run(["systemctl", "is-active", "consul"], capture_output=True, text=True, timeout=SECONDS).stdout.strip(),
-        "installed": installed.group(1) if installed else "",
+        "unit": said("systemctl", "show", "consul", "-p", "ActiveState", "--value").strip(),
+        "installed": version.group(1) if version else "",
         "running": "",
         "leader": "",
     }
@@ -149,12 +149,13 @@ def backups(directory: str) -> dict:
     for block in shown.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines())
         units[values["Id"]] = values
-    files = [e for e in os.scandir(directory) if e.name.endswith(".snap") and e.name[0] != "."] if os.path.isdir(directory) else []
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    times = [os.stat(f"{directory}/{name}").st_mtime for name in names if name.endswith(".snap") and name[0] != "."]
     return {
         "timer": units["consul-backup.timer"]["ActiveState"],
         "result": units["consul-backup.service"]["Result"],
-        "count": len(files),
-        "newest": int(max((e.stat().st_mtime for e in files), default=0)),
+        "count": len(times),
+        "newest": int(max(times, default=0)),
     }
 
 

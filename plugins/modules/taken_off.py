@@ -66,6 +66,7 @@ def main():
     if not module.check_mode:
         if units:
             module.run_command(["systemctl", "disable", "--now", *units], check_rc=True)
+            module.run_command(["systemctl", "reset-failed", *units])  # an agent ends with 1 when it is told to stop
         for path in paths:
             remove(path)
         if any(path.startswith(SYSTEMD) for path in paths):

@@ -17,15 +17,16 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
 
     :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
         that was not asked
-    :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and backup_dir on the
-        controller, and files in them (path to time of change)
+    :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and
+        backup_dir on the controller, and files in them (path to time of change)
     :returns: lines (the page) and problems (texts), both without secrets
     """
     now = site["now"]
     asked = {name: result for name, result in nodes.items() if result}
     seen = {name: result["parts"] for name, result in asked.items() if "parts" in result}
     problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in seen]
-    problems += [f"{name}: {part}: {found['error']}" for name, facts in seen.items() for part, found in facts.items() if _lost(found)]
+    parts = [(name, part, found) for name, facts in seen.items() for part, found in facts.items()]
+    problems += [f"{name}: {part}: {found['error']}" for name, part, found in parts if _lost(found)]
     leader, cluster = _cluster(seen)
     body = [
         *_leader(leader, cluster, site, problems),
@@ -35,7 +36,7 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
         *_secrets(site, now, problems),
         *_backups(seen, site, now, problems),
         *_balancers(seen, site, now, problems),
-        *_services(seen, cluster, problems),
+        *_services(seen, cluster, site, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
     head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
@@ -125,7 +126,8 @@ def _hosts(asked, seen, cluster, leader, site, problems) -> list[str]:
             problems.append(f"{name} is no member of the cluster")
         kind = "server" if name in site["servers"] else "client"
         rows.append(f"{name:<16}{kind:<8}{own.get('unit', '?'):<10}{member:<9}{installed or '-':<11}{running or '-'}")
-    strangers = sorted(name for name, m in cluster.get("members", {}).items() if name not in site["hosts"] and m["state"] != "left")
+    stay = {name for name, member in cluster.get("members", {}).items() if member["state"] != "left"}
+    strangers = sorted(stay - set(site["hosts"]))
     problems += [f"{name} is a member, but not in the inventory" for name in strangers]
     if len(versions) > 1:
         problems.append(f"Consul runs in different versions: {', '.join(sorted(versions))}")
@@ -188,7 +190,8 @@ def _backups(seen, site, now, problems) -> list[str]:
         rows.append(f"{name:<16}{newest}{'' if own.get('timer') == 'active' else '; no timer'}")
         if own.get("result", "success") != "success":
             problems.append(f"{name}: the last backup failed ({own['result']}): journalctl -u consul-backup")
-    kept = [moment for path, moment in site["files"].items() if path.startswith(site["backup_dir"] + "/") and path.endswith(".snap")]
+    snapshots = {path: moment for path, moment in site["files"].items() if path.endswith(".snap")}
+    kept = [moment for path, moment in snapshots.items() if path.startswith(site["backup_dir"] + "/")]
     newest = f"{age(now - max(kept))} ago, {len(kept)} kept" if kept else "none"
     return _row("backups", [*rows, f"{'controller':<16}{newest}"])
 
@@ -212,7 +215,7 @@ def _balancers(seen, site, now, problems) -> list[str]:
     return _row("balancers", rows)
 
 
-def _services(seen, cluster, problems) -> list[str]:
+def _services(seen, cluster, site, problems) -> list[str]:
     for name, facts in seen.items():
         services, containers = _part(facts, "services", None), _part(facts, "containers", None)
         if services is None or containers is None:

@@ -1,0 +1,215 @@
+"""The page about a site: a golden one, and what each thing that is wrong adds to it."""
+
+import copy
+
+import pytest
+from ansible_collections.fewnodes.discovery.plugins.modules.site_facts import container, ring, tried
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.status_page import age, differences, status_page
+
+NOW = 1_790_000_000
+HOUR, DAY = 3600, 86400
+NAMES = ["a", "b", "c"]
+ADDRESSES = {"a": "192.0.2.1", "b": "192.0.2.2", "c": "192.0.2.3"}
+CLUSTER = {
+    "members": {name: {"state": "alive", "address": ADDRESSES[name], "server": True} for name in NAMES},
+    "healthy": True,
+    "tolerance": 1,
+    "servers": {name: {"healthy": True, "voter": True} for name in NAMES},
+    "rings": [{"members": 3, "have": [3], "use": [3]}],
+    "services": 2,
+    "checks": [],
+}
+CERTIFICATE = {"written": NOW - 10 * DAY, "end": NOW + 700 * DAY}
+AUTHORITY = {"written": NOW - 10 * DAY, "end": NOW + 3600 * DAY}
+SITE = {
+    "datacenter": "dc1",
+    "now": NOW,
+    "hosts": NAMES,
+    "servers": NAMES,
+    "docker_hosts": NAMES,
+    "balancers": ["a"],
+    "secrets_dir": "/s",
+    "backup_dir": "/b",
+    "files": {
+        "/s/management_token": NOW - 40 * DAY,
+        "/s/gossip_key": NOW - 40 * DAY,
+        "/s/ca.key": NOW - 40 * DAY,
+        "/s/tokens/agent-a": NOW - 40 * DAY,
+        "/s/tokens/dns-a": NOW - 3 * DAY,
+        "/b/dc1-x.snap": NOW - 5 * HOUR,
+        "/b/.gitignore": NOW,
+    },
+}
+
+
+def host(**changes):
+    return {
+        "consul": {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "leader": "192.0.2.2:8300"},
+        "cluster": copy.deepcopy(CLUSTER),
+        "certificates": {f"host {kind}": CERTIFICATE for kind in ("Consul", "docker")}
+        | {f"ca {kind}": AUTHORITY for kind in ("Consul", "docker")},
+        "backups": {"timer": "active", "result": "success", "count": 14, "newest": NOW - 9 * HOUR},
+        "balancer": None,
+        "services": [{"id": "a:web:80", "name": "web", "port": 32768, "container": True}],
+        "containers": [
+            {"name": "web", "wanted": True, "ports": [80, 32768]},
+            {"name": "registrator", "wanted": False, "ports": []},
+        ],
+    } | changes
+
+
+BALANCER = {"generation": 7, "state": "ok", "reason": "", "left_out": [{"name": "x-99", "reason": "no port"}], "time": NOW - 4}
+
+
+def nodes(**changes):
+    """Three hosts; a change is the parts of one host that differ, or a whole result with `msg`."""
+    found = {name: {"parts": host()} for name in NAMES}
+    found["a"]["parts"]["balancer"] = BALANCER
+    for name, change in changes.items():
+        if "msg" in change or not change:
+            found[name] = change
+        else:
+            found[name]["parts"].update(change)
+    return found
+
+
+def problems(site=None, **changes):
+    return status_page(nodes(**changes), SITE | (site or {}))["problems"]
+
+
+GOLDEN = """\
+dc1 at 2026-09-21 14:13:20 UTC: nothing wrong
+
+leader       b (192.0.2.2:8300); 3 voters, 1 may fail
+agents       host            kind    unit      member   installed  running
+             a               server  active    alive    1.22.7     1.22.7
+             b               server  active    alive    1.22.7     1.22.7
+             c               server  active    alive    1.22.7     1.22.7
+gossip       1 key; used by 3 of 3 members
+certificates a               Consul 700 d left, 10 d old; docker 700 d left, 10 d old
+             b               Consul 700 d left, 10 d old; docker 700 d left, 10 d old
+             c               Consul 700 d left, 10 d old; docker 700 d left, 10 d old
+             CAs             Consul 3600 d left; docker 3600 d left
+secrets      age             management token 40 d, gossip key 40 d, 2 tokens 3 d to 40 d (oldest: agent-a)
+backups      a               9 h ago, 14 kept
+             b               9 h ago, 14 kept
+             c               9 h ago, 14 kept
+             controller      5 h ago, 1 kept
+balancers    a               generation 7, ok, checked 4 s before
+                             left out: x-99: no port
+services     2 names, 0 unhealthy checks"""
+
+
+def test_golden_page():
+    page = status_page(nodes(), SITE)
+    assert "\n".join(page["lines"]) == GOLDEN
+    assert page["problems"] == []
+    assert len(page["lines"]) <= 40
+
+
+MEMBERS, SERVERS = CLUSTER["members"], CLUSTER["servers"]
+ILL = {"healthy": False, "voter": False}
+FAILED = {"state": "failed", "address": "192.0.2.3", "server": True}
+STRANGER = {"state": "alive", "address": "192.0.2.4", "server": True}
+CRITICAL = {"node": "b", "service": "web", "check": "health", "status": "critical"}
+FAILED_BACKUP = {"timer": "active", "result": "exit-code", "count": 0, "newest": 0}
+ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "leader": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"c": {"msg": "Failed to connect to the host via ssh"}}, "c does not answer: Failed to connect"),
+        ({"c": {"consul": {"unit": "failed", "installed": "1.22.7", "running": "", "leader": ""}}}, "c: consul is failed"),
+        ({"c": {"consul": ELSEWHERE}}, "c names no leader, others 192.0.2.2:8300"),
+        ({"c": {"consul": ELSEWHERE | {"problem": "403 denied"}}}, "c: consul: 403 denied"),
+        ({"a": {"consul": host()["consul"] | {"running": "1.22.6"}}}, "a: Consul 1.22.6 runs, 1.22.7 is installed"),
+        ({"a": {"consul": host()["consul"] | {"running": "1.22.6"}}}, "different versions: 1.22.6, 1.22.7"),
+        ({"b": {"certificates": {"host Consul": CERTIFICATE | {"end": NOW + DAY}}}}, "b: the certificate of Consul ends in 1 d"),
+        ({"b": {"certificates": {"ca docker": {"written": 0, "end": NOW + DAY}}}}, "the CA of docker ends in 1 d"),
+        ({"b": {"backups": FAILED_BACKUP}}, "b: the last backup failed"),
+        ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "blind"}}}, "a: balancer failed: blind"),
+        ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "has not run for 5 min"),
+        ({"a": {"balancer": None}}, "a: the balancer has no status"),
+        ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
+        ({"a": {"containers": [{"name": "web", "wanted": True, "ports": [32768]}]}}, "a: registrator does not run"),
+        ({"b": {"services": []}}, "b: container web has SERVICE_NAME, but is not in the catalog"),
+        ({"b": {"containers": host()["containers"][1:]}}, "b: in the catalog, but not running: web (a:web:80)"),
+    ],
+)
+def test_what_is_wrong_comes_first(changes, expected):
+    page = status_page(nodes(**changes), SITE)
+    assert any(expected in problem for problem in page["problems"]), page["problems"]
+    assert page["lines"][1].startswith("  ! ")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"rings": [{"members": 3, "have": [2, 3], "use": [1, 2]}]}, "gossip: 2 keys, on 2/3 of 3 members"),
+        ({"healthy": False, "servers": SERVERS | {"c": ILL}}, "autopilot: c not healthy"),
+        ({"servers": {"a": {"healthy": True, "voter": True}}}, "1 servers vote, the inventory has 3"),
+        ({"members": MEMBERS | {"c": FAILED}}, "c is failed"),
+        ({"members": MEMBERS | {"d": STRANGER}}, "d is a member, but"),
+        ({"checks": [CRITICAL]}, "b: web: check 'health' is critical"),
+    ],
+)
+def test_what_is_wrong_with_the_cluster(change, expected):
+    found = problems(**{name: {"cluster": CLUSTER | change} for name in NAMES})
+    assert any(expected in problem for problem in found), found
+
+
+def test_a_dead_consul_is_shown_as_such():
+    dead = {"unit": "inactive", "installed": "1.22.7", "running": "", "leader": "", "problem": "connection refused"}
+    parts = {"consul": dead, "cluster": {"error": "connection refused"}, "services": {"error": "connection refused"}}
+    page = status_page(nodes(a=parts, b=parts, c=parts), SITE)
+    assert page["problems"][0].startswith("Consul has no leader")
+    assert "a: consul is inactive" in page["problems"]
+    assert len(page["lines"]) <= 40
+
+
+def test_nobody_answers():
+    page = status_page({name: {"msg": "no route to host"} for name in NAMES}, SITE | {"files": {}})
+    assert len([problem for problem in page["problems"] if "no route to host" in problem]) == 3
+    assert any("the controller has no management_token" in problem for problem in page["problems"])
+
+
+def test_a_host_that_was_not_asked_is_not_on_the_page():
+    page = status_page(nodes(c={}), SITE)
+    assert page["problems"] == []
+    assert not any(line.strip().startswith("c  ") for line in page["lines"])
+
+
+def test_a_name_cannot_act_on_a_terminal():
+    page = status_page(nodes(a={"balancer": BALANCER | {"left_out": [{"name": "x\x1b[2J", "reason": "bad\nname"}]}}), SITE)
+    assert all(line.isprintable() for line in page["lines"])
+
+
+def test_differences_look_at_ports():
+    containers = [{"name": "new", "wanted": True, "ports": [8080]}, {"name": "quiet", "wanted": False, "ports": [9]}]
+    by_hand = {"id": "x", "name": "x", "port": 1, "container": False}
+    assert differences([by_hand], containers) == ([], ["new"])
+
+
+def test_ages():
+    assert [age(s) for s in (-5, 59, 7000, 2 * HOUR, 47 * HOUR, 3 * DAY)] == ["0 min", "0 min", "116 min", "2 h", "47 h", "3 d"]
+
+
+def test_a_container_as_the_engine_tells_it():
+    told = {
+        "Name": "/web",
+        "Config": {"Env": ["SERVICE_8080_NAME=web", "SECRET=x"], "Labels": None, "ExposedPorts": {"8080/tcp": {}}},
+        "NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}], "9/udp": None}},
+    }
+    assert container(told) == {"name": "web", "wanted": True, "ports": [8080, 32768]}
+    told["Config"]["Labels"] = {"SERVICE_IGNORE": "1"}
+    assert not container(told)["wanted"]
+
+
+def test_a_ring_is_told_without_its_keys():
+    told = {"NumNodes": 3, "Keys": {"k1": 3, "k2": 1}, "PrimaryKeys": {"k1": 3}}
+    assert ring(told) == {"members": 3, "have": [1, 3], "use": [3]}
+
+
+def test_a_probe_never_raises():
+    assert tried(lambda: 1 / 0) == {"error": "ZeroDivisionError: division by zero"}
