@@ -1,0 +1,58 @@
+"""The page of the night: what it shows of a site that is well, and of one that is not."""
+
+import re
+
+from helpers import eventually
+from plays import play
+
+
+def page(site, *options: str) -> tuple[str, int]:
+    """The page, and what ansible-playbook ended with."""
+    done, _ = play(site, "playbooks/status.yml", *options)
+    return done.stdout.split("TASK [Show]")[-1].split("PLAY RECAP")[0], done.returncode
+
+
+def test_status_of_a_healthy_site(site, load, show):
+    with load.planned("status"):
+        text, code = page(site, "-e", "discovery_strict=true")
+    assert code == 0, text
+    leader = next(node for node in site.servers if site.leader() == f"{node.address}:8300")
+    assert "nothing wrong" in text
+    assert f"{leader.name} ({leader.address}:8300)" in text
+    secrets = [path.read_text().strip() for path in site.secrets.rglob("*") if path.is_file()]
+    assert not [secret for secret in secrets if 20 < len(secret) < 60 and secret in text]
+    lines = text[text.index(site.datacenter + " at") :].split("\n\n\n")[0].rstrip().splitlines()
+    show(f"{len(lines)} lines")
+    assert len(lines) <= 40, text
+
+
+def test_status_tells_what_is_wrong(site, settled, start_container):
+    """A stopped agent on one host, a container that the stopped registrator of another does not see."""
+    ill, other = site.servers[:2]
+    ill.run("systemctl stop consul")
+    other.run("docker stop registrator")
+    try:
+        start_container(other, "unseen", "httpbackend:v1.0.0", "-P", "-e SERVICE_NAME=unseen")
+        eventually(lambda: site.consul(other).get("/v1/status/leader"), 30)
+        text, code = page(site)
+        assert code == 0
+        assert f"{ill.name}: consul is inactive" in text
+        assert f"{other.name}: registrator does not run" in text
+        assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text
+        assert re.search(r"\d+ things wrong", text)
+        text, code = page(site, "-e", "discovery_strict=true")
+        assert code != 0, "strict"
+    finally:
+        other.run("docker rm -f unseen; docker start registrator")
+        ill.run("systemctl start consul")
+
+
+def test_status_without_any_consul(site, settled):
+    for node in site.servers:
+        node.run("systemctl stop consul")
+    try:
+        text, code = page(site)
+        assert code == 0 and "Consul has no leader" in text, text
+    finally:
+        for node in site.servers:
+            node.run("systemctl start --no-block consul")
