@@ -113,7 +113,8 @@ class Consul:
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
         )
         with opener.open(request, timeout=10) as response:
-            return json.load(response), response.headers
+            content = response.read()
+            return json.loads(content) if content else None, response.headers
 
     def get(self, path: str):
         """GET a path; the decoded JSON."""
