@@ -55,7 +55,7 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name
 
     The balancers serve what they served. Whoever looks a name under .consul up gets no answer meanwhile: so httpfront,
     which calls httpbackend by name, answers 502, and what is asked here are a virtual host and a tcp service that call
-    nobody.
+    nobody. Site names are asked for on the hosts; the name servers of containers are agents, so containers have none then.
     """
     first = site.leader()
     killed = next(node for node in site.servers if first.startswith(f"{node.address}:"))
