@@ -29,7 +29,7 @@ old: "{{ wanted | fewnodes.discovery.consul_tokens_superseded(listed, common_sec
 
 RETURN = r"""
 _value:
-  description: Tokens with name, accessor_id and secret_id.
+  description: Tokens with name, accessor_id, secret_id and newer.
   type: list
   elements: dict
 """

@@ -74,7 +74,8 @@ def adopted_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> dict
 def superseded_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping], secrets: Mapping[str, str]) -> list[dict]:
     """The tokens of the cluster that another one has taken the place of.
 
-    :returns: dicts with name, accessor_id, secret_id; nothing for a token whose present secret the cluster does not know
+    :returns: dicts with name, accessor_id, secret_id, and newer: whether it was made after the controller's; nothing for
+        a token whose present secret the cluster does not know
     """
     listed = list(listed)
     held = _secrets_of(listed)
@@ -83,8 +84,14 @@ def superseded_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping], secr
         for token in wanted
         if secrets[token["name"]] in held.get(token["description"], [])
     }
+    age = {found["SecretID"]: found.get("CreateIndex", 0) for found in listed}
     return [
-        {"name": current[_described(found)], "accessor_id": found["AccessorID"], "secret_id": found["SecretID"]}
+        {
+            "name": current[_described(found)],
+            "accessor_id": found["AccessorID"],
+            "secret_id": found["SecretID"],
+            "newer": age[found["SecretID"]] > age[secrets[current[_described(found)]]],
+        }
         for found in _by_age(listed)
         if _described(found) in current and found["SecretID"] != secrets[current[_described(found)]]
     ]

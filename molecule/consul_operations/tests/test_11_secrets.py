@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from helpers import Consul, eventually
+from helpers import eventually
 from plays import play, state_of
 
 FILES = ["gossip_key", "ca.key", "ca.pem", "management_token"]
@@ -66,26 +66,31 @@ def test_k11_a_lost_token_is_taken_over_from_the_cluster(site, load, lost):
 
 
 def test_k11_the_secrets_are_recovered_from_the_site(site, load, tmp_path, show):
-    """Into an empty directory: what the cluster knows is the same as before, and there is a management token again."""
-    found, state = tmp_path / "recovered", state_of(site)
+    """Everything of Consul's is lost: tokens and gossip key come back the same, and a new CA takes over."""
+    kept = Path(shutil.copytree(site.secrets, tmp_path / "kept"))
+    gossip, tokens, old = (kept / "gossip_key").read_text(), contents(kept / "tokens"), (kept / "ca.pem").read_text()
+    state = state_of(site)
+    for name in FILES:
+        (site.secrets / name).unlink()
+    shutil.rmtree(site.secrets / "tokens")
     with load.planned("recovery of the secrets"):
-        done, seconds = play(site, "playbooks/recover_secrets.yml", *with_secrets(found))
+        done, seconds = play(site, "playbooks/recover_secrets.yml")
         assert done.returncode == 0, done.stdout[-3000:]
-        assert "discovery_new_ca=true" in done.stdout, "the CA's key cannot be recovered, and that is said"
-    assert state_of(site) == state
-    assert (found / "gossip_key").read_text() == (site.secrets / "gossip_key").read_text()
-    assert (found / "ca.old.pem").read_text() == site.ca.read_text()
-    assert not (found / "ca.key").exists() and not (found / "ca.pem").exists()
-    tokens = contents(site.secrets / "tokens")
-    assert contents(found / "tokens") == tokens
-    management = Consul(site.servers[0].address, site.ca, (found / "management_token").read_text())
-    assert {token["SecretID"].encode() for token in management.get("/v1/acl/tokens")} >= set(tokens.values())
-    assert not [t for t in [*tokens.values(), (found / "management_token").read_bytes()] if t.decode() in done.stdout]
+        assert (site.secrets / "ca.old.pem").read_text().strip() == old.strip()
+        assert "run playbooks/rotate_certificates.yml" in " ".join(done.stdout.split())
+        renewed, _ = play(site, "playbooks/rotate_certificates.yml")
+        assert renewed.returncode == 0, renewed.stdout[-3000:]
+        site.settle()
     show(f"gossip key and {len(tokens)} tokens in {seconds:.0f} s")
-    own = management.get("/v1/acl/token/self")["AccessorID"]
-    done, _ = play(site, "playbooks/recover_secrets.yml", *with_secrets(found))
-    assert done.returncode == 0 and management.get("/v1/acl/token/self")["AccessorID"] == own, "recovering again changes nothing"
-    site.consul().tell("DELETE", f"/v1/acl/token/{own}")
+    assert (site.secrets / "gossip_key").read_text() == gossip
+    assert contents(site.secrets / "tokens") == tokens
+    assert site.ca.read_text() != old and not (site.secrets / "ca.old.pem").exists()
+    assert {token["SecretID"].encode() for token in site.consul().get("/v1/acl/tokens")} >= set(tokens.values())
+    after = state_of(site)
+    assert {key: after[key] for key in after if key != "catalog"} == {key: state[key] for key in state if key != "catalog"}
+    assert not [secret for secret in tokens.values() if secret.decode() in done.stdout]
+    play(site, "playbooks/rotate_tokens.yml", "-e", "discovery_management=true", "-e", "discovery_component=management")
+    assert (kept / "management_token").read_text() not in {t["SecretID"] for t in site.consul().get("/v1/acl/tokens")}
 
 
 @pytest.fixture

@@ -105,8 +105,10 @@ def test_what_a_rotation_leaves_behind():
     old = listed(AGENT, "s-old", 5)
     assert superseded_tokens(WANTED, CLUSTER, SECRETS) == []
     assert superseded_tokens(WANTED, [*CLUSTER, old, listed(UI, "s-ui")], SECRETS) == [
-        {"name": "tokens/agent-a", "accessor_id": "id-of-s-old", "secret_id": "s-old"}
+        {"name": "tokens/agent-a", "accessor_id": "id-of-s-old", "secret_id": "s-old", "newer": False}
     ]
+    stranger = superseded_tokens(WANTED, [*CLUSTER, listed(AGENT, "s-new", 11)], SECRETS)
+    assert [(token["secret_id"], token["newer"]) for token in stranger] == [("s-new", True)]
 
 
 def test_no_token_is_superseded_by_one_that_the_cluster_does_not_know():
@@ -116,7 +118,7 @@ def test_no_token_is_superseded_by_one_that_the_cluster_does_not_know():
 def test_a_new_management_token_supersedes_that_of_the_bootstrap():
     new = listed(MANAGEMENT, "s-second", 20)
     assert superseded_tokens([MANAGEMENT], [BOOTSTRAPPED, new], {"management_token": "s-second"}) == [
-        {"name": "management_token", "accessor_id": "id-of-s-first", "secret_id": "s-first"}
+        {"name": "management_token", "accessor_id": "id-of-s-first", "secret_id": "s-first", "newer": False}
     ]
 
 
