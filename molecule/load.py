@@ -22,6 +22,7 @@ from pathlib import Path
 HTTP_EVERY, KV_EVERY, LOOK_EVERY = 0.1, 0.1, 0.1  # seconds between two samples of one thread
 PATIENCE = 5  # seconds for an answer of a balancer
 CLIENT_TIMEOUT = 1  # seconds for an answer of one Consul server
+KEYS = 100  # written in turn: a write that was sent twice may arrive late, and must not look like a lost one
 
 
 class Log:
@@ -60,21 +61,21 @@ def ask_balancer(address: str, host: str, log: Log) -> None:
 class KeyValue:
     """A client of the KV store that knows all servers and stays with the one that answers."""
 
-    def __init__(self, plan: dict, path: str):
-        self.servers, self.path = plan["servers"], path
+    def __init__(self, plan: dict):
+        self.servers, self.path = plan["servers"], f"/v1/kv/{plan['key']}/"
         self.headers = {"X-Consul-Token": plan["token"]}
         # Not verified: the CA changes while this runs.
         self.tls = ssl._create_unverified_context()
         self.current, self.connection = 0, None
 
-    def ask(self, method: str, query: str = "", body: str | None = None) -> bytes:
-        """One answer, from whichever server gives it first."""
+    def ask(self, method: str, number: int, query: str = "", body: str | None = None) -> bytes:
+        """One answer about the key of a number, from whichever server gives it first."""
         while True:
             try:
                 if self.connection is None:
                     address = self.servers[self.current]
                     self.connection = http.client.HTTPSConnection(address, 8501, timeout=CLIENT_TIMEOUT, context=self.tls)
-                self.connection.request(method, self.path + query, body=body, headers=self.headers)
+                self.connection.request(method, f"{self.path}{number % KEYS}{query}", body=body, headers=self.headers)
                 answer = self.connection.getresponse()
                 content = answer.read()
                 if answer.status == 200:
@@ -95,14 +96,14 @@ class Counter:
 
 def write(client: KeyValue, counter: Counter, log: Log) -> None:
     begin = time.monotonic()
-    client.ask("PUT", body=str(counter.value + 1))
+    client.ask("PUT", counter.value + 1, body=str(counter.value + 1))
     counter.value += 1
     log.add("write", True, time.monotonic() - begin)
 
 
 def read(client: KeyValue, counter: Counter, log: Log) -> None:
     begin, expected = time.monotonic(), counter.value
-    seen = int(client.ask("GET", "?raw&consistent") or 0) if expected else 0
+    seen = int(client.ask("GET", expected, "?raw&consistent") or 0) if expected else 0
     note = "" if seen >= expected else f"{seen} instead of {expected}"
     log.add("read", seen >= expected, time.monotonic() - begin, note)
 
@@ -119,7 +120,7 @@ def look(servers: list[str], log: Log) -> None:
 
 def main() -> None:
     plan, log, counter = json.loads(Path(sys.argv[1]).read_text()), Log(sys.argv[2]), Counter()
-    writer, reader = KeyValue(plan, f"/v1/kv/{plan['key']}"), KeyValue(plan, f"/v1/kv/{plan['key']}")
+    writer, reader = KeyValue(plan), KeyValue(plan)
     jobs = [(HTTP_EVERY, lambda a=a: ask_balancer(a, plan["host"], log)) for a in plan["balancers"]]
     jobs += [
         (KV_EVERY, lambda: write(writer, counter, log)),

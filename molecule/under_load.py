@@ -99,7 +99,7 @@ def load_log(site, tmp_path_factory):
         "balancers": [node.address for node in site.balancers],
         "servers": [node.address for node in site.servers],
         "host": site.host_of("httpfront"),
-        "key": "load/counter",
+        "key": "load",
         "token": token,
     }
     (folder / "plan.json").write_text(json.dumps(plan))
