@@ -42,9 +42,11 @@ package: .venv/ready ## build the collection, install it into an empty place, ru
 molecule: .venv/ready ## the scenarios, each on real nodes
 	tests/scenarios default consul_operations
 
+test: export DISCOVERY_TESTS ?= usual
 test: lint unit package molecule ## everything that CI runs
 
-test-all: test ## and what does not fit its time
+test-all: ## and what does not fit its time
+	$(MAKE) test DISCOVERY_TESTS=all
 
 clean: ## remove what make has made here (not the lab: see lab-down)
 	rm -rf .venv .cache .ansible

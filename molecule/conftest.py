@@ -5,6 +5,7 @@ there, never from a test. `@pytest.mark.on("<group>")` runs a test once on each 
 """
 
 import ipaddress
+import os
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -158,6 +159,7 @@ class Site:
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "on(group): run the test on each host of this inventory group, as `node`")
+    config.addinivalue_line("markers", "more: runs in `make test-all` only")
     config.stash[FIGURES] = []
     inventory = config.getoption("ansible_inventory")
     config.stash[SITE] = Site(Path(inventory).resolve()) if inventory else None
@@ -172,6 +174,14 @@ def pytest_generate_tests(metafunc):
     if "node_and_unit" in metafunc.fixturenames:
         pairs = [(n, unit) for group, units in UNITS.items() for unit in units for n in site.group(group)] if site else []
         metafunc.parametrize("node_and_unit", pairs, ids=[f"{node.name}-{unit}" for node, unit in pairs])
+
+
+def pytest_collection_modifyitems(config, items):
+    """`make test` leaves out what is marked as `more`; a file that is named on the command line runs whole."""
+    if os.environ.get("DISCOVERY_TESTS") == "usual":
+        left_out = [item for item in items if item.get_closest_marker("more")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from helpers import eventually
 from plays import play
 
@@ -41,6 +43,7 @@ def test_k4_gossip_key_is_rotated_without_a_restart(site, settled, load, show):
     show(f"new gossip key on {len(site.servers)} servers in {seconds:.0f} s")
 
 
+@pytest.mark.more
 def test_k4_interrupted_rotation_goes_on_with_the_same_key(site, settled, load):
     """As a run leaves it that dies after the new key came into use."""
     key = "bmV3IGtleSBvZiBhbiBpbnRlcnJ1cHRlZCBydW4gMDE="
@@ -54,6 +57,7 @@ def test_k4_interrupted_rotation_goes_on_with_the_same_key(site, settled, load):
     assert_rotated(site, key)
 
 
+@pytest.mark.more
 def test_k4_refused_while_a_member_is_away(site, settled):
     key = (site.secrets / "gossip_key").read_text()
     away = next(node for node in site.servers if site.leader() != f"{node.address}:8300" and node is not site.servers[0])

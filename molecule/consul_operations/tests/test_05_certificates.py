@@ -85,6 +85,7 @@ def test_k5_new_ca_also_when_the_run_dies_in_the_middle(site, settled, load, sho
     show(f"the second run with a new CA took {seconds:.0f} s")
 
 
+@pytest.mark.more
 def test_k5_refused_without_all_agents(site):
     before = all_served(site)
     done, _ = play(site, PLAYBOOK, "--limit", site.servers[0].name)
@@ -101,6 +102,7 @@ def test_k5_a_ca_near_its_end_stops_the_run_and_says_what_to_do(site):
     assert re.search(r"/ca\.pem, the CA of \S+, ends on \d{4}-\d\d-\d\d .* playbooks/rotate_certificates\.yml", said), said
 
 
+@pytest.mark.more
 def test_k4_k5_nothing_is_left_to_change(site, settled):
     """The configuration and the certificates are what the role would write."""
     before = starts(site)

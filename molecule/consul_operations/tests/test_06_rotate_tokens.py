@@ -74,6 +74,7 @@ def test_k6_tokens_are_rotated_and_health_is_not_frozen(site, load, app, show):
     assert refusals(site, since) == ""
 
 
+@pytest.mark.more
 def test_k6_a_token_in_use_is_not_deleted_and_the_next_run_goes_on(site, load, app):
     """Somebody has registered a service of his own with the registrator's token."""
     name = f"registrator-{app.name}"
@@ -96,6 +97,7 @@ def test_k6_a_token_in_use_is_not_deleted_and_the_next_run_goes_on(site, load, a
     assert not {before[key] for key in changed} & known_to(site)
 
 
+@pytest.mark.more
 def test_k6_a_run_that_died_before_the_new_tokens_were_used_is_continued(site, load):
     """What such a run leaves: a next secret on the controller."""
     name = f"dns-{site.servers[0].name}"

@@ -74,6 +74,7 @@ def test_k7_the_timer_keeps_the_newest(site, load):
     node.run(f"rm -f {' '.join(old)} {SNAPSHOTS}/by-hand.snap")
 
 
+@pytest.mark.more
 def test_k7_a_failed_backup_removes_nothing_and_shows(site):
     node = site.servers[0]
     node.run("systemctl start consul-backup")
@@ -101,6 +102,7 @@ def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path):
     assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == before
 
 
+@pytest.mark.more
 def test_k7_a_restore_takes_back_what_is_newer(site, data):
     path, before = saved(site), catalog(site)
     site.consul().put("/v1/kv/k7/three", "newer")

@@ -1,5 +1,7 @@
 """K8: a server comes back with an empty disk."""
 
+import pytest
+
 from members import agents, new_machine, peers, put, victim
 from plays import play
 
@@ -24,6 +26,7 @@ def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
     site.settle()
 
 
+@pytest.mark.more
 def test_k8_a_host_that_is_not_empty_is_not_replaced(site, settled):
     node = victim(site)
     node.run("systemctl stop consul")

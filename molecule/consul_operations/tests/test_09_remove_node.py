@@ -15,6 +15,7 @@ def remove(site, node, *options):
     return play(site, "playbooks/remove_node.yml", "-e", f"discovery_node={node.name}", *options)
 
 
+@pytest.mark.more
 def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, settled):
     node = victim(site)
     ill = others_of(site, node)[-1]
@@ -68,6 +69,7 @@ def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added
     assert agents(others) == running
 
 
+@pytest.mark.more
 def test_k9_a_dead_server_is_removed_without_it(site, settled, load, show, added_again, tmp_path):
     node = victim(site)
     others = others_of(site, node)

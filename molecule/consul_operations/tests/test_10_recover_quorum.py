@@ -1,5 +1,7 @@
 """K10: two of three servers are lost with their data; the third becomes the cluster, and they are replaced."""
 
+import pytest
+
 from helpers import eventually
 from members import peers, put, wipe
 from plays import play
@@ -9,6 +11,7 @@ def recover(site, *options):
     return play(site, "playbooks/recover_quorum.yml", *options)
 
 
+@pytest.mark.more
 def test_k10_nothing_is_recovered_without_need_or_confirmation(site, settled):
     before = peers(site)
     done, _ = recover(site)

@@ -41,6 +41,7 @@ def test_k11_a_controller_without_its_secrets_stops_with_the_way_out(site, tmp_p
     assert state_of(site) == before
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("name", FILES)
 def test_k11_each_of_them_is_missed(site, lost, name):
     (lost / name).unlink()
@@ -52,6 +53,7 @@ def test_k11_each_of_them_is_missed(site, lost, name):
     assert state_of(site) == state
 
 
+@pytest.mark.more
 def test_k11_a_lost_token_is_taken_over_from_the_cluster(site, load, lost):
     first, last = site.servers[0].name, site.servers[-1].name
     names = [f"agent-{first}", f"dns-{last}", f"registrator-{last}", "ui", "operations"]
@@ -65,6 +67,7 @@ def test_k11_a_lost_token_is_taken_over_from_the_cluster(site, load, lost):
     assert state_of(site) == state
 
 
+@pytest.mark.more
 def test_k11_the_secrets_are_recovered_from_the_site(site, load, tmp_path, show):
     """Everything of Consul's is lost: tokens and gossip key come back the same, and a new CA takes over."""
     kept = Path(shutil.copytree(site.secrets, tmp_path / "kept"))

@@ -94,9 +94,9 @@ def mirror(tmp_path):
     [
         Mirror.tampered_archive,
         Mirror.truncated_archive,
-        Mirror.tampered_with_checksums_to_match,
         Mirror.wrong_signature,
-        Mirror.truncated_signature,
+        pytest.param(Mirror.tampered_with_checksums_to_match, marks=pytest.mark.more),
+        pytest.param(Mirror.truncated_signature, marks=pytest.mark.more),
     ],
     ids=lambda method: method.__name__,
 )
@@ -156,6 +156,7 @@ def test_k12_without_internet(site, load, show, without_a_way_out, tmp_path):
     site.settle()
 
 
+@pytest.mark.more
 def test_k12_a_damaged_cache_is_told_and_heals(site, tmp_path):
     """Without the mirror it stops; with the mirror it goes on. Nothing of it happens on a host."""
     cache = ("-e", f"discovery_cache_dir={tmp_path}")

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from helpers import eventually
 from plays import play
 
@@ -47,6 +49,7 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
         ill.run("systemctl start consul")
 
 
+@pytest.mark.more
 def test_status_without_any_consul(site, settled):
     for node in site.servers:
         node.run("systemctl stop consul")
