@@ -5,7 +5,7 @@
 t (Unix time at its end), kind, ok, seconds, and note.
 
 http   one request to a balancer, on a connection of its own
-write  one KV write; a client that gets no answer from a server within a second asks the next, until one has it
+write  one KV write; a client that gets no answer from a server within half a second asks the next, until one has it
 read   one consistent KV read; not ok when it does not show the last acknowledged write
 down   how many servers accept no connection to their API (note)
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 HTTP_EVERY, KV_EVERY, LOOK_EVERY = 0.1, 0.1, 0.1  # seconds between two samples of one thread
 PATIENCE = 5  # seconds for an answer of a balancer
-CLIENT_TIMEOUT = 1  # seconds for an answer of one Consul server
+CLIENT_TIMEOUT = 0.5  # seconds for an answer of one Consul server, then the next is asked
 KEYS = 100  # written in turn: a write that was sent twice may arrive late, and must not look like a lost one
 
 
