@@ -25,7 +25,14 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
     asked = {name: result for name, result in nodes.items() if result}
     seen = {name: result["parts"] for name, result in asked.items() if "parts" in result}
     problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in seen]
-    parts = [(name, part, found) for name, facts in seen.items() for part, found in facts.items()]
+    # What only the agent knows is missing because the agent is away: that is said once.
+    away = {name for name, facts in seen.items() if _part(facts, "consul", {"unit": "active"})["unit"] != "active"}
+    parts = [
+        (name, part, found)
+        for name, facts in seen.items()
+        for part, found in facts.items()
+        if not (name in away and part in ("cluster", "services"))
+    ]
     problems += [f"{name}: {part}: {found['error']}" for name, part, found in parts if _lost(found)]
     leader, cluster = _cluster(seen)
     body = [

@@ -35,10 +35,12 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
     other.run("docker stop registrator")
     try:
         start_container(other, "unseen", "httpbackend:v1.0.0", "-P", "-e SERVICE_NAME=unseen")
-        eventually(lambda: site.consul(other).get("/v1/status/leader"), 30)
+        eventually(lambda: not site.consul(other).health()["Healthy"], 30)
         text, code = page(site)
         assert code == 0
-        assert f"{ill.name}: consul is inactive" in text
+        assert f"{ill.name}: consul is failed" in text, "Consul ends with 1 when it is told to stop"
+        assert f"{ill.name} is failed for the others" in text
+        assert f"autopilot: {ill.name} not healthy" in text
         assert f"{other.name}: registrator does not run" in text
         assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text
         assert re.search(r"\d+ things wrong", text)
