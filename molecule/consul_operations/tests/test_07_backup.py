@@ -125,6 +125,7 @@ def test_k7_reset_asks_first(site, load):
         assert f"-e discovery_reset={site.datacenter}" in done.stdout and "Nothing has been removed" in done.stdout
 
 
+@pytest.mark.more
 def test_k7_backup_reset_site_restore(site, data, show):
     secrets = {path: path.read_bytes() for path in site.secrets.rglob("*") if path.is_file()}
     path, before, data_before, running = saved(site), catalog(site), keys(site), containers(site)

@@ -41,6 +41,7 @@ def added_again(site):
     site.settle()
 
 
+@pytest.mark.more
 def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added_again):
     node = victim(site)
     others = others_of(site, node)

@@ -23,6 +23,7 @@ def test_k10_nothing_is_recovered_without_need_or_confirmation(site, settled):
     assert peers(site) == before
 
 
+@pytest.mark.more
 def test_k10_two_of_three_lost_and_recovered(site, settled, show):
     survivor, *lost = site.servers
     before = peers(site)
