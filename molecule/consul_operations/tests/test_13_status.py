@@ -39,7 +39,6 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
         text, code = page(site)
         assert code == 0
         assert f"{ill.name}: consul is failed" in text, "Consul ends with 1 when it is told to stop"
-        assert f"{ill.name} is failed for the others" in text
         assert f"autopilot: {ill.name} not healthy" in text
         assert f"{other.name}: registrator does not run" in text
         assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text
