@@ -57,10 +57,14 @@ def differences(services: Iterable[Mapping], containers: Iterable[Mapping]) -> t
     :param services: id, name, port, container (whether it was registered for one)
     :param containers: the running ones: name, ports (on the host and of its own), wanted (asks to be registered)
     """
-    running = {port for container in containers for port in container["ports"]}
-    registered = {service["port"] for service in services if service["container"]}
-    stale = [f"{s['name']} ({s['id']})" for s in services if s["container"] and s["port"] not in running]
-    missing = [c["name"] for c in containers if c["wanted"] and registered.isdisjoint(c["ports"])]
+    services, containers = list(services), list(containers)
+    ours = [s for s in services if s["container"]]
+    running = {port for c in containers for port in c["ports"]}
+    # registrator's ids name the container, <host>:<container>:<port>, unless SERVICE_ID says otherwise.
+    named = {c["name"] for c in containers for s in ours if c["name"] in s["id"].split(":")}
+    unnamed = {s["port"] for s in ours if named.isdisjoint(s["id"].split(":"))}
+    stale = [f"{s['name']} ({s['id']})" for s in ours if s["port"] not in running]
+    missing = [c["name"] for c in containers if c["wanted"] and c["name"] not in named and unnamed.isdisjoint(c["ports"])]
     return sorted(stale), sorted(missing)
 
 

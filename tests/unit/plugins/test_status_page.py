@@ -191,6 +191,20 @@ def test_differences_look_at_ports():
     assert differences([by_hand], containers) == ([], ["new"])
 
 
+def test_a_container_is_told_from_another_that_has_its_port():
+    """Both listen on 8081 inside; only one of them is registered, under its port on the host, which is 8081 too."""
+    containers = [
+        {"name": "known", "wanted": True, "ports": [8081]},
+        {"name": "unseen", "wanted": True, "ports": [8081, 32768]},
+        {"name": "renamed", "wanted": True, "ports": [9000]},
+    ]
+    services = [
+        {"id": "a:known:8081", "name": "web", "port": 8081, "container": True},
+        {"id": "own-id", "name": "shop", "port": 9000, "container": True},
+    ]
+    assert differences(services, containers) == ([], ["unseen"])
+
+
 def test_ages():
     assert [age(s) for s in (-5, 59, 7000, 2 * HOUR, 47 * HOUR, 3 * DAY)] == ["0 min", "0 min", "116 min", "2 h", "47 h", "3 d"]
 
