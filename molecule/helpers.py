@@ -105,14 +105,18 @@ class Consul:
         self.tls = ssl.create_default_context(cafile=str(ca))
         self.headers = {"X-Consul-Token": token} if token else {}
 
-    def ask(self, path: str, method: str = "GET", body=None):
-        """Ask for a path; the decoded JSON and the response headers."""
-        data = None if body is None else json.dumps(body).encode()
+    def open(self, path: str, method: str = "GET", body=None):
+        """Ask for a path; the response, to be closed. A body goes as JSON, bytes go as they are."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
         )
-        with opener.open(request, timeout=10) as response:
+        return opener.open(request, timeout=10)
+
+    def ask(self, path: str, method: str = "GET", body=None):
+        """Ask for a path; the decoded JSON and the response headers."""
+        with self.open(path, method, body) as response:
             content = response.read()
             return json.loads(content) if content else None, response.headers
 
@@ -126,12 +130,7 @@ class Consul:
 
     def tell(self, method: str, path: str, body=None) -> None:
         """Do something whose answer does not matter, or is empty; an error is an urllib.error.HTTPError."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
-        )
-        opener.open(request, timeout=10).close()
+        self.open(path, method, body).close()
 
     def health(self) -> dict:
         """Autopilot's view of the servers; it answers 429, with the same body, while one is not healthy."""

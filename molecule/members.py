@@ -1,8 +1,7 @@
-"""What the tests of removed, replaced and lost servers share."""
+"""What the tests share that look at the members of the cluster."""
 
 import subprocess
 import sys
-import urllib.request
 
 from conftest import ROOT
 
@@ -40,13 +39,19 @@ def agents(nodes) -> dict[str, list[str]]:
     return {node.name: node.unit("consul", "MainPID", "ActiveEnterTimestampMonotonic") for node in nodes}
 
 
+def starts(site) -> dict[str, int]:
+    """When each agent started, on the clock that the nodes share."""
+    return {node.name: int(node.unit("consul", "ActiveEnterTimestampMonotonic")[0]) for node in site.servers}
+
+
+def leading(site) -> str:
+    """Name of the server that leads."""
+    return next(node.name for node in site.servers if site.leader() == f"{node.address}:8300")
+
+
 def put(site, key: str, value: str) -> None:
     """Write a key."""
-    consul = site.consul()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=consul.tls))
-    url = f"{consul.base}/v1/kv/{key}"
-    with opener.open(urllib.request.Request(url, value.encode(), consul.headers, method="PUT"), timeout=10) as answer:
-        assert answer.read().strip() == b"true"
+    assert site.consul().put(f"/v1/kv/{key}", value.encode()) is True
 
 
 def wipe(node) -> None:

@@ -1,5 +1,6 @@
 """K3: an upgrade of Consul on the running site."""
 
+from members import leading, starts
 from plays import play
 
 
@@ -10,13 +11,13 @@ def versions(site) -> dict[str, str]:
 
 def test_k3_upgrade_one_agent_at_a_time_the_leader_last(site, load, show):
     assert set(versions(site).values()) == {"1.22.6"}, "the scenario starts with the version before"
-    leader = next(node for node in site.servers if site.leader() == f"{node.address}:8300")
+    leader = leading(site)
     with load.planned("upgrade"):
         done, seconds = play(site, "playbooks/upgrade_consul.yml")
         assert done.returncode == 0, done.stdout[-3000:]
         site.settle()
     assert set(versions(site).values()) == {"1.22.7"}
-    started = {node.name: int(node.unit("consul", "ActiveEnterTimestampMonotonic")[0]) for node in site.servers}
-    assert max(started, key=started.get) == leader.name, "the leader was not last"
+    started = starts(site)
+    assert max(started, key=started.get) == leader, "the leader was not last"
     assert list(site.inventory.glob(".backups/*")), "no snapshot was taken first"
     show(f"1.22.6 to 1.22.7 on three servers in {seconds:.0f} s")

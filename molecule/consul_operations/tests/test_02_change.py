@@ -4,6 +4,7 @@ import json
 import time
 
 from helpers import eventually
+from members import leading, starts
 from plays import play
 
 RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
@@ -11,15 +12,6 @@ RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
 
 def pids(site) -> dict[str, str]:
     return {node.name: node.unit("consul", "MainPID")[0] for node in site.servers}
-
-
-def starts(site) -> dict[str, int]:
-    """When each agent started, on the clock that the nodes share."""
-    return {node.name: int(node.unit("consul", "ActiveEnterTimestampMonotonic")[0]) for node in site.servers}
-
-
-def leading(site) -> str:
-    return next(node.name for node in site.servers if site.leader() == f"{node.address}:8300")
 
 
 def change(site, *options: str):

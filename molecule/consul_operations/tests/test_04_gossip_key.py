@@ -5,6 +5,7 @@ import json
 import pytest
 
 from helpers import eventually
+from members import starts
 from plays import play
 
 PLAYBOOK = "playbooks/rotate_gossip_key.yml"
@@ -14,10 +15,6 @@ KEYRING = "/v1/operator/keyring"
 def keys(site) -> set[str]:
     """Every key that any member knows, as the cluster tells it."""
     return {key for ring in site.consul().get(KEYRING) for key in ring["Keys"]}
-
-
-def starts(site) -> dict[str, str]:
-    return {node.name: node.unit("consul", "ActiveEnterTimestampMonotonic")[0] for node in site.servers}
 
 
 def assert_rotated(site, key: str) -> None:

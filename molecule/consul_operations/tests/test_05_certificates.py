@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 
+from members import starts
 from plays import play
 
 PLAYBOOK = "playbooks/rotate_certificates.yml"
@@ -27,10 +28,6 @@ def served(address: str, port: int, ca=None) -> bytes:
 
 def all_served(site, ca=None) -> dict[tuple[str, int], bytes]:
     return {(node.name, port): served(node.address, port, ca) for node in site.servers for port in (8501, 8300)}
-
-
-def starts(site) -> dict[str, str]:
-    return {node.name: node.unit("consul", "ActiveEnterTimestampMonotonic")[0] for node in site.servers}
 
 
 def assert_in_order(site) -> None:
