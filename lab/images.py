@@ -13,6 +13,7 @@ from lab.shell import CACHE, run, step, succeeds
 IMAGES = Path(__file__).parent / "images"
 PREFIX = "localhost/fewnodes"
 SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory says otherwise
+SUITES = ("bullseye", "bookworm", "trixie")  # what nodes can be: Debian 11, 12 and 13
 USER = "admin"  # may sudo; the lab's way in
 HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
 NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]

@@ -5,11 +5,11 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.images import SUITE
+from lab.images import SUITE, SUITES
 from lab.machine import free_subnet
 from lab.shell import run
 
@@ -36,13 +36,13 @@ class Site:
     :ivar inventory: the inventory's folder
     :ivar name: names the lab's network, containers and volumes
     :ivar addresses: host name to IPv4 address
-    :ivar suite: Debian release of the nodes
+    :ivar suites: host name to the Debian release of its node, by its code name
     """
 
     inventory: Path
     name: str
     addresses: dict[str, ipaddress.IPv4Address]
-    suite: str = SUITE
+    suites: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, inventory: Path) -> "Site":
@@ -67,8 +67,11 @@ class Site:
         twice = {str(a) for a in addresses.values() if list(addresses.values()).count(a) > 1}
         if twice:
             raise LabError(f"more than one host has the address {', '.join(sorted(twice))}")
-        suite = next(iter(hostvars.values())).get("lab_suite", SUITE)
-        site = cls(folder, name_of(inventory), addresses, suite)
+        suites = {host: variables.get("lab_suite", SUITE) for host, variables in hostvars.items()}
+        unknown = sorted(set(suites.values()) - set(SUITES))
+        if unknown:
+            raise LabError(f"lab_suite is {', '.join(unknown)}; the lab makes nodes of {', '.join(SUITES)}")
+        site = cls(folder, name_of(inventory), addresses, suites)
         site.subnet, site.services  # noqa: B018  (both raise on an impossible inventory)
         return site
 

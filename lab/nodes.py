@@ -59,7 +59,8 @@ def up(site: Site) -> None:
             f"the inventory's subnet {site.subnet} overlaps {taken}. Make the lab elsewhere: "
             f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
         )
-    image = images.node(site.suite)  # before the network: what fails here leaves nothing
+    # Before the network: what fails here leaves nothing.
+    made = {suite: images.node(suite) for suite in sorted(set(site.suites.values()))}
     state = _state(site.name)
     try:
         if fresh:
@@ -68,7 +69,7 @@ def up(site: Site) -> None:
         site_services.attach(network(site.name), site.services)
         _key(state / "id_ed25519", "lab")
         with step(f"starting {len(site.addresses)} nodes"), ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda item: _start(site, image, *item), site.addresses.items()))
+            list(pool.map(lambda item: _start(site, made[site.suites[item[0]]], *item), site.addresses.items()))
         known = [f"{address} {_host_key(state, host).read_text()}" for host, address in site.addresses.items()]
         (state / "known_hosts").write_text("".join(known))
         _write_lab_file(site)
