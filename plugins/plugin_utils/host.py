@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from .host_addresses import host_addresses
 
-SUPPORTED = ("Debian 13",)
+SUPPORTED = ("Debian 11", "Debian 12", "Debian 13")
 
 
 def host_problems(
