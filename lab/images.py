@@ -4,6 +4,7 @@ Each recipe is tagged with its own hash, so an image is built once and again onl
 """
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -48,10 +49,7 @@ def samples() -> dict[str, str]:
 
 def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: list[str]) -> str:
     """An image with a Debian root file system made by mmdebstrap from the machine's own mirrors."""
-    mirrors = debian_mirrors()
-    sources = [f"deb {mirrors['Debian']} {suite} main", f"deb {mirrors['Debian']} {suite}-updates main"]
-    if "Debian-Security" in mirrors:
-        sources.append(f"deb {mirrors['Debian-Security']} {suite}-security main")
+    sources = _sources(suite)
     command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}", *options]
     # What must differ from node to node is made at its first start, or put there by the lab.
     command += ["--customize-hook=rm -f $1/etc/ssh/ssh_host_* && : > $1/etc/machine-id"]
@@ -63,6 +61,18 @@ def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: l
             run(*command, suite, archive, *sources)
             run("podman", "import", "-q", "--change", "CMD /sbin/init", archive, tag)
     return tag
+
+
+def _sources(suite: str) -> list[str]:
+    """Where the packages of a release come from: the machine's own mirrors, or DISCOVERY_LAB_MIRROR_<SUITE> for a release
+    that those do not carry any more (Debian moves old ones to its archive)."""
+    if elsewhere := os.environ.get(f"DISCOVERY_LAB_MIRROR_{suite.upper()}"):
+        return [f"deb {elsewhere} {suite} main"]
+    mirrors = debian_mirrors()
+    sources = [f"deb {mirrors['Debian']} {suite} main", f"deb {mirrors['Debian']} {suite}-updates main"]
+    if "Debian-Security" in mirrors:
+        sources.append(f"deb {mirrors['Debian-Security']} {suite}-security main")
+    return sources
 
 
 def _sample(folder: Path, base: str) -> str:

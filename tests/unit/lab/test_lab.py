@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-from lab import machine, nodes
+from lab import images, machine, nodes
 from lab.errors import LabError
 from lab.inventory import Site, derive, name_of
 
@@ -41,6 +41,7 @@ def test_gateway_and_services_take_the_highest_free_addresses(tmp_path):
         ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.1.1}}}", "10.1.1.1"),
         ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.2.1}}}", "several networks"),
         ("all: {hosts: {}}", "no hosts"),
+        ("all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: sarge}}}", "sarge.*bullseye, bookworm, trixie"),
     ],
 )
 def test_an_impossible_inventory_is_refused(tmp_path, text, says):
@@ -161,3 +162,20 @@ def test_too_little_disk_is_told_with_the_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(10e9, 9e9, 1e9))
     with pytest.raises(LabError, match=r"1\.0 GB free; the lab needs 8 GB"):
         machine.check()
+
+
+def test_an_old_release_may_come_from_elsewhere(monkeypatch):
+    monkeypatch.setattr(images, "debian_mirrors", lambda: {"Debian": "http://here", "Debian-Security": "http://fixes"})
+    assert images._sources("bullseye") == [
+        "deb http://here bullseye main",
+        "deb http://here bullseye-updates main",
+        "deb http://fixes bullseye-security main",
+    ]
+    monkeypatch.setenv("DISCOVERY_LAB_MIRROR_BULLSEYE", "http://archive")
+    assert images._sources("bullseye") == ["deb http://archive bullseye main"]
+    assert images._sources("trixie")[0] == "deb http://here trixie main"
+
+
+def test_each_host_may_be_of_another_release(tmp_path):
+    text = "all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: bullseye}, b: {ansible_host: 10.1.1.2}}}"
+    assert Site.read(inventory(tmp_path / "ward", text)).suites == {"a": "bullseye", "b": "trixie"}
