@@ -1,0 +1,67 @@
+"""The HTTP API of the engine on its local socket, as far as the modules need it: JSON in, JSON out."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+
+SOCKET = "/run/docker.sock"
+
+
+class EngineError(Exception):
+    """The engine answered, with a status of 400 or more."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Engine:
+    """The engine of this host. While it is stopped, a request to its socket starts it: ask its unit first.
+
+    :param timeout: seconds for one request
+    """
+
+    def __init__(self, path: str = SOCKET, timeout: float = 10):
+        self.path = path
+        self.timeout = timeout
+
+    def get(self, path: str):
+        """GET a path such as /info.
+
+        :returns: the decoded JSON; of several documents (events) a list
+        :raises EngineError: an answer of 400 or more
+        :raises OSError: no answer
+        """
+        connection = _Connection(self.path, self.timeout)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            content = answer.read().decode()
+        except http.client.HTTPException as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise EngineError(f"{answer.status} {content.strip()[:500]}")
+        if path.startswith("/events"):
+            return [json.loads(line) for line in content.splitlines() if line.strip()]
+        return json.loads(content)
+
+    def containers(self, running: bool = False) -> list[dict]:
+        """The inspections of the containers; one that goes meanwhile is left out."""
+        found = []
+        for entry in self.get("/containers/json" if running else "/containers/json?all=1"):
+            try:
+                found.append(self.get(f"/containers/{entry['Id']}/json"))
+            except EngineError:
+                continue
+        return found

@@ -1,0 +1,177 @@
+"""What an engine can do, and what a running one has not taken yet. Pure: no clock, no network, no files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+# What the role can work with at all.
+OLDEST = (20, 10)
+
+# Settings that SIGHUP applies to an engine (daemon/reload.go of moby v20.10.5 to v26.1.5). One that is taken out of the file
+# is not: the engine then keeps what it has. The cluster store is left to a restart: its token is read there only.
+RELOADABLE = (
+    "allow-nondistributable-artifacts",
+    "authorization-plugins",
+    "debug",
+    "default-runtime",
+    "features",
+    "insecure-registries",
+    "labels",
+    "live-restore",
+    "max-concurrent-downloads",
+    "max-concurrent-uploads",
+    "max-download-attempts",
+    "registry-mirrors",
+    "runtimes",
+    "shutdown-timeout",
+)
+
+
+def upstream(version: str) -> tuple[int, ...]:
+    """The engine's own version in a package's: 5:20.10.24~3-0~debian-bullseye is (20, 10, 24); () when there is none."""
+    found = re.match(r"(?:\d+:)?v?(\d+(?:\.\d+)*)", version)
+    return tuple(int(part) for part in found.group(1).split(".")) if found else ()
+
+
+def capabilities(package: str, version: str) -> dict:
+    """What an engine can do, told by where it is from and its version (decision B12).
+
+    :param package: docker.io is the distribution's; docker-ce, or '' for a program without a package, is Docker's own build
+    :param version: the package's version
+    :returns: overlays (names that discovery_overlay may have), validate (it checks a file by --validate), proxies (it takes
+        proxies from daemon.json)
+
+    The Consul store: in engines before 23.0 (moby's docs/deprecated.md). Of Debian's builds the one of Debian 11 has it
+    (20.10.5, tried), the one of Debian 12 has not (20.10.24, tried); none between them was in a release. Swarm: tried with
+    Debian's 20.10.5, 20.10.24 and 26.1.5.
+    """
+    number = upstream(version)
+    overlays = ["none"]
+    if number >= OLDEST:
+        if number < (23,) and (package != "docker.io" or number <= (20, 10, 5)):
+            overlays.append("consul")
+        overlays.append("swarm")
+    return {"overlays": overlays, "validate": number >= (23,), "proxies": number >= (23,)}
+
+
+@dataclass(frozen=True)
+class State:
+    """One engine on its host.
+
+    :ivar active: its unit runs
+    :ivar enabled: its unit starts at boot
+    :ivar program: path of the program that runs, '' when unknown; a replaced one ends in " (deleted)"
+    :ivar reload_units: systemd has not read the unit's files since they changed
+    :ivar config: daemon.json now, None when it cannot be read
+    :ivar started: the same when the engine was started, None when there is no record
+    :ivar loaded: the same when it was last reloaded (or started)
+    :ivar files: path to checksum of the other files that it reads at its start
+    :ivar started_files: the same at its start, None when there is no record
+    """
+
+    active: bool
+    enabled: bool = True
+    program: str = ""
+    reload_units: bool = False
+    config: dict | None = None
+    started: dict | None = None
+    loaded: dict | None = None
+    files: dict = field(default_factory=dict)
+    started_files: dict | None = None
+
+
+def pending(state: State) -> tuple[str, list[str]]:
+    """What has to be done so that the engine is what its files say.
+
+    :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
+    """
+    if not state.active:
+        return "start", ["the engine is not running"]
+    reasons = []
+    if state.program.endswith(" (deleted)"):
+        reasons.append("the program was replaced")
+    if state.reload_units:
+        reasons.append("the unit changed")
+    if state.config is None or state.started is None or state.started_files is None:
+        reasons.append("it is not known what the engine was started with")
+    else:
+        reasons += _changed(state.files, state.started_files)
+        reasons += _changed(_fixed(state.config), _fixed(state.started))
+    if not reasons:
+        before = state.started if state.loaded is None else state.loaded
+        reasons += [f"{key} was taken out" for key in sorted(before.keys() - state.config.keys())]
+    if reasons:
+        return "restart", reasons
+    changed = _changed(state.config, before)
+    if changed:
+        return "reload", changed
+    return ("none", []) if state.enabled else ("start", ["the unit is not enabled"])
+
+
+def _fixed(config: dict) -> dict:
+    """The settings that an engine reads at its start only."""
+    return {key: value for key, value in config.items() if key not in RELOADABLE}
+
+
+def _changed(now: dict, before: dict) -> list[str]:
+    return [f"{key} changed" for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key)]
+
+
+def returning(container: dict) -> bool:
+    """Whether the engine starts a container again by itself after its own restart (an inspection)."""
+    return container["HostConfig"]["RestartPolicy"]["Name"] in ("always", "unless-stopped")
+
+
+def name_of(container: dict) -> str:
+    return container["Name"].lstrip("/")
+
+
+def owners(services: dict[str, dict], containers: list[dict]) -> dict[str, str]:
+    """Id of a Consul service to the name of the container it stands for; nothing for one that stands for none.
+
+    :param services: /v1/agent/services
+    :param containers: inspections of the running containers
+    """
+    found = {}
+    for name, service in services.items():
+        if not any(key.startswith("registrator") for key in service.get("Meta") or {}):
+            continue
+        endpoint = (service.get("Address", ""), service.get("Port", 0))
+        holders = [name_of(container) for container in containers if _has(container, *endpoint)]
+        if holders:
+            found[name] = holders[0]
+    return found
+
+
+def _has(container: dict, address: str, port: int) -> bool:
+    """Whether a container answers at an address: a published port, or one of its own on a network of its own."""
+    network = container["NetworkSettings"]
+    bindings = [binding for found in (network.get("Ports") or {}).values() for binding in found or []]
+    if any(binding.get("HostPort") == str(port) for binding in bindings):
+        return True
+    exposed = {int(key.partition("/")[0]) for key in container["Config"].get("ExposedPorts") or {}}
+    own = {entry.get("IPAddress", "") for entry in (network.get("Networks") or {}).values()} - {""}
+    return port in exposed and (address in own or container["HostConfig"].get("NetworkMode") == "host")
+
+
+def not_yet(before: dict, now: dict) -> str:
+    """What is still missing after a restart; '' when all is as it was before, as far as it returns by itself.
+
+    :param before: containers (names of those that ran and return by themselves), passing (ids of services), owners (id of
+        a service to the name of its container)
+    :param now: containers (names of those that run), passing, owners; services None when there is no agent of Consul
+
+    An entry of a container counts when it leads to the container that runs now: after a restart published ports are others.
+    """
+    missing = sorted(before["containers"] - now["containers"])
+    if missing:
+        return f"containers that ran before do not run: {', '.join(missing)}"
+    lost = []
+    for service in sorted(before["passing"]):
+        owner = before["owners"].get(service)
+        if owner is not None and owner not in before["containers"]:
+            continue  # its container does not return by itself
+        if service not in now["passing"] or (owner is not None and now["owners"].get(service) != owner):
+            lost.append(service)
+    return f"services that passed before do not pass: {', '.join(lost)}" if lost else ""

@@ -1,0 +1,320 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_facts
+short_description: What a host tells about its container engine
+description:
+  - Reads packages, unit, daemon.json, the running engine and its Swarm, and the routes of the host in one round trip.
+    Changes nothing, and does not start a stopped engine.
+options:
+  package:
+    description: Package of the engine that would be installed where there is none.
+    type: str
+    default: docker.io
+  version:
+    description: Version of that package to assume while the host's package lists do not name one.
+    type: str
+    default: ""
+  dropin:
+    description: File name of the collection's own drop-in of docker.service.
+    type: str
+    default: 10-discovery.conf
+attributes:
+  check_mode:
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Look at the engine
+  fewnodes.discovery.engine_facts:
+  register: seen
+
+- name: Tell what it can do
+  ansible.builtin.debug:
+    msg: "{{ seen.engine.version }}: {{ seen.engine.overlays | join(', ') }}; {{ seen.engine.swarm.state }}"
+"""
+
+RETURN = r"""
+engine:
+  description: What was found.
+  returned: always
+  type: dict
+  contains:
+    installed:
+      description: Whether there is an engine. Without one, package, version and what it can do are those of the candidate.
+      type: bool
+    package:
+      description: Package that it is from, docker.io (the distribution's) or docker-ce; empty for a program without one.
+      type: str
+    version:
+      description: Version of the package, such as V(26.1.5+dfsg1-9+deb13u1); empty when unknown.
+      type: str
+    overlays:
+      description: Values of C(discovery_overlay) that work with it, of none, consul and swarm.
+      type: list
+      elements: str
+    validate:
+      description: Whether C(dockerd --validate) checks a file.
+      type: bool
+    proxies:
+      description: Whether it takes C(proxies) from daemon.json.
+      type: bool
+    binary:
+      description: Path of the program; empty without an engine.
+      type: str
+    running:
+      description: Whether its unit is active and it answers.
+      type: bool
+    running_version:
+      description: Version that runs, such as V(26.1.5+dfsg1); empty when none does.
+      type: str
+    data_root:
+      description: Where the running engine keeps images and volumes; empty when none runs.
+      type: str
+    containers:
+      description: Number of containers, running or not, of the running engine.
+      type: int
+    live_restore:
+      description: Whether the running engine keeps containers while it is down.
+      type: bool
+    swarm:
+      description:
+        - The Swarm as the running engine tells it. state is inactive, pending, active, locked or error, and V(unknown) when no
+          engine runs. node_id, node_address, cluster_id (known to managers only), manager (bool), managers (list of
+          address:port).
+      type: dict
+    bridge_addresses:
+      description: Addresses of this host that belong to networks of the running engine.
+      type: list
+      elements: str
+    config:
+      description: Content of daemon.json, an empty dict when there is none, and none when it cannot be read.
+      type: dict
+    config_error:
+      description: Why it cannot be read.
+      type: str
+    written:
+      description: What this collection wrote into daemon.json the last time.
+      type: dict
+    options:
+      description: Content of DOCKER_OPTS in C(/etc/default/docker).
+      type: str
+    dropins:
+      description: Other drop-ins of docker.service that set ExecStart; dicts with path and wins (bool, it comes after ours).
+      type: list
+      elements: dict
+    unit:
+      description: Whether docker.service has a unit file.
+      type: bool
+    held:
+      description: Packages of the engine that are held back.
+      type: list
+      elements: str
+    held_here:
+      description: Those of them that this collection has held back.
+      type: list
+      elements: str
+    certificate:
+      description: Whether the host has a server certificate.
+      type: bool
+    token_file:
+      description: Whether the host has a token for the Consul store.
+      type: bool
+    routes:
+      description: Routes of the host but the default ones; dicts with network and device.
+      type: list
+      elements: dict
+"""
+
+import contextlib
+import glob
+import ipaddress
+import json
+import os
+import re
+import socket
+import struct
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
+
+PACKAGES = ("docker.io", "docker-ce")
+HOLDABLE = (*PACKAGES, "docker-cli", "docker-ce-cli", "containerd", "containerd.io")
+BINARIES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/sbin/dockerd", "/usr/local/bin/dockerd")
+CONFIG = "/etc/docker/daemon.json"
+RECORD = "/var/lib/dockerd-discovery"
+DEFAULTS = "/etc/default/docker"
+CERTIFICATE = "/etc/docker/tls/server.pem"
+TOKEN = "/etc/docker/consul.env"
+
+
+def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
+    """Installed packages of engines: name to version and whether it is held."""
+    shown = module.run_command(["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n", *HOLDABLE])[1]
+    rows = [line.split() for line in shown.splitlines()]
+    return {row[0]: (row[1], row[2][0] == "h") for row in rows if len(row) == 3 and row[2][1] == "i"}
+
+
+def candidate(module: AnsibleModule, package: str) -> str:
+    """The version that would be installed; '' when the package lists do not tell."""
+    shown = module.run_command(["apt-cache", "policy", package], environ_update={"LC_ALL": "C"})[1]
+    found = re.search(r"^\s*Candidate: (\S+)$", shown, re.MULTILINE)
+    return found.group(1) if found and found.group(1) != "(none)" else ""
+
+
+def program(module: AnsibleModule, binary: str) -> dict:
+    """Package, version and path of the engine."""
+    installed = packages(module)
+    package = next((name for name in PACKAGES if name in installed), "")
+    version = installed[package][0] if package else ""
+    if binary and not package:
+        found = re.search(r"version (\S+),", module.run_command([binary, "--version"])[1])
+        version = found.group(1) if found else ""
+    if not binary:
+        package = module.params["package"]
+        version = candidate(module, package) or module.params["version"]
+    return {
+        "installed": bool(binary),
+        "package": package,
+        "version": version,
+        "binary": binary,
+        "held": sorted(name for name, (_, held) in installed.items() if held),
+        **capabilities(package, version),
+    }
+
+
+def unit_state(module: AnsibleModule) -> dict[str, str]:
+    wanted = "ActiveState,FragmentPath,DropInPaths"
+    shown = module.run_command(["systemctl", "show", f"--property={wanted}", "docker.service"])[1]
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def other_starts(paths: list[str], ours: str) -> list[dict]:
+    """Drop-ins of others that set ExecStart; the last by file name wins."""
+    found = []
+    for path in paths:
+        name = os.path.basename(path)
+        if name != ours and re.search(r"^\s*ExecStart\s*=\s*\S", text(path), re.MULTILINE):
+            found.append({"path": path, "wins": name > ours})
+    return found
+
+
+def running(unit: dict[str, str]) -> dict:
+    """What the running engine tells."""
+    found = {
+        "running": False,
+        "running_version": "",
+        "data_root": "",
+        "containers": 0,
+        "live_restore": False,
+        "bridge_addresses": [],
+        "swarm": swarm({"LocalNodeState": "unknown"}),
+    }
+    if unit.get("ActiveState") not in ("active", "reloading"):
+        return found
+    engine = Engine()
+    try:
+        info = engine.get("/info")
+        bridges = engine.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
+    except (OSError, EngineError, ValueError):
+        return found
+    pools = [pool for network in bridges for pool in (network.get("IPAM") or {}).get("Config") or []]
+    return found | {
+        "running": True,
+        "running_version": info["ServerVersion"],
+        "data_root": info["DockerRootDir"],
+        "containers": info["Containers"],
+        "live_restore": bool(info.get("LiveRestoreEnabled")),
+        "bridge_addresses": sorted({pool["Gateway"].partition("/")[0] for pool in pools if pool.get("Gateway")}),
+        "swarm": swarm(info.get("Swarm") or {}),
+    }
+
+
+def swarm(told: dict) -> dict:
+    return {
+        "state": told.get("LocalNodeState") or "inactive",
+        "node_id": told.get("NodeID") or "",
+        "node_address": told.get("NodeAddr") or "",
+        "cluster_id": (told.get("Cluster") or {}).get("ID") or "",
+        "manager": bool(told.get("ControlAvailable")),
+        "managers": sorted(manager["Addr"] for manager in told.get("RemoteManagers") or []),
+    }
+
+
+def config() -> dict:
+    """daemon.json and what we wrote into it."""
+    found = {"config": {}, "config_error": "", "written": {}}
+    try:
+        with open(CONFIG, encoding="utf-8") as file:
+            content = file.read()
+        found["config"] = json.loads(content) if content.strip() else {}
+        if not isinstance(found["config"], dict):
+            found |= {"config": None, "config_error": "it holds no table of settings"}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        found |= {"config": None, "config_error": str(error)}
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found["written"] = json.loads(text(f"{RECORD}/daemon.json"))["written"]
+    return found
+
+
+def options() -> str:
+    """DOCKER_OPTS, as the shell file sets it last."""
+    found = re.findall(r"^\s*(?:export\s+)?DOCKER_OPTS=(.*)$", text(DEFAULTS), re.MULTILINE)
+    return found[-1].strip().strip("'\"").strip() if found else ""
+
+
+def routes() -> list[dict]:
+    """The host's IPv4 routes (/proc/net/route: addresses in hexadecimal, in the machine's byte order)."""
+    found = set()
+    for line in text("/proc/net/route").splitlines()[1:]:
+        fields = line.split()
+        network, mask = (socket.inet_ntoa(struct.pack("=L", int(fields[at], 16))) for at in (1, 7))
+        found.add((str(ipaddress.ip_network(f"{network}/{mask}")), fields[0]))
+    return [{"network": network, "device": device} for network, device in sorted(found) if network != "0.0.0.0/0"]
+
+
+def text(path: str) -> str:
+    """Content of a file, '' when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "package": {"type": "str", "default": "docker.io"},
+            "version": {"type": "str", "default": ""},
+            "dropin": {"type": "str", "default": "10-discovery.conf"},
+        },
+        supports_check_mode=True,
+    )
+    ours = module.params["dropin"]
+    unit = unit_state(module)
+    binary = next((path for path in BINARIES if os.access(path, os.X_OK)), "")
+    # What systemd has not read yet counts too, and what waits for an engine that is not there yet.
+    waiting = glob.glob("/etc/systemd/system/docker.service.d/*.conf") + glob.glob("/run/systemd/system/docker.service.d/*.conf")
+    dropins = sorted({*unit.get("DropInPaths", "").split(), *waiting}, key=os.path.basename)
+    engine = program(module, binary)
+    engine |= running(unit) | config()
+    engine |= {
+        "unit": bool(unit.get("FragmentPath")),
+        "options": options(),
+        "dropins": other_starts(dropins, ours),
+        "held_here": [name for name in text(f"{RECORD}/held").split() if name in engine["held"]],
+        "certificate": os.path.exists(CERTIFICATE),
+        "token_file": os.path.exists(TOKEN),
+        "routes": routes(),
+    }
+    module.exit_json(changed=False, engine=engine)
+
+
+if __name__ == "__main__":
+    main()
