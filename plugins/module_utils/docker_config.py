@@ -40,7 +40,7 @@ def merged(present: dict, wanted: dict, written: dict) -> dict:
     What others wrote stays, ours wins, and what we wrote and no longer want goes. Tables are taken key by key, except
     that the options of another log driver than the one that is used go with it. Order: as it is, ours after it.
     """
-    result = _merged(present, wanted, written)
+    result = _merged(present, {key: value for key, value in wanted.items() if value not in EMPTY}, written)
     if "log-opts" in present and present.get("log-driver", "json-file") != result.get("log-driver", "json-file"):
         result.pop("log-opts", None)
         if wanted.get("log-opts"):
@@ -49,7 +49,6 @@ def merged(present: dict, wanted: dict, written: dict) -> dict:
 
 
 def _merged(present: dict, wanted: dict, written: dict) -> dict:
-    wanted = {key: value for key, value in wanted.items() if value not in EMPTY}
     result = dict(present)
     for key in written:
         if key in wanted or key not in result:
