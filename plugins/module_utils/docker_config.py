@@ -30,6 +30,11 @@ KINDS = {
 _OF_TEXTS = ("cluster-store-opts", "log-opts")
 
 
+def filled(wanted: dict) -> dict:
+    """What of our settings is written: those with a value."""
+    return {key: value for key, value in wanted.items() if value not in EMPTY}
+
+
 def merged(present: dict, wanted: dict, written: dict) -> dict:
     """What daemon.json is to hold.
 
@@ -40,7 +45,7 @@ def merged(present: dict, wanted: dict, written: dict) -> dict:
     What others wrote stays, ours wins, and what we wrote and no longer want goes. Tables are taken key by key, except
     that the options of another log driver than the one that is used go with it. Order: as it is, ours after it.
     """
-    result = _merged(present, {key: value for key, value in wanted.items() if value not in EMPTY}, written)
+    result = _merged(present, filled(wanted), written)
     if "log-opts" in present and present.get("log-driver", "json-file") != result.get("log-driver", "json-file"):
         result.pop("log-opts", None)
         if wanted.get("log-opts"):

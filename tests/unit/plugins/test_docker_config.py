@@ -1,7 +1,7 @@
 """daemon.json: what others wrote stays, ours wins, what we no longer want goes, and nothing wrong gets to the engine."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_config import merged, problems, replaced
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_config import filled, merged, problems, replaced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ TABLES = st.dictionaries(st.sampled_from("abcdef"), VALUES, max_size=6)
 @given(TABLES, TABLES)
 def test_a_second_run_changes_nothing(present, wanted):
     once = merged(present, wanted, {})
-    assert merged(once, wanted, wanted) == once
+    assert merged(once, wanted, filled(wanted)) == once
 
 
 @given(st.dictionaries(st.sampled_from("abc"), VALUES), st.dictionaries(st.sampled_from("def"), VALUES))
