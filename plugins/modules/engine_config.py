@@ -1,0 +1,195 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_config
+short_description: Write daemon.json of the engine
+description:
+  - Puts settings into C(/etc/docker/daemon.json) beside those that are there. Ours win; a setting with an empty value is not
+    written, so what others wrote there stays; what was written by this module and is no longer wanted is removed.
+  - The result is checked on a copy before it takes the place of the file, by the engine itself (from 23.0), else by the
+    settings that Docker 20.10 knows and the kind of their values.
+  - What was written is recorded under C(/var/lib/dockerd-discovery). A file that is no JSON is made anew from that record.
+options:
+  state:
+    description: V(absent) takes out what the record says, and puts back what had another value before.
+    type: str
+    choices: [present, absent]
+    default: present
+  config:
+    description: The settings.
+    type: dict
+    default: {}
+  keep:
+    description: Settings that V(state=absent) leaves as they are.
+    type: list
+    elements: str
+    default: []
+  binary:
+    description: Path of the engine.
+    type: path
+    default: /usr/sbin/dockerd
+  validate:
+    description: Whether that engine can check a file (C(--validate)).
+    type: bool
+    default: false
+  flags:
+    description: Flags that the engine is started with; a setting that is one of them as well would be refused.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Write daemon.json
+  fewnodes.discovery.engine_config:
+    config:
+      log-driver: json-file
+    validate: true
+"""
+
+RETURN = r"""
+replaced:
+  description: Settings of others whose values were replaced.
+  returned: always
+  type: list
+  elements: str
+restored:
+  description: Whether the file was broken and made anew from the record.
+  returned: always
+  type: bool
+"""
+
+import json
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_config import filled, merged, problems, replaced
+
+CONFIG = "/etc/docker/daemon.json"
+RECORD = "/var/lib/dockerd-discovery/daemon.json"
+MODES = {CONFIG: 0o644, RECORD: 0o600}
+
+
+def read(path: str) -> str | None:
+    """Content of a file, None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def table(content: str | None) -> dict | None:
+    """A file's settings: {} for no or an empty file, None for a broken one."""
+    if content is None or not content.strip():
+        return {}
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def written(config: dict) -> str:
+    return json.dumps(config, indent=4, ensure_ascii=False) + "\n"
+
+
+def check(module: AnsibleModule, content: str) -> None:
+    """Fail when the engine would refuse this file."""
+    if not module.params["validate"]:
+        found = problems(json.loads(content))
+        if found:
+            module.fail_json(msg=f"{CONFIG} is left as it is: {'; '.join(found)}. Look at dockerd_extra_config.")
+        return
+    with tempfile.NamedTemporaryFile("w", dir=module.tmpdir, suffix=".json", encoding="utf-8") as copy:
+        copy.write(content)
+        copy.flush()
+        command = [module.params["binary"], "--validate", f"--config-file={copy.name}", *module.params["flags"]]
+        code, out, error = module.run_command(command)
+    if code:
+        said = (error or out).strip().replace(copy.name, CONFIG)
+        module.fail_json(msg=f"{CONFIG} is left as it is, the engine would refuse it: {said}. Look at dockerd_extra_config.")
+
+
+def differs(path: str, content: str | None) -> bool:
+    """Whether a file is not what it should be, its owner and mode too."""
+    if content is None or read(path) != content:
+        return read(path) != content
+    found = os.stat(path)
+    return (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (MODES[path], 0, 0)
+
+
+def put(module: AnsibleModule, path: str, content: str | None) -> None:
+    """Write or remove a file in one step."""
+    if content is None:
+        os.unlink(path)
+        return
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755 if path == CONFIG else 0o700, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(content)
+        os.fchmod(handle, MODES[path])
+        os.fsync(handle)
+    os.replace(name, path)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "config": {"type": "dict", "default": {}},
+            "keep": {"type": "list", "elements": "str", "default": []},
+            "binary": {"type": "path", "default": "/usr/sbin/dockerd"},
+            "validate": {"type": "bool", "default": False},
+            "flags": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    gone = module.params["state"] == "absent"
+    before, record = read(CONFIG), table(read(RECORD)) or {}
+    present = table(before)
+    restored = present is None
+    if restored:
+        if not record:
+            module.fail_json(msg=f"{CONFIG} is broken, and nothing is known of what it held: mend it or remove it")
+        present = record["file"]
+    ours, theirs = record.get("written", {}), record.get("replaced", {})
+    if gone:
+        ours = {key: value for key, value in ours.items() if key not in module.params["keep"]}
+        result = merged(present, {}, ours) | theirs
+        lost = []
+        after, note = (written(result) if result else None), None
+        if not record:
+            module.exit_json(changed=False, replaced=[], restored=False)
+    else:
+        result = merged(present, module.params["config"], ours)
+        lost = replaced(present, result, ours)
+        after = written(result)
+        check(module, after)
+        theirs = {key: present[key] for key in lost} | {key: theirs[key] for key in theirs if key in module.params["config"]}
+        note = written({"written": filled(module.params["config"]), "replaced": theirs, "file": result})
+    changes = [(path, content) for path, content in ((CONFIG, after), (RECORD, note)) if differs(path, content)]
+    if not module.check_mode:
+        for path, content in changes:
+            put(module, path, content)
+    if lost:
+        module.warn(f"{CONFIG}: values that were there before are replaced: {', '.join(lost)}")
+    module.exit_json(
+        changed=bool(changes),
+        replaced=lost,
+        restored=restored,
+        diff={"before": before or "", "after": after or "", "before_header": CONFIG, "after_header": CONFIG},
+    )
+
+
+if __name__ == "__main__":
+    main()

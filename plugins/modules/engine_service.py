@@ -1,0 +1,271 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_service
+short_description: Make a running engine be what its files say, and see that its host is well afterwards
+description:
+  - Tells whether the engine of this host has to be started, reloaded or restarted, and reloads or restarts it.
+  - The unit records what the engine was started with in C(/run/dockerd-discovery), so a play that was interrupted is
+    continued by the next one, and a reboot counts as a restart.
+  - After a restart the module waits until the engine answers, every container that returns by itself runs, and every service
+    of this host's agent of Consul that passed before passes again, those of containers with the address they have now.
+  - The agent is asked with the DNS token that is on the host; without an agent only containers are waited for.
+options:
+  state:
+    description:
+      - V(probed) changes nothing and says what has to be done.
+      - V(reloaded) makes the engine read its file again.
+      - V(restarted) restarts it.
+    type: str
+    choices: [probed, reloaded, restarted]
+    default: probed
+  node:
+    description: Name of the host, for messages.
+    type: str
+    required: true
+  timeout:
+    description: How long to wait for each condition, in seconds.
+    type: int
+    default: 120
+attributes:
+  check_mode:
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: See what is to be done
+  fewnodes.discovery.engine_service:
+    node: consul-1
+  register: probe
+
+- name: Restart the engine
+  fewnodes.discovery.engine_service:
+    state: restarted
+    node: consul-1
+  when: probe.action == 'restart'
+"""
+
+RETURN = r"""
+action:
+  description: What has to be done, none, start, reload or restart.
+  type: str
+  returned: when probed
+reasons:
+  description: Why, by the names of settings and files.
+  type: list
+  elements: str
+  returned: when probed
+seconds:
+  description: How long the restart took until all was well again.
+  type: float
+  returned: when restarted
+left:
+  description: Containers that ran before and do not return by themselves.
+  type: list
+  elements: str
+  returned: when restarted
+"""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import time
+from urllib.parse import quote
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils import docker_engine as core
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import passing
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
+
+UNIT = "docker.service"
+CONFIG = "/etc/docker/daemon.json"
+RECORD = "/run/dockerd-discovery"
+# What the drop-in takes the checksums of (templates/10-discovery.conf.j2 of the role dockerd).
+FILES = (
+    "/etc/docker/tls/*.pem", "/etc/docker/tls/*.key", "/etc/docker/consul.env",
+    "/etc/systemd/system/docker.service.d/10-discovery.conf",
+)  # fmt: skip
+AGENT_TOKENS = "/etc/consul.d/tokens.json"
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["probed", "reloaded", "restarted"], "default": "probed"},
+            "node": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    state = module.params["state"]
+    if state == "probed":
+        action, reasons = core.pending(read_state(module))
+        module.exit_json(changed=module.check_mode and action != "none", action=action, reasons=reasons)
+    if module.check_mode:
+        module.exit_json(changed=True)
+    if state == "reloaded":
+        reload(module)
+        module.exit_json(changed=True)
+    begin = time.monotonic()
+    left = Restart(module).run()
+    if left:
+        module.warn(f"on {module.params['node']} these containers do not start again by themselves: {', '.join(left)}")
+    module.exit_json(changed=True, seconds=round(time.monotonic() - begin, 1), left=left)
+
+
+def shown(module: AnsibleModule) -> dict[str, str]:
+    """The properties of the unit."""
+    wanted = "ActiveState,MainPID,NeedDaemonReload,UnitFileState"
+    out = module.run_command(["systemctl", "show", f"--property={wanted}", UNIT], check_rc=True)[1]
+    return dict(line.split("=", 1) for line in out.splitlines())
+
+
+def read_state(module: AnsibleModule) -> core.State:
+    """The engine as its host shows it."""
+    unit = shown(module)
+    if unit["ActiveState"] not in ("active", "reloading"):
+        return core.State(active=False)
+    try:
+        program = os.readlink(f"/proc/{unit['MainPID']}/exe")
+    except OSError:
+        program = ""
+    return core.State(
+        active=True,
+        enabled=unit["UnitFileState"] == "enabled",
+        program=program,
+        reload_units=unit["NeedDaemonReload"] == "yes",
+        config=read_json(CONFIG),
+        started=read_json(f"{RECORD}/started.json"),
+        loaded=read_json(f"{RECORD}/loaded.json"),
+        files={path: checksum(path) for pattern in FILES for path in glob.glob(pattern)},
+        started_files=sums(f"{RECORD}/started.sum"),
+    )
+
+
+def read_json(path: str) -> dict | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def checksum(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def sums(path: str) -> dict[str, str] | None:
+    """What sha256sum wrote: path to checksum."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {line[66:].rstrip("\n"): line[:64] for line in file}
+    except OSError:
+        return None
+
+
+def reload(module: AnsibleModule) -> None:
+    """By SIGHUP; the engine tells by an event that it took the file, and in its log why not."""
+    engine = Engine()
+    begin = time.time()
+    module.run_command(["systemctl", "reload", UNIT], check_rc=True)
+    filters = quote(json.dumps({"type": ["daemon"], "event": ["reload"]}))
+
+    def taken() -> str:
+        told = engine.get(f"/events?since={begin:.6f}&until={time.time():.6f}&filters={filters}")
+        return "" if told else "no word of it"
+
+    missing = tried(taken, 10)
+    if missing:
+        fail(module, f"it has not taken its new configuration: {missing}")
+    os.umask(0o077)
+    shutil.copyfile(CONFIG, f"{RECORD}/loaded.json")
+
+
+def tried(probe, seconds: float) -> str:
+    """Wait for a probe; an error of the engine counts as missing."""
+
+    def careful() -> str:
+        try:
+            return probe()
+        except EngineError as error:
+            return f"the engine's API: {error}"
+
+    return wait_until(careful, seconds)
+
+
+class Restart:
+    """One restart, from the look before to the last service that passes again."""
+
+    def __init__(self, module: AnsibleModule):
+        self.module = module
+        self.engine = Engine(timeout=10)
+        tokens = (read_json(AGENT_TOKENS) or {}).get("acl", {}).get("tokens", {})
+        self.agent = Api(tokens.get("dns", ""), timeout=5)
+
+    def run(self) -> list[str]:
+        """Restart; the containers that ran before and do not return by themselves."""
+        before = self.look()
+        unit = shown(self.module)
+        if unit["NeedDaemonReload"] == "yes":
+            self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+        code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
+        if code:
+            fail(self.module, f"it did not start: {error.strip()}")
+        self.wait(lambda: "" if self.engine.get("/info") else "no answer", "it does not answer")
+        if before is None:
+            return []
+        self.wait(lambda: core.not_yet(before, self.now()), "after its restart")
+        running = {core.name_of(container) for container in self.engine.containers(running=True)}
+        return sorted(before["all"] - running)
+
+    def look(self) -> dict | None:
+        """How it is before; None when the engine does not answer: then a restart cannot do harm."""
+        if shown(self.module)["ActiveState"] not in ("active", "reloading"):
+            return None
+        try:
+            containers = [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+        except (OSError, EngineError):
+            return None
+        back = {core.name_of(container) for container in containers if core.returning(container)}
+        every = {core.name_of(container) for container in containers}
+        return {"containers": back, "all": every, **self.services(containers, missing_ok=True)}
+
+    def now(self) -> dict:
+        containers = [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+        return {"containers": {core.name_of(container) for container in containers}, **self.services(containers)}
+
+    def services(self, containers: list[dict], missing_ok: bool = False) -> dict:
+        """Services of the agent that pass, and whose they are."""
+        if not os.path.exists(AGENT_TOKENS):
+            return {"passing": set(), "owners": {}}
+        try:
+            services, checks = self.agent.get("/v1/agent/services"), self.agent.get("/v1/agent/checks")
+        except (OSError, ApiError):
+            if missing_ok:
+                return {"passing": set(), "owners": {}}
+            raise
+        return {"passing": passing(services, checks), "owners": core.owners(services, containers)}
+
+    def wait(self, probe, what: str) -> None:
+        missing = tried(probe, self.module.params["timeout"])
+        if missing:
+            fail(self.module, f"{what}, for {self.module.params['timeout']} s: {missing}")
+
+
+def fail(module: AnsibleModule, problem: str) -> None:
+    journal = module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=10", f"--unit={UNIT}"])[1]
+    module.fail_json(
+        msg=f"Docker on {module.params['node']}: {problem}."
+        " The hosts after it were not touched; run again when this is mended.",
+        journal=journal.splitlines(),
+    )
+
+
+if __name__ == "__main__":
+    main()

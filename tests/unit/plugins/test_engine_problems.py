@@ -1,0 +1,99 @@
+"""What the role dockerd refuses before anything changes, and what the message names."""
+
+import pytest
+from ansible_collections.fewnodes.discovery.plugins.filter.engine_problems import FilterModule
+
+engine_problems = FilterModule().filters()["engine_problems"]
+SWARM = {"state": "inactive", "node_id": ""}
+ALL = ["none", "consul", "swarm"]
+ENGINES = {
+    11: {"package": "docker.io", "version": "20.10.5+dfsg1-1+deb11u4", "overlays": ALL, "validate": False},
+    12: {"package": "docker.io", "version": "20.10.24+dfsg1-1+deb12u1+b6", "overlays": ["none", "swarm"], "validate": False},
+    13: {"package": "docker.io", "version": "26.1.5+dfsg1-9+deb13u1", "overlays": ["none", "swarm"], "validate": True},
+}
+ENGINE = {
+    "installed": True, "binary": "/usr/sbin/dockerd", "unit": True, "swarm": SWARM, "options": "", "dropins": [], "config": {},
+    "config_error": "", "written": {}, "containers": 0, "data_root": "/var/lib/docker",
+}  # fmt: skip
+
+
+def found(release=13, engine=None, overlay="none", extra=None, **settings):
+    extra = extra or {}
+    settings = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}} | settings
+    return engine_problems("h", ENGINE | ENGINES[release] | (engine or {}), settings)
+
+
+@pytest.mark.parametrize(
+    ("release", "overlay"), [(11, "none"), (11, "consul"), (11, "swarm"), (12, "swarm"), (13, "none"), (13, "swarm")]
+)
+def test_what_works_is_let_through(release, overlay):
+    assert found(release, overlay=overlay) == []
+
+
+MISTAKES = {
+    "consul on 12": ((12, {}, "consul"), ["dockerd_overlay is 'consul'", "docker.io 20.10.24", "discovery_overlay: swarm"]),
+    "consul on 13": ((13, {}, "consul"), ["docker.io 26.1.5 (installed)", "up to 20.10", "discovery_overlay: none"]),
+    "not installed yet": ((13, {"installed": False}, "consul"), ["docker.io 26.1.5 (to be installed)"]),
+    "unknown overlay": ((13, {}, "weave"), ["dockerd_overlay is 'weave'", "none, consul, swarm"]),
+    "consul in a Swarm": (
+        (11, {"swarm": {"state": "active", "node_id": "n1"}}, "consul"), ["in a Swarm (active, node n1)", "docker swarm leave"],
+    ),
+    "too old": ((13, {"version": "18.09.1", "overlays": ["none"]}, "none"), ["18.09.1", "20.10 or newer"]),
+    "no unit": ((13, {"unit": False}, "none"), ["/usr/sbin/dockerd", "no docker.service"]),
+    "DOCKER_OPTS": ((13, {"options": "--mtu 1400"}, "none"), ["DOCKER_OPTS (--mtu 1400)", "would be lost"]),
+    "later drop-in": (
+        (13, {"dropins": [{"path": "/etc/x/override.conf", "wins": True}]}, "none"), ["/etc/x/override.conf", "would win"],
+    ),
+    "earlier drop-in": (
+        (13, {"dropins": [{"path": "/etc/x/00.conf", "wins": False}]}, "none"), ["/etc/x/00.conf", "would be lost"],
+    ),
+    "broken file": ((13, {"config": None, "config_error": "line 3"}, "none"), ["daemon.json of h", "line 3", "mend it"]),
+    "live-restore of theirs, swarm": (
+        (13, {"config": {"live-restore": True}}, "swarm"), ["/etc/docker/daemon.json sets live-restore", "docker.io 26.1.5"],
+    ),
+    "live-restore of theirs, consul": ((11, {"config": {"live-restore": True}}, "consul"), ["live-restore", "docker.io 20.10.5"]),
+    "store of theirs": (
+        (11, {"config": {"cluster-store": "consul://x"}}, "swarm"), ["sets cluster-store", "discovery_overlay: consul"],
+    ),
+    "data elsewhere": (
+        (13, {"containers": 3, "config": {"data-root": "/srv"}}, "none", {"data-root": "/var/x"}),
+        ["dockerd_data_root is /var/x", "3 containers in /srv"],
+    ),
+    "key of theirs": (
+        (11, {"config": {"proxies": {}}}, "none"), ["daemon.json on h: proxies is no setting", "docker.io 20.10.5"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_cannot_work_is_named(mistake):
+    arguments, words = MISTAKES[mistake]
+    (message,) = found(*arguments)
+    assert [word for word in ["h", *words] if word not in message] == [], message
+
+
+@pytest.mark.parametrize(("release", "overlay"), [(13, "swarm"), (11, "consul"), (11, "swarm")])
+def test_live_restore_of_ours_is_refused_with_either_overlay(release, overlay):
+    (message,) = found(release, overlay=overlay, extra={"live-restore": True})
+    assert "dockerd_extra_config sets live-restore on h" in message
+
+
+def test_live_restore_that_we_take_out_is_no_problem():
+    there = {"config": {"live-restore": True}}
+    assert found(13, there | {"written": {"live-restore": True}}, "swarm") == []
+    assert found(13, there, "swarm", extra={"live-restore": False}) == []
+    assert found(13, there, "none") == []
+
+
+def test_a_wrong_setting_of_ours_is_found_before_20_10_meets_it():
+    (message,) = found(12, extra={"log-levle": "info"})
+    assert "dockerd_extra_config on h: log-levle is no setting of Docker 20.10" in message
+
+
+def test_a_broken_file_that_is_on_record_is_no_problem():
+    assert found(13, {"config": None, "config_error": "line 3", "written": {"tlsverify": True}}) == []
+
+
+def test_data_stays_where_the_host_says():
+    there = {"containers": 3, "data_root": "/srv/docker", "config": {"data-root": "/srv/docker"}}
+    assert found(13, there) == []
