@@ -108,12 +108,16 @@ engine:
     unit:
       description: Whether docker.service has a unit file.
       type: bool
+    packages:
+      description: Packages of the engine that are installed.
+      type: list
+      elements: str
     held:
-      description: Packages of the engine that are held back.
+      description: Those of them that are held back.
       type: list
       elements: str
     held_here:
-      description: Those of them that this collection has held back.
+      description: Those of these that this collection has held back.
       type: list
       elements: str
     certificate:
@@ -142,7 +146,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api impo
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
 
 PACKAGES = ("docker.io", "docker-ce")
-HOLDABLE = (*PACKAGES, "docker-cli", "docker-ce-cli", "containerd", "containerd.io")
+PARTS = (*PACKAGES, "docker-cli", "docker-ce-cli")
 BINARIES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/sbin/dockerd", "/usr/local/bin/dockerd")
 CONFIG = "/etc/docker/daemon.json"
 RECORD = "/var/lib/dockerd-discovery"
@@ -153,7 +157,7 @@ TOKEN = "/etc/docker/consul.env"
 
 def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
     """Installed packages of engines: name to version and whether it is held."""
-    shown = module.run_command(["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n", *HOLDABLE])[1]
+    shown = module.run_command(["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n", *PARTS])[1]
     rows = [line.split() for line in shown.splitlines()]
     return {row[0]: (row[1], row[2][0] == "h") for row in rows if len(row) == 3 and row[2][1] == "i"}
 
@@ -181,6 +185,7 @@ def program(module: AnsibleModule, binary: str) -> dict:
         "package": package,
         "version": version,
         "binary": binary,
+        "packages": sorted(installed),
         "held": sorted(name for name, (_, held) in installed.items() if held),
         **capabilities(package, version),
     }

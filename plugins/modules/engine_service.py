@@ -87,7 +87,7 @@ CONFIG = "/etc/docker/daemon.json"
 RECORD = "/run/dockerd-discovery"
 # What the drop-in takes the checksums of (templates/10-discovery.conf.j2 of the role dockerd).
 FILES = (
-    "/etc/docker/tls/*.pem", "/etc/docker/tls/*.key", "/etc/docker/consul.env",
+    "/etc/docker/tls/*.pem", "/etc/docker/tls/*.key", "/etc/docker/*.env",
     "/etc/systemd/system/docker.service.d/10-discovery.conf",
 )  # fmt: skip
 AGENT_TOKENS = "/etc/consul.d/tokens.json"
