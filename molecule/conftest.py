@@ -159,6 +159,7 @@ class Site:
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "on(group): run the test on each host of this inventory group, as `node`")
+    config.addinivalue_line("markers", "overlay(name): belongs to sites with this discovery_overlay only")
     config.addinivalue_line("markers", "more: runs in `make test-all` only")
     config.stash[FIGURES] = []
     inventory = config.getoption("ansible_inventory")
@@ -177,7 +178,14 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """`make test` leaves out what is marked as `more`; a file that is named on the command line runs whole."""
+    """`make test` leaves out what is marked as `more`; a file that is named on the command line runs whole. What is about
+    another overlay than the site's does not belong to it."""
+    if site := config.stash[SITE]:
+        mine = next(iter(site.nodes.values())).variables.get("discovery_overlay", "none")
+        marks = {item: item.get_closest_marker("overlay") for item in items}
+        foreign = [item for item, mark in marks.items() if mark and mark.args[0] != mine]
+        items[:] = [item for item in items if item not in foreign]
+        config.hook.pytest_deselected(items=foreign)
     if os.environ.get("DISCOVERY_TESTS") == "usual":
         left_out = [item for item in items if item.get_closest_marker("more")]
         items[:] = [item for item in items if item not in left_out]

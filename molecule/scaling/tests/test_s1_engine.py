@@ -1,0 +1,187 @@
+"""S1: the engines over mutual TLS, and what must never get to an engine."""
+
+import http.client
+import json
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from engines import PORT, REFUSED, as_admin, ask, bundle, edited, expired_client, usages
+from plays import play
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+
+
+def state(site) -> dict:
+    """When each engine was started, and what its file holds."""
+    return {
+        node.name: (*node.unit("docker", "MainPID", "ActiveEnterTimestampMonotonic"), node.run(f"sha256sum {DAEMON_JSON}"))
+        for node in site.docker_hosts
+    }
+
+
+def refused(site, words, *options) -> None:
+    """The preflight stops, says these words, and changes nothing."""
+    before = state(site)
+    done, _ = play(site, "playbooks/preflight.yml", *options)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert [word for word in words if word not in said] == [], said[-3000:]
+    assert "changed=1" not in said
+    assert state(site) == before
+
+
+def test_s1_the_docker_client_with_the_bundle(site, show):
+    """The command of a person, on another machine than the engine's where there is one."""
+    asking = site.docker_hosts[0]
+    asking.run("install -d -m 0700 /root/bundle")
+    try:
+        for file in ("ca.pem", "cert.pem", "key.pem"):
+            asking.run("printf %%s %s >/root/bundle/%s", (bundle(site) / file).read_text(), file)
+        for node in site.docker_hosts:
+            told = asking.run(
+                f"DOCKER_CERT_PATH=/root/bundle docker --tlsverify -H tcp://{node.address}:{PORT} info -f '{{{{json .}}}}'"
+            )
+            info = json.loads(told)
+            assert info["Name"] == node.run("hostname")
+            show(f"Docker {info['ServerVersion']} on {info['Name']}")
+    finally:
+        asking.run("rm -r /root/bundle")
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_refuses_a_client_without_certificate(site, node):
+    with pytest.raises(REFUSED):
+        ask(site, node, "/info", None, None)
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_refuses_plain_http(node):
+    connection = http.client.HTTPConnection(node.address, PORT, timeout=10)
+    connection.request("GET", "/info")
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_refuses_a_server_certificate_as_client(site, node, tmp_path):
+    for name in ("server.pem", "server.key"):
+        (tmp_path / name).write_text(node.run(f"cat /etc/docker/tls/{name}") + "\n")
+    with pytest.raises(REFUSED):
+        ask(site, node, "/info", tmp_path / "server.pem", tmp_path / "server.key")
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_refuses_an_expired_client_certificate(site, node, tmp_path):
+    with pytest.raises(REFUSED):
+        ask(site, node, "/info", *expired_client(site, tmp_path))
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_the_certificate_is_good_for_each_name_and_address(site, node):
+    links = json.loads(node.run("ip -json -4 address show scope global"))
+    gateways = "docker network inspect -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}' $(docker network ls -q)"
+    bridges = set(node.run(gateways).split())
+    addresses = {entry["local"] for link in links for entry in link["addr_info"]}
+    assert node.address in addresses
+    names = {node.name, node.run("hostname"), "localhost", f"{node.name}.node.{site.datacenter}.consul"}
+    for name in names | (addresses - bridges) | {"127.0.0.1"}:
+        assert as_admin(site, node, "/info", name)["Name"] == node.run("hostname"), name
+    for address in addresses & bridges:
+        with pytest.raises(REFUSED):
+            as_admin(site, node, "/info", address)
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_the_server_certificate_is_a_server_s_only(node):
+    certificate = x509.load_pem_x509_certificate(node.run("cat /etc/docker/tls/server.pem").encode())
+    assert usages(certificate) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    assert certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+
+
+def test_s1_the_client_certificate_is_a_client_s_only(site):
+    certificate = x509.load_pem_x509_certificate((bundle(site) / "cert.pem").read_bytes())
+    assert usages(certificate) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert (bundle(site) / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert bundle(site).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.on("docker_hosts")
+def test_s1_keys_are_private(node):
+    for file, mode in {"server.key": 0o400, "server.pem": 0o444, "ca.pem": 0o444}.items():
+        assert node.host.file(f"/etc/docker/tls/{file}").mode == mode, file
+
+
+# --- what must never get to an engine
+
+
+def test_s1_live_restore_with_an_overlay_is_refused(site):
+    version = site.docker_hosts[0].run("docker version -f '{{.Server.Version}}'").partition("+")[0]
+    words = ["dockerd_extra_config sets live-restore", version, "discovery_overlay: none"]
+    refused(site, words, "-e", json.dumps({"dockerd_extra_config": {"live-restore": True}}))
+
+
+def test_s1_live_restore_that_the_host_has_already_is_refused(site):
+    node = site.docker_hosts[-1]
+    with edited(node, DAEMON_JSON):
+        config = json.loads(node.run(f"cat {DAEMON_JSON}")) | {"live-restore": True}
+        node.run(f"printf %%s %s >{DAEMON_JSON}", json.dumps(config))
+        refused(site, [f"{DAEMON_JSON} sets live-restore on {node.name}"])
+
+
+@pytest.mark.overlay("swarm")
+def test_s1_the_consul_overlay_is_refused_where_the_engine_has_no_store(site):
+    version = site.docker_hosts[0].run("docker version -f '{{.Server.Version}}'").partition("+")[0]
+    refused(site, ["dockerd_overlay is 'consul'", version, "discovery_overlay: swarm"], "-e", "discovery_overlay=consul")
+
+
+def test_s1_flags_that_would_be_lost_are_refused(site):
+    node = site.docker_hosts[-1]
+    with edited(node, "/etc/default/docker"):
+        node.run("echo 'DOCKER_OPTS=\"--mtu 1400\"' >>/etc/default/docker")
+        refused(site, [f"/etc/default/docker of {node.name} sets DOCKER_OPTS (--mtu 1400)", "dockerd_extra_config"])
+
+
+def test_s1_a_wrong_setting_never_reaches_the_engine(site):
+    node, before = site.docker_hosts[-1], state(site)
+    wrong = json.dumps({"dockerd_extra_config": {"log-levle": "info"}})
+    done, _ = play(site, "playbooks/docker.yml", "--limit", node.name, "-e", wrong)
+    assert done.returncode != 0
+    assert "log-levle" in done.stdout
+    assert state(site) == before
+
+
+# --- changes
+
+
+@pytest.mark.more
+def test_s1_changes_host_by_host(site, show):
+    """A setting that SIGHUP applies restarts nothing; one that is taken out restarts one engine after the other."""
+    before = {node.name: node.unit("docker", "MainPID") for node in site.docker_hosts}
+    done, seconds = play(site, "playbooks/docker.yml", "-e", json.dumps({"dockerd_extra_config": {"debug": True}}))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert [as_admin(site, node, "/info")["Debug"] for node in site.docker_hosts] == [True] * len(site.docker_hosts)
+    assert {node.name: node.unit("docker", "MainPID") for node in site.docker_hosts} == before
+    show(f"a reload of {len(before)} engines: {seconds:.0f} s")
+
+    done, seconds = play(site, "playbooks/docker.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not any(as_admin(site, node, "/info")["Debug"] for node in site.docker_hosts)
+    nodes = sorted(site.docker_hosts, key=lambda node: node.name)
+    times = {node.name: [int(t) for t in node.unit("docker", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")]
+             for node in nodes}  # fmt: skip
+    for first, second in zip(nodes, nodes[1:], strict=False):
+        assert times[second.name][0] > times[first.name][1], f"{second.name} did not wait for {first.name}: {times}"
+    show(f"a restart of {len(before)} engines, one after the other: {seconds:.0f} s")
+
+
+@pytest.mark.more
+def test_s1_a_package_that_is_installed_again_leaves_the_configuration(site):
+    node = site.docker_hosts[-1]
+    node.run("apt-get install -y --reinstall docker.io")
+    assert as_admin(site, node, "/info")["Name"] == node.run("hostname")
+    done, _ = play(site, "playbooks/docker.yml", "--limit", node.name)
+    assert "changed=0" in done.stdout, done.stdout[-2000:]
