@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, replace, prepare, derive, place, tour."""
+"""Command line of the lab: up, down, replace, stranger, prepare, derive, place, tour."""
 
 import argparse
 import sys
@@ -16,6 +16,7 @@ def main(argv: list[str]) -> int:
     for name, text in {
         "up": "create the nodes of an inventory (idempotent)",
         "down": "remove them and everything the lab made for them",
+        "stranger": "start one more node in the lab's network that is no host of the site, and print its address",
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
@@ -39,6 +40,8 @@ def main(argv: list[str]) -> int:
             nodes.down(arguments.inventory)
         elif arguments.command == "replace":
             nodes.replace(Site.read(arguments.inventory), arguments.host)
+        elif arguments.command == "stranger":
+            print(nodes.stranger(Site.read(arguments.inventory)))
         elif arguments.command == "prepare":
             nodes.prepare()
         elif arguments.command == "place":

@@ -93,11 +93,16 @@ class Site:
         """The address of the site services (mirrors, registry, DNS): the next below the gateway."""
         return self._highest_free()[1]
 
+    @property
+    def stranger(self) -> ipaddress.IPv4Address:
+        """The address of a machine that is in the network and no host of the site: the next below the site services."""
+        return self._highest_free()[2]
+
     def _highest_free(self) -> list[ipaddress.IPv4Address]:
         taken = set(self.addresses.values())
-        free = [a for a in reversed(list(self.subnet.hosts())) if a not in taken][:2]
-        if len(free) < 2:
-            raise LabError(f"{self.subnet} has no two free addresses for the gateway and the site services")
+        free = [a for a in reversed(list(self.subnet.hosts())) if a not in taken][:3]
+        if len(free) < 3:
+            raise LabError(f"{self.subnet} has no three free addresses for the gateway, the site services and a stranger")
         return free
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import testinfra
 import yaml
+from lab import nodes as lab_nodes
+from lab.inventory import Site as Lab
 from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
@@ -75,7 +77,15 @@ class Site:
         return self.inventory if self.inventory.is_dir() else self.inventory.parent
 
     def _node(self, name: str) -> Node:
-        variables = self.runner.get_variables(name)
+        return self._reached(name, self.runner.get_variables(name))
+
+    def stranger(self) -> Node:
+        """A machine in the lab's network that is no host of the site; it goes with the lab."""
+        like = next(iter(self.nodes.values())).variables
+        address = str(lab_nodes.stranger(Lab.read(self.inventory)))
+        return self._reached("stranger", like | {"ansible_host": address, "discovery_address": address, "group_names": []})
+
+    def _reached(self, name: str, variables: dict) -> Node:
         address = variables.get("discovery_address", variables["ansible_host"])
         user = f"{variables['ansible_user']}@" if "ansible_user" in variables else ""
         host = testinfra.get_host(
@@ -202,6 +212,12 @@ def site(request) -> Site:
     for node in site.nodes.values():
         assert any(ipaddress.ip_address(node.address) in subnet for subnet in subnets), f"{node.address} is in no lab network"
     return site
+
+
+@pytest.fixture(scope="session")
+def stranger(site) -> Node:
+    """A bare machine in the lab's network that the site does not know."""
+    return site.stranger()
 
 
 @pytest.fixture
