@@ -20,6 +20,7 @@ from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
+from reach import talkers  # noqa: F401  fixture
 from under_load import load, load_log  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parent.parent

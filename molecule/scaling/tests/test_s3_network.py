@@ -1,0 +1,59 @@
+"""S3: one overlay network, the same on every docker host, whatever restarts."""
+
+import json
+import subprocess
+import time
+
+from helpers import eventually
+from reach import network_name, pings, told
+
+
+def network_on(site, node) -> dict:
+    """The overlay network as one engine tells it."""
+    (found,) = json.loads(node.run(f"docker network inspect {network_name(site)}"))
+    return {key: found[key] for key in ("Id", "Name", "Driver", "Scope")} | {
+        "subnets": [config["Subnet"] for config in found["IPAM"]["Config"]]
+    }
+
+
+def networks(site) -> dict:
+    return {node.name: network_on(site, node) for node in site.docker_hosts}
+
+
+def talks(talkers):
+    """Whether nothing is lost between any two containers; an AssertionError while there is."""
+    losses = pings(talkers(), 2, 0.2)
+    assert not any(lost for _, lost in losses.values()), told(losses)
+    return True
+
+
+def test_s3_every_docker_host_has_the_same_network(site, talkers, show):
+    assert talks(talkers)
+    found = networks(site)
+    one = found[site.docker_hosts[0].name]
+    variables = site.docker_hosts[0].variables
+    show(f"{one['Name']} {one['Id'][:12]}, {one['subnets'][0]}, on {', '.join(found)}")
+    assert set(map(str, found.values())) == {str(one)}
+    assert one["subnets"] == [variables.get("discovery_overlay_subnet", "10.90.0.0/16")]
+    assert (one["Driver"], one["Scope"]) == ("overlay", {"swarm": "swarm", "consul": "global"}[variables["discovery_overlay"]])
+
+
+def test_s3_network_outlives_a_restart_of_an_engine(site, settled, talkers, show):
+    before, node = networks(site), site.docker_hosts[0]
+    start = time.monotonic()
+    node.run("systemctl restart docker")
+    restarted = time.monotonic() - start
+    eventually(lambda: networks(site) == before, 60)
+    eventually(lambda: talks(talkers), 60)
+    seconds = time.monotonic() - start
+    show(f"engine of {node.name} restarted in {restarted:.1f} s, all reach each other {seconds:.1f} s after the stop")
+
+
+def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
+    before, node = networks(site), site.docker_hosts[-1]
+    container = node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
+    start = time.monotonic()
+    subprocess.run(["podman", "restart", container], check=True, capture_output=True, timeout=120)
+    eventually(lambda: networks(site) == before, 120)
+    eventually(lambda: talks(talkers), 120)
+    show(f"{node.name} rebooted, all reach each other {time.monotonic() - start:.1f} s after the stop")

@@ -1,0 +1,94 @@
+"""S4: containers of all hosts reach each other; the ports that carry the network answer its members only."""
+
+import json
+import re
+
+import pytest
+
+from helpers import eventually
+from reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, told
+
+PACKETS = 50  # from each container to each other one
+TABLE = "inet discovery_overlay"
+
+
+def ports(site) -> list[int]:
+    """The TCP ports of the overlay network."""
+    return [7946, 2377] if site.docker_hosts[0].variables["discovery_overlay"] == "swarm" else [7946]
+
+
+def answers(node, address: str, port: int) -> str:
+    """What a machine gets on a TCP port: open, refused or silence."""
+    result = node.tries(f"timeout 2 bash -c 'exec 3<>/dev/tcp/{address}/{port}'")
+    return "open" if result.rc == 0 else "silence" if result.rc == 124 else "refused"
+
+
+def dropped(node) -> int:
+    """How many packets the filter of a host has dropped."""
+    return sum(map(int, re.findall(r"counter packets (\d+)", node.run(f"nft list table {TABLE}"))))
+
+
+def tunnel(site, node) -> int:
+    """The number (VNI) of the network's tunnel on a host."""
+    (network,) = json.loads(node.run(f"docker network inspect {network_name(site)}"))
+    links = node.run(f"nsenter --net=$(ls /run/docker/netns/*-{network['Id'][:10]}) ip -j -d link show type vxlan")
+    return json.loads(links)[0]["linkinfo"]["info_data"]["id"]
+
+
+def test_s4_containers_reach_each_other_by_name_and_address(site, talkers, show):
+    """TCP carries a megabyte: more than one packet holds, so that one too large for the way would show."""
+    everyone = talkers()
+    for one in everyone:
+        for other in everyone:
+            for asked in (other.name, other.address):
+                assert one.call(asked) == (other.address, other.name, len(other.name) + 1 + LARGE), f"{one.name} → {asked}"
+    show(f"TCP by name and address between {len(everyone)} containers: {len(everyone) ** 2 * 2} of as many")
+
+
+def test_s4_no_packet_is_lost_between_hosts(talkers, show):
+    losses = pings(talkers(), PACKETS)
+    show(f"ping across hosts: {told(losses)}")
+    assert sum(sent for sent, _ in losses.values()) == PACKETS * len(losses)
+    assert not any(lost for _, lost in losses.values()), losses
+
+
+def test_s4_tcp_ports_of_the_network_answer_members_only(site, stranger, show):
+    """Port 22 shows that the stranger is heard; a member that is answered shows that the port is in use."""
+    for node in site.docker_hosts:
+        member = next(one for one in site.docker_hosts if one is not node)
+        assert answers(stranger, node.address, 22) == "open"
+        got = {port: (answers(member, node.address, port), answers(stranger, node.address, port)) for port in ports(site)}
+        assert got == dict.fromkeys(ports(site), ("open", "silence")), node.name
+    show(f"TCP {', '.join(map(str, ports(site)))}: open for a docker host, silence for a stranger")
+
+
+def test_s4_a_stranger_s_packets_end_at_the_filter(site, stranger, show):
+    """Every port of the network, the UDP ones too, by the filter's own count; a member's packets are not in it."""
+    node, member = site.docker_hosts[0], site.docker_hosts[1]
+    udp = "for port in 7946 4789; do echo x >/dev/udp/{}/$port; done"
+    before = dropped(node)
+    member.run(f"bash -c '{udp.format(node.address)}'")
+    assert dropped(node) == before
+    stranger.run(f"bash -c '{udp.format(node.address)}'")
+    eventually(lambda: dropped(node) == before + 2, 5)
+    for port in ports(site):
+        answers(stranger, node.address, port)
+    counted = dropped(node) - before
+    show(f"{counted} packets of a stranger to {2 + len(ports(site))} ports dropped")
+    assert counted >= 2 + len(ports(site))
+
+
+@pytest.mark.parametrize("sender", ["member", "stranger"])
+def test_s4_nobody_else_puts_packets_into_the_network(site, talkers, stranger, sender):
+    """A forged frame for a container: from a docker host it arrives, so it is a good one; from a stranger it does not."""
+    target = talkers()[0]
+    source = site.docker_hosts[1] if sender == "member" else stranger
+    text = f"forged-by-{sender}-{target.pid}"
+    values = [target.node.address, tunnel(site, target.node), target.mac, target.address, UDP_PORT, text]
+    before = dropped(target.node)
+    source.run(python(FORGE, *map(str, values)))
+    if sender == "member":
+        eventually(lambda: text in target.heard(), 5)
+    else:
+        eventually(lambda: dropped(target.node) == before + 1, 5)
+        assert text not in target.heard()

@@ -1,0 +1,67 @@
+"""S8: who keeps the network's state is away; the engines answer, and containers talk on."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from helpers import eventually
+from reach import pings, told
+
+SECONDS = 5  # the bound for a command
+COMMANDS = ("docker ps", "docker network ls")
+
+
+def times(nodes) -> dict[str, float]:
+    """Seconds that each command takes on each host, one after the other."""
+    took = {}
+    for node in nodes:
+        for command in COMMANDS:
+            start = time.monotonic()
+            node.run(f"timeout 60 {command}")
+            took[f"{node.name}: {command}"] = time.monotonic() - start
+    return took
+
+
+def measured(nodes, talkers, show, what: str) -> None:
+    """While the store is away: times of commands, and packets between the containers that are left, side by side."""
+    with ThreadPoolExecutor(1) as pool:
+        pinging = pool.submit(pings, talkers, 100)
+        took = times(nodes)
+        losses = pinging.result()
+    slowest = max(took, key=took.get)
+    show(f"{what}: slowest of {len(took)} commands {took[slowest]:.1f} s ({slowest}); {told(losses)}")
+    assert took[slowest] < SECONDS, took
+    assert not any(lost for _, lost in losses.values()), losses
+
+
+@pytest.fixture
+def servers_stopped(site, settled):
+    """Every server of Consul is stopped; agents that are clients run on."""
+    for node in site.servers:
+        node.run("systemctl stop consul")
+    yield
+    for node in site.servers:
+        node.run("systemctl start --no-block consul")
+
+
+def test_s8_all_consul_servers_stopped(site, talkers, servers_stopped, show):
+    """With the overlay in Consul this is its store. With swarm it is not, and must not be missed either."""
+    measured(site.docker_hosts, talkers(), show, "no Consul server")
+
+
+def test_s8_one_manager_of_the_swarm_stopped(site, settled, talkers, show):
+    """The leader's engine; its containers end with it, the others keep the swarm."""
+    if site.docker_hosts[0].variables["discovery_overlay"] != "swarm":
+        pytest.skip("no swarm here: Consul is the store")
+    listed = site.docker_hosts[0].run("docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'")
+    (leader,) = (line.split()[0] for line in listed.splitlines() if line.endswith(" Leader"))
+    stopped = next(node for node in site.docker_hosts if node.name == leader)
+    left = [node for node in site.docker_hosts if node is not stopped]
+    remaining = [one for one in talkers() if one.node is not stopped]
+    stopped.run("systemctl stop docker.socket docker.service")
+    try:
+        measured(left, remaining, show, f"manager {stopped.name} stopped")
+    finally:
+        stopped.run("systemctl start docker.socket docker.service")
+    eventually(lambda: pings(talkers(), 1), 60)
