@@ -38,3 +38,18 @@ def play(site, playbook: str, *options, inventory: Path | None = None) -> tuple[
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done, time.monotonic() - start
+
+
+def refused(site, words, *options):
+    """The preflight stops, says these words and changes nothing.
+
+    :param words: texts that it must say
+    :param options: further arguments of ansible-playbook, such as those that bring the mistake
+    """
+    before = state_of(site)
+    done, _ = play(site, "playbooks/preflight.yml", *options)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert [word for word in words if word not in said] == [], said[-3000:]
+    assert "changed=0" in said and "changed=1" not in said
+    assert state_of(site) == before

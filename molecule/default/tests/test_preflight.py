@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from plays import play, state_of
+from plays import play, refused
 
 # What is wrong, as variables of one host or of all, and what the message must name.
 MISTAKES = {
@@ -20,17 +20,6 @@ MISTAKES = {
     "dns method": ("all", {"discovery_dns_method": "dnsmasq"}, ["consul_dns_method is 'dnsmasq'"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
-
-
-def refused(site, words, *options):
-    """The preflight stops, says these words and changes nothing."""
-    before = state_of(site)
-    done, _ = play(site, "playbooks/preflight.yml", *options)
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert [word for word in words if word not in said] == [], said[-3000:]
-    assert "changed=0" in said and "changed=1" not in said
-    assert state_of(site) == before
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -1,0 +1,63 @@
+"""What an overlay network cannot work with stops the play before anything changes, and says what to set."""
+
+import ipaddress
+
+import pytest
+import yaml
+
+from plays import refused
+from reach import network_name
+
+
+def mistake(tmp_path, variables: dict) -> tuple:
+    """Variables for all hosts, as arguments of ansible-playbook."""
+    (tmp_path / "mistake.yml").write_text(yaml.safe_dump(variables))
+    return "-e", f"@{tmp_path}/mistake.yml"
+
+
+def test_s9_a_subnet_that_hosts_have_a_route_to(site, tmp_path):
+    node = site.docker_hosts[0]
+    subnet = str(ipaddress.ip_network(f"{node.address}/24", strict=False))
+    words = [f"discovery_overlay_subnet is {subnet}", f"overlaps {subnet} on host {node.name}", "a route", "no host knows"]
+    refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": subnet}))
+
+
+def test_s9_a_network_that_exists_with_another_subnet(site, tmp_path):
+    words = [f"network {network_name(site)} exists on host", "not 10.99.0.0/16", "never removed by itself", "docker network rm"]
+    refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": "10.99.0.0/16"}))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"discovery_overlay_network": "ingress"}, ["discovery_overlay_network is 'ingress'", "none of bridge"]),
+        ({"discovery_overlay_subnet": "10.99.0.1/16"}, ["discovery_overlay_subnet is '10.99.0.1/16'", "such as 10.90.0.0/16"]),
+        ({"dockerd_extra_config": {"live-restore": True}}, ["live-restore"]),
+    ],
+    ids=["name", "subnet", "live-restore"],
+)
+def test_s9_settings_that_cannot_work(site, variables, words, tmp_path):
+    refused(site, words, *mistake(tmp_path, variables))
+
+
+@pytest.fixture
+def newcomer(site, stranger, tmp_path):
+    """The stranger as one more docker host: a node of Debian 13 with an engine in a swarm of its own."""
+    stranger.run("apt-get -qq install -y --no-install-recommends docker.io docker-cli >/dev/null")
+    stranger.run(f"docker swarm init --advertise-addr {stranger.address}")
+    hosts = {"hosts": {stranger.name: {}}}
+    variables = {"ansible_host": stranger.address, "discovery_secrets_dir": str(site.secrets)}
+    everyone = {"hosts": {stranger.name: variables}}
+    groups = {"children": {"consul_clients": hosts, "docker_hosts": hosts}}
+    (tmp_path / "newcomer.yml").write_text(yaml.safe_dump({"all": everyone | groups}))
+    yield "-i", tmp_path / "newcomer.yml"
+    stranger.run("docker swarm leave --force")
+
+
+def test_s9_a_host_that_cannot_be_of_the_network(site, stranger, newcomer):
+    """Where the site is a swarm, the host is in another one; where Consul is the store, its engine has none."""
+    swarm = site.docker_hosts[0].variables["discovery_overlay"] == "swarm"
+    words = ["belongs to another swarm", "docker swarm leave --force"] if swarm else ["discovery_overlay", "swarm"]
+    refused(site, [stranger.name, *words], *newcomer)
+    assert stranger.run("docker info --format '{{.Swarm.LocalNodeState}}'") == "active"
+    assert not stranger.host.file("/etc/consul.d").exists, "something was changed on the host"
