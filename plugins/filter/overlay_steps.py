@@ -29,7 +29,7 @@ _value:
   description:
     - The keys problem (why the run cannot go on, or empty), init (the host that makes the swarm, or empty), ask (the manager
       that is asked, or empty), join (host to manager or worker), roles (node id to manager or worker), forget (addresses
-      of dead members), create (the host that makes the network, or empty) and options (of its driver).
+      of members that join anew), create (the host that makes the network, or empty) and options (of its driver).
   type: dict
 """
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_nodes
-short_description: Gives the members of a swarm their parts, and forgets dead ones
+short_description: Gives the members of a swarm their parts, and forgets some
 description:
   - Runs on a manager. Promotes first and demotes afterwards, one node after the other, each when the one before has its
     part; so the managers that stay always have a quorum.
@@ -13,7 +13,7 @@ options:
     type: dict
     default: {}
   forget:
-    description: Addresses, or names of hosts. Members there that are not ready are taken out of the swarm.
+    description: Addresses. Members there are taken out of the swarm, dead or alive; one that is alive should leave it then.
     type: list
     elements: str
     default: []
@@ -57,9 +57,9 @@ def changes(nodes: list[dict], roles: dict[str, str], forget: list[str]) -> list
 
     :param nodes: as `node` gives them
     """
-    dead = [one for one in nodes if not one["ready"] and {one["address"], one["host"]} & set(forget)]
+    gone = [one for one in nodes if one["address"] in forget]
     parts = {one["id"]: "manager" if one["manager"] else "worker" for one in nodes}
-    found = [(one["id"], "worker") for one in dead if one["manager"]] + [(one["id"], "forget") for one in dead]
+    found = [(one["id"], "worker") for one in gone if one["manager"]] + [(one["id"], "forget") for one in gone]
     wanted = sorted((ORDER[part], key, part) for key, part in roles.items() if parts.get(key, part) != part)
     return found + [(key, part) for _, key, part in wanted]
 

@@ -213,8 +213,8 @@ def overlay_steps(states: Mapping[str, Mapping], settings: Mapping) -> dict:
 
     :returns: `problem` (text, why the run cannot go on; '' when it can), `init` (the host that makes the swarm, or ''),
         `ask` (the manager that is asked, or ''), `join` (host to manager or worker), `roles` (node id to manager or worker,
-        for members whose part changes), `forget` (addresses under which dead members are known that join anew), `create`
-        (the host that makes the network, or ''), `options` (of the driver, when it is made)
+        for members whose part changes), `forget` (addresses of hosts that join anew, at which the swarm knows what they
+        were before), `create` (the host that makes the network, or ''), `options` (of the driver, when it is made)
     """
     play = sorted(host for host in settings["play"] if host in states)
     there = any(network["name"] == settings["name"] for state in states.values() for network in state["networks"])
@@ -246,7 +246,7 @@ def _swarm_steps(states: Mapping[str, Mapping], settings: Mapping, play: list[st
         for host in play
         if host in active and states[host]["swarm"]["manager"] != (part[host] == "manager")
     }
-    known = {node["address"] for state in states.values() for node in state["swarm"]["nodes"] if not node["ready"]}
+    known = {node["address"] for state in states.values() for node in state["swarm"]["nodes"]}
     steps["forget"] = sorted(known & {settings["peers"][host] for host in steps["join"]})
     steps["create"] = steps["create"] and steps["ask"]
     return steps

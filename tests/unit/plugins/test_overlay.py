@@ -206,20 +206,19 @@ def test_a_site_that_is_as_it_should_be():
 
 
 def test_a_run_that_ended_between_swarm_and_network():
-    states = bare() | {"a": site()["a"]}
+    states = bare() | {"a": site(managers=("a",))["a"]}
     states["a"]["networks"] = []
+    states["a"]["swarm"]["nodes"] = states["a"]["swarm"]["nodes"][:1]
     assert steps(states) == {"ask": "a", "join": {"b": "manager", "c": "manager", "d": "worker"}, "create": "a"}
 
 
 def test_a_host_joins_alone_and_what_it_was_is_forgotten():
     states = without(site(), "b")
-    for name in "ac":
-        states[name]["swarm"]["nodes"][1]["ready"] = False
     assert steps(states, play=["b"]) == {"ask": "a", "join": {"b": "manager"}, "forget": ["192.0.2.2"]}
 
 
 def test_the_first_host_joins_what_the_others_have():
-    assert steps(without(site(), "a")) == {"ask": "b", "join": {"a": "manager"}}
+    assert steps(without(site(), "a")) == {"ask": "b", "join": {"a": "manager"}, "forget": ["192.0.2.1"]}
 
 
 def test_nobody_makes_a_second_swarm():

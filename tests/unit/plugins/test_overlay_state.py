@@ -67,7 +67,7 @@ def test_promotions_come_before_demotions():
     ]
 
 
-def test_only_dead_members_are_forgotten_and_managers_are_demoted_before():
-    nodes = [member("A", True), member("B", True, ready=False), member("C", False, ready=False)]
-    assert changes(nodes, {}, ["192.0.2.1", "192.0.2.2"]) == [("B", "worker"), ("B", "forget")]
-    assert changes(nodes, {}, ["c"]) == [("C", "forget")]
+def test_managers_that_are_forgotten_are_demoted_before():
+    nodes = [member("A", True), member("B", True, ready=False), member("C", False)]
+    assert changes(nodes, {}, ["192.0.2.3", "192.0.2.2"]) == [("B", "worker"), ("B", "forget"), ("C", "forget")]
+    assert changes(nodes, {}, ["192.0.2.9"]) == []
