@@ -41,7 +41,20 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
             f"discovery_domain is not set for {', '.join(nameless)}: set it for all hosts to the domain of the virtual"
             " hosts, for example hospital.example"
         )
-    return problems + address_problems(hosts, hostvars)
+    return problems + overlay_problems(members["docker_hosts"], hostvars) + address_problems(hosts, hostvars)
+
+
+def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Docker hosts that are to be on different overlay networks."""
+    problems = []
+    for variable in ("discovery_overlay", "discovery_overlay_network", "discovery_overlay_subnet"):
+        values: dict[str, list[str]] = {}
+        for name in docker_hosts:
+            values.setdefault(str(hostvars[name].get(variable, "not set")), []).append(name)
+        if len(values) > 1:
+            found = "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items())
+            problems.append(f"{variable} differs between docker hosts ({found}): set it once, for all hosts")
+    return problems
 
 
 def name_problems(names: Iterable[str]) -> list[str]:

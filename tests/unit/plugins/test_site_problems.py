@@ -67,3 +67,8 @@ def test_host_name_that_dns_cannot_carry():
         "'e_1'",
         "letters, digits",
     )
+
+
+def test_docker_hosts_on_different_overlay_networks():
+    one(problems(a={"discovery_overlay": "swarm"}), "discovery_overlay differs", "swarm for a", "not set for d")
+    assert problems(a={"discovery_overlay": "swarm"}, d={"discovery_overlay": "swarm"}, b={"discovery_overlay": "none"}) == []
