@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lab import nodes
 from lab.errors import LabError
+from lab.images import SUITE, SUITES
 from lab.inventory import Site, derive
 from lab.tour import tour
 
@@ -16,13 +17,15 @@ def main(argv: list[str]) -> int:
     for name, text in {
         "up": "create the nodes of an inventory (idempotent)",
         "down": "remove them and everything the lab made for them",
-        "stranger": "start one more node in the lab's network that is no host of the site, and print its address",
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
     one = commands.add_parser("replace", help="put an empty machine in the place of one node: same name and address")
     one.add_argument("inventory", type=Path)
     one.add_argument("host")
+    other = commands.add_parser("stranger", help="start a node in the lab's network that is no host of the site; its address")
+    other.add_argument("inventory", type=Path)
+    other.add_argument("--suite", choices=SUITES, default=SUITE, help="its Debian release; there is one stranger of each")
     commands.add_parser("prepare", help="build or fetch everything that every lab needs, once")
     for name, text in {
         "derive": "copy an inventory into another subnet",
@@ -41,7 +44,7 @@ def main(argv: list[str]) -> int:
         elif arguments.command == "replace":
             nodes.replace(Site.read(arguments.inventory), arguments.host)
         elif arguments.command == "stranger":
-            print(nodes.stranger(Site.read(arguments.inventory)))
+            print(nodes.stranger(Site.read(arguments.inventory), arguments.suite))
         elif arguments.command == "prepare":
             nodes.prepare()
         elif arguments.command == "place":

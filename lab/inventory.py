@@ -93,16 +93,16 @@ class Site:
         """The address of the site services (mirrors, registry, DNS): the next below the gateway."""
         return self._highest_free()[1]
 
-    @property
-    def stranger(self) -> ipaddress.IPv4Address:
-        """The address of a machine that is in the network and no host of the site: the next below the site services."""
-        return self._highest_free()[2]
+    def stranger(self, suite: str) -> ipaddress.IPv4Address:
+        """The address of a machine that is in the network and no host of the site, one for each Debian release."""
+        return self._highest_free()[2 + SUITES.index(suite)]
 
     def _highest_free(self) -> list[ipaddress.IPv4Address]:
         taken = set(self.addresses.values())
-        free = [a for a in reversed(list(self.subnet.hosts())) if a not in taken][:3]
-        if len(free) < 3:
-            raise LabError(f"{self.subnet} has no three free addresses for the gateway, the site services and a stranger")
+        needed = 2 + len(SUITES)
+        free = [a for a in reversed(list(self.subnet.hosts())) if a not in taken][:needed]
+        if len(free) < needed:
+            raise LabError(f"{self.subnet} has no {needed} free addresses for the gateway, the site services and strangers")
         return free
 
 

@@ -17,7 +17,6 @@ from lab.inventory import LAB_FILE, Site, derive, directory_of, name_of
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
-STRANGER = "stranger"  # a machine in a lab's network that no inventory knows
 
 # On a host systemd makes the root mount shared; in a container it does not. Units with a mount namespace of their
 # own would then hold the network namespaces of containers that are gone, and with them their published ports.
@@ -114,25 +113,26 @@ def replace(site: Site, host: str) -> None:
     up(site)
 
 
-def stranger(site: Site) -> ipaddress.IPv4Address:
+def stranger(site: Site, suite: str = SUITE) -> ipaddress.IPv4Address:
     """Start a bare node in a lab's network that is in no inventory, so the site does not know it (idempotent).
 
     It is reached with the lab's key, as every node is, and goes with the lab.
 
+    :param suite: its Debian release; there is one stranger of each
     :returns: its address
     :raises LabError: there is no such lab
     """
     if not _exists(site.name):
         raise LabError(f"there is no lab {site.name}; 'make lab INVENTORY={site.inventory}' makes it")
     _refuse_foreign(site.name, site.inventory)
-    address = site.stranger
-    _start(site, images.node(SUITE), STRANGER, address)
+    name, address = f"stranger-{suite}", site.stranger(suite)
+    _start(site, images.node(suite), name, address)
     known = _state(site.name) / "known_hosts"
-    line = f"{address} {_host_key(_state(site.name), STRANGER).read_text()}"
+    line = f"{address} {_host_key(_state(site.name), name).read_text()}"
     if line not in known.read_text():
         with known.open("a") as file:
             file.write(line)
-    wait_for(lambda: _ssh_answers(address), 60, f"SSH on the stranger ({address})")
+    wait_for(lambda: _ssh_answers(address), 60, f"SSH on {name} ({address})")
     return address
 
 

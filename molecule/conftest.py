@@ -15,6 +15,7 @@ import pytest
 import testinfra
 import yaml
 from lab import nodes as lab_nodes
+from lab.images import SUITE
 from lab.inventory import Site as Lab
 from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
@@ -80,11 +81,12 @@ class Site:
     def _node(self, name: str) -> Node:
         return self._reached(name, self.runner.get_variables(name))
 
-    def stranger(self) -> Node:
-        """A machine in the lab's network that is no host of the site; it goes with the lab."""
+    def stranger(self, suite: str = SUITE) -> Node:
+        """A machine in the lab's network that is no host of the site, of a Debian release; it goes with the lab."""
         like = next(iter(self.nodes.values())).variables
-        address = str(lab_nodes.stranger(Lab.read(self.inventory)))
-        return self._reached("stranger", like | {"ansible_host": address, "discovery_address": address, "group_names": []})
+        address = str(lab_nodes.stranger(Lab.read(self.inventory), suite))
+        own = {"ansible_host": address, "discovery_address": address, "group_names": []}
+        return self._reached(f"stranger-{suite}", like | own)
 
     def _reached(self, name: str, variables: dict) -> Node:
         address = variables.get("discovery_address", variables["ansible_host"])

@@ -40,24 +40,25 @@ def test_s9_settings_that_cannot_work(site, variables, words, tmp_path):
     refused(site, words, *mistake(tmp_path, variables))
 
 
-@pytest.fixture
-def newcomer(site, stranger, tmp_path):
-    """The stranger as one more docker host: a node of Debian 13 with an engine in a swarm of its own."""
-    stranger.run("apt-get -qq install -y --no-install-recommends docker.io docker-cli >/dev/null")
-    stranger.run(f"docker swarm init --advertise-addr {stranger.address}")
-    hosts = {"hosts": {stranger.name: {}}}
-    variables = {"ansible_host": stranger.address, "discovery_secrets_dir": str(site.secrets)}
-    everyone = {"hosts": {stranger.name: variables}}
-    groups = {"children": {"consul_clients": hosts, "docker_hosts": hosts}}
-    (tmp_path / "newcomer.yml").write_text(yaml.safe_dump({"all": everyone | groups}))
-    yield "-i", tmp_path / "newcomer.yml"
-    stranger.run("docker swarm leave --force")
+@pytest.fixture(params=["trixie", pytest.param("bookworm", marks=pytest.mark.more)])
+def newcomer(request, site):
+    """A machine that the site does not know, of Debian 13 or 12, with an engine in a swarm of its own."""
+    node = site.stranger(request.param)
+    packages = "docker.io docker-cli" if request.param == "trixie" else "docker.io"
+    node.run(f"apt-get -qq install -y --no-install-recommends {packages} >/dev/null")
+    node.run(f"docker swarm init --advertise-addr {node.address}")
+    yield node
+    node.run("docker swarm leave --force")
 
 
-def test_s9_a_host_that_cannot_be_of_the_network(site, stranger, newcomer):
-    """Where the site is a swarm, the host is in another one; where Consul is the store, its engine has none."""
+def test_s9_a_host_that_cannot_be_of_the_network(site, newcomer, tmp_path):
+    """One more docker host: where the site is a swarm, it is in another; where Consul is the store, its engine has none."""
+    hosts = {"hosts": {newcomer.name: {}}}
+    known = {"hosts": {newcomer.name: {"ansible_host": newcomer.address, "discovery_secrets_dir": str(site.secrets)}}}
+    inventory = {"all": known | {"children": {"consul_clients": hosts, "docker_hosts": hosts}}}
+    (tmp_path / "newcomer.yml").write_text(yaml.safe_dump(inventory))
     swarm = site.docker_hosts[0].variables["discovery_overlay"] == "swarm"
     words = ["belongs to another swarm", "docker swarm leave --force"] if swarm else ["discovery_overlay", "swarm"]
-    refused(site, [stranger.name, *words], *newcomer)
-    assert stranger.run("docker info --format '{{.Swarm.LocalNodeState}}'") == "active"
-    assert not stranger.host.file("/etc/consul.d").exists, "something was changed on the host"
+    refused(site, [newcomer.name, *words], "-i", tmp_path / "newcomer.yml")
+    assert newcomer.run("docker info --format '{{.Swarm.LocalNodeState}}'") == "active"
+    assert not newcomer.host.file("/etc/consul.d").exists, "something was changed on the host"

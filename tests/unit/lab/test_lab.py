@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from lab import images, machine, nodes
 from lab.errors import LabError
+from lab.images import SUITES
 from lab.inventory import Site, derive, name_of
 
 HOSTS = """
@@ -32,6 +33,12 @@ def test_a_site_is_read_from_any_inventory(tmp_path):
 def test_gateway_and_services_take_the_highest_free_addresses(tmp_path):
     site = Site.read(inventory(tmp_path / "ward"))
     assert (str(site.gateway), str(site.services)) == ("10.200.7.253", "10.200.7.252")
+
+
+def test_strangers_have_addresses_that_nobody_has(tmp_path):
+    site = Site.read(inventory(tmp_path / "ward"))
+    found = {site.stranger(suite) for suite in SUITES}
+    assert len(found) == len(SUITES) and found.isdisjoint({site.gateway, site.services, *site.addresses.values()})
 
 
 @pytest.mark.parametrize(
