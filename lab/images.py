@@ -20,6 +20,7 @@ HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "pytho
 NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]
 SITE = [*HOST, "apt-cacher-ng", "docker-registry", "dnsmasq"]
 PYTHON = ["python3", "ca-certificates"]
+NGINX = ["nginx", "libnginx-mod-stream"]  # 1.26 in trixie
 LEAN = [  # no manuals, no translations, no package lists: these images travel to every node
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
@@ -43,7 +44,10 @@ def samples() -> dict[str, str]:
     base = _rootfs("python", SUITE, "minbase", PYTHON, LEAN)
     found = {"python:3.13-slim": base}
     for folder in sorted(path.parent for path in IMAGES.glob("*/Dockerfile")):
-        found[f"{folder.name}:v1.0.0"] = _sample(folder, base)
+        if folder.name == "nginx":
+            found["nginx:1.26"] = _sample(folder, _rootfs("nginx", SUITE, "minbase", NGINX, LEAN))
+        else:
+            found[f"{folder.name}:v1.0.0"] = _sample(folder, base)
     return found
 
 

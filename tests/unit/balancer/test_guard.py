@@ -8,9 +8,8 @@ import pytest
 
 from discovery_balancer import __main__ as command
 from discovery_balancer import guard
-from discovery_balancer.nginx import Nginx
 from discovery_balancer.options import Options
-from discovery_balancer.plan import Plan
+from discovery_balancer.place import HostProcess
 from discovery_balancer.store import Store
 
 
@@ -50,6 +49,9 @@ class Balancer:
     def running(self):
         return self.loaded
 
+    def port_taken(self, port):
+        return HostProcess(Options(domain="hospital.example")).port_taken(port)
+
     def reload(self):
         self.reloads += 1
         if self.obeys:
@@ -69,8 +71,9 @@ class Site:
         services = [{"name": name, "instances": [entry]} for name in names]
         (self.store.root / "catalog.json").write_text(json.dumps({"consul": consul, "services": services, "skipped": []}))
 
-    def run(self):
-        return guard.apply(self.store, lambda: self.options, {"nginx": lambda options: self.balancer}, self.clock)
+    def run(self, patience=0):
+        made = {"nginx": lambda options: self.balancer}
+        return guard.apply(self.store, lambda: self.options, made, self.clock, patience)
 
     def served(self):
         return (self.store.link / "http.conf").read_text()
@@ -156,6 +159,33 @@ def test_link_goes_back_when_the_balancer_does_not_take_over(site):
     status = site.run()
     assert "did not take over" in status["reason"]
     assert ("web" in site.served(), len(site.store.generations())) == (True, 1)
+
+
+def test_balancer_that_ends_while_it_reloads_is_not_waited_for(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    site.balancer.reload = lambda: setattr(site.balancer, "pid", 0)
+    begin = site.clock.now
+    assert ("did not take over" in site.run()["reason"], "web" in site.served()) == (True, True)
+    assert site.clock.now - begin == site.options.reload_interval
+
+
+def test_balancer_that_has_just_been_started_may_take_its_time(site):
+    """Asked too early, the guard would say that it does not run, until the timer's next run."""
+    site.catalog("web")
+    site.run()
+    loaded, up_at = site.balancer.loaded, site.clock.now + 2
+    site.balancer.running = lambda: loaded if site.clock.now >= up_at else ""
+    assert site.run(patience=10)["state"] == "ok"
+    assert site.clock.now == pytest.approx(up_at, abs=0.1)
+
+
+def test_patience_ends(site):
+    site.catalog("web")
+    site.balancer.pid = 0
+    assert "not running" in site.run(patience=10)["reason"]
+    assert site.clock.now == pytest.approx(1010, abs=0.1)
 
 
 def test_run_that_was_killed_before_the_reload_is_finished_by_the_next(site):
@@ -280,7 +310,7 @@ def test_command_heal_makes_a_blind_consul_template_ask_anew(site, monkeypatch, 
     site.run()
     site.catalog(consul=instances)
     status, called = site.run(), []
-    monkeypatch.setattr(guard, "apply", lambda *_: status)
+    monkeypatch.setattr(guard, "apply", lambda *_, **__: status)
     monkeypatch.setattr(command.subprocess, "run", lambda argv, **_: called.append(argv))
     assert command.main(["--state", str(site.store.root), "heal"]) == 0
     assert called == ([command.ASK_ANEW] if asked else [])
@@ -306,56 +336,3 @@ def test_page_prints_no_control_characters(site):
     site.catalog("\x1b[2Jweb\nok")
     text, _ = command.page(site.run(), site.clock.now)
     assert "left out: \\x1b[2Jweb\\nok: " in text
-
-
-@pytest.fixture
-def nginx(tmp_path):
-    """Nginx with a stand-in for its program, which refuses what contains `wrong`."""
-    program = tmp_path / "nginx"
-    program.write_text(
-        "#!/bin/sh\n"
-        'for config; do :; done\ncd "$(dirname "$config")" || exit 2\n'
-        "if grep -q wrong nginx.conf discovery/http.conf; then echo 'nginx: [emerg] wrong' >&2; exit 1; fi\n"
-    )
-    program.chmod(0o755)
-    config = tmp_path / "nginx.conf"
-    config.write_text("good\n")
-    paths = {"nginx_binary": str(program), "nginx_config": str(config), "nginx_pid_file": str(tmp_path / "pid")}
-    return Nginx(Options(domain="hospital.example", **paths))
-
-
-def test_nginx_checks_the_complete_tree(nginx, tmp_path):
-    store = Store(tmp_path)
-    good = store.write({"http.conf": "good", "stream.conf": ""}, "a", ())
-    wrong = store.write({"http.conf": "wrong", "stream.conf": ""}, "b", ())
-    assert nginx.check(good.path, store.candidate) == ""
-    assert nginx.check(wrong.path, store.candidate) == "nginx: [emerg] wrong"
-
-
-def test_nginx_marker_covers_the_main_file(nginx, tmp_path):
-    before = nginx.files(Plan())[1]
-    (tmp_path / "nginx.conf").write_text("other\n")
-    assert nginx.files(Plan())[1] != before
-
-
-@pytest.mark.parametrize("content", ["", "nonsense", "999999999"])
-def test_nginx_without_a_process_is_not_running(nginx, tmp_path, content):
-    (tmp_path / "pid").write_text(content)
-    assert nginx.master() == 0
-
-
-def test_nginx_never_signals_another_process(nginx, tmp_path):
-    (tmp_path / "pid").write_text(str(os.getpid()))
-    assert nginx.master() == 0
-
-
-def test_command_check_tests_a_main_file_before_it_is_installed(nginx, tmp_path, capsys):
-    options = tmp_path / "options.json"
-    fields = ("domain", "nginx_binary", "nginx_config", "nginx_pid_file")
-    options.write_text(json.dumps({name: getattr(nginx.options, name) for name in fields}))
-    wrong = tmp_path / "new.conf"
-    wrong.write_text("wrong\n")
-    arguments = ["--options", str(options), "--state", str(tmp_path), "check"]
-    assert command.main([*arguments, nginx.options.nginx_config]) == 0
-    assert command.main([*arguments, str(wrong)]) == 1
-    assert "[emerg]" in capsys.readouterr().out

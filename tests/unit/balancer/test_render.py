@@ -104,6 +104,7 @@ def test_keepalive_can_be_off():
         {"domain": ""}, {"domain": "Hospital.example"}, {"domain": "a;b"}, {"domain": "a..b"}, {"domain": "a\n"},
         {"domain": None}, {"fail_timeout": "5s;"}, {"keepalive_timeout": 4}, {"http_port": "80;"}, {"max_fails": -1},
         {"listen": ("eth0",)}, {"listen": ("127.0.0.1; x",)}, {"nonsense": 1},
+        {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_rendered_are_refused(wrong):

@@ -2,6 +2,7 @@
 
 plan     catalog and options to the services to serve, and those left out with the reason (pure)
 nginx    a plan to nginx's files (pure), and how nginx is checked, reloaded and asked what it runs
+place    where nginx runs: a process of this host, or a container
 store    generations on disk, the link to the current one, the status file
 guard    the steps of one run, in order
 """

@@ -20,7 +20,8 @@ def main(argv=None) -> int:
     parser.add_argument("--options", type=pathlib.Path, default=pathlib.Path("/etc/discovery-balancer.json"))
     parser.add_argument("--state", type=pathlib.Path, default=pathlib.Path("/var/lib/discovery-balancer"))
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("apply", help="bring the balancer to what the catalog says; always ends with 0")
+    apply = commands.add_parser("apply", help="bring the balancer to what the catalog says; always ends with 0")
+    apply.add_argument("--wait", type=float, default=0, help="seconds in which the balancer may come up first")
     commands.add_parser("heal", help="the same, for the timer; makes consul-template ask anew when it is blind")
     commands.add_parser("status", help="one page; ends with 1 when something is wrong")
     check = commands.add_parser("check", help="test a main configuration file together with the current generation")
@@ -38,7 +39,7 @@ def main(argv=None) -> int:
         return 1 if problem else 0
     before = store.status()
     try:
-        status = guard.apply(store, lambda: options.load(arguments.options))
+        status = guard.apply(store, lambda: options.load(arguments.options), patience=getattr(arguments, "wait", 0))
     except OSError as error:  # a full disk, say: consul-template must go on, and `status` tells by its age
         print(f"failed: {error}")
         return 0
@@ -53,7 +54,7 @@ def main(argv=None) -> int:
 def check_main_file(store, chosen, file) -> str:
     """What the balancer says about this main file with the current generation, or an empty one; "" is good."""
     balancer = guard.BALANCERS[chosen.balancer](chosen)
-    with tempfile.TemporaryDirectory(prefix="discovery-balancer-") as directory:
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=store.root) as directory:  # where a container sees it
         trial = Store(directory)
         generation = store.current() or trial.write(balancer.files(Plan())[0], "", ())
         return balancer.check(generation.path.resolve(), trial.candidate, file.resolve())

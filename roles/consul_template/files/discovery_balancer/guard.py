@@ -5,9 +5,6 @@ again is harmless and repairs whatever an earlier run left undone.
 """
 
 import dataclasses
-import errno
-import ipaddress
-import socket
 import time
 
 from .nginx import Nginx
@@ -27,15 +24,20 @@ class Outcome:
     reloaded: bool = False
 
 
-def apply(store, load_options, balancers=BALANCERS, clock=time) -> dict:
+def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0) -> dict:
     """Run once, under the lock, and record the result. Returns no earlier than the reload interval
-    after its own reload: what changes meanwhile is taken together by the next run."""
+    after its own reload: what changes meanwhile is taken together by the next run.
+
+    :param patience: seconds in which a balancer that has just been started may begin to answer
+    """
     with store.locked():
         started, interval, tried = clock.monotonic(), 0, False
         try:
             options = load_options()
             interval = options.reload_interval
-            outcome, tried = _run(store, options, balancers[options.balancer](options), clock)
+            balancer = balancers[options.balancer](options)
+            _until(balancer.running, patience, clock)
+            outcome, tried = _run(store, options, balancer, clock)
         except Exception as error:  # whatever it is: record it, and let the last good generation serve
             outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
         status = _status(store, outcome, clock)
@@ -57,7 +59,7 @@ def _run(store, options, balancer, clock):
 
     master, running = balancer.master(), balancer.running()
     held = held_ports(store.generations(), master, running)
-    taken = {s.port: port_taken(options.listen, s.port) for s in wanted.tcp if s.port not in held}
+    taken = {s.port: balancer.port_taken(s.port) for s in wanted.tcp if s.port not in held}
     wanted = wanted.without_ports({port: why for port, why in taken.items() if why})
 
     files, marker = balancer.files(wanted)
@@ -100,30 +102,17 @@ def held_ports(generations, master, running) -> frozenset:
     return frozenset().union(*(g.ports for g in loaded))
 
 
-def port_taken(addresses, port) -> str:
-    """Why the balancer could not listen on this port, or "". The balancer's own check does not see this."""
-    for address in addresses:
-        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return f"port {port} is taken by another process on this host"
-                return f"port {port} cannot be used: {error.strerror}"
-    return ""
-
-
 def _took_over(balancer, marker, clock):
-    deadline = clock.monotonic() + TAKE_OVER_SECONDS
-    while balancer.running() != marker:
-        if clock.monotonic() > deadline:
-            return False
+    """Whether the balancer runs this configuration, in good time; one that has ended never will."""
+    _until(lambda: balancer.running() == marker or not balancer.master(), TAKE_OVER_SECONDS, clock)
+    return balancer.running() == marker
+
+
+def _until(probe, seconds, clock):
+    """Call the probe until it is true, for at most these seconds."""
+    deadline = clock.monotonic() + seconds
+    while clock.monotonic() < deadline and not probe():
         clock.sleep(0.02)
-    return True
 
 
 def _status(store, outcome, clock) -> dict:

@@ -1,16 +1,18 @@
 """nginx: its part of the configuration (pure), and how it is checked, reloaded and asked what it runs.
 
-What is the same for all services stands in /etc/nginx/nginx.conf, from the role's template.
+What is the same for all services stands in nginx.conf, from the role's template.
 """
 
 import hashlib
 import http.client
 import os
 import pathlib
+import shutil
 import signal
-import subprocess
+import socket
 
-MARKER_HOST = "discovery-balancer.invalid"
+from .place import place
+
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 
 
@@ -78,55 +80,63 @@ def _upstream(kind, service, options, settings):
 
 
 def _marker(marker, options):
-    """Tells the host itself, and nobody else, which configuration is loaded."""
+    """Tells root of this host, and nobody else, which configuration is loaded: the socket's directory is root's."""
     return (
         "server {\n"
-        + _listen(options.http_port, options)
-        + f"    server_name {MARKER_HOST};\n"
+        + f"    listen unix:{options.nginx_socket};\n"
         + "    access_log off;\n"
         + "    default_type text/plain;\n"
-        + "    if ($remote_addr != $server_addr) { return 404; }\n"
         + f'    return 200 "{marker}";\n'
         + "}\n"
     )
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 class Nginx:
-    """The nginx of this host. `nginx -s reload` ends with 0 even where the master refuses the new
+    """The nginx of this site's balancer. `nginx -s reload` ends with 0 even where the master refuses the new
     configuration, so every generation carries a marker, and only the marker's answer counts."""
 
     def __init__(self, options):
         self.options = options
+        self.place = place(options)
+        self.master, self.port_taken = self.place.master, self.place.port_taken
 
     def files(self, plan) -> tuple:
         """The files of a generation and their marker, which covers nginx.conf as well."""
         files = render_nginx(plan, self.options)
         main = pathlib.Path(self.options.nginx_config).read_bytes()
-        marker = hashlib.sha256(main + "\0".join(files.values()).encode()).hexdigest()[:16]
+        told = [*files.values(), _marker("", self.options)]
+        marker = hashlib.sha256(main + "\0".join(told).encode()).hexdigest()[:16]
         files["http.conf"] += _marker(marker, self.options)
         return files, marker
 
     def check(self, generation: pathlib.Path, candidate: pathlib.Path, config=None) -> str:
         """Test the complete tree with this generation in it; "" or what nginx says."""
+        pathlib.Path(self.options.nginx_socket).parent.mkdir(mode=0o700, exist_ok=True)
         candidate.mkdir(exist_ok=True)
-        targets = {"nginx.conf": config or self.options.nginx_config, "discovery": generation}
-        for name, target in targets.items():
+        for name in ("nginx.conf", "discovery"):
             (candidate / name).unlink(missing_ok=True)
-            (candidate / name).symlink_to(target)
-        command = [self.options.nginx_binary, "-t", "-q", "-c", str(candidate / "nginx.conf")]
-        try:
-            result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        return "" if result.returncode == 0 else (result.stderr.strip() or f"nginx -t ended with {result.returncode}")
+        shutil.copyfile(config or self.options.nginx_config, candidate / "nginx.conf")
+        (candidate / "discovery").symlink_to(generation)
+        return self.place.test(candidate / "nginx.conf")
 
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
-        address = self.options.listen[0]
-        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
-        connection = http.client.HTTPConnection(address, self.options.http_port, timeout=2)
+        connection = UnixConnection(self.options.nginx_socket, timeout=2)
         try:
-            connection.request("GET", "/", headers={"Host": MARKER_HOST, "Connection": "close"})
+            connection.request("GET", "/", headers={"Connection": "close"})
             response = connection.getresponse()
             return response.read(64).decode("ascii", "replace") if response.status == 200 else ""
         except (OSError, http.client.HTTPException):
@@ -134,14 +144,7 @@ class Nginx:
         finally:
             connection.close()
 
-    def master(self) -> int:
-        """The process id of nginx's master, 0 when there is none."""
-        try:
-            pid = int(pathlib.Path(self.options.nginx_pid_file).read_text())
-            return pid if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("nginx") else 0
-        except (OSError, ValueError):
-            return 0
-
     def reload(self):
         """Ask the master to load what the link points to."""
-        os.kill(self.master(), signal.SIGHUP)
+        if master := self.master():
+            os.kill(master, signal.SIGHUP)

@@ -17,6 +17,7 @@ class Options:
     addresses: tuple = ()  # the host's own
     listen: tuple = ("0.0.0.0",)
     http_port: int = 80
+    tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     reserved_ports: tuple = (22, 53, 80, 443, 2376, 2377, 7946, 8300, 8301, 8302, 8500, 8501, 8600)
     max_fails: int = 3
     fail_timeout: str = "5s"
@@ -27,6 +28,10 @@ class Options:
     nginx_binary: str = "/usr/sbin/nginx"
     nginx_config: str = "/etc/nginx/nginx.conf"
     nginx_pid_file: str = "/run/nginx.pid"
+    nginx_socket: str = "/run/discovery-balancer/nginx.sock"  # in a directory of root's alone
+    container: str = ""  # the name of nginx's container; empty: nginx is a process of this host
+    container_run: tuple = ()  # arguments of `docker run` after the name and network, up to the image
+    docker_binary: str = "/usr/bin/docker"
 
     def __post_init__(self):
         """Refuse what could not be rendered safely; the message names the option and the value."""
@@ -38,6 +43,8 @@ class Options:
         for name in ("http_port", "max_fails", "keepalive", "keep_generations"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a whole number")
+        if self.tcp_ports and not (len(self.tcp_ports) == 2 and 1 <= self.tcp_ports[0] <= self.tcp_ports[1] <= 65535):
+            raise ValueError(f"tcp_ports: {self.tcp_ports!r} is not a lowest and a highest port")
         for address in self.addresses + self.listen:
             ipaddress.ip_address(address)
 

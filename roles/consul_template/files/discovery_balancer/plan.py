@@ -97,6 +97,8 @@ def _tcp_service(name, instances, own, options):
         raise Refused(f"{port} is not a port")
     if port == options.http_port or port in options.reserved_ports:
         raise Refused(f"port {port} is reserved")
+    if options.tcp_ports and not options.tcp_ports[0] <= port <= options.tcp_ports[1]:
+        raise Refused(f"port {port} is not one of the balancer's published ports {'-'.join(map(str, options.tcp_ports))}")
     if port in own:  # listening would keep that instance from starting, or call the balancer itself
         raise Refused(f"port {port} belongs to its instance on this host; publish that one on another port")
     return port, Service(name.lower(), _some(instances), port)
