@@ -1,0 +1,217 @@
+"""The balancer inside the overlay: nginx in a container whose backends have addresses there only.
+
+Nobody else reaches these: what answers from outside has come through the container.
+"""
+
+import http.client
+import ipaddress
+import json
+import threading
+import time
+
+import pytest
+
+from helpers import BACKEND_BODY, FRONT_BODY, NOT_YET, eventually, http_get, tcp_echo
+from plays import play
+
+HEALED = 5.0  # seconds
+CONTAINER = "discovery-nginx"
+MASTER = f"docker inspect -f '{{{{.Id}}}} {{{{.State.StartedAt}}}} {{{{.State.Pid}}}}' {CONTAINER}"
+KILLS = {
+    "kill -9 of its master": f"kill -9 $({MASTER} | cut -d' ' -f3)",
+    "docker kill": f"docker kill {CONTAINER}",
+    "docker rm -f": f"docker rm -f {CONTAINER}",
+    "kill -9 of its docker run": "kill -9 $(systemctl show nginx -p MainPID --value)",
+}
+
+
+class Asked:
+    """Asks a balancer for a virtual host, each time on a new connection, while the block runs; it must answer `wanted`."""
+
+    def __init__(self, address: str, host: str, wanted: int = 200):
+        self.address, self.host, self.wanted = address, host, wanted
+        self.answered, self.failed = [time.monotonic()], []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.02):
+            try:
+                answer = http_get(self.address, self.host)
+                assert answer.status == self.wanted, f"status {answer.status}"
+                self.answered.append(time.monotonic())
+            except NOT_YET as error:
+                self.failed.append(repr(error))
+
+    @property
+    def gap(self) -> float:
+        """The longest time without an answer, in seconds."""
+        return max((b - a for a, b in zip(self.answered, self.answered[1:], strict=False)), default=0.0)
+
+    def goes_on(self) -> bool:
+        """It has been answered within the last tenth of a second."""
+        return time.monotonic() - self.answered[-1] < 0.1
+
+
+def status(node) -> dict:
+    return json.loads(node.run("cat /var/lib/discovery-balancer/status.json"))
+
+
+def left_out(node) -> dict[str, str]:
+    return {entry["name"]: entry["reason"] for entry in status(node)["left_out"]}
+
+
+def tcp_ports(node) -> list[int]:
+    """The lowest and the highest port that the container publishes for tcp services."""
+    return [int(port) for port in node.variables.get("nginx_tcp_ports", "9990-9999").split("-")]
+
+
+@pytest.fixture(autouse=True)
+def in_the_overlay(site):
+    placements = {node.variables.get("discovery_balancer_placement", "host") for node in site.balancers}
+    assert placements == {"overlay"}, "the balancers of this site are not in the overlay"
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_backends_have_overlay_addresses(site, settled, node):
+    subnet = ipaddress.ip_network(node.variables.get("discovery_overlay_subnet", "10.90.0.0/16"))
+    places = site.passing("httpfront")
+    assert len(places) == len(site.docker_hosts)
+    assert all(ipaddress.ip_address(address) in subnet for address, _ in places), places
+    answers = [http_get(node.address, site.host_of("httpfront")) for _ in range(20)]
+    assert {(answer.status, answer.body) for answer in answers} == {(200, FRONT_BODY)}
+    assert len({answer.headers["X-Instance"] for answer in answers}) == len(site.docker_hosts)
+    assert all(answer.headers["X-Seen-Forwarded-For"] == answer.source for answer in answers)
+    assert "[good day]" in tcp_echo(node.address, 9999, "good day")
+
+
+@pytest.mark.on("load_balancers")
+@pytest.mark.parametrize("how", KILLS)
+def test_s6_nginx_killed_heals(site, settled, node, how, show):
+    before = node.run(MASTER)
+    with Asked(node.address, site.host_of("httpfront")) as asked:
+        eventually(asked.goes_on, 10)
+        node.run(KILLS[how])
+        eventually(lambda: asked.failed and asked.goes_on(), 30, every=0.05)
+    show(f"{how}: {asked.gap:.1f} s without an answer")
+    assert asked.gap <= HEALED
+    assert node.run(MASTER) != before
+    eventually(lambda: node.run("discovery-balancer status"), HEALED)
+    assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == "1"
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_nothing_fails_when_consul_template_dies(site, settled, node, start_container, show):
+    def back() -> bool:
+        state, pid = node.unit("consul-template", "ActiveState", "MainPID")
+        return state == "active" and pid != before
+
+    nginx, (before,) = node.run(MASTER), node.unit("consul-template", "MainPID")
+    host = site.host_of("test-after")
+    with Asked(node.address, site.host_of("httpfront")) as asked:
+        eventually(asked.goes_on, 10)
+        node.run(f"kill -9 {before}")
+        _, seconds = eventually(back, 30, every=0.1)
+        options = "-e SERVICE_NAME=test-after -e SERVICE_TAGS=http"
+        start_container(node, "test-after", "httpbackend:v1.0.0", options)
+        eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
+    show(f"consul-template is back after {seconds:.1f} s; {len(asked.failed)} of {len(asked.answered)} requests failed")
+    assert seconds <= HEALED
+    assert asked.failed == []
+    assert node.run(MASTER) == nginx
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_container, show):
+    """A new service, which leaves again; an option of nginx.conf, and back."""
+    host, front, before = site.host_of("test-new"), site.host_of("httpfront"), node.run(MASTER)
+
+    def posted(size: int) -> int:
+        connection = http.client.HTTPConnection(node.address, timeout=10)
+        try:
+            connection.request("POST", "/", headers={"Host": front, "Content-Length": str(size)})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    with Asked(node.address, front) as asked:
+        start_container(node, "test-new", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-new -e SERVICE_TAGS=http")
+        eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
+        node.run("docker rm -f test-new")
+        _, seconds = eventually(lambda: http_get(node.address, host).status == 503, 30)
+        reloads = status(node)["reloads"]
+        for options, refused in ((["-e", "nginx_client_max_body_size=1k"], True), ([], False)):
+            done, _ = play(site, "playbooks/load_balancer.yml", *options)
+            assert done.returncode == 0, done.stdout[-3000:]
+            if refused:
+                assert posted(2000) == 413
+        assert status(node)["reloads"] == reloads + 2
+    show(f"{len(asked.failed)} of {len(asked.answered)} requests failed meanwhile; 503 {seconds:.1f} s after the last instance ended")
+    assert asked.failed == []
+    assert node.run(MASTER) == before
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_comes_back_with_the_engine(site, settled, node, show):
+    before, start = node.run(MASTER), time.monotonic()
+    node.run("systemctl restart docker")
+    eventually(lambda: node.run("discovery-balancer status") and node.run(MASTER) != before, 90)
+    show(f"nginx serves {time.monotonic() - start:.0f} s after a restart of dockerd was asked for")
+    site.settle()
+    show(f"and the whole site {time.monotonic() - start:.0f} s after it")
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_stopped_engine_is_not_started_by_the_balancer(site, settled, node):
+    """Its socket would start it; the guard and nginx's unit leave it alone, and say what is wrong."""
+    node.run("systemctl stop docker.service 2>/dev/null")
+    try:
+        eventually(lambda: "not running" in status(node)["reason"], 60)
+        assert node.tries("discovery-balancer status").rc == 1
+        assert node.unit("docker", "ActiveState") == ["inactive"]
+    finally:
+        node.run("systemctl start docker.service")
+    eventually(lambda: node.run("discovery-balancer status"), 60)
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_tcp_service_outside_the_published_ports(site, settled, node, start_container):
+    low, high = tcp_ports(node)
+    name = f"far-{high + 1}"
+    start_container(node, f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
+    eventually(lambda: name in left_out(node), 30)
+    assert left_out(node)[name] == f"port {high + 1} is not one of the balancer's published ports {low}-{high}"
+    assert name in node.run("discovery-balancer status")
+
+
+@pytest.mark.on("load_balancers")
+def test_s6_names_without_an_instance(site, node):
+    never = http_get(node.address, site.host_of("never-was"))
+    assert (never.status, bool(never.headers["Retry-After"])) == (503, True)
+    for stranger in ("stranger.example.org", "discovery-balancer.invalid"):
+        assert http_get(node.address, stranger).status == 404
+    assert node.run("stat -c '%%a %%U' /run/discovery-balancer").strip() == "700 root"
+
+
+@pytest.mark.more
+@pytest.mark.on("load_balancers")
+def test_s6_to_the_host_and_back(site, settled, node, show):
+    """The other placement by one variable. From the host nginx reaches no overlay address, so only its own pages answer."""
+    for placement, image, containers in (("host", "/usr/sbin/nginx", "0"), ("overlay", "docker run", "1")):
+        with Asked(node.address, site.host_of("never-was"), 503) as asked:
+            done, seconds = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert image in node.run("systemctl show nginx -p ExecStart")
+        assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == containers
+        show(f"to the {placement} in {seconds:.0f} s, {asked.gap:.0f} s of it without an answer")
+        eventually(lambda: http_get(node.address, "stranger.example.org").status == 404, 10)
+        again, _ = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
+        assert "changed=0" in again.stdout, again.stdout[-3000:]
