@@ -93,8 +93,7 @@ def container(tmp_path, nginx, socket_path, monkeypatch):
         "if grep -q wrong \"$config\"; then echo 'nginx: [emerg] wrong' >&2; exit 1; fi\n"
     )
     docker.chmod(0o755)
-    (tmp_path / "docker.pid").touch()
-    monkeypatch.setattr(place, "ENGINE", tmp_path / "docker.pid")
+    monkeypatch.setattr(place, "ENGINE_RUNS", ["true"])
     options = {"container": "nginx", "container_run": ("--read-only", "image"), "docker_binary": str(docker)}
     config = nginx.options.nginx_config
     return Nginx(Options(domain="x.example", nginx_config=config, nginx_socket=str(socket_path), **options))
@@ -172,11 +171,11 @@ def test_container_refuses(container, tmp_path):
     assert container.check(good.path, tmp_path / "candidate", wrong) == "nginx: [emerg] wrong"
 
 
-def test_stopped_engine_stays_stopped(container, tmp_path):
+def test_stopped_engine_stays_stopped(container, tmp_path, monkeypatch):
     """Whoever asks docker's socket starts the engine again."""
-    place.ENGINE.unlink()
+    monkeypatch.setattr(place, "ENGINE_RUNS", ["false"])
     good = Store(tmp_path).write({"http.conf": "", "stream.conf": ""}, "a", ())
-    assert "does not run" in container.check(good.path, tmp_path / "candidate")
+    assert "not running" in container.check(good.path, tmp_path / "candidate")
     assert not (tmp_path / "asked").exists()
 
 
