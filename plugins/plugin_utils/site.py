@@ -34,6 +34,14 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
                     f"host {name} is in {group} but runs no Consul agent: add it to consul_servers or consul_clients"
                 )
 
+    for name in members["load_balancers"]:
+        placement = hostvars[name].get("discovery_balancer_placement", "host")
+        if placement == "overlay" and name not in members["docker_hosts"]:
+            problems.append(
+                f"discovery_balancer_placement of host {name} is overlay, but it runs no containers: add it to docker_hosts,"
+                " or set discovery_balancer_placement: host"
+            )
+
     problems += name_problems(hosts)
     nameless = [name for name in hosts if not hostvars[name].get("discovery_domain")]
     if nameless:

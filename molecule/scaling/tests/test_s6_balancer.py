@@ -156,7 +156,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
             if refused:
                 assert posted(2000) == 413
         assert status(node)["reloads"] == reloads + 2
-    show(f"{len(asked.failed)} of {len(asked.answered)} requests failed meanwhile; 503 {seconds:.1f} s after the last instance ended")
+    show(f"503 {seconds:.1f} s after the last instance ended; {len(asked.failed)} of {len(asked.answered)} requests failed")
     assert asked.failed == []
     assert node.run(MASTER) == before
 

@@ -40,6 +40,14 @@ def test_tcp_service_listens_on_the_port_that_ends_its_name():
     assert [(s.name, s.port) for s in result.tcp] == [("my-tcp-9998", 9998)]
 
 
+@pytest.mark.parametrize(("port", "served"), [(9989, False), (9990, True), (9999, True), (10000, False)])
+def test_tcp_service_must_be_among_the_published_ports(port, served):
+    options = dataclasses.replace(OPTIONS, tcp_ports=(9990, 9999))
+    result = plan({"services": [tcp(f"echo-{port}")]}, options)
+    left = {} if served else {f"echo-{port}": f"port {port} is not one of the balancer's published ports 9990-9999"}
+    assert ([s.port for s in result.tcp], reasons(result)) == ([port] if served else [], left)
+
+
 def test_service_with_both_tags_is_served_twice():
     result = plan({"services": [tcp("app-9000", instance(tags=["http", "tcp"]))]}, OPTIONS)
     assert ([s.name for s in result.http], [s.name for s in result.tcp]) == (["app-9000"], ["app-9000"])

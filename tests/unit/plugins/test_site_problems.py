@@ -49,6 +49,12 @@ def test_workload_host_without_agent():
     one(problems({"consul_clients": [], "load_balancers": []}), "host d", "docker_hosts")
 
 
+def test_balancer_in_the_overlay_without_an_engine():
+    overlay = {"discovery_balancer_placement": "overlay"}
+    one(problems({"docker_hosts": ["a"]}, d=overlay), "discovery_balancer_placement of host d is overlay", "docker_hosts")
+    assert problems(d=overlay) == problems({"docker_hosts": ["a"]}) == []
+
+
 def test_missing_domain():
     one(problems(b={"discovery_domain": ""}, c={"discovery_domain": None}), "discovery_domain", "b, c")
 
