@@ -73,8 +73,9 @@ def test_command_check_tests_a_main_file_before_it_is_installed(nginx, tmp_path,
     options.write_text(json.dumps({name: getattr(nginx.options, name) for name in fields}))
     wrong = tmp_path / "new.conf"
     wrong.write_text("wrong\n")
+    good = (tmp_path / "nginx.conf").rename(tmp_path / "first.conf")  # there is none yet where no package brings one
     arguments = ["--options", str(options), "--state", str(tmp_path), "check"]
-    assert command.main([*arguments, nginx.options.nginx_config]) == 0
+    assert command.main([*arguments, str(good)]) == 0
     assert command.main([*arguments, str(wrong)]) == 1
     assert "[emerg]" in capsys.readouterr().out
 
@@ -165,10 +166,9 @@ def test_container_that_is_down_is_checked_in_one_like_it(container, tmp_path):
 
 
 def test_container_refuses(container, tmp_path):
-    wrong = tmp_path / "wrong.conf"
-    wrong.write_text("wrong\n")
+    (tmp_path / "nginx.conf").write_text("wrong\n")
     good = Store(tmp_path).write({"http.conf": "", "stream.conf": ""}, "a", ())
-    assert container.check(good.path, tmp_path / "candidate", wrong) == "nginx: [emerg] wrong"
+    assert container.check(good.path, tmp_path / "candidate") == "nginx: [emerg] wrong"
 
 
 def test_stopped_engine_stays_stopped(container, tmp_path, monkeypatch):

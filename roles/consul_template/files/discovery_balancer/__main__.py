@@ -1,6 +1,7 @@
 """The command line of the guard."""
 
 import argparse
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -53,11 +54,11 @@ def main(argv=None) -> int:
 
 def check_main_file(store, chosen, file) -> str:
     """What the balancer says about this main file with the current generation, or an empty one; "" is good."""
-    balancer = guard.BALANCERS[chosen.balancer](chosen)
+    balancer = guard.BALANCERS[chosen.balancer](dataclasses.replace(chosen, nginx_config=str(file.resolve())))
     with tempfile.TemporaryDirectory(prefix=".check-", dir=store.root) as directory:  # where a container sees it
         trial = Store(directory)
         generation = store.current() or trial.write(balancer.files(Plan())[0], "", ())
-        return balancer.check(generation.path.resolve(), trial.candidate, file.resolve())
+        return balancer.check(generation.path.resolve(), trial.candidate)
 
 
 def page(status, now):

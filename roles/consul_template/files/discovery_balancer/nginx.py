@@ -122,13 +122,13 @@ class Nginx:
         files["http.conf"] += _marker(marker, self.options)
         return files, marker
 
-    def check(self, generation: pathlib.Path, candidate: pathlib.Path, config=None) -> str:
+    def check(self, generation: pathlib.Path, candidate: pathlib.Path) -> str:
         """Test the complete tree with this generation in it; "" or what nginx says."""
         pathlib.Path(self.options.nginx_socket).parent.mkdir(mode=0o700, exist_ok=True)
         candidate.mkdir(exist_ok=True)
         for name in ("nginx.conf", "discovery"):
             (candidate / name).unlink(missing_ok=True)
-        shutil.copyfile(config or self.options.nginx_config, candidate / "nginx.conf")
+        shutil.copyfile(self.options.nginx_config, candidate / "nginx.conf")
         (candidate / "discovery").symlink_to(generation)
         return self.place.test(candidate / "nginx.conf")
 
