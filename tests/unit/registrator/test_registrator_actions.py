@@ -1,4 +1,5 @@
-from registrator.actions import Deregister, DropCheck, Owner, Register, SetHealth, plan
+from registrator.actions import Deregister, DropCheck, Register, SetHealth, plan
+from registrator.mark import Owner
 from registrator.options import Options
 from registrator.wanted import Wanted, wanted
 from registrator_cases import HOST, apply, container

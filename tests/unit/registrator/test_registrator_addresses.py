@@ -10,6 +10,7 @@ from registrator_cases import HOST, container
 
 OPTIONS = Options(ip="192.0.2.1")
 INTERNAL = replace(OPTIONS, internal=True)
+NAMED = replace(INTERNAL, network="web")
 NETWORKS = {"web": {"IPAddress": "10.9.0.5"}, "app": {"IPAddress": "172.18.0.5"}, "none": {"IPAddress": ""}}
 
 
@@ -83,9 +84,40 @@ def test_internal_without_an_address_is_reported():
     assert run(container(exposed=["80/tcp"]), options=INTERNAL).skipped[0].reason == "the container has no address"
 
 
-def test_check_that_cannot_reach_an_overlay_address_is_replaced():
+@pytest.mark.parametrize("networks, ports, place", [
+    ({"web": "10.9.0.5"}, {}, ("10.9.0.5", 80)),
+    ({"aaa": "10.8.0.5", "web": "10.9.0.5", "zzz": "10.7.0.5"}, {}, ("10.9.0.5", 80)),
+    ({"aaa": "10.8.0.5", "web": "10.9.0.5"}, {"80/tcp": 32768}, ("10.9.0.5", 80)),
+    ({"aaa": "10.8.0.5"}, {"80/tcp": 32768}, ("192.0.2.1", 32768)),
+    ({"aaa": "10.8.0.5", "web": ""}, {"80/tcp": 32768}, ("192.0.2.1", 32768)),
+])  # fmt: skip
+def test_a_named_network_counts_and_else_the_published_port(networks, ports, place):
+    networks = {name: {"IPAddress": address} for name, address in networks.items()}
+    one = container(mode="aaa", networks=networks, ports=ports, exposed=["80/tcp"])
+    assert places(run(one, options=NAMED, overlays=frozenset(["aaa", "web"]))) == [place]
+
+
+@pytest.mark.parametrize("bindings, reason", [
+    (None, "not in the network web, and not published on the host"),
+    ([{"HostIp": "127.0.0.1", "HostPort": "80"}], "not in the network web, and published on a loopback address only"),
+])  # fmt: skip
+def test_a_container_outside_the_named_network_that_publishes_nothing_is_reported(bindings, reason):
+    one = container(mode="app", networks={"app": {"IPAddress": "172.18.0.5"}}, ports={"80/tcp": bindings})
+    result = run(one, options=NAMED)
+    assert result.services == [] and [item.reason for item in result.skipped] == [reason]
+
+
+def test_a_check_over_the_network_stays_where_the_named_network_is_none_of_the_overlays():
     one = container(mode="web", networks=NETWORKS, exposed=["80/tcp"], labels={"SERVICE_CHECK_HTTP": "/"})
-    result = run(one, options=INTERNAL, overlays=frozenset(["web"]))
+    (service,) = run(one, options=NAMED).services
+    assert service.check["HTTP"] == "http://10.9.0.5:80/"
+
+
+@pytest.mark.parametrize("options", ["INTERNAL", "NAMED"])
+@pytest.mark.parametrize("kind", ["HTTP", "HTTPS", "TCP", "GRPC"])
+def test_check_that_cannot_reach_an_overlay_address_is_replaced(kind, options):
+    one = container(mode="web", networks=NETWORKS, exposed=["80/tcp"], labels={f"SERVICE_CHECK_{kind}": "/"})
+    result = run(one, options={"INTERNAL": INTERNAL, "NAMED": NAMED}[options], overlays=frozenset(["web"]))
     assert result.services[0].health == ("passing", "")
     assert "overlay" in result.skipped[0].reason
 

@@ -77,7 +77,7 @@ def site(clock):
 
 
 def event(action, one, **attributes):
-    return {"Action": action, "Actor": {"ID": one["Id"], "Attributes": attributes}}
+    return {"Type": "container", "Action": action, "Actor": {"ID": one["Id"], "Attributes": attributes}}
 
 
 def names(agent):
@@ -120,6 +120,14 @@ def test_another_signal_changes_nothing(site):
     loop.note(event("kill", web, signal="10"))
     loop.reconcile()
     assert "node-1:web:80" in names(agent)
+
+
+def test_an_event_of_a_network_only_makes_it_look(site):
+    loop, _, agent, web = site
+    loop.note({"Type": "network", "Action": "disconnect", "Actor": {"ID": "n", "Attributes": {"container": web["Id"]}}})
+    assert loop.leaving == {} and loop.engine_id is None
+    loop.reconcile()
+    assert len(names(agent)) == 2
 
 
 def test_a_kill_of_what_is_gone_is_nothing(site):

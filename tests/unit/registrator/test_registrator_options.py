@@ -12,6 +12,10 @@ def test_command_line_of_the_original():
     )  # fmt: skip
 
 
+def test_network_is_ours():
+    assert parse(["-internal", "-network", "discovery"]) == Options(internal=True, network="discovery")
+
+
 def test_nothing_given():
     assert parse([]) == Options()
 
@@ -25,6 +29,7 @@ def test_boolean_does_not_take_the_next_word():
     ("-resync soon", "whole number"),
     ("-ip", "needs a value"),
     ("-internal=perhaps", "true or false"),
+    ("-network discovery", "together with -internal"),
     ("-deregister never", "always or on-success"),
     ("-retry-interval 0", "more than 0"),
     ("-resync -1", "0 or more"),

@@ -6,8 +6,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registrator.actions import Owner, is_ours, is_predecessors, plan
+from registrator.actions import plan
 from registrator.log import line
+from registrator.mark import Owner, is_ours, is_predecessors
 from registrator.options import Options
 from registrator.wanted import HEALTH_TTL, ID, NAME, wanted
 from registrator_cases import HOST, apply, container
@@ -32,7 +33,8 @@ STATES = st.sampled_from([
     {"Health": {"Status": "starting"}}, {"Health": {"Status": "healthy"}}, {"Health": {"Status": "unhealthy"}},
 ])  # fmt: skip
 OPTIONS = st.builds(
-    Options, ip=st.sampled_from(["", "192.0.2.1"]), internal=st.booleans(), explicit=st.booleans(),
+    Options, ip=st.sampled_from(["", "192.0.2.1"]), internal=st.booleans(),
+    network=st.sampled_from(["", "net", "other"]), explicit=st.booleans(),
     cleanup=st.booleans(), deregister=st.sampled_from(["always", "on-success"]),
 )  # fmt: skip
 
@@ -131,6 +133,24 @@ def test_every_service_is_one_that_consul_takes(containers, options):
         assert NAME.fullmatch(service.name) and ID.fullmatch(service.id) and 0 < service.port < 65536
         assert len(service.meta) <= 61
         assert (service.health is None) != (service.check.get("TTL") == HEALTH_TTL)
+
+
+@given(engines())
+@settings(deadline=None)
+def test_a_named_network_decides_alone(containers):
+    """Whatever other networks a container is in: in the named one its address there counts, else what it publishes."""
+    named = Options(ip="192.0.2.1", internal=True, network="other")
+    published = replace(named, internal=False, network="")
+    assert wanted(containers, named, HOST).services == wanted(containers, published, HOST).services
+    inside = [
+        {**one, "NetworkSettings": {**one["NetworkSettings"], "Networks": {
+            **one["NetworkSettings"]["Networks"], "a": {"IPAddress": "10.0.0.3"}, "other": {"IPAddress": "10.0.0.4"},
+        }}}
+        for one in containers
+    ]  # fmt: skip
+    overlays = frozenset(["a", "net", "other"])
+    for service in wanted(inside, named, HOST, overlays).services:
+        assert service.address in ("10.0.0.4", "192.0.2.1")  # the second on the host's own network
 
 
 @given(st.text(), st.lists(st.text()))

@@ -1,4 +1,9 @@
-"""The Consul agent's HTTP API, /v1/agent/* only: what is registered here, and how to change it."""
+"""The Consul agent's HTTP API, /v1/agent/* only: what is registered here, and how to change it.
+
+Runs on the host, too: Python 3.9.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import http.client
@@ -37,9 +42,9 @@ def token_digest() -> str:
 
 
 class Agent:
-    def __init__(self, uri: str):
+    def __init__(self, uri: str, timeout: float = TIMEOUT):
         parts = urlsplit(uri)
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
 
     def services(self) -> dict[str, dict]:
         return self._read("/v1/agent/services")
@@ -75,7 +80,7 @@ class Agent:
 
     def _request(self, method: str, path: str, body: dict | None = None) -> bytes:
         token = read_token()
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         try:
             connection.request(
                 method,

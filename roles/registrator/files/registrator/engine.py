@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 # What can change a service. The engine tells of much more: every run of a HEALTHCHECK is three events.
-EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
+CONTAINER_EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
+# What changes a container's own address while it runs.
+NETWORK_EVENTS = ["connect", "disconnect"]
 TIMEOUT = 30  # seconds
 
 
@@ -49,12 +51,17 @@ class Engine:
         networks = self._get(self._connect(), "/networks")
         return frozenset(network["Name"] for network in networks if network["Driver"] == "overlay")
 
-    def events(self) -> Iterator[dict]:
-        """Events from now on. The first one is empty and says that none will be missed from here."""
+    def events(self, networks: bool) -> Iterator[dict]:
+        """Events of containers, and where asked for of networks, from now on.
+
+        The first one is empty and says that none will be missed from here.
+        """
         connection = self._connect()
         connection.connect()
         stream = connection.sock
-        wanted = {"type": ["container"], "event": EVENTS}
+        wanted = {"type": ["container"], "event": CONTAINER_EVENTS}
+        if networks:
+            wanted = {"type": ["container", "network"], "event": CONTAINER_EVENTS + NETWORK_EVENTS}
         answer = self._request(connection, f"/events?filters={quote(json.dumps(wanted))}")
         stream.settimeout(None)
         yield {}

@@ -10,6 +10,7 @@ from . import actions as do
 from .agent import Agent, AgentError, Refused, token_digest
 from .engine import Engine, EngineError
 from .log import log
+from .mark import Owner
 from .options import Options
 from .wanted import Skipped, wanted
 
@@ -67,7 +68,7 @@ class Loop:
         """Put events into the queue, for ever; none is lost, because each reconnect compares everything."""
         while True:
             try:
-                for event in self.engine.events():
+                for event in self.engine.events(networks=self.options.internal):
                     self.events.put(event or CONNECTED)
             except FAILURES:
                 pass  # the next comparison says what is wrong
@@ -87,7 +88,7 @@ class Loop:
         """Remember which containers are on their way out; everything else is read from the engine."""
         if event == CONNECTED:
             self.engine_id = None
-        else:
+        elif event["Type"] == "container":
             container = event["Actor"]["ID"]
             if event["Action"] == "kill":
                 inspected = self.engine.container(container)
@@ -113,7 +114,7 @@ class Loop:
             overlays=self.engine.overlays() if self.options.internal else frozenset(),
             leaving=frozenset(self.leaving),
         )
-        owner = do.Owner(self.host, self.engine_id, token_digest())
+        owner = Owner(self.host, self.engine_id, token_digest())
         services, checks = self.agent.services(), self.agent.checks()
         todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup)
         self.report(set(target.skipped) | set(conflicts))

@@ -12,6 +12,7 @@ class UsageError(Exception):
 class Options:
     ip: str = ""  # address of published services; empty: the agent's own
     internal: bool = False  # register container addresses and ports instead of published ones
+    network: str = ""  # with internal: only addresses in this network, other containers as published
     explicit: bool = False  # only containers that carry SERVICE_NAME
     cleanup: bool = False  # also remove what an earlier registrator without our marker left
     resync: int = 0  # seconds between comparisons when nothing happens; 0: never
@@ -71,6 +72,8 @@ def _convert(flag: str, kind: type, value: str) -> object:
 def _checked(options: Options) -> Options:
     if options.deregister not in ("always", "on-success"):
         raise UsageError(f"-deregister {options.deregister}: always or on-success expected")
+    if options.network and not options.internal:
+        raise UsageError(f"-network {options.network}: only together with -internal")
     if options.retry_interval <= 0:
         raise UsageError(f"-retry-interval {options.retry_interval}: more than 0 milliseconds expected")
     if options.resync < 0:

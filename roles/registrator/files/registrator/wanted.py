@@ -284,14 +284,17 @@ def _endpoint(port, container, owner, options, overlays) -> Endpoint:
         raise Refusal("the container whose network it uses does not run")
     if owner["HostConfig"].get("NetworkMode") == "host":
         return Endpoint(options.ip, int(number))
-    if options.internal:
+    if options.internal and not options.network:
         network, address = _own_address(owner, overlays)
         return Endpoint(address, int(number), overlay=network in overlays)
+    if options.internal and (address := _networks(owner).get(options.network)):
+        return Endpoint(address, int(number), overlay=options.network in overlays)
     bindings = (owner["NetworkSettings"].get("Ports") or {}).get(port) or []
     usable = sorted(filter(None, (_published(binding, options) for binding in bindings)))
     if usable:
         return usable[0][1]
-    raise Refusal("published on a loopback address only" if bindings else "not published on the host")
+    elsewhere = f"not in the network {options.network}, and " if options.network else ""
+    raise Refusal(elsewhere + ("published on a loopback address only" if bindings else "not published on the host"))
 
 
 def _published(binding: dict, options: Options) -> tuple[int, Endpoint] | None:
@@ -306,13 +309,18 @@ def _published(binding: dict, options: Options) -> tuple[int, Endpoint] | None:
 
 def _own_address(container: dict, overlays: frozenset[str]) -> tuple[str, str]:
     """Network and address of a container on several: an overlay first, then the one it was started on."""
-    networks = container["NetworkSettings"].get("Networks") or {}
     mode = container["HostConfig"].get("NetworkMode") or "default"
     first = "bridge" if mode == "default" else mode
-    found = [(name, network.get("IPAddress")) for name, network in networks.items() if network.get("IPAddress")]
+    found = _networks(container)
     if not found:
         raise Refusal("the container has no address")
-    return min(found, key=lambda item: (item[0] not in overlays, item[0] != first, item[0]))
+    return min(found.items(), key=lambda item: (item[0] not in overlays, item[0] != first, item[0]))
+
+
+def _networks(container: dict) -> dict[str, str]:
+    """The container's address in each network that has given it one."""
+    networks = container["NetworkSettings"].get("Networks") or {}
+    return {name: network["IPAddress"] for name, network in networks.items() if network.get("IPAddress")}
 
 
 # --- checks ---

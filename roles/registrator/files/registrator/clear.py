@@ -1,0 +1,127 @@
+"""Take this host's containers out of the agent: python3 -m registrator.clear [-cleanup] [-stopped] consul://127.0.0.1:8500
+
+For the host, not for the image: runs when the engine has ended, however it did, and before it starts at boot. Until the
+registrator runs again nobody else would, and ports that the engine gave away may belong to other services by then. It
+ends within DEADLINE seconds and always with 0: neither an engine nor a boot may wait for it, or fail. Python 3.9.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+from .agent import Agent, AgentError, Refused
+from .log import log
+from .mark import Owner, is_ours, is_predecessors
+
+DEADLINE = 5  # seconds in all
+PATIENCE = 2  # seconds for one answer of the agent
+PAUSE = 0.2  # seconds between two attempts
+DAEMON_JSON = "/etc/docker/daemon.json"
+FAILURES = (OSError, http.client.HTTPException, ValueError, AgentError, Refused)
+
+
+class Late(BaseException):
+    """The time is up; not an Exception, so that no attempt takes it for its own failure."""
+
+
+def leftover(services: dict[str, dict], owners: Iterable[Owner], cleanup: bool) -> list[str]:
+    """Ids of the services that stand for containers of this host.
+
+    :param services: the agent's answer to GET /v1/agent/services: id to entry
+    :param owners: by what our own entries are recognised; one for each id that the engine may have
+    :param cleanup: also what a registrator without our mark left on this host
+    """
+    owners = list(owners)
+    return [
+        service_id
+        for service_id, entry in sorted(services.items())
+        if any(is_ours(entry, owner) or (cleanup and is_predecessors(entry, owner)) for owner in owners)
+    ]
+
+
+def owners(host: str, daemon: dict, read) -> list[Owner]:
+    """This host by its name, and by what the engine calls itself where the engine's files tell it.
+
+    :param daemon: content of the engine's daemon.json
+    :param read: text of a file by its path, '' where there is none
+    """
+    engines = {"", read(os.path.join(daemon.get("data-root", "/var/lib/docker"), "engine-id")).strip()}
+    engines.add(settings(read("/etc/docker/key.json")).get("kid", ""))  # up to version 24
+    return [Owner(host, engine) for engine in sorted(engines)]
+
+
+def clear(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
+    """Remove them until none is left; how many there were."""
+    gone = 0
+    while True:
+        ids = leftover(agent.services(), owners, cleanup)
+        for service_id in ids:
+            agent.deregister(service_id)
+            log("deregistered", id=service_id, reason="the engine does not run")
+        gone += len(ids)
+        if not ids:
+            return gone
+
+
+def insist(agent: Agent, owners: list[Owner], cleanup: bool) -> None:
+    """Try until it is done; at boot the agent may need a moment."""
+    trouble = ""
+    while True:
+        try:
+            log("cleared", services=clear(agent, owners, cleanup))
+            return
+        except FAILURES as error:
+            if trouble != f"{type(error).__name__}: {error}":
+                trouble = f"{type(error).__name__}: {error}"
+                log("failed", reason=trouble)
+        time.sleep(PAUSE)
+
+
+def read(path: str) -> str:
+    """The text of a file; '' where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return ""
+
+
+def settings(text: str) -> dict:
+    """A JSON object; {} where the text is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def late(*_: object) -> None:
+    raise Late
+
+
+def main(arguments: list[str]) -> int:
+    """0, whatever happens."""
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(DEADLINE)
+    try:
+        daemon = settings(read(DAEMON_JSON))
+        if "-stopped" in arguments and daemon.get("live-restore"):
+            log("kept", reason="live-restore: the containers run on without the engine")
+        else:
+            agent = Agent(arguments[-1], timeout=PATIENCE)
+            insist(agent, owners(os.uname().nodename, daemon, read), "-cleanup" in arguments)
+    except Late:
+        log("failed", reason=f"not done within {DEADLINE} s")
+    finally:
+        signal.alarm(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
