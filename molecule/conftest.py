@@ -5,8 +5,8 @@ there, never from a test. `@pytest.mark.on("<group>")` runs a test once on each 
 """
 
 import ipaddress
+import json
 import os
-import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,8 @@ class Site:
         self.nodes = {name: self._node(name) for name in self.runner.get_hosts()}
         anyone = next(iter(self.nodes.values())).variables
         self.domain = anyone["discovery_domain"]
+        overlay = anyone.get("discovery_overlay", "none") != "none"
+        self.network = anyone.get("discovery_overlay_network", "discovery") if overlay else ""
         self.datacenter = anyone.get("discovery_datacenter", "dc1")
         self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
         self.ca = self.secrets / "ca.pem"
@@ -134,12 +136,32 @@ class Site:
         found = self.consul(asked).get(f"/v1/health/service/{service}?passing=1")
         return {(e["Service"]["Address"] or e["Node"]["Address"], e["Service"]["Port"]) for e in found}
 
+    def container_of(self, service: str, node: Node) -> str:
+        """The name of a sample service's container on a docker host."""
+        return f"{service}-{node.name}" if self.network else service
+
     def published(self, service: str) -> set[tuple[str, int]]:
-        """Address and port of each running container of a sample service, as the engines tell it."""
+        """Address and port at which each running container of a sample service is there for others, as the engines tell it."""
         found = set()
         for node in self.docker_hosts:
-            ports = node.run(f"docker ps --filter name=^{service}$ --format '{{{{.Ports}}}}'")
-            found |= {(node.address, int(port)) for port in re.findall(r"0\.0\.0\.0:(\d+)->", ports)}
+            found |= self.places(node, f"name=^{self.container_of(service, node)}$")
+        return found
+
+    def places(self, node: Node, *filters: str) -> set[tuple[str, int]]:
+        """The same for any containers of a docker host: in the overlay network, if they are in it, else by published port.
+
+        :param filters: of `docker ps`
+        """
+        chosen = " ".join(f"--filter '{one}'" for one in filters)
+        listed = node.run(f"ids=$(docker ps -q {chosen}); [ -z \"$ids\" ] || docker inspect $ids")
+        found = set()
+        for container in json.loads(listed or "[]"):
+            settings = container["NetworkSettings"]
+            if address := settings["Networks"].get(self.network, {}).get("IPAddress"):
+                found |= {(address, int(port.split("/")[0])) for port in container["Config"].get("ExposedPorts") or {}}
+            else:
+                bindings = [one for ports in settings["Ports"].values() for one in ports or []]
+                found |= {(node.address, int(one["HostPort"])) for one in bindings if one["HostIp"] == "0.0.0.0"}
         return found
 
     def leader(self) -> str:
@@ -158,7 +180,8 @@ class Site:
             assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"
             assert passing == running, f"{service}: in the catalog {sorted(passing)}, in truth {sorted(running)}"
         front = self.host_of("httpfront")
-        for address, port in self.passing("httpfront") | {(balancer.address, 80) for balancer in self.balancers}:
+        within_reach = set() if self.network else self.passing("httpfront")  # an overlay address is not, from here
+        for address, port in within_reach | {(balancer.address, 80) for balancer in self.balancers}:
             answer = http_get(address, front, port)
             assert (answer.status, answer.body) == (200, FRONT_BODY), f"{address}:{port}: {answer}"
         for balancer in self.balancers:
@@ -233,12 +256,16 @@ def settled(site):
 
 @pytest.fixture
 def start_container(site):
-    """Start containers of the sample images that go away after the test: start_container(node, name, image, *options)."""
+    """Start containers of the sample images that go away after the test: start_container(node, name, image, *options).
+
+    Every port that the image exposes can be reached: published, or in the overlay network, which takes each name once.
+    """
     started = []
+    reach = f"--network {site.network}" if site.network else "-P"
 
     def start(node: Node, name: str, image: str, *options: str) -> None:
         started.append((node, name))
-        node.run(f"docker run -d --name {name} {' '.join(options)} {image}")
+        node.run(f"docker run -d --name {name} {reach} {' '.join(options)} {image}")
 
     yield start
     for node, name in started:

@@ -34,7 +34,7 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
     ill.run("systemctl stop consul")
     other.run("docker stop registrator")
     try:
-        start_container(other, "unseen", "httpbackend:v1.0.0", "-P", "-e SERVICE_NAME=unseen")
+        start_container(other, "unseen", "httpbackend:v1.0.0", "-e SERVICE_NAME=unseen")
         eventually(lambda: not site.consul(other).health()["Healthy"], 30)
         text, code = page(site)
         assert code == 0

@@ -54,7 +54,7 @@ def test_h9_tcp_echo(node):
 
 def test_h9_new_tcp_service_gets_a_listener(site, settled, start_container, show):
     where = site.docker_hosts[-1]
-    start_container(where, "test-9998", "tcpfront:v1.0.0", "-P -e SERVICE_NAME=my-tcp-9998 -e SERVICE_TAGS=tcp -e VERSION=my")
+    start_container(where, "test-9998", "tcpfront:v1.0.0", "-e SERVICE_NAME=my-tcp-9998 -e SERVICE_TAGS=tcp -e VERSION=my")
     took = everywhere(site.balancers, lambda b: echo_version(b.address, 9998) == "my", 30)
     show(f"my-tcp-9998 is served after: {took}")
     where.run("docker rm -f test-9998")
@@ -63,7 +63,7 @@ def test_h9_new_tcp_service_gets_a_listener(site, settled, start_container, show
 
 
 def test_h9_name_without_port_is_left_out(site, settled, start_container):
-    start_container(site.docker_hosts[0], "test-portless", "tcpfront:v1.0.0", "-P -e SERVICE_NAME=portless -e SERVICE_TAGS=tcp")
+    start_container(site.docker_hosts[0], "test-portless", "tcpfront:v1.0.0", "-e SERVICE_NAME=portless -e SERVICE_TAGS=tcp")
     everywhere(site.balancers, lambda b: "port" in left_out(b).get("portless", ""), 30)
     for balancer in site.balancers:
         assert "portless" in balancer.tries("discovery-balancer status").stdout
@@ -73,7 +73,7 @@ def test_h9_of_two_on_one_port_the_lowest_name_is_served(site, settled, start_co
     """The later name is there first and holds the port until the lower one claims it."""
     where = site.docker_hosts[0]
     for name in ("b-9997", "a-9997"):
-        options = f"-P -e SERVICE_NAME={name} -e SERVICE_TAGS=tcp -e VERSION={name}"
+        options = f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp -e VERSION={name}"
         start_container(where, f"test-{name}", "tcpfront:v1.0.0", options)
         everywhere(site.balancers, lambda b, name=name: echo_version(b.address, 9997) == name, 30)
     everywhere(site.balancers, lambda b: "9997" in left_out(b).get("b-9997", ""), 30)
@@ -89,7 +89,7 @@ def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_containe
         return [balancer.unit("nginx", "MainPID") for balancer in site.balancers]
 
     front, other = site.host_of("httpfront"), site.host_of("httpother")
-    start_container(site.docker_hosts[0], "test-other", "httpbackend:v1.0.0", "-P -e SERVICE_NAME=httpother -e SERVICE_TAGS=http")
+    start_container(site.docker_hosts[0], "test-other", "httpbackend:v1.0.0", "-e SERVICE_NAME=httpother -e SERVICE_TAGS=http")
     everywhere(site.balancers, lambda b: ask(b, other).body == BACKEND_BODY, 30)
     before = masters()
     try:

@@ -42,7 +42,7 @@ class Traffic:
 def plain_host(site, settled, start_container) -> str:
     """A virtual host whose instances, one on each docker host, call nothing by name."""
     for node in site.docker_hosts:
-        start_container(node, "test-plain", "httpbackend:v1.0.0", "-P -e SERVICE_NAME=test-plain -e SERVICE_TAGS=http")
+        start_container(node, "test-plain", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-plain -e SERVICE_TAGS=http")
     host = site.host_of("test-plain")
     eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
     for balancer in site.balancers:
