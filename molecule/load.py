@@ -1,10 +1,12 @@
 """Load on a running site, in a process of its own: what a client of the balancers and of Consul's KV store sees.
 
 `python load.py PLAN LOG` runs until its standard input ends. PLAN is a JSON file: balancers and servers
-(addresses), host (a virtual host), key (in the KV store), token (SecretID). LOG gets one JSON line a sample:
-t (Unix time at its end), kind, ok, seconds, and note.
+(addresses), host (a virtual host), key (in the KV store), token (SecretID); without a token the KV store is left alone, and
+with keep connections are kept, too. LOG gets one JSON line a sample: t (Unix time at its end), kind, ok, seconds, and note.
 
-http   one request to a balancer, on a connection of its own
+http   one request to a balancer, on a connection of its own (note: address, status, instance that answered)
+keep   one request on a kept connection, sent once more on a new one when a used one gave no answer
+raw    such a first try that failed
 write  one KV write; a client that gets no answer from a server within half a second asks the next, until one has it
 read   one consistent KV read; not ok when it does not show the last acknowledged write
 down   how many servers accept no connection to their API (note)
@@ -23,6 +25,9 @@ HTTP_EVERY, KV_EVERY, LOOK_EVERY = 0.1, 0.1, 0.1  # seconds between two samples 
 PATIENCE = 5  # seconds for an answer of a balancer
 CLIENT_TIMEOUT = 0.5  # seconds for an answer of one Consul server, then the next is asked
 KEYS = 100  # written in turn: a write that was sent twice may arrive late, and must not look like a lost one
+
+
+FAILURES = (OSError, http.client.HTTPException)
 
 
 class Log:
@@ -48,14 +53,42 @@ def ask_balancer(address: str, host: str, log: Log) -> None:
     begin = time.monotonic()
     connection = http.client.HTTPConnection(address, 80, timeout=PATIENCE)
     try:
-        connection.request("GET", "/", headers={"Host": host})
-        answer = connection.getresponse()
-        answer.read()
-        log.add("http", answer.status < 500, time.monotonic() - begin, f"{address} {answer.status}")
-    except (OSError, http.client.HTTPException) as error:
+        status, said = ask(connection, host)
+        log.add("http", status < 500, time.monotonic() - begin, f"{address} {said}")
+    except FAILURES as error:
         log.add("http", False, time.monotonic() - begin, f"{address} {type(error).__name__}: {error}")
     finally:
         connection.close()
+
+
+def ask(connection: http.client.HTTPConnection, host: str) -> tuple[int, str]:
+    """One answer: its status, and that as text with the instance."""
+    connection.request("GET", "/", headers={"Host": host})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, f"{answer.status} {answer.headers.get('X-Instance', '')}".strip()
+
+
+class Keeper:
+    """A client of a balancer that keeps its connection, as HTTP libraries do."""
+
+    def __init__(self, address: str, host: str):
+        self.address, self.host, self.used = address, host, False
+        self.connection = http.client.HTTPConnection(address, 80, timeout=PATIENCE)
+
+    def once(self, log: Log) -> None:
+        begin = time.monotonic()
+        while True:
+            try:
+                status, said = ask(self.connection, self.host)
+                self.used = True
+                return log.add("keep", status < 500, time.monotonic() - begin, f"{self.address} {said}")
+            except FAILURES as error:
+                self.connection.close()
+                kind, self.used = ("raw" if self.used else "keep"), False
+                log.add(kind, False, time.monotonic() - begin, f"{self.address} {type(error).__name__}: {error}")
+                if kind == "keep":
+                    return None
 
 
 class KeyValue:
@@ -120,13 +153,18 @@ def look(servers: list[str], log: Log) -> None:
 
 def main() -> None:
     plan, log, counter = json.loads(Path(sys.argv[1]).read_text()), Log(sys.argv[2]), Counter()
-    writer, reader = KeyValue(plan), KeyValue(plan)
-    jobs = [(HTTP_EVERY, lambda a=a: ask_balancer(a, plan["host"], log)) for a in plan["balancers"]]
-    jobs += [
-        (KV_EVERY, lambda: write(writer, counter, log)),
-        (KV_EVERY, lambda: read(reader, counter, log)),
-        (LOOK_EVERY, lambda: look(plan["servers"], log)),
-    ]
+    every = plan.get("every", HTTP_EVERY)
+    jobs = [(every, lambda a=a: ask_balancer(a, plan["host"], log)) for a in plan["balancers"]]
+    if "token" in plan:
+        writer, reader = KeyValue(plan), KeyValue(plan)
+        jobs += [
+            (KV_EVERY, lambda: write(writer, counter, log)),
+            (KV_EVERY, lambda: read(reader, counter, log)),
+            (LOOK_EVERY, lambda: look(plan["servers"], log)),
+        ]
+    if plan.get("keep"):
+        keepers = [Keeper(address, plan["host"]) for address in plan["balancers"]]
+        jobs += [(every, lambda k=k: k.once(log)) for k in keepers]
     for every, once in jobs:
         threading.Thread(target=timed, args=(every, once), daemon=True).start()
     sys.stdin.read()
