@@ -1,0 +1,60 @@
+"""Watching a service in the catalog: which instances pass, and since when."""
+
+import threading
+import time
+
+from helpers import NOT_YET
+
+
+class Watch:
+    """Follows the passing instances of one service by blocking queries, in a thread, while the block runs.
+
+    :ivar history: (Unix time, {(node, id of the instance)}, Consul's index of this service), one for each answer that differs
+    """
+
+    def __init__(self, site, service: str, asked=None):
+        self.api, self.path = site.consul(asked), f"/v1/health/service/{service}?passing=1"
+        self.history: list[tuple[float, frozenset, int]] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        while not self.history:
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        index = 0
+        while not self._end.is_set():
+            try:
+                found, headers = self.api.ask(f"{self.path}&index={index}&wait=1s")
+            except NOT_YET:
+                time.sleep(0.1)
+                continue
+            now, index = time.time(), int(headers["X-Consul-Index"])
+            passing = frozenset((entry["Node"]["Node"], entry["Service"]["ID"]) for entry in found)
+            if not self.history or self.history[-1][1:] != (passing, index):
+                self.history.append((now, passing, index))
+
+    @property
+    def passing(self) -> frozenset:
+        """(node, id) of each instance that passes now."""
+        return self.history[-1][1]
+
+    @property
+    def changes(self) -> list[int]:
+        """Every index of the service that was seen; one while nothing was written about it."""
+        return sorted({index for _, _, index in self.history})
+
+    def left(self, instance: tuple[str, str], after: float = 0) -> float | None:
+        """When an instance was first seen missing after a moment; None while it is there."""
+        return next((at for at, passing, _ in self.history if at >= after and instance not in passing), None)
+
+    def gone_from(self, node, after: float) -> float | None:
+        """When no instance of a node was there any more, for the first time after a moment; None while one is."""
+        return next((at for at, passing, _ in self.history if at >= after and node.name not in dict(passing)), None)

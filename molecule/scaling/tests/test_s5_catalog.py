@@ -1,0 +1,99 @@
+"""S5: containers in the overlay network, and what the catalog says of them."""
+
+import contextlib
+import ipaddress
+import time
+
+import pytest
+
+from catalog import Watch
+from conftest import SAMPLE_SERVICES
+from helpers import eventually
+
+SERVICES = [service["name"] for service in SAMPLE_SERVICES]
+QUIET = 60  # seconds in which nothing may be written
+SICK, DEAD = 2.0, 5.0  # seconds until an unhealthy container is critical, and an engine's instances are out
+
+
+@pytest.fixture
+def watches(site, settled):
+    """A watch of each sample service."""
+    with contextlib.ExitStack() as stack:
+        yield {service: stack.enter_context(Watch(site, service)) for service in SERVICES}
+
+
+@pytest.fixture
+def worker(site):
+    """A docker host that is no balancer: its engine may die without anybody else's help being needed."""
+    return [node for node in site.docker_hosts if node not in site.balancers][-1]
+
+
+def test_s5_instances_have_overlay_addresses_and_stay_as_they_are(site, watches, show):
+    anyone = next(iter(site.nodes.values())).variables
+    subnet = ipaddress.ip_network(anyone.get("discovery_overlay_subnet", "10.90.0.0/16"))
+    for service in SERVICES:
+        passing = site.passing(service)
+        assert passing == site.published(service), service
+        assert all(ipaddress.ip_address(address) in subnet for address, _ in passing), f"{service}: {sorted(passing)}"
+    time.sleep(QUIET)
+    for service, watch in watches.items():
+        assert len({passing for _, passing, _ in watch.history}) == 1, f"{service} did not pass all the time"
+        assert len(watch.changes) == 1, f"{service} was written in the meantime: {watch.changes}"
+    show(f"{', '.join(SERVICES)}: passing with overlay addresses, index unchanged for {QUIET} s")
+
+
+def test_s5_unhealthy_is_critical_at_once(site, settled, worker, start_container, show):
+    name = f"test-sick-{worker.name}"
+    check = "--health-cmd 'test ! -e /tmp/sick' --health-interval 500ms --health-retries 1"
+    start_container(worker, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME=test-sick {check}")
+    with Watch(site, "test-sick") as watch:
+        ((_, instance),) = eventually(lambda: watch.passing, 30)[0]
+        before = worker.run("date +%s").strip()
+        worker.run(f"docker exec {name} touch /tmp/sick")
+        critical, _ = eventually(lambda: watch.left((worker.name, instance), float(before)), 30)
+    told = f"docker events --since {before} --until $(date +%s) --filter container={name} --filter event=health_status"
+    lines = worker.run(f"{told} --format '{{{{.TimeNano}}}} {{{{.Action}}}}'").splitlines()
+    unhealthy = next(int(line.split()[0]) / 1e9 for line in lines if "unhealthy" in line)
+    show(f"critical {critical - unhealthy:.2f} s after the engine's event")
+    assert critical - unhealthy <= SICK
+
+
+@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.more)])
+def test_s5_a_dead_registrator_changes_nothing(site, watches, show, seconds):
+    try:
+        for node in site.docker_hosts:
+            node.run("docker kill registrator")
+        time.sleep(seconds)
+        running = [node.name for node in site.docker_hosts if node.run("docker ps -q --filter name=^registrator$")]
+        assert running == [], "registrator came back too early"
+    finally:
+        for node in site.docker_hosts:
+            node.run("docker start registrator")
+    time.sleep(5)
+    for service, watch in watches.items():
+        assert len({passing for _, passing, _ in watch.history}) == 1, f"{service} did not pass all the time"
+        assert len(watch.changes) == 1, f"{service} was written: {watch.changes}"
+    show(f"{seconds} s without any registrator and 5 s after: every instance passed, nothing was written")
+
+
+@pytest.mark.parametrize(
+    "how", ["kill -9 $(systemctl show docker -P MainPID)", "systemctl stop docker docker.socket"], ids=["killed", "stopped"]
+)
+def test_s5_instances_of_a_dead_engine_are_out(site, watches, worker, show, how):
+    others = {service: {one for one in watch.passing if one[0] != worker.name} for service, watch in watches.items()}
+    begin = time.time()
+    try:
+        worker.run(how)
+        done = time.time()
+        took = {}
+        for service, watch in watches.items():
+            gone, _ = eventually(lambda w=watch: w.gone_from(worker, begin), 30)
+            took[service] = gone - begin
+    finally:
+        worker.run("systemctl start docker.socket docker")
+    told = ", ".join(f"{service} {seconds:.1f} s" for service, seconds in took.items())
+    show(f"out of the catalog after: {told} (the command itself took {done - begin:.1f} s)")
+    assert max(took.values()) <= DEAD
+    for service, watch in watches.items():
+        assert all(others[service] <= passing for _, passing, _ in watch.history), f"{service}: others were out, too"
+    show(f"healthy again {site.settle():.0f} s later")

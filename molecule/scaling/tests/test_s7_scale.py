@@ -1,0 +1,173 @@
+"""S7: a service is scaled over two docker hosts under load, and one of them dies."""
+
+import datetime
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from catalog import Watch
+from evidence import assert_unchanged
+from helpers import eventually, http_get
+from plays import play
+from requests_seen import asking, spread
+
+SERVICE, IMAGE = "test-scale", "httpbackend:v1.0.0"
+MANY = 6
+FOLLOWS = 3.0  # seconds until a balancer follows
+CRASH = 10.0  # seconds after a crash in which a request may fail
+
+
+@pytest.fixture
+def hosts(site):
+    """The two docker hosts that share the service: the last of the inventory, so that the balancer's own is among them."""
+    return site.docker_hosts[-2:]
+
+
+@pytest.fixture
+def scale(site, settled, hosts):
+    """scale(count, **variables): run the playbook; how it ended. Nothing is left of the service after the test."""
+
+    def scale(count: int, **variables):
+        given = {
+            "scale_service": SERVICE, "scale_image": IMAGE, "scale_count": count,
+            "scale_hosts": ",".join(node.name for node in hosts), "scale_env": {"SERVICE_TAGS": "http"}, **variables,
+        }  # fmt: skip
+        return play(site, "playbooks/scale_service.yml", "-e", json.dumps(given))[0]
+
+    yield scale
+    done = scale(0)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def instances(nodes) -> dict[str, tuple[str, str, float]]:
+    """The service's running containers by the instance's name in its answers: node, container's name, start (Unix time)."""
+    found = {}
+    for node in nodes:
+        listed = node.run(
+            f"docker ps -q --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker inspect"
+            " -f '{{.Config.Hostname}} {{.Name}} {{.State.StartedAt}}'"
+        )
+        for line in listed.splitlines():
+            hostname, name, started = line.split()
+            seconds = datetime.datetime.fromisoformat(started[:26].rstrip("Z") + "+00:00").timestamp()
+            found[hostname] = (node.name, name.lstrip("/"), seconds)
+    return found
+
+
+def ran(done) -> None:
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+def test_s7_one_to_many_to_one_under_load(site, scale, hosts, tmp_path, show):
+    ran(scale(1))
+    with Watch(site, SERVICE) as watch, asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        one = instances(hosts)
+        assert len(one) == 1
+        ran(scale(MANY))
+        many = instances(hosts)
+        assert one.items() <= many.items(), "the first instance was moved"
+        assert sorted(list(node for node, _, _ in many.values()).count(host.name) for host in hosts) == [MANY // 2, MANY // 2]
+        came = [eventually(lambda i=i: requests.first(i), 10)[0] - many[i][2] for i in many.keys() - one.keys()]
+        show(f"1→{MANY}: first answer after the start of a container: {spread(came)}")
+        assert_unchanged(scale(MANY))
+
+        ran(scale(1))
+        left = instances(hosts)
+        assert len(left) == 1 and left.items() <= many.items(), "the last instance was moved"
+        went = []
+        for instance in many.keys() - left.keys():
+            node, name, _ = many[instance]
+            (registered,) = {one for _, passing, _ in watch.history for one in passing if f":{name}:" in one[1]}
+            assert registered[0] == node
+            went.append(max(0.0, requests.last(instance) - watch.left(registered, many[instance][2] + max(came))))
+        show(f"{MANY}→1: last answer after it left the catalog: {spread(went)}")
+        time.sleep(2)
+    show(str(requests))
+    assert requests.failed() == []
+    assert max(came + went) <= FOLLOWS
+
+
+def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
+    victim = next(node for node in hosts if node not in site.balancers)
+    survivor = next(node for node in hosts if node is not victim)
+    container = victim.variables["lab_container"].replace("{{ inventory_hostname }}", victim.name)
+    ran(scale(4))
+    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        subprocess.run(["podman", "kill", "--signal", "KILL", container], check=True, capture_output=True, timeout=60)
+        try:
+            crash = time.time()
+            time.sleep(2 * CRASH)
+            done = scale(4)
+            ran(done)
+            assert f"no engine answers on {victim.name}" in done.stdout
+            assert len(instances([survivor])) == 4
+        finally:
+            subprocess.run(["podman", "start", container], check=True, capture_output=True, timeout=60)
+        eventually(lambda: len(instances([victim])) == 2, 120, every=1)
+        ran(scale(4))
+        assert sorted(node for node, _, _ in instances(hosts).values()) == sorted([victim.name, survivor.name] * 2)
+        time.sleep(2)
+    early = [one for one in requests.seen(crash) if not one.ok and one.kind != "raw" and one.t < crash + CRASH]
+    show(f"{requests}; {len(early)} of the failed within {CRASH:.0f} s of the crash")
+    assert len(requests.failed()) == len(early)
+
+
+def test_s7_engines_refuse_who_has_no_certificate(site, scale, hosts, tmp_path):
+    bundle = site.secrets / "docker-client"
+    missing, expired, foreign = (tmp_path / name for name in ("missing", "expired", "foreign"))
+    for folder in (missing, expired, foreign):
+        shutil.copytree(bundle, folder)
+    (missing / "key.pem").unlink()
+    ca = x509.load_pem_x509_certificate((site.secrets / "docker-ca.pem").read_bytes())
+    ca_key = serialization.load_pem_private_key((site.secrets / "docker-ca.key").read_bytes(), None)
+    (expired / "cert.pem").write_bytes(client_certificate(expired / "key.pem", ca.subject, ca_key, -1))
+    own = ec.generate_private_key(ec.SECP256R1())
+    (foreign / "cert.pem").write_bytes(client_certificate(foreign / "key.pem", ca.subject, own, 1))
+
+    for folder, said in (
+        (missing, f"{missing}/key.pem is missing"),
+        (expired, f"{expired}/cert.pem ended on"),
+        (foreign, "refuses the client certificate"),
+    ):
+        done = scale(2, scale_client_dir=str(folder))
+        assert done.returncode != 0
+        assert said in " ".join(done.stdout.split()), done.stdout[-3000:]
+        assert "scale_client_dir" in done.stdout
+        assert instances(site.docker_hosts) == {}
+
+
+def client_certificate(key, issuer, signer, days: int) -> bytes:
+    """A client certificate for a key, that ends some days from now."""
+    public = serialization.load_pem_private_key(key.read_bytes(), None).public_key()
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "docker-admin")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(signer, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def test_s7_bad_input_is_told_before_anything_changes(site, scale, hosts):
+    done = scale(-1, scale_service="not_a_name", scale_hosts="nowhere")
+    assert done.returncode != 0
+    for said in ("scale_count is", "scale_service is", "scale_hosts names", "nowhere"):
+        assert said in done.stdout
+    done = scale(2, scale_image="no-such-image:v0")
+    assert done.returncode != 0 and "scale_image is no-such-image:v0" in " ".join(done.stdout.split())
+    assert instances(site.docker_hosts) == {}
+    answer = http_get(site.balancers[0].address, site.host_of(SERVICE))
+    assert answer.status == 503
