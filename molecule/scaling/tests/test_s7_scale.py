@@ -41,8 +41,8 @@ def scale(site, settled, hosts):
         return play(site, "playbooks/scale_service.yml", "-e", json.dumps(given))[0]
 
     yield scale
-    done = scale(0)
-    assert done.returncode == 0, done.stdout[-3000:]
+    if instances(site.docker_hosts):
+        ran(scale(0))
 
 
 def instances(nodes) -> dict[str, tuple[str, str, float]]:
