@@ -97,3 +97,9 @@ def test_s5_instances_of_a_dead_engine_are_out(site, watches, worker, show, how)
     for service, watch in watches.items():
         assert all(others[service] <= passing for _, passing, _ in watch.history), f"{service}: others were out, too"
     show(f"healthy again {site.settle():.0f} s later")
+
+
+@pytest.mark.on("docker_hosts")
+def test_s5_what_is_left_from_before_a_boot_goes_before_the_engine_starts(node):
+    state, before = node.unit("registrator-clear", "UnitFileState", "Before")
+    assert state == "enabled" and "docker.service" in before.split()
