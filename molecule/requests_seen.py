@@ -44,9 +44,9 @@ class Requests:
         """What counts as failed: no answer or 500 and above, on a kept connection after the one retry."""
         return [f"{one.kind} {one.note}" for one in self.seen(start) if not one.ok and one.kind != "raw"]
 
-    def first(self, instance: str, start: float = 0) -> float:
-        """When an instance answered for the first time; a StopIteration when it never has."""
-        return next(one.t for one in self.seen(start) if one.instance == instance)
+    def first(self, instance: str) -> float | None:
+        """When an instance answered for the first time; None when it never has."""
+        return next((one.t for one in self.seen() if one.instance == instance), None)
 
     def last(self, instance: str) -> float:
         """When an instance answered for the last time."""
