@@ -10,7 +10,14 @@ SOCKET = "/run/docker.sock"
 
 
 class EngineError(Exception):
-    """The engine answered, with a status of 400 or more."""
+    """The engine answered, with a status of 400 or more.
+
+    :ivar status: the HTTP status, an int
+    """
+
+    def __init__(self, status: int, text: str):
+        super().__init__(f"{status} {text}".strip())
+        self.status = status
 
 
 class _Connection(http.client.HTTPConnection):
@@ -41,9 +48,24 @@ class Engine:
         :raises EngineError: an answer of 400 or more
         :raises OSError: no answer
         """
+        content = self._ask("GET", path)
+        if path.startswith("/events"):
+            return [json.loads(line) for line in content.splitlines() if line.strip()]
+        return json.loads(content)
+
+    def post(self, path: str, body=None) -> None:
+        """POST a path; `body` is sent as JSON. Raises as `get`."""
+        self._ask("POST", path, body)
+
+    def delete(self, path: str) -> None:
+        """DELETE a path. Raises as `get`."""
+        self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, body=None) -> str:
         connection = _Connection(self.path, self.timeout)
         try:
-            connection.request("GET", path)
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, data, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             content = answer.read().decode()
         except http.client.HTTPException as error:
@@ -51,10 +73,8 @@ class Engine:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise EngineError(f"{answer.status} {content.strip()[:500]}")
-        if path.startswith("/events"):
-            return [json.loads(line) for line in content.splitlines() if line.strip()]
-        return json.loads(content)
+            raise EngineError(answer.status, content.strip()[:500])
+        return content
 
     def containers(self, running: bool = False) -> list[dict]:
         """The inspections of the containers; one that goes meanwhile is left out."""

@@ -56,7 +56,6 @@ state:
     filter: {description: The table is loaded., type: bool}
 """
 
-import http.client  # noqa: E402
 import ipaddress  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -64,7 +63,7 @@ import time  # noqa: E402
 from collections.abc import Mapping  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.engine_api import SOCKET, Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, Engine, EngineError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm  # noqa: E402
 
 NFT = "/usr/sbin/nft"
@@ -122,7 +121,7 @@ def engine_state(engine: Engine) -> dict:
         if found["swarm"]["manager"]:
             found["swarm"] = swarm(info, engine.get("/nodes"))
         found["networks"] = [network(one) for one in engine.get("/networks") or []]
-    except (EngineError, OSError, http.client.HTTPException) as error:
+    except (EngineError, OSError) as error:
         found["problem"] = f"{type(error).__name__}: {error}"
     return found
 
@@ -140,7 +139,7 @@ def main():
     # A request to the socket would start a stopped engine.
     if os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0:
         end = time.monotonic() + module.params["wait"]
-        while (state := engine_state(Engine()))["problem"] and time.monotonic() < end:
+        while (state := engine_state(Engine(timeout=60)))["problem"] and time.monotonic() < end:
             time.sleep(1)
     with open("/proc/net/route", encoding="ascii") as file:
         state["routes"] = routes(file.read())

@@ -54,11 +54,10 @@ node:
   type: str
 """
 
-import http.client  # noqa: E402
 import time  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.engine_api import Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError  # noqa: E402
 
 PORT = 2377
 
@@ -107,7 +106,7 @@ def main():
     given = module.params
     if given["managers"] and not given["token"]:
         module.fail_json(msg="swarm_member: managers without token; take the token from one of them")
-    engine = Engine()
+    engine = Engine(timeout=60)
     try:
         member = engine.get("/info")["Swarm"]["LocalNodeState"] != "inactive"
         changed = member != (given["state"] == "present")
@@ -118,7 +117,7 @@ def main():
                 what = f"join the swarm of {', '.join(given['managers'])}" if given["managers"] else "make a swarm"
                 module.fail_json(msg=f"the engine could not {what} as {given['address']}: {said}")
         module.exit_json(changed=changed, node=engine.get("/info")["Swarm"].get("NodeID") or "")
-    except (EngineError, OSError, http.client.HTTPException) as error:
+    except (EngineError, OSError) as error:
         module.fail_json(msg=f"the engine's API: {type(error).__name__}: {error}")
 
 

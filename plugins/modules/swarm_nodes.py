@@ -42,11 +42,10 @@ done:
   elements: str
 """
 
-import http.client  # noqa: E402
 import time  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.engine_api import Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import node  # noqa: E402
 
 ORDER = {"manager": 0, "worker": 1}
@@ -109,13 +108,13 @@ def main():
         },
         supports_check_mode=True,
     )
-    engine = Engine()
+    engine = Engine(timeout=60)
     try:
         nodes = [node(told) for told in engine.get("/nodes")]
         todo = changes(nodes, module.params["roles"], module.params["forget"])
         for key, part in [] if module.check_mode else todo:
             carry_out(engine, key, part, module.params["timeout"])
-    except (EngineError, OSError, http.client.HTTPException) as error:
+    except (EngineError, OSError) as error:
         module.fail_json(msg=f"the engine's API: {type(error).__name__}: {error}")
     hosts = {one["id"]: one["host"] for one in nodes}
     module.exit_json(changed=bool(todo), done=[f"{hosts.get(key, key)}: {part}" for key, part in todo])
