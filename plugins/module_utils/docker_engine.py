@@ -44,7 +44,7 @@ def capabilities(package: str, version: str) -> dict:
 
     The Consul store: in engines before 23.0 (moby's docs/deprecated.md). Of Debian's builds the one of Debian 11 has it
     (20.10.5, tried), the one of Debian 12 has not (20.10.24, tried); none between them was in a release. Swarm: tried with
-    Debian's 20.10.5, 20.10.24 and 26.1.5.
+    Debian's 20.10.5 and 26.1.5.
     """
     number = upstream(version)
     overlays = ["none"]
