@@ -3,6 +3,8 @@
 import json
 import time
 
+import pytest
+
 from helpers import eventually
 from members import leading, starts
 from plays import play
@@ -39,6 +41,7 @@ def test_k2_a_rolling_restart_takes_the_leader_last(site, load):
     assert max(after, key=after.get) == leader, f"{leader} led and was not the last"
 
 
+@pytest.mark.more
 def test_k2_a_limited_run_restarts_its_hosts_and_the_next_one_the_rest(site, load):
     names = [node.name for node in site.servers]
     before = pids(site)
@@ -52,6 +55,7 @@ def test_k2_a_limited_run_restarts_its_hosts_and_the_next_one_the_rest(site, loa
         site.settle()
 
 
+@pytest.mark.more
 def test_k2_an_agent_that_does_not_come_back_stops_the_play_and_the_others_stay(site, load):
     """The address is not on the hosts, which `consul validate` cannot know."""
     before = pids(site)

@@ -55,6 +55,7 @@ def test_k5_certificates_are_rotated_without_a_restart(site, settled, load, show
     show(f"new certificates on {len(site.servers)} agents in {seconds:.0f} s")
 
 
+@pytest.mark.more
 def test_k5_new_ca_also_when_the_run_dies_in_the_middle(site, settled, load, show):
     """The first run fails between key and certificate of one agent, when the new CA signs already."""
     before, old_ca = starts(site), site.secrets.parent / "ca.before.pem"

@@ -6,6 +6,7 @@ from members import agents, new_machine, peers, put, victim
 from plays import play
 
 
+@pytest.mark.more
 def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
     node = victim(site)
     others = [server for server in site.servers if server is not node]

@@ -120,6 +120,7 @@ def newcomer(site):
                 site.consul().tell("DELETE", f"/v1/acl/token/{token['AccessorID']}")
 
 
+@pytest.mark.more
 def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site, load, newcomer, lost):
     name, address = newcomer
     before = contents(site.secrets)

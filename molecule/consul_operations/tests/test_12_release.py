@@ -131,6 +131,7 @@ def without_a_way_out(site):
     node.run(f"ip route replace {route}")
 
 
+@pytest.mark.more
 def test_k12_without_internet(site, load, show, without_a_way_out, tmp_path):
     """The cache is filled where there is a network, then alone suffices for a host on which the release is new."""
     node = without_a_way_out

@@ -11,7 +11,8 @@ MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/c
     /etc/nginx/discovery /etc/nginx/nginx.conf /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
     /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /opt/registrator /usr/local/bin \
     /usr/local/lib/discovery-balancer /usr/local/sbin \
-    \( -type f -o -type l ! -path '/etc/systemd/*' \) ! -name '*.pyc' ! -name 'shared-mounts.service' ! -name 'key.json'"""  # the lab's, dockerd's own
+    \( -type f -o -type l ! -path '/etc/systemd/*' \) \
+    ! -name '*.pyc' ! -name 'shared-mounts.service' ! -name 'key.json'"""  # the last two: the lab's own, the engine's own
 STATE = f"{MANAGED} -printf '%p %m %u:%g %l\\n'; {MANAGED} -type f -exec sha256sum {{}} +"
 # Harmless: an empty line more and the sticky bit; a link leads to the same place by another path. A key made on the
 # host is content of its own, so only its mode is managed.

@@ -1,0 +1,51 @@
+"""dockerd-overlay-heal: when the engine is started once more without its local file."""
+
+import importlib.util
+import json
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "roles/dockerd/files/dockerd-overlay-heal"
+loader = SourceFileLoader("overlay_heal", str(PROGRAM))
+heal = importlib.util.module_from_spec(importlib.util.spec_from_loader("overlay_heal", loader))
+loader.exec_module(heal)
+
+ERROR = 'network sandbox join failed: could not get network sandbox (oper true): failed get network namespace ""'
+
+
+def container(name: str, error: str = "", running: bool = False) -> dict:
+    return {"Name": f"/{name}", "State": {"Error": error, "Running": running}}
+
+
+@pytest.mark.parametrize(
+    "containers", [[], [container("a", running=True)], [container("a", "no such image")], [container("a", ERROR, running=True)]]
+)
+def test_nothing_is_wrong(containers):
+    assert heal.advice(containers, ["bridge", "mine"], done=False) == ""
+
+
+def test_an_engine_whose_overlay_is_broken_starts_once_more():
+    text = heal.advice([container("b", ERROR), container("a", ERROR), container("c")], sorted(heal.BUILT_IN), done=False)
+    assert text.startswith("starting") and "a, b cannot join" in text
+
+
+def test_networks_of_this_host_are_not_lost():
+    text = heal.advice([container("a", ERROR)], ["bridge", "mine"], done=False)
+    assert not text.startswith("starting") and "lose the networks mine" in text
+
+
+def test_once_a_boot():
+    assert "did not help" in heal.advice([container("a", ERROR)], [], done=True)
+
+
+def test_the_file_is_put_aside_where_the_engine_keeps_it(tmp_path):
+    config, file = tmp_path / "daemon.json", tmp_path / "network/files/local-kv.db"
+    assert str(heal.state_file(config)) == "/var/lib/docker/network/files/local-kv.db"
+    config.write_text(json.dumps({"data-root": str(tmp_path)}))
+    file.parent.mkdir(parents=True)
+    file.write_text("x")
+    heal.put_aside(heal.state_file(config))
+    assert [path.name for path in file.parent.iterdir()] == ["local-kv.db.before-crash"]
+    heal.put_aside(heal.state_file(config))
