@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 INVENTORY ?= inventories/hospital
 PYTHON ?= python3
+SCENARIOS ?= default scaling_swarm scaling consul_operations
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -40,13 +41,13 @@ package: .venv/ready ## build the collection, install it into an empty place, ru
 	tests/package
 
 molecule: .venv/ready ## the scenarios, each on real nodes
-	tests/scenarios default consul_operations
+	tests/scenarios $(SCENARIOS)
 
 test: export DISCOVERY_TESTS ?= usual
 test: lint unit package molecule ## everything that CI runs
 
 test-all: ## and what does not fit its time
-	$(MAKE) test DISCOVERY_TESTS=all
+	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) debian"
 
 clean: ## remove what make has made here (not the lab: see lab-down)
 	rm -rf .venv .cache .ansible
