@@ -37,6 +37,7 @@ def starts(node) -> float:
     return seconds
 
 
+@pytest.mark.more
 @pytest.mark.overlay("consul")
 def test_s8_the_store_is_down(site, settled, show):
     """All Consul servers are away. Containers on a network of the store that cannot start then start with the next restart."""
