@@ -133,6 +133,7 @@ engine:
 """
 
 import contextlib
+import fcntl
 import glob
 import ipaddress
 import json
@@ -153,6 +154,7 @@ RECORD = "/var/lib/dockerd-discovery"
 DEFAULTS = "/etc/default/docker"
 CERTIFICATE = "/etc/docker/tls/server.pem"
 TOKEN = "/etc/docker/consul.env"
+SIOCGIFADDR = 0x8915  # linux/sockios.h: the address of a device
 
 
 def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
@@ -226,16 +228,29 @@ def running(unit: dict[str, str]) -> dict:
         bridges = engine.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
     except (OSError, EngineError, ValueError):
         return found
-    pools = [pool for network in bridges for pool in (network.get("IPAM") or {}).get("Config") or []]
     return found | {
         "running": True,
         "running_version": info["ServerVersion"],
         "data_root": info["DockerRootDir"],
         "containers": info["Containers"],
         "live_restore": bool(info.get("LiveRestoreEnabled")),
-        "bridge_addresses": sorted({pool["Gateway"].partition("/")[0] for pool in pools if pool.get("Gateway")}),
+        "bridge_addresses": sorted({found for network in bridges for found in bridge_addresses(network)}),
         "swarm": swarm(info.get("Swarm") or {}),
     }
+
+
+def bridge_addresses(network: dict) -> set[str]:
+    """The host's own addresses on a bridge. An engine of 20.10 that has never been restarted does not tell the gateway of its
+    default bridge (seen), so the device is asked, too."""
+    pools = (network.get("IPAM") or {}).get("Config") or []
+    device = (network.get("Options") or {}).get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
+    found = {pool["Gateway"].partition("/")[0] for pool in pools if pool.get("Gateway")}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            answer = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("256s", device.encode()[:15]))
+        except OSError:  # no such device, or no address
+            return found
+    return found | {socket.inet_ntoa(answer[20:24])}
 
 
 def swarm(told: dict) -> dict:
@@ -290,7 +305,6 @@ def text(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
 
 def main():
     module = AnsibleModule(
