@@ -55,6 +55,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+path:
+  description: The file.
+  type: str
+  returned: always
 replaced:
   description: Settings of others whose values were replaced.
   returned: always
@@ -169,7 +173,7 @@ def main():
         lost = []
         after, note = (written(result) if result else None), None
         if not record:
-            module.exit_json(changed=False, replaced=[], restored=False)
+            module.exit_json(changed=False, path=CONFIG, replaced=[], restored=False)
     else:
         result = merged(present, module.params["config"], ours)
         lost = replaced(present, result, ours)
@@ -185,6 +189,7 @@ def main():
         module.warn(f"{CONFIG}: values that were there before are replaced: {', '.join(lost)}")
     module.exit_json(
         changed=bool(changes),
+        path=CONFIG,
         replaced=lost,
         restored=restored,
         diff={"before": before or "", "after": after or "", "before_header": CONFIG, "after_header": CONFIG},
