@@ -224,9 +224,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in foreign]
         config.hook.pytest_deselected(items=foreign)
     if os.environ.get("DISCOVERY_TESTS") == "usual":
-        left_out = [
-            item for item in items for mark in item.iter_markers("more") if not mark.args or mine in mark.args
-        ]
+        left_out = [item for item in items if any(not mark.args or mine in mark.args for mark in item.iter_markers("more"))]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 

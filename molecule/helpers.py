@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -38,6 +39,31 @@ def eventually(probe, seconds: float, every: float = 0.3):
         if time.monotonic() - start > seconds:
             raise AssertionError(f"not within {seconds} s: {problem}")
         time.sleep(every)
+
+
+class Repeating:
+    """Takes a step over and over, in a thread of its own, while the block runs. A subclass says which step."""
+
+    pause = 0.1  # seconds between two steps
+
+    def __init__(self):
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(self.pause):
+            self.step()
+
+    def step(self) -> None:
+        raise NotImplementedError
 
 
 def everywhere(nodes, probe, seconds: float) -> str:

@@ -1,41 +1,30 @@
 """The whole site, or the whole of Consul, away at once."""
 
 import subprocess
-import threading
 import time
 
 import pytest
 
-from helpers import NOT_YET, eventually, http_get, lost_lookups, tcp_echo
+from helpers import NOT_YET, Repeating, eventually, http_get, lost_lookups, tcp_echo
 
 
-class Traffic:
+class Traffic(Repeating):
     """Asks every balancer for a virtual host and a tcp service, over and over, while the block runs."""
 
     def __init__(self, site, host: str, port: int):
+        super().__init__()
         self.site, self.host, self.port = site, host, port
         self.asked, self.failed = 0, []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.wait(0.1):
-            for balancer in self.site.balancers:
-                self.asked += 2
-                try:
-                    answer = http_get(balancer.address, self.host)
-                    assert answer.status == 200, f"{self.host}: {answer.status}"
-                    assert tcp_echo(balancer.address, self.port, "on"), f"no echo on {self.port}"
-                except NOT_YET as error:
-                    self.failed.append(f"{balancer.name}: {error!r}")
+    def step(self) -> None:
+        for balancer in self.site.balancers:
+            self.asked += 2
+            try:
+                answer = http_get(balancer.address, self.host)
+                assert answer.status == 200, f"{self.host}: {answer.status}"
+                assert tcp_echo(balancer.address, self.port, "on"), f"no echo on {self.port}"
+            except NOT_YET as error:
+                self.failed.append(f"{balancer.name}: {error!r}")
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ Nobody else reaches these: what answers from outside has come through the contai
 import http.client
 import ipaddress
 import json
-import threading
 import time
 
 import pytest
 
-from helpers import BACKEND_BODY, FRONT_BODY, NOT_YET, eventually, http_get, tcp_echo
+from helpers import BACKEND_BODY, FRONT_BODY, NOT_YET, Repeating, eventually, http_get, tcp_echo
 from plays import play
 
 HEALED = 5.0  # seconds
@@ -25,33 +24,25 @@ KILLS = {
 }
 
 
-class Asked:
+class Asked(Repeating):
     """Asks a balancer for a virtual host, each time on a new connection, while the block runs; it must answer `wanted`."""
 
+    pause = 0.02
+
     def __init__(self, address: str, host: str, wanted: int = 200):
+        super().__init__()
         self.address, self.host, self.wanted = address, host, wanted
         self.answered, self.failed, self.in_a_row = [time.monotonic()], [], 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.wait(0.02):
-            try:
-                answer = http_get(self.address, self.host)
-                assert answer.status == self.wanted, f"status {answer.status}"
-                self.answered.append(time.monotonic())
-                self.in_a_row += 1
-            except NOT_YET as error:
-                self.failed.append(repr(error))
-                self.in_a_row = 0
+    def step(self) -> None:
+        try:
+            answer = http_get(self.address, self.host)
+            assert answer.status == self.wanted, f"status {answer.status}"
+            self.answered.append(time.monotonic())
+            self.in_a_row += 1
+        except NOT_YET as error:
+            self.failed.append(repr(error))
+            self.in_a_row = 0
 
     @property
     def gap(self) -> float:
