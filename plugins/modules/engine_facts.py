@@ -5,7 +5,7 @@ DOCUMENTATION = r"""
 module: engine_facts
 short_description: What a host tells about its container engine
 description:
-  - Reads packages, unit, daemon.json, the running engine and its Swarm, and the routes of the host in one round trip.
+  - Reads packages, unit, daemon.json, the running engine and its Swarm in one round trip.
     Changes nothing, and does not start a stopped engine.
 options:
   package:
@@ -64,26 +64,13 @@ engine:
     binary:
       description: Path of the program; empty without an engine.
       type: str
-    running:
-      description: Whether its unit is active and it answers.
-      type: bool
-    running_version:
-      description: Version that runs, such as V(26.1.5+dfsg1); empty when none does.
-      type: str
-    data_root:
-      description: Where the running engine keeps images and volumes; empty when none runs.
-      type: str
     containers:
       description: Number of containers, running or not, of the running engine.
       type: int
-    live_restore:
-      description: Whether the running engine keeps containers while it is down.
-      type: bool
     swarm:
       description:
-        - The Swarm as the running engine tells it. state is inactive, pending, active, locked or error, and V(unknown) when no
-          engine runs. node_id, node_address, cluster_id (known to managers only), manager (bool), managers (list of
-          address:port).
+        - The swarm as the running engine tells it, with the keys of M(fewnodes.discovery.overlay_state), without its nodes. The
+          state is V(unknown) when no engine runs.
       type: dict
     bridge_addresses:
       description: Addresses of this host that belong to networks of the running engine.
@@ -126,16 +113,11 @@ engine:
     token_file:
       description: Whether the host has a token for the Consul store.
       type: bool
-    routes:
-      description: Routes of the host but the default ones; dicts with network and device.
-      type: list
-      elements: dict
 """
 
 import contextlib
 import fcntl
 import glob
-import ipaddress
 import json
 import os
 import re
@@ -145,6 +127,7 @@ import struct
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
+from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
 
 PACKAGES = ("docker.io", "docker-ce")
 PARTS = (*PACKAGES, "docker-cli", "docker-ce-cli")
@@ -211,15 +194,7 @@ def other_starts(paths: list[str], ours: str) -> list[dict]:
 
 def running(unit: dict[str, str]) -> dict:
     """What the running engine tells."""
-    found = {
-        "running": False,
-        "running_version": "",
-        "data_root": "",
-        "containers": 0,
-        "live_restore": False,
-        "bridge_addresses": [],
-        "swarm": swarm({"LocalNodeState": "unknown"}),
-    }
+    found = {"containers": 0, "bridge_addresses": [], "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
     if unit.get("ActiveState") not in ("active", "reloading"):
         return found
     engine = Engine()
@@ -228,14 +203,10 @@ def running(unit: dict[str, str]) -> dict:
         bridges = engine.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
     except (OSError, EngineError, ValueError):
         return found
-    return found | {
-        "running": True,
-        "running_version": info["ServerVersion"],
-        "data_root": info["DockerRootDir"],
+    return {
         "containers": info["Containers"],
-        "live_restore": bool(info.get("LiveRestoreEnabled")),
-        "bridge_addresses": sorted({found for network in bridges for found in bridge_addresses(network)}),
-        "swarm": swarm(info.get("Swarm") or {}),
+        "bridge_addresses": sorted({address for network in bridges for address in bridge_addresses(network)}),
+        "swarm": swarm(info, []),
     }
 
 
@@ -251,17 +222,6 @@ def bridge_addresses(network: dict) -> set[str]:
         except OSError:  # no such device, or no address
             return found
     return found | {socket.inet_ntoa(answer[20:24])}
-
-
-def swarm(told: dict) -> dict:
-    return {
-        "state": told.get("LocalNodeState") or "inactive",
-        "node_id": told.get("NodeID") or "",
-        "node_address": told.get("NodeAddr") or "",
-        "cluster_id": (told.get("Cluster") or {}).get("ID") or "",
-        "manager": bool(told.get("ControlAvailable")),
-        "managers": sorted(manager["Addr"] for manager in told.get("RemoteManagers") or []),
-    }
 
 
 def config() -> dict:
@@ -286,16 +246,6 @@ def options() -> str:
     """DOCKER_OPTS, as the shell file sets it last."""
     found = re.findall(r"^\s*(?:export\s+)?DOCKER_OPTS=(.*)$", text(DEFAULTS), re.MULTILINE)
     return found[-1].strip().strip("'\"").strip() if found else ""
-
-
-def routes() -> list[dict]:
-    """The host's IPv4 routes (/proc/net/route: addresses in hexadecimal, in the machine's byte order)."""
-    found = set()
-    for line in text("/proc/net/route").splitlines()[1:]:
-        fields = line.split()
-        network, mask = (socket.inet_ntoa(struct.pack("=L", int(fields[at], 16))) for at in (1, 7))
-        found.add((str(ipaddress.ip_network(f"{network}/{mask}")), fields[0]))
-    return [{"network": network, "device": device} for network, device in sorted(found) if network != "0.0.0.0/0"]
 
 
 def text(path: str) -> str:
@@ -330,7 +280,6 @@ def main():
         "held_here": [name for name in text(f"{RECORD}/held").split() if name in engine["held"]],
         "certificate": os.path.exists(CERTIFICATE),
         "token_file": os.path.exists(TOKEN),
-        "routes": routes(),
     }
     module.exit_json(changed=False, engine=engine)
 

@@ -229,15 +229,19 @@ class Restart:
         if shown(self.module)["ActiveState"] not in ("active", "reloading"):
             return None
         try:
-            containers = [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+            containers = self.steady()
         except (OSError, EngineError):
             return None
         back = {core.name_of(container) for container in containers if core.returning(container)}
         every = {core.name_of(container) for container in containers}
         return {"containers": back, "all": every, **self.services(containers, missing_ok=True)}
 
+    def steady(self) -> list[dict]:
+        """The containers that run, but for those that end again and again."""
+        return [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+
     def now(self) -> dict:
-        containers = [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+        containers = self.steady()
         return {"containers": {core.name_of(container) for container in containers}, **self.services(containers)}
 
     def services(self, containers: list[dict], missing_ok: bool = False) -> dict:

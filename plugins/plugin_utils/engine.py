@@ -67,7 +67,7 @@ def _overlay(host: str, engine: Mapping, overlay: str) -> list[str]:
     state = engine["swarm"]["state"]
     if overlay == "consul" and state not in ("inactive", "unknown"):
         return [
-            f"dockerd_overlay is 'consul' on {host}, whose engine is in a Swarm ({state}, node {engine['swarm']['node_id']});"
+            f"dockerd_overlay is 'consul' on {host}, whose engine is in a Swarm ({state}, node {engine['swarm']['node']});"
             " an engine cannot do both: leave it (docker swarm leave), or set discovery_overlay: swarm"
         ]
     return []

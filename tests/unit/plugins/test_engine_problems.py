@@ -4,7 +4,7 @@ import pytest
 from ansible_collections.fewnodes.discovery.plugins.filter.engine_problems import FilterModule
 
 engine_problems = FilterModule().filters()["engine_problems"]
-SWARM = {"state": "inactive", "node_id": ""}
+SWARM = {"state": "inactive", "node": ""}
 ALL = ["none", "consul", "swarm"]
 ENGINES = {
     11: {"package": "docker.io", "version": "20.10.5+dfsg1-1+deb11u4", "overlays": ALL, "validate": False},
@@ -13,7 +13,7 @@ ENGINES = {
 }
 ENGINE = {
     "installed": True, "binary": "/usr/sbin/dockerd", "unit": True, "swarm": SWARM, "options": "", "dropins": [], "config": {},
-    "config_error": "", "written": {}, "containers": 0, "data_root": "/var/lib/docker",
+    "config_error": "", "written": {}, "containers": 0,
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ MISTAKES = {
     "not installed yet": ((13, {"installed": False}, "consul"), ["docker.io 26.1.5 (to be installed)"]),
     "unknown overlay": ((13, {}, "weave"), ["dockerd_overlay is 'weave'", "none, consul, swarm"]),
     "consul in a Swarm": (
-        (11, {"swarm": {"state": "active", "node_id": "n1"}}, "consul"), ["in a Swarm (active, node n1)", "docker swarm leave"],
+        (11, {"swarm": {"state": "active", "node": "n1"}}, "consul"), ["in a Swarm (active, node n1)", "docker swarm leave"],
     ),
     "too old": ((13, {"version": "18.09.1", "overlays": ["none"]}, "none"), ["18.09.1", "20.10 or newer"]),
     "no unit": ((13, {"unit": False}, "none"), ["/usr/sbin/dockerd", "no docker.service"]),
@@ -95,5 +95,5 @@ def test_a_broken_file_that_is_on_record_is_no_problem():
 
 
 def test_data_stays_where_the_host_says():
-    there = {"containers": 3, "data_root": "/srv/docker", "config": {"data-root": "/srv/docker"}}
+    there = {"containers": 3, "config": {"data-root": "/srv/docker"}}
     assert found(13, there) == []
