@@ -96,8 +96,10 @@ from pathlib import Path  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils import consul_agent as core  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown  # noqa: E402
 
 UNIT = "consul"
+PROPERTIES = ("ActiveState", "MainPID", "NeedDaemonReload", "FragmentPath", "DropInPaths", "UnitFileState")
 PROGRAM = Path("/usr/local/bin/consul")
 CONFIG = Path("/etc/consul.d")
 RECORD = Path("/run/consul")
@@ -118,7 +120,7 @@ def main() -> None:
     )
     state = module.params["state"]
     if state == "probed":
-        unit = shown(module)
+        unit = shown(module, UNIT, *PROPERTIES)
         action, reasons = core.pending(read_agent(unit))
         if action == "none" and unit["UnitFileState"] != "enabled":
             action, reasons = "start", ["the unit is not enabled"]
@@ -135,13 +137,6 @@ def main() -> None:
     begin = time.monotonic()
     Restart(module).run()
     module.exit_json(changed=True, seconds=round(time.monotonic() - begin, 1))
-
-
-def shown(module: AnsibleModule) -> dict[str, str]:
-    """The properties of the unit."""
-    wanted = "ActiveState,MainPID,NeedDaemonReload,FragmentPath,DropInPaths,UnitFileState"
-    out = module.run_command(["systemctl", "show", f"--property={wanted}", UNIT], check_rc=True)[1]
-    return dict(line.split("=", 1) for line in out.splitlines())
 
 
 def read_agent(unit: dict[str, str]) -> core.Agent:
@@ -166,13 +161,6 @@ def read_agent(unit: dict[str, str]) -> core.Agent:
         newer_unit=any(newer(Path(path), started) for path in units),
         newer_files=tuple(sorted(str(path.relative_to(CONFIG)) for path in others if newer(path, loaded))),
     )
-
-
-def read_json(path: Path) -> dict | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def newer(path: Path, than: Path) -> bool:
@@ -220,7 +208,7 @@ class Restart:
             self.wait(lambda: core.quorum_risk(self.health(), self.node), "it is not restarted")
             if self.leads():
                 self.wait(self.hand_over, "its leadership could not be handed over", HANDOVER)
-        if shown(self.module)["NeedDaemonReload"] == "yes":
+        if shown(self.module, UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
         if code:
@@ -276,10 +264,9 @@ class Restart:
             self.fail(f"{what}, for {seconds} s: {missing}")
 
     def fail(self, problem: str) -> None:
-        journal = self.module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=10", f"--unit={UNIT}"])[1]
         self.module.fail_json(
             msg=f"Consul on {self.node}: {problem}. The hosts after it were not touched; run again when this is mended.",
-            journal=journal.splitlines(),
+            journal=journal(self.module, UNIT),
         )
 
 

@@ -128,6 +128,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
+from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 PACKAGES = ("docker.io", "docker-ce")
 PARTS = (*PACKAGES, "docker-cli", "docker-ce-cli")
@@ -174,12 +175,6 @@ def program(module: AnsibleModule, binary: str) -> dict:
         "held": sorted(name for name, (_, held) in installed.items() if held),
         **capabilities(package, version),
     }
-
-
-def unit_state(module: AnsibleModule) -> dict[str, str]:
-    wanted = "ActiveState,FragmentPath,DropInPaths"
-    shown = module.run_command(["systemctl", "show", f"--property={wanted}", "docker.service"])[1]
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
 def other_starts(paths: list[str], ours: str) -> list[dict]:
@@ -266,7 +261,7 @@ def main():
         supports_check_mode=True,
     )
     ours = module.params["dropin"]
-    unit = unit_state(module)
+    unit = shown(module, "docker.service", "ActiveState", "FragmentPath", "DropInPaths")
     binary = next((path for path in BINARIES if os.access(path, os.X_OK)), "")
     # What systemd has not read yet counts too, and what waits for an engine that is not there yet.
     waiting = glob.glob("/etc/systemd/system/docker.service.d/*.conf") + glob.glob("/run/systemd/system/docker.service.d/*.conf")

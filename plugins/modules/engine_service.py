@@ -81,6 +81,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import docker_e
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import passing
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown
 
 UNIT = "docker.service"
 CONFIG = "/etc/docker/daemon.json"
@@ -118,16 +119,9 @@ def main():
     module.exit_json(changed=True, seconds=round(time.monotonic() - begin, 1), left=left)
 
 
-def shown(module: AnsibleModule) -> dict[str, str]:
-    """The properties of the unit."""
-    wanted = "ActiveState,MainPID,NeedDaemonReload,UnitFileState"
-    out = module.run_command(["systemctl", "show", f"--property={wanted}", UNIT], check_rc=True)[1]
-    return dict(line.split("=", 1) for line in out.splitlines())
-
-
 def read_state(module: AnsibleModule) -> core.State:
     """The engine as its host shows it."""
-    unit = shown(module)
+    unit = shown(module, UNIT, "ActiveState", "MainPID", "NeedDaemonReload", "UnitFileState")
     if unit["ActiveState"] not in ("active", "reloading"):
         return core.State(active=False)
     try:
@@ -145,14 +139,6 @@ def read_state(module: AnsibleModule) -> core.State:
         files={path: checksum(path) for pattern in FILES for path in glob.glob(pattern)},
         started_files=sums(f"{RECORD}/started.sum"),
     )
-
-
-def read_json(path: str) -> dict | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return None
 
 
 def checksum(path: str) -> str:
@@ -211,8 +197,7 @@ class Restart:
     def run(self) -> list[str]:
         """Restart; the containers that ran before and do not return by themselves."""
         before = self.look()
-        unit = shown(self.module)
-        if unit["NeedDaemonReload"] == "yes":
+        if shown(self.module, UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
         if code:
@@ -226,7 +211,7 @@ class Restart:
 
     def look(self) -> dict | None:
         """How it is before; None when the engine does not answer: then a restart cannot do harm."""
-        if shown(self.module)["ActiveState"] not in ("active", "reloading"):
+        if shown(self.module, UNIT, "ActiveState")["ActiveState"] not in ("active", "reloading"):
             return None
         try:
             containers = self.steady()
@@ -263,11 +248,10 @@ class Restart:
 
 
 def fail(module: AnsibleModule, problem: str) -> None:
-    journal = module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=10", f"--unit={UNIT}"])[1]
     module.fail_json(
         msg=f"Docker on {module.params['node']}: {problem}."
         " The hosts after it were not touched; run again when this is mended.",
-        journal=journal.splitlines(),
+        journal=journal(module, UNIT),
     )
 
 
