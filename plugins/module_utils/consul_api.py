@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -27,14 +28,19 @@ class Api:
     :param token: SecretID, '' for an anonymous caller
     :param base: address of the API
     :param timeout: seconds for one request
+    :param ca_path: file of the CA that an https `base` is verified by; None for the system's
     """
 
-    def __init__(self, token: str = "", base: str = "http://127.0.0.1:8500", timeout: float = 10):
+    def __init__(
+        self, token: str = "", base: str = "http://127.0.0.1:8500", timeout: float = 10, ca_path: str | None = None
+    ):
         self.base = base
         self.timeout = timeout
         self.headers = {"X-Consul-Token": token} if token else {}
-        # No proxy: the agent is on this host.
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers: list = [urllib.request.ProxyHandler({})]  # no proxy: the agent is on this host, or in its network
+        if base.startswith("https:"):
+            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_path)))
+        self.opener = urllib.request.build_opener(*handlers)
 
     def get(self, path: str):
         """GET a path such as /v1/status/leader.
