@@ -1,0 +1,123 @@
+"""R5: who is drained before it ends fails nobody, and comes back when it is told to."""
+
+import pytest
+
+from catalog import Watch
+from helpers import eventually, http_get
+from plays import play
+from requests_seen import asking
+
+SERVICE, IMAGE = "test-drain", "httpbackend:v1.0.0"
+
+
+@pytest.fixture
+def instances(site, settled, start_container) -> dict[str, str]:
+    """One container on each docker host: the host's name by the name that the instance answers with."""
+    for node in site.docker_hosts:
+        start_container(node, SERVICE, IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http")
+    eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
+    for balancer in site.balancers:
+        eventually(lambda at=balancer.address: http_get(at, site.host_of(SERVICE)).status == 200, 30)
+    return {node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}").strip(): node.name for node in site.docker_hosts}
+
+
+def run(site, playbook: str, **given):
+    """Run drain.yml or undrain.yml with these drain_… variables; how it ended."""
+    options = [f"-edrain_{name}={value}" for name, value in given.items()]
+    return play(site, f"playbooks/{playbook}.yml", *options)[0]
+
+
+def done(site, playbook: str, **given) -> None:
+    ended = run(site, playbook, **given)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-1000:]
+
+
+def called(instances: dict[str, str], node) -> str:
+    """The name that the instance on a node answers with."""
+    return next(instance for instance, host in instances.items() if host == node.name)
+
+
+def test_r5_a_container_is_drained_and_stopped(site, instances, tmp_path, show):
+    node = site.docker_hosts[-1]
+    goes = called(instances, node)
+    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        eventually(lambda: requests.first(goes), 10)
+        done(site, "drain", container=SERVICE, host=node.name, stop="true")
+        ended = node.run(f"date -d $(docker inspect -f '{{{{.State.FinishedAt}}}}' {SERVICE}) +%s.%N").strip()
+        assert node.run(f"docker inspect -f '{{{{.State.Running}}}}' {SERVICE}").strip() == "false"
+        eventually(lambda: (node.name, f"{node.name}:{SERVICE}:8081") not in in_catalog(site), 10)
+        show(f"last answer {float(ended) - requests.last(goes):.1f} s before its end; {requests}")
+        assert requests.failed() == []
+    node.run(f"docker start {SERVICE}")
+    eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
+
+
+def in_catalog(site) -> set[tuple[str, str]]:
+    """(node, id) of every instance, healthy or not."""
+    return {(one["Node"], one["ServiceID"]) for one in site.consul().get(f"/v1/catalog/service/{SERVICE}")}
+
+
+def test_r5_a_host_is_drained_with_what_starts_there(site, instances, start_container, tmp_path, show):
+    node = site.docker_hosts[-1]
+    goes = called(instances, node)
+    with Watch(site, SERVICE) as watch, asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        eventually(lambda: requests.first(goes), 10)
+        done(site, "drain", host=node.name)
+        left = max(one.t for one in requests.seen())
+        start_container(node, f"{SERVICE}-late", IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http")
+        late = (node.name, f"{node.name}:{SERVICE}-late:8081")
+        eventually(lambda: late in in_catalog(site), 10)
+        for service in ("httpfront", "httpbackend", SERVICE):
+            assert node.address not in {address for address, _ in site.passing(service)}, service
+        done(site, "drain", host=node.name)  # a second time is the same
+        again = requests.seen(start=left)
+        show(f"{len(again)} requests while it is out, {sum(one.instance == goes for one in again)} answered by it; {requests}")
+        assert goes not in {one.instance for one in again} and late not in watch.passing
+        done(site, "undrain", host=node.name)
+        back = max(one.t for one in requests.seen())
+        eventually(lambda: goes in {one.instance for one in requests.seen(start=back)}, 10)
+        eventually(lambda: late in watch.passing, 10)
+        assert requests.failed() == []
+
+
+def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show):
+    host = site.host_of(SERVICE)
+    refused = run(site, "drain", service=SERVICE)
+    assert refused.returncode != 0 and f"nothing would be left of {SERVICE}" in " ".join(refused.stdout.split())
+    assert len(site.passing(SERVICE)) == len(site.docker_hosts)
+    done(site, "drain", service=SERVICE, last="true")
+    seen = {balancer.name: http_get(balancer.address, host).status for balancer in site.balancers}
+    show(f"without any instance: {seen}")
+    assert set(seen.values()) == {503}
+    done(site, "undrain", service=SERVICE)
+    for balancer in site.balancers:
+        eventually(lambda at=balancer.address: http_get(at, host).status == 200, 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "nothing says what to drain"),
+        ({"host": "nowhere"}, "drain_host is 'nowhere', which is not in docker_hosts"),
+        ({"container": "test-nobody"}, "drain_container is 'test-nobody', which any docker host has not registered"),
+    ],
+)
+@pytest.mark.more
+def test_r5_what_cannot_be_drained_is_told(site, given, words):
+    refused = run(site, "drain", **given)
+    assert refused.returncode != 0 and words in " ".join(refused.stdout.split()), refused.stdout[-2000:]
+
+
+def test_r5_what_a_bare_stop_does(site, instances, tmp_path, show):
+    """Not drained: the name is gone when the signal has been sent, and a balancer asks the next instance."""
+    node = site.docker_hosts[-1]
+    goes = called(instances, node)
+    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        eventually(lambda: requests.first(goes), 10)
+        node.run(f"docker stop {SERVICE}")
+        stopped = max(one.t for one in requests.seen())
+        eventually(lambda: max(one.t for one in requests.seen()) > stopped + 2, 10)
+        show(f"{requests}; last answer {max(0.0, requests.last(goes) - stopped):.2f} s after docker stop returned")
+        assert requests.failed() == []
+    node.run(f"docker start {SERVICE}")
+    eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
