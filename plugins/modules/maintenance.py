@@ -86,7 +86,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 
 # What Consul calls the checks of its maintenance (agent/structs, NodeMaint and ServiceMaintPrefix).
-NODE, SERVICE = "_node_maintenance", "_service_maintenance:"
+NODE = "_node_maintenance"
+SERVICE = "_service_maintenance:"
 CONTAINER = "registrator-container"  # in the meta of what the registrator registers
 
 
