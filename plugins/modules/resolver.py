@@ -1,0 +1,458 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: resolver
+short_description: Leads a host's resolver another way, or leaves it as it was
+description:
+  - Brings files, package, units and resolv.conf of one way to resolve names to a host, takes those of another way off, and looks
+    names up. When one does not resolve, everything is put back as it was (files, link, packages, units), and the module fails
+    with what was seen. While it works resolv.conf names servers that answer, so the host is never without names.
+  - A host on which nothing differs is left alone; names are not looked up then.
+options:
+  files:
+    description: Path to content. Written before the package is installed; owned by root, mode 0644.
+    type: dict
+    default: {}
+  absent:
+    description: Files that go; those of other ways.
+    type: list
+    elements: path
+    default: []
+  package:
+    description: Package that is needed; empty for none.
+    type: str
+    default: ""
+  replaces:
+    description: Packages that cannot stand beside it, and are removed with its installation.
+    type: list
+    elements: str
+    default: []
+  units:
+    description: Units that are enabled and run. They are restarted when one of I(files) has changed.
+    type: list
+    elements: str
+    default: []
+  units_off:
+    description: Units that are disabled and stopped, as far as they are there.
+    type: list
+    elements: str
+    default: []
+  resolv_conf:
+    description: Content of C(/etc/resolv.conf); empty when I(link) says where it leads.
+    type: str
+    default: ""
+  link:
+    description: Target of the link C(/etc/resolv.conf).
+    type: str
+    default: ""
+  bridge:
+    description: Content of C(/etc/resolv.conf) while the module works.
+    type: str
+    required: true
+  first:
+    description: Servers with which resolv.conf must begin. The first one is asked directly, too.
+    type: list
+    elements: str
+    default: []
+  resolvers:
+    description: The site's name servers, one of which must be in resolv.conf as well.
+    type: list
+    elements: str
+    required: true
+  names:
+    description: Names that must resolve after the change.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Let libc ask the site's name servers alone
+  fewnodes.discovery.resolver:
+    bridge: "nameserver 192.0.2.53\n"
+    resolv_conf: "nameserver 192.0.2.53\n"
+    resolvers: [192.0.2.53]
+    names: [intranet.site.example]
+"""
+
+RETURN = r"""
+done:
+  description: What was done, in order.
+  returned: always
+  type: list
+  elements: str
+seen:
+  description: What was wrong after the change, by what was tried.
+  returned: when it was taken back
+  type: list
+  elements: str
+"""
+
+import os
+import random
+import re
+import shutil
+import socket
+import stat
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import answer, question, wrong_with
+from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
+
+RESOLV_CONF = "/etc/resolv.conf"
+NS, AAAA = 2, 28
+SECONDS = 10  # for units and names after a change
+
+
+class Broken(Exception):
+    """The change does not do; the argument is a list of what was seen."""
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def write(path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
+    """Put a file into place in one step."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    beside = f"{path}.discovery"
+    with open(beside, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        os.fchown(file.fileno(), *owner)
+        file.write(content)
+    os.replace(beside, path)
+
+
+def remove(path: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def link(path: str, target: str) -> None:
+    """Put a link into place in one step."""
+    beside = f"{path}.discovery"
+    remove(beside)
+    os.symlink(target, beside)
+    os.replace(beside, path)
+
+
+class File:
+    """A file as it is now, and the way back to it. Directories that are not there now go again."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.target = os.readlink(path) if os.path.islink(path) else None
+        self.content = None
+        self.missing = [parent for parent in parents(path) if not os.path.isdir(parent)]
+        if self.target is None and os.path.isfile(path):
+            told = os.stat(path)
+            with open(path, "rb") as file:
+                self.content, self.mode, self.owner = file.read(), stat.S_IMODE(told.st_mode), (told.st_uid, told.st_gid)
+
+    def restore(self) -> None:
+        if self.target is not None:
+            link(self.path, self.target)
+        elif self.content is not None:
+            write(self.path, self.content, self.mode, self.owner)
+        else:
+            remove(self.path)
+            for parent in self.missing:
+                shutil.rmtree(parent, ignore_errors=True)
+
+
+def parents(path: str) -> list[str]:
+    """Directories above a file, the highest first."""
+    found = []
+    while path != "/":
+        path = os.path.dirname(path)
+        found.insert(0, path)
+    return found
+
+
+class Host:
+    """Packages and units of this host."""
+
+    def __init__(self, module: AnsibleModule):
+        self.module = module
+
+    def run(self, *command: str, check: bool = True) -> str:
+        code, out, err = self.module.run_command(list(command), environ_update={"DEBIAN_FRONTEND": "noninteractive"})
+        if check and code != 0:
+            raise Broken([f"'{' '.join(command)}' ended with {code}: {' '.join((err or out).split())[-500:]}"])
+        return out
+
+    def installed(self) -> set[str]:
+        out = self.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package}\n")
+        return {line[3:].strip() for line in out.splitlines() if line.startswith(("ii", "hi"))}
+
+    def apt(self, *arguments: str) -> None:
+        options = ["--yes", "--quiet", "--no-install-recommends", "--option=Dpkg::Options::=--force-confold"]
+        self.run("apt-get", *options, "--option=DPkg::Lock::Timeout=60", *arguments)
+
+    def unit(self, name: str) -> dict[str, str]:
+        return shown(self.module, name, "LoadState", "ActiveState", "UnitFileState", "Type")
+
+    def wanted_state(self, name: str) -> bool:
+        """Whether it is enabled and runs (or, of a unit that only runs once, has not failed)."""
+        unit = self.unit(name)
+        states = ("active", "inactive") if unit["Type"] == "oneshot" else ("active",)
+        return unit["ActiveState"] in states and unit["UnitFileState"] == "enabled"
+
+
+class Change:
+    """What differs on the host, the steps that end it, and the steps back."""
+
+    def __init__(self, module: AnsibleModule):
+        self.wanted = module.params
+        self.host = Host(module)
+        self.done: list[str] = []
+        asked = self.wanted
+        self.written = [path for path, content in asked["files"].items() if read(path) != content or os.path.islink(path)]
+        self.gone = [path for path in asked["absent"] if os.path.lexists(path)]
+        self.packages = self.host.installed()
+        self.package_missing = bool(asked["package"]) and asked["package"] not in self.packages
+        self.replaced = sorted(self.packages & set(asked["replaces"]))
+        self.not_running = [unit for unit in asked["units"] if not self.host.wanted_state(unit)]
+        self.running = [unit for unit in asked["units_off"] if self._in_the_way(unit)]
+        self.pointed = self._pointed()
+
+    def _in_the_way(self, unit: str) -> bool:
+        told = self.host.unit(unit)
+        return told["LoadState"] == "loaded" and (told["ActiveState"] == "active" or told["UnitFileState"] == "enabled")
+
+    def _pointed(self) -> bool:
+        """Whether resolv.conf is what it should be."""
+        if self.wanted["link"]:
+            linked = os.path.islink(RESOLV_CONF) and os.readlink(RESOLV_CONF) == self.wanted["link"]
+            return linked and not self._wrong()
+        return not os.path.islink(RESOLV_CONF) and read(RESOLV_CONF) == self.wanted["resolv_conf"]
+
+    def _wrong(self) -> list[str]:
+        text = read(RESOLV_CONF) or ""
+        return wrong_with(text, self.wanted["first"], self.wanted["resolvers"])
+
+    def differences(self) -> list[str]:
+        """What is to be done, in words."""
+        todo = [f"write {path}" for path in self.written]
+        todo += [f"install {self.wanted['package']}"] if self.package_missing else []
+        todo += [f"remove the package {package}" for package in self.replaced]
+        todo += [f"start {unit}" for unit in self.not_running]
+        todo += [] if self.pointed else [f"write {RESOLV_CONF}"]
+        todo += [f"stop {unit}" for unit in self.running]
+        return todo + [f"remove {path}" for path in self.gone]
+
+    def keep(self) -> None:
+        """Remember the present state for the way back."""
+        asked = self.wanted
+        paths = {RESOLV_CONF, *asked["files"], *asked["absent"]}
+        self.files = [File(path) for path in sorted(paths)]
+        self.units = {unit: self.host.unit(unit) for unit in [*asked["units"], *asked["units_off"]]}
+
+    def make(self) -> None:
+        asked = self.wanted
+        moves = self.package_missing or self.replaced or self.not_running or self.running or self.written or self.gone
+        if moves and not asked["link"] or self.package_missing or self.replaced:
+            write(RESOLV_CONF, asked["bridge"].encode())
+        for path in self.written:
+            write(path, asked["files"][path].encode())
+        if self.package_missing or self.replaced:
+            wanted = [asked["package"]] if asked["package"] else []
+            self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
+        self._start()
+        if asked["link"]:
+            self._link()
+        else:
+            write(RESOLV_CONF, asked["resolv_conf"].encode())
+        for unit in self.running:
+            self.host.run("systemctl", "disable", "--now", unit)
+        for path in self.gone:
+            remove(path)
+        if any("/systemd/" in path for path in self.gone):
+            self._reload()
+        self.verify()
+
+    def _reload(self) -> None:
+        self.host.run("systemctl", "daemon-reload")
+        if os.path.exists("/run/systemd/netif/links") and any(
+            path.startswith("/etc/systemd/network/") for path in [*self.written, *self.gone]
+        ):
+            self.host.run("networkctl", "reload")
+
+    def _start(self) -> None:
+        if any("/systemd/" in path for path in self.written):
+            self._reload()
+        units = self.wanted["units"]
+        if not units:
+            return
+        self.host.run("systemctl", "enable", *units)
+        if self.written or self.not_running or self.package_missing:
+            self.host.run("systemctl", "restart", *units)
+        if self.wanted["first"]:
+            self._answers(self.wanted["first"][0], (self.wanted["names"] or [""])[0])
+
+    def _answers(self, server: str, name: str) -> None:
+        """Wait until a server answers."""
+        end = time.monotonic() + SECONDS
+        while not ask(server, name):
+            if time.monotonic() > end:
+                raise Broken([f"{server} gives no answer within {SECONDS} s"])
+            time.sleep(0.1)
+
+    def _link(self) -> None:
+        for path in self.gone:
+            if path.startswith("/etc/resolvconf/"):
+                remove(path)
+        if os.path.isdir("/run/resolvconf/interface"):
+            # The package keeps the old resolv.conf as a record until the next boot: its servers and options would count.
+            remove("/run/resolvconf/interface/original.resolvconf")
+        self.host.run("resolvconf", "-u")
+        if not os.path.islink(RESOLV_CONF) or os.readlink(RESOLV_CONF) != self.wanted["link"]:
+            link(RESOLV_CONF, self.wanted["link"])
+
+    def verify(self) -> None:
+        """Look at resolv.conf and look the names up."""
+        problems = [f"{RESOLV_CONF} does not do: {problem}{origin(problem)}" for problem in self._wrong()]
+        if problems:
+            raise Broken(problems)
+        end = time.monotonic() + SECONDS
+        while problems := self._unresolved():
+            if time.monotonic() > end:
+                raise Broken(problems)
+            time.sleep(0.5)
+
+    def _unresolved(self) -> list[str]:
+        names, first = self.wanted["names"], self.wanted["first"][:1]
+        missing = [f"no address of {name} by getent" for name in names if not self._getent(name)]
+        for server in first:
+            for name in names:
+                told = ask(server, name)
+                if told == ("NOERROR", 0):
+                    told = ask(server, name, AAAA)
+                if not told or told[0] != "NOERROR" or not told[1]:
+                    missing.append(f"{server} says {told[0] if told else 'nothing'} to {name}")
+        if not any(ask(server, "", NS) for server in self.wanted["resolvers"]):
+            missing.append(f"no answer from {', '.join(self.wanted['resolvers'])}")
+        return missing
+
+    def _getent(self, name: str) -> str:
+        return self.host.run("timeout", "10", "getent", "hosts", name, check=False)
+
+    def unmake(self) -> list[str]:
+        """Put everything back; what could not be."""
+        asked, failed = self.wanted, []
+
+        def tried(step, *arguments):
+            try:
+                step(*arguments)
+            except (Broken, OSError) as error:
+                failed.append(str(error))
+
+        now = self.host.installed()
+        new, lost = sorted(now - self.packages), sorted(self.packages - now)
+        own = next(file for file in self.files if file.path == RESOLV_CONF)
+        # Packages' scripts take part in a resolv.conf that is a link; a plain one names servers while they run.
+        tried(write, RESOLV_CONF, asked["bridge"].encode())
+        if lost:
+            tried(self.host.apt, "install", *lost, *(f"{package}-" for package in new))
+        if new:
+            tried(self.host.apt, "purge", *new)
+        for unit in asked["units"]:
+            if self.units[unit]["LoadState"] != "loaded" or self.units[unit]["ActiveState"] != "active":
+                self.host.run("systemctl", "stop", unit, check=False)
+            if self.units[unit]["UnitFileState"] not in ("enabled", "static"):
+                self.host.run("systemctl", "disable", unit, check=False)
+        for file in self.files:
+            if file is not own:
+                tried(file.restore)
+        tried(self._reload)
+        for unit, before in self.units.items():
+            if before["UnitFileState"] == "enabled":
+                self.host.run("systemctl", "enable", unit, check=False)
+            if before["ActiveState"] == "active":
+                tried(self.host.run, "systemctl", "restart", unit)
+        if own.target and "resolvconf" in own.target:
+            tried(self.host.run, "resolvconf", "-u")
+        tried(own.restore)
+        return failed
+
+
+def origin(problem: str) -> str:
+    """Where resolvconf has a setting from."""
+    places = ["/etc/resolvconf/resolv.conf.d", "/run/resolvconf/interface"]
+    if "rotate" not in problem:
+        return ""
+    files = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
+    found = [path for path in files if re.search(r"^options\b.*\brotate\b", read(path) or "", re.MULTILINE)]
+    return f" (from {', '.join(sorted(found))})" if found else ""
+
+
+def ask(server: str, name: str, kind: int = 1, seconds: float = 2) -> tuple[str, int] | None:
+    """Ask one server directly; code and number of records, None without an answer."""
+    number = random.randrange(65536)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(seconds)
+            asking.connect((server, 53))
+            asking.send(question(name, number, kind))
+            return answer(asking.recv(4096), number)
+    except OSError:
+        return None
+
+
+def differs(path: str, after: str) -> dict:
+    return {"before_header": path, "after_header": path, "before": read(path) or "", "after": after}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "files": {"type": "dict", "default": {}},
+            "absent": {"type": "list", "elements": "path", "default": []},
+            "package": {"type": "str", "default": ""},
+            "replaces": {"type": "list", "elements": "str", "default": []},
+            "units": {"type": "list", "elements": "str", "default": []},
+            "units_off": {"type": "list", "elements": "str", "default": []},
+            "resolv_conf": {"type": "str", "default": ""},
+            "link": {"type": "str", "default": ""},
+            "bridge": {"type": "str", "required": True},
+            "first": {"type": "list", "elements": "str", "default": []},
+            "resolvers": {"type": "list", "elements": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    change = Change(module)
+    todo = change.differences()
+    diff = [differs(path, module.params["files"][path]) for path in change.written]
+    if not change.pointed and module.params["resolv_conf"]:
+        diff.append(differs(RESOLV_CONF, module.params["resolv_conf"]))
+    if not todo or module.check_mode:
+        module.exit_json(changed=bool(todo), done=todo, diff=diff)
+    change.keep()
+    try:
+        change.make()
+    except (Broken, OSError) as error:
+        seen = error.args[0] if isinstance(error, Broken) else [str(error)]
+        failed = change.unmake()
+        module.fail_json(
+            msg=f"the resolver is left as it was before this run, because: {'; '.join(seen)}"
+            + (f". What could not be put back: {'; '.join(failed)}" if failed else ""),
+            seen=seen,
+        )
+    module.exit_json(changed=True, done=todo, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: resolver_facts
+short_description: What a host tells about its resolver
+description:
+  - Reads resolv.conf, the managers of it that are installed or run, and who listens on port 53, in one round trip. Changes
+    nothing.
+attributes:
+  check_mode:
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Look at the resolver
+  fewnodes.discovery.resolver_facts:
+  register: seen
+
+- name: Tell who writes resolv.conf
+  ansible.builtin.debug:
+    msg: "{{ seen.resolver.servers | join(', ') }}, by {{ seen.resolver.writer }}"
+"""
+
+RETURN = r"""
+resolver:
+  description: What was found.
+  returned: always
+  type: dict
+  contains:
+    servers:
+      description: Name servers that libc asks, in order.
+      type: list
+      elements: str
+    search:
+      description: Search list.
+      type: list
+      elements: str
+    options:
+      description: Options of resolv.conf.
+      type: list
+      elements: str
+    ours:
+      description: Method for which this collection wrote resolv.conf, or empty.
+      type: str
+    leads_to:
+      description: File that resolv.conf really is.
+      type: str
+    writer:
+      description: Program that says in resolv.conf that it writes it, or empty.
+      type: str
+    packages:
+      description: Of the packages resolvconf, openresolv, systemd-resolved and dnsmasq-base those that are installed.
+      type: list
+      elements: str
+    dhcp:
+      description: DHCP clients that run.
+      type: list
+      elements: str
+    dhclient_hooks:
+      description: Whether the host has the directory of dhclient's hooks.
+      type: bool
+    resolved_ours:
+      description: Whether this collection has put systemd-resolved in charge.
+      type: bool
+    networkd_ours:
+      description: Files of this collection that systemd-networkd reads.
+      type: list
+      elements: str
+    networkd:
+      description: Interface to the file from which systemd-networkd configures it.
+      type: dict
+    listeners:
+      description: Who takes questions on port 53; dicts with address, protocol and process (empty when it cannot be told).
+      type: list
+      elements: dict
+"""
+
+import glob
+import os
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import listening, parse_resolv_conf, writer
+
+PACKAGES = ("resolvconf", "openresolv", "systemd-resolved", "dnsmasq-base")
+DHCP = ("dhclient", "dhcpcd")
+
+
+def text(path: str) -> str:
+    """Content of a file, '' when there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def processes() -> dict[str, str]:
+    """Number of each process to its name."""
+    return {path.split("/")[2]: text(path).strip() for path in glob.glob("/proc/[0-9]*/comm")}
+
+
+def holders(names: dict[str, str], inodes: set[str]) -> dict[str, str]:
+    """Inode of a socket to the name of a process that has it."""
+    found = {}
+    for number, name in names.items():
+        try:
+            for handle in os.listdir(f"/proc/{number}/fd"):
+                inode = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{number}/fd/{handle}"))
+                if inode and inode.group(1) in inodes:
+                    found[inode.group(1)] = name
+        except OSError:
+            continue  # the process or its handle has gone
+    return found
+
+
+def listeners(names: dict[str, str]) -> list[dict]:
+    sockets = [
+        socket
+        for protocol in ("udp", "tcp")
+        for family in ("", "6")
+        for socket in listening(text(f"/proc/net/{protocol}{family}"), protocol)
+    ]
+    held = holders(names, {socket["inode"] for socket in sockets}) if sockets else {}
+    return [
+        {"address": socket["address"], "protocol": socket["protocol"], "process": held.get(socket["inode"], "")}
+        for socket in sockets
+    ]
+
+
+def installed(module) -> list[str]:
+    out = module.run_command(["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package}\n", *PACKAGES])[1]
+    return [line[3:].strip() for line in out.splitlines() if line.startswith(("ii", "hi"))]
+
+
+
+def networkd() -> dict[str, str]:
+    """Interface to the file that systemd-networkd takes its configuration from."""
+    found = {}
+    for path in glob.glob("/run/systemd/netif/links/*"):
+        file = re.search(r"^NETWORK_FILE=(.+)$", text(path), re.MULTILINE)
+        try:
+            interface = next(
+                name for name in os.listdir("/sys/class/net") if text(f"/sys/class/net/{name}/ifindex").strip() == os.path.basename(path)
+            )
+        except StopIteration:
+            continue
+        if file:
+            found[interface] = file.group(1)
+    return found
+
+
+def main():
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    names = processes()
+    content = text("/etc/resolv.conf")
+    resolver = {
+        **parse_resolv_conf(content),
+        "leads_to": os.path.realpath("/etc/resolv.conf"),
+        "writer": writer(content),
+        "packages": installed(module),
+        "dhcp": sorted(set(names.values()) & set(DHCP)),
+        "dhclient_hooks": os.path.isdir("/etc/dhcp/dhclient-enter-hooks.d"),
+        "resolved_ours": os.path.exists("/etc/systemd/resolved.conf.d/zz-discovery.conf"),
+        "networkd_ours": sorted(glob.glob("/etc/systemd/network/*.d/10-discovery.conf")),
+        "networkd": networkd(),
+        "listeners": listeners(names),
+    }
+    module.exit_json(changed=False, resolver=resolver)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Which way a host's resolver is led to Consul, and what keeps it from being led there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..module_utils.resolver import STUB
+
+METHODS = ("resolvconf", "systemd_resolved", "dnsmasq")
+DNSMASQ = "127.0.0.2"
+
+
+def overwriter(seen: Mapping) -> str:
+    """The program that would write over a plain resolv.conf, or ''."""
+    return seen["writer"] or next(iter(seen["dhcp"]), "")
+
+
+def resolver_method(seen: Mapping, asked: str = "auto") -> str:
+    """The method that a host gets.
+
+    :param seen: what fewnodes.discovery.resolver_facts found
+    :param asked: auto or a method
+    :returns: one of METHODS; '' when auto must not choose
+    """
+    if asked != "auto":
+        return asked
+    if seen["ours"]:
+        return seen["ours"]
+    if STUB in seen["servers"] or seen["leads_to"].startswith("/run/systemd/resolve/"):
+        return "systemd_resolved"
+    if "resolvconf" in seen["packages"]:
+        return "resolvconf"
+    return "" if overwriter(seen) else "dnsmasq"
+
+
+def resolver_problems(
+    host: str,
+    seen: Mapping,
+    asked: str,
+    resolvers: Iterable[str],
+    options: Iterable[str],
+    own: Iterable[str],
+    address: str,
+) -> list[str]:
+    """What keeps the resolver of a host from being led to Consul, one message each.
+
+    :param seen: what fewnodes.discovery.resolver_facts found
+    :param asked: consul_dns_method
+    :param resolvers: addresses of the site's name servers
+    :param options: resolver options that are wanted
+    :param own: all addresses of the host
+    :param address: where Consul answers other hosts and containers, beside 127.0.0.1
+    :returns: [] when nothing is wrong
+    """
+    if asked not in ("auto", *METHODS):
+        return [
+            f"consul_dns_method is '{asked}' on {host}: set discovery_dns_method to auto or one of {', '.join(METHODS)}"
+        ]
+    method = resolver_method(seen, asked)
+    return (
+        manager_problems(host, seen, asked, method)
+        + server_problems(host, seen, list(resolvers), set(own))
+        + option_problems(host, options)
+        + listener_problems(host, seen, method, address)
+    )
+
+
+def manager_problems(host: str, seen: Mapping, asked: str, method: str) -> list[str]:
+    """Programs that write resolv.conf for themselves."""
+    problems = []
+    if not method:
+        problems.append(
+            f"consul_dns_method is 'auto', but {overwriter(seen)} writes /etc/resolv.conf of {host} and would write over"
+            f" another one's: name the method, set discovery_dns_method of this host to one of {', '.join(METHODS)}"
+        )
+    elif seen["writer"] in ("NetworkManager", "dhcpcd") and method != "resolvconf" and not seen["ours"]:
+        problems.append(
+            f"consul_dns_method is '{asked}', but {seen['writer']} writes /etc/resolv.conf of {host} and would write over it:"
+            " set discovery_dns_method to resolvconf, or keep it from doing so and write the file by hand"
+        )
+    if "openresolv" in seen["packages"]:
+        problems.append(f"openresolv manages /etc/resolv.conf of {host}, and would write over it: remove this package")
+    return problems
+
+
+def server_problems(host: str, seen: Mapping, resolvers: list[str], own: set[str]) -> list[str]:
+    """The site's name servers: at least one, none of them the host itself."""
+    wrong = [server for server in resolvers if server.startswith("127.") or server == "::1" or server in own]
+    if resolvers and not wrong:
+        return []
+    return [
+        f"consul_dns_resolvers is {resolvers} on {host}, whose resolv.conf names {seen['servers']}: it must hold at least"
+        " one name server of the site, not the host itself. Set discovery_resolvers"
+    ]
+
+
+def option_problems(host: str, options: Iterable[str]) -> list[str]:
+    if "rotate" not in options:
+        return []
+    return [
+        f"consul_dns_options has rotate on {host}: every second .consul lookup would go to the site's name servers, which"
+        " do not know it. Take it out"
+    ]
+
+
+def listener_problems(host: str, seen: Mapping, method: str, address: str) -> list[str]:
+    """Others who hold port 53 where Consul and the method's own resolver answer."""
+    wanted = {address: "consul", "127.0.0.1": "consul"}
+    if method == "dnsmasq":
+        wanted[DNSMASQ] = "dnsmasq"
+    if method == "systemd_resolved":
+        wanted[STUB] = "systemd-resolve"
+    problems = []
+    for held in seen["listeners"]:
+        everywhere = held["address"] in ("0.0.0.0", "::")
+        if held["process"] == wanted.get(held["address"]) or not (everywhere or held["address"] in wanted):
+            continue
+        who = held["process"] or "a process"
+        problems.append(
+            f"{who} holds port 53/{held['protocol']} of {held['address']} on {host}, where Consul answers names"
+            f" ({address} and 127.0.0.1; {method or 'auto'}): stop it, or give it other addresses"
+            + (" (dnsmasq: bind-interfaces and listen-address)" if who == "dnsmasq" else "")
+        )
+    return sorted(set(problems))
