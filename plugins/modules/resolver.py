@@ -108,6 +108,8 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
+SETTINGS = "/etc/resolvconf/resolv.conf.d"
+RECORDS = "/run/resolvconf/interface"
 NS, AAAA = 2, 28
 SECONDS = 10  # for units and names after a change
 
@@ -187,8 +189,9 @@ class Host:
     def __init__(self, module: AnsibleModule):
         self.module = module
 
-    def run(self, *command: str, check: bool = True) -> str:
-        code, out, err = self.module.run_command(list(command), environ_update={"DEBIAN_FRONTEND": "noninteractive"})
+    def run(self, *command: str, check: bool = True, data: str | None = None) -> str:
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        code, out, err = self.module.run_command(list(command), environ_update=quiet, data=data)
         if check and code != 0:
             raise Broken([f"'{' '.join(command)}' ended with {code}: {' '.join((err or out).split())[-500:]}"])
         return out
@@ -267,21 +270,29 @@ class Change:
             write(RESOLV_CONF, asked["bridge"].encode())
         for path in self.written:
             write(path, asked["files"][path].encode())
+        if self.package_missing and asked["package"] == "resolvconf":
+            # Its script would put the link there before there is anything behind it (seen: two lookups lost).
+            self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
         if self.package_missing or self.replaced:
             wanted = [asked["package"]] if asked["package"] else []
             self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
         self._start()
         if asked["link"]:
+            self._stop()
             self._link()
         else:
             write(RESOLV_CONF, asked["resolv_conf"].encode())
-        for unit in self.running:
-            self.host.run("systemctl", "disable", "--now", unit)
+            self._stop()
         for path in self.gone:
             remove(path)
         if any("/systemd/" in path for path in self.gone):
             self._reload()
         self.verify()
+
+    def _stop(self) -> None:
+        for unit in self.running:
+            if self._in_the_way(unit):  # it may have gone with its package
+                self.host.run("systemctl", "disable", "--now", unit)
 
     def _reload(self) -> None:
         self.host.run("systemctl", "daemon-reload")
@@ -314,9 +325,11 @@ class Change:
         for path in self.gone:
             if path.startswith("/etc/resolvconf/"):
                 remove(path)
-        if os.path.isdir("/run/resolvconf/interface"):
-            # The package keeps the old resolv.conf as a record until the next boot: its servers and options would count.
-            remove("/run/resolvconf/interface/original.resolvconf")
+        # The package keeps the old resolv.conf as a record until the next boot, and a systemd-resolved that has gone as well:
+        # their servers and options would count.
+        remove(f"{RECORDS}/original.resolvconf")
+        if self.host.unit("systemd-resolved.service")["ActiveState"] != "active":
+            remove(f"{RECORDS}/systemd-resolved")
         self.host.run("resolvconf", "-u")
         if not os.path.islink(RESOLV_CONF) or os.readlink(RESOLV_CONF) != self.wanted["link"]:
             link(RESOLV_CONF, self.wanted["link"])
@@ -390,12 +403,10 @@ class Change:
 
 def origin(problem: str) -> str:
     """Where resolvconf has a setting from."""
-    places = ["/etc/resolvconf/resolv.conf.d", "/run/resolvconf/interface"]
-    if "rotate" not in problem:
-        return ""
-    files = [os.path.join(place, name) for place in places if os.path.isdir(place) for name in os.listdir(place)]
-    found = [path for path in files if re.search(r"^options\b.*\brotate\b", read(path) or "", re.MULTILINE)]
-    return f" (from {', '.join(sorted(found))})" if found else ""
+    pattern = r"^options\b.*\brotate\b" if "rotate" in problem else r"^nameserver\b"
+    files = [os.path.join(place, name) for place in (SETTINGS, RECORDS) if os.path.isdir(place) for name in os.listdir(place)]
+    found = [path for path in files if re.search(pattern, read(path) or "", re.MULTILINE)]
+    return f" (it is made from {', '.join(sorted(found))})" if found else ""
 
 
 def ask(server: str, name: str, kind: int = 1, seconds: float = 2) -> tuple[str, int] | None:
