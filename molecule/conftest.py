@@ -21,6 +21,7 @@ from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
+from lookups import both, steady  # noqa: F401  fixtures
 from reach import talkers  # noqa: F401  fixture
 from under_load import load, load_log  # noqa: F401  fixtures
 

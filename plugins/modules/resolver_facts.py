@@ -139,15 +139,11 @@ def installed(module) -> list[str]:
 def networkd() -> dict[str, str]:
     """Interface to the file that systemd-networkd takes its configuration from."""
     found = {}
+    numbers = {name: text(f"/sys/class/net/{name}/ifindex").strip() for name in os.listdir("/sys/class/net")}
     for path in glob.glob("/run/systemd/netif/links/*"):
         file = re.search(r"^NETWORK_FILE=(.+)$", text(path), re.MULTILINE)
-        try:
-            interface = next(
-                name for name in os.listdir("/sys/class/net") if text(f"/sys/class/net/{name}/ifindex").strip() == os.path.basename(path)
-            )
-        except StopIteration:
-            continue
-        if file:
+        interface = next((name for name, number in numbers.items() if number == os.path.basename(path)), "")
+        if file and interface:
             found[interface] = file.group(1)
     return found
 

@@ -18,7 +18,7 @@ MISTAKES = {
     "disk": ("host", {"consul_min_free_disk_mb": 10**9}, ["consul_min_free_disk_mb is 1000000000", "MB free under"]),
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
     "placement": ("all", {"discovery_balancer_placement": "overlay"}, ["nginx_placement is 'overlay'", "with discovery_overlay"]),
-    "dns method": ("all", {"discovery_dns_method": "dnsmasq"}, ["consul_dns_method is 'dnsmasq'"]),
+    "dns method": ("all", {"discovery_dns_method": "bind9"}, ["consul_dns_method is 'bind9'"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
 

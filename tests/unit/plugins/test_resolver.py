@@ -64,7 +64,7 @@ FINE = {
     "NetworkManager that writes for resolvconf": {"asked": "resolvconf", "writer": "NetworkManager"},
     "Consul is there": {"listeners": [held("192.0.2.1", "consul"), held("127.0.0.1", "consul", "tcp")]},
     "all is there": {"listeners": [held("127.0.0.1", "consul"), held("127.0.0.2", "dnsmasq")]},
-    "stub of systemd-resolved": {**STUB, "listeners": [held("127.0.0.53", "systemd-resolve"), held("127.0.0.54", "systemd-resolve")]},
+    "stub of systemd-resolved": {**STUB, "listeners": [held(a, "systemd-resolve") for a in ("127.0.0.53", "127.0.0.54")]},
     "dnsmasq of virtual machines": {"listeners": [held("192.168.122.1", "dnsmasq")]},
     "127.0.0.2, with another method": {"asked": "resolvconf", "listeners": [held("127.0.0.2", "named")]},
 }
@@ -75,22 +75,29 @@ def test_fine(case):
     assert problems(**FINE[case]) == []
 
 
+EVERY = "resolvconf, systemd_resolved, dnsmasq"
 WRONG = {
-    "no method": ({"asked": "bind9"}, ["consul_dns_method is 'bind9' on h", "resolvconf, systemd_resolved, dnsmasq"]),
-    "auto and NetworkManager": ({"writer": "NetworkManager"}, ["'auto'", "NetworkManager writes /etc/resolv.conf of h", "discovery_dns_method"]),
-    "auto and dhclient": ({"dhcp": ["dhclient"]}, ["dhclient writes /etc/resolv.conf of h", "resolvconf, systemd_resolved, dnsmasq"]),
+    "no method": ({"asked": "bind9"}, ["consul_dns_method is 'bind9' on h", EVERY]),
+    "auto and NetworkManager": (
+        {"writer": "NetworkManager"}, ["'auto'", "NetworkManager writes /etc/resolv.conf of h", "discovery_dns_method"]
+    ),
+    "auto and dhclient": ({"dhcp": ["dhclient"]}, ["dhclient writes /etc/resolv.conf of h", EVERY]),
     "dnsmasq and NetworkManager": ({"asked": "dnsmasq", "writer": "NetworkManager"}, ["NetworkManager writes", "resolvconf"]),
     "openresolv": ({"asked": "resolvconf", "packages": ["openresolv"]}, ["openresolv", "remove this package"]),
     "no server": ({"resolvers": []}, ["consul_dns_resolvers is [] on h", "Set discovery_resolvers"]),
     "loopback": ({"resolvers": ["127.0.0.53"]}, ["127.0.0.53", "not the host itself"]),
     "itself": ({"resolvers": ["192.0.2.53", "192.0.2.1"]}, ["192.0.2.1", "not the host itself"]),
     "rotate": ({"options": ["rotate"]}, ["consul_dns_options has rotate on h", "Take it out"]),
-    "dnsmasq everywhere": ({"listeners": [held("0.0.0.0", "dnsmasq")]}, ["dnsmasq holds port 53/udp of 0.0.0.0 on h", "bind-interfaces"]),
-    "named, IPv6": ({"asked": "resolvconf", "listeners": [held("::", "named", "tcp")]}, ["named holds port 53/tcp of ::", "stop it"]),
+    "dnsmasq everywhere": (
+        {"listeners": [held("0.0.0.0", "dnsmasq")]}, ["dnsmasq holds port 53/udp of 0.0.0.0 on h", "bind-interfaces"]
+    ),
+    "named, IPv6": (
+        {"asked": "resolvconf", "listeners": [held("::", "named", "tcp")]}, ["named holds port 53/tcp of ::", "stop it"]
+    ),
     "the node's address": ({"listeners": [held("192.0.2.1", "unbound")]}, ["unbound holds port 53/udp of 192.0.2.1"]),
     "loopback held": ({"listeners": [held("127.0.0.1", "")]}, ["a process holds port 53/udp of 127.0.0.1"]),
     "127.0.0.2": ({"listeners": [held("127.0.0.2", "named")]}, ["named holds port 53/udp of 127.0.0.2"]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", WRONG)

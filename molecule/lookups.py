@@ -1,0 +1,117 @@
+"""Lookups of names beside a test: on hosts, over a reboot too, and in containers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from helpers import eventually, lost_lookups
+
+GLIBC = "python:3.13-slim getent ahostsv4"
+MUSL = "resolver-musl:v1.0.0"
+LOG = "/var/log/lookups"
+
+# Asks for one name as long as it runs, and from the next boot on; a line each.
+UNIT = f"""[Unit]
+Description=Lookups of a test: %i
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/bin/sh -c 'while :; do getent hosts %i >/dev/null && echo ok || echo lost; sleep 0.05; done >>{LOG}.%i'
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Lookups:
+    """What the lookups of a test have found so far.
+
+    :ivar made: (host, name) to the number of lookups; :ivar lost: those of them that failed
+    """
+
+    def __init__(self, nodes: Iterable, names: Iterable[str]):
+        self.nodes, self.names = list(nodes), list(names)
+        self.made: dict[tuple[str, str], int] = {}
+        self.lost: dict[tuple[str, str], int] = {}
+
+    def start(self) -> None:
+        for node in self.nodes:
+            units = " ".join(f"'discovery-lookups@{name}'" for name in self.names)
+            node.run(
+                f"cat >/etc/systemd/system/discovery-lookups@.service <<'END'\n{UNIT}END\n"
+                f"rm -f {LOG}.*; systemctl daemon-reload; systemctl enable --now --quiet {units}"
+            )
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            units = " ".join(f"'discovery-lookups@{name}'" for name in self.names)
+            node.run(f"systemctl disable --now --quiet {units}")
+            for name in self.names:
+                made, lost = node.run(f"wc -l <{LOG}.{name}; grep -c lost {LOG}.{name} || true").split()
+                self.made[node.name, name], self.lost[node.name, name] = int(made), int(lost)
+            node.run(f"rm -f {LOG}.* /etc/systemd/system/discovery-lookups@.service; systemctl daemon-reload")
+
+    def __str__(self) -> str:
+        made, lost = sum(self.made.values()), {key: count for key, count in self.lost.items() if count}
+        return f"{sum(self.lost.values())} of {made} lookups lost on {len(self.nodes)} hosts {lost or ''}".strip()
+
+    def check(self) -> None:
+        """Every host asked for every name, and nothing was lost."""
+        assert all(made >= 10 for made in self.made.values()), self.made
+        assert not any(self.lost.values()), str(self)
+
+
+@contextlib.contextmanager
+def looking_up(nodes: Iterable, names: Iterable[str]) -> Iterator[Lookups]:
+    """Names are looked up all the time on hosts while the block runs, also over a reboot of them."""
+    lookups = Lookups(nodes, names)
+    lookups.start()
+    try:
+        yield lookups
+    finally:
+        lookups.stop()
+
+
+def unresolved(node, networks: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Which names do not resolve in new containers of glibc and musl images.
+
+    :param networks: of the engine
+    :returns: what was tried and what was said
+    """
+    failed = []
+    for network in networks:
+        for image in (GLIBC, MUSL):
+            for name in names:
+                asked = node.tries(f"docker run --rm --network {network} {image} {name}")
+                if asked.rc != 0:
+                    failed.append(f"{node.name}: {image} on {network}: {name}: {asked.stdout} {asked.stderr}")
+    return failed
+
+
+def resolves(node, names: Iterable[str]) -> bool:
+    return not any(lost_lookups(node, name, 3) for name in names)
+
+
+def settle(site, names: list[str]) -> None:
+    """Wait until there is a leader and each host resolves all names."""
+    eventually(site.leader, 120, every=1)
+    for node in site.nodes.values():
+        eventually(lambda node=node: resolves(node, names), 120, every=1)
+
+
+@pytest.fixture
+def both(site, site_name) -> list[str]:
+    """A name of Consul and a name of the site."""
+    return [site.name_of("consul"), site_name]
+
+
+@pytest.fixture
+def steady(site, both):
+    """Every host resolves both kinds of name before the test, and again after it."""
+    settle(site, both)
+    yield
+    settle(site, both)

@@ -1,0 +1,147 @@
+"""H4: what the play changes costs no lookup; what does not work is taken back; what others did is repaired or refused."""
+
+import pytest
+
+from helpers import lost_lookups
+from lookups import looking_up, settle
+from methods import FIRST, MANAGERS, METHODS, another, changed, dns, method_of, servers, state
+
+FOREIGN = "198.51.100.53"  # of nobody (RFC 5737)
+# What keeps a change from working: variables of all hosts, and what the message must say.
+BROKEN = {
+    "a name that does not resolve": ({"consul_dns_probe_names": ["nowhere.site.example"]}, "no address of nowhere.site.example"),
+    "a site server that does not answer": (
+        {"consul_dns_resolvers": [FOREIGN], "consul_dns_probe_names": []}, f"no answer from {FOREIGN}"
+    ),
+    "a datacenter that Consul does not know": ({"consul_dns_datacenter": "nowhere"}, "consul.service.nowhere.consul"),
+}  # fmt: skip
+MORE = [case for case in BROKEN if case != "a name that does not resolve"]
+
+
+@pytest.fixture
+def nodes(site):
+    return list(site.nodes.values())
+
+
+def methods(nodes, step: int) -> dict:
+    return {node.name: {"discovery_dns_method": another(node, step)} for node in nodes}
+
+
+def test_h4_the_method_changes_and_back(site, nodes, both, steady, tmp_path, show):
+    for step in range(1, len(METHODS) + 1):
+        with looking_up(nodes, both) as lookups:
+            done = dns(site, tmp_path, hosts=methods(nodes, step))
+        assert all(changed(done).values()), done.stdout
+        now = [another(node, step) for node in nodes]
+        show(f"to {', '.join(now)}: {lookups}")
+        lookups.check()
+        assert [servers(node)[0] for node in nodes] == [FIRST[method] for method in now]
+        assert not any(lost_lookups(node, name) for node in nodes for name in both)
+    assert not any(changed(dns(site, tmp_path)).values()), "back, and nothing is left to do"
+
+
+@pytest.mark.parametrize("case", [case if case not in MORE else pytest.param(case, marks=pytest.mark.more) for case in BROKEN])
+@pytest.mark.parametrize("step", [1, 2])
+def test_h4_a_change_that_does_not_work_is_taken_back(site, nodes, both, steady, tmp_path, show, case, step):
+    variables, reason = BROKEN[case]
+    before = {node.name: state(node) for node in nodes}
+    with looking_up(nodes, both) as lookups:
+        done = dns(site, tmp_path, hosts=methods(nodes, step), **variables)
+    show(f"{case}, on the way to {', '.join(another(node, step) for node in nodes)}: {lookups}")
+    said = " ".join(done.stdout.split())
+    assert said.count("the resolver is left as it was before this run") >= len(nodes), said[-4000:]
+    assert "could not be put back" not in said
+    assert reason in said
+    lookups.check()
+    after = {node.name: state(node) for node in nodes}
+    assert after == before
+
+
+@pytest.mark.more
+def test_h4_a_masked_unit_is_taken_back(site, both, steady, tmp_path):
+    nodes = site.group("resolvconf")
+    for node in nodes:
+        node.run("systemctl mask discovery-dns")
+    try:
+        before = [state(node) for node in nodes]
+        hosts = {node.name: {"discovery_dns_method": "dnsmasq"} for node in nodes}
+        done = dns(site, tmp_path, "--limit", "resolvconf", hosts=hosts)
+        assert done.returncode != 0 and "left as it was" in done.stdout, done.stdout[-3000:]
+        assert [state(node) for node in nodes] == before
+    finally:
+        for node in nodes:
+            node.run("systemctl unmask discovery-dns")
+
+
+def test_h4_what_others_wrote_is_repaired(site, nodes, both, site_name, tmp_path, show):
+    """Another server in front, the agent last, and rotate."""
+    text = f"nameserver {nodes[0].variables['discovery_resolvers'][0]}\nnameserver 127.0.0.1\noptions rotate\n"
+    before = {node.name: node.run("cat /etc/resolv.conf") for node in nodes}
+    for node in nodes:
+        node.run(f"printf '{text}' | tee $(realpath /etc/resolv.conf)")
+    lost = {node.name: lost_lookups(node, both[0]) for node in nodes}
+    with looking_up(nodes, [site_name]) as lookups:
+        done = dns(site, tmp_path)
+    show(f"lost before, of 100 lookups each: {lost}; while it is repaired, {lookups}")
+    assert all(lost.values()), "the test breaks something"
+    assert all(changed(done).values())
+    lookups.check()
+    assert {node.name: node.run("cat /etc/resolv.conf") for node in nodes} == before
+    settle(site, both)
+
+
+def test_h4_rotate_that_would_come_back_is_refused(site, both, tmp_path):
+    """resolvconf takes options from every file that it is given."""
+    nodes = site.group("resolvconf")
+    for node in nodes:
+        node.run("echo 'options rotate' >>/etc/resolvconf/resolv.conf.d/tail; resolvconf -u")
+    try:
+        done = dns(site, tmp_path, "--limit", "resolvconf")
+        said = " ".join(done.stdout.split())
+        assert done.returncode != 0
+        assert "it has the option rotate" in said and "/etc/resolvconf/resolv.conf.d/tail" in said, said[-3000:]
+    finally:
+        for node in nodes:
+            node.run("sed -i '/^options rotate$/d' /etc/resolvconf/resolv.conf.d/tail; resolvconf -u")
+    settle(site, both)
+
+
+HOLDER = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('{}', 53)); time.sleep(600)"
+
+
+def test_h4_another_server_on_port_53_is_refused(site, nodes, tmp_path):
+    """Before anything changes, with its name."""
+    nodes = site.group("resolvconf")
+    for node in nodes:
+        node.run("systemd-run -q --collect --unit test-holder python3 -c %s", HOLDER.format("127.0.0.2"))
+    try:
+        before = [state(node) for node in nodes]
+        hosts = {node.name: {"discovery_dns_method": "dnsmasq"} for node in nodes}
+        done = dns(site, tmp_path, "--limit", "resolvconf", hosts=hosts)
+        said = " ".join(done.stdout.split())
+        assert done.returncode != 0
+        assert "python3 holds port 53/udp of 127.0.0.2" in said, said[-3000:]
+        assert [state(node) for node in nodes] == before
+    finally:
+        for node in nodes:
+            node.run("systemctl stop test-holder")
+
+
+def test_h4_auto_keeps_what_is_there(site, nodes, tmp_path):
+    hosts = {node.name: {"discovery_dns_method": "auto"} for node in nodes}
+    assert not any(changed(dns(site, tmp_path, hosts=hosts)).values())
+
+
+def test_h4_a_lease_does_not_change_a_plain_resolv_conf(site, tmp_path):
+    """A host whose DHCP client comes later: its next run puts the hook there, which dhclient's script obeys."""
+    node = site.group("dnsmasq")[0]
+    assert method_of(node) in MANAGERS
+    node.run("mkdir -p /etc/dhcp/dhclient-enter-hooks.d")
+    try:
+        assert changed(dns(site, tmp_path, "--limit", node.name))[node.name] == 1
+        hook = node.run("cat /etc/dhcp/dhclient-enter-hooks.d/zz-discovery")
+        assert "make_resolv_conf" in hook
+        # As dhclient-script does: its own function first, then the hooks, then the call.
+        node.run("sh -ec 'make_resolv_conf() { exit 7; }; . /etc/dhcp/dhclient-enter-hooks.d/zz-discovery; make_resolv_conf'")
+    finally:
+        node.run("rm -r /etc/dhcp/dhclient-enter-hooks.d")

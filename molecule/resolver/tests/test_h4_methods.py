@@ -1,0 +1,111 @@
+"""H4 by each method: names resolve whatever happens to who answers them."""
+
+import subprocess
+import time
+
+import pytest
+
+from helpers import eventually, lost_lookups
+from lookups import looking_up, resolves
+from methods import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
+
+
+@pytest.fixture
+def nodes(site):
+    return list(site.nodes.values())
+
+
+def test_h4_each_host_has_its_method(nodes, show):
+    told = {node.name: servers(node) for node in nodes}
+    show(f"{told}")
+    assert {name: first for name, (first, *_) in told.items()} == {node.name: FIRST[method_of(node)] for node in nodes}
+    for node in nodes:
+        assert set(servers(node)) & set(node.variables["discovery_resolvers"]), node.name
+
+
+@pytest.mark.on("all")
+def test_h4_quiet(node, both, show):
+    failed = {name: lost_lookups(node, name) for name in both}
+    show(f"failed of 100 lookups each: {failed}")
+    assert not any(failed.values())
+
+
+def test_h4_a_refresh(nodes, both, steady, show):
+    with looking_up(nodes, both) as lookups:
+        for _ in range(3):
+            for node in nodes:
+                node.run(REFRESH[method_of(node)])
+                assert resolves(node, both), node.name
+    show(f"three refreshes each: {lookups}")
+    lookups.check()
+
+
+def test_h4_the_manager_is_killed_and_then_away(site, both, steady, show):
+    nodes = [node for method in MANAGERS for node in site.group(method)]
+    with looking_up(nodes, both) as lookups:
+        for node in nodes:
+            unit = MANAGERS[method_of(node)]
+            for _ in range(3):
+                before = node.unit(unit, "MainPID")
+                node.run(f"systemctl kill -s KILL {unit}")
+                eventually(lambda node=node, unit=unit, before=before: node.unit(unit, "MainPID") not in (before, ["0"]), 20)
+            node.run(f"systemctl stop {unit}")
+            assert resolves(node, both), node.name
+            node.run(f"systemctl start {unit}")
+    show(f"killed three times, stopped once: {lookups}")
+    lookups.check()
+
+
+def test_h4_the_agent_is_stopped(site, nodes, both, site_name, steady, show):
+    """Site names on every host; Consul's too where the manager asks the agents of other hosts."""
+    managed = [node for method in MANAGERS for node in site.group(method)]
+    rest = [node for node in nodes if node not in managed]
+    for node in managed:
+        with looking_up([node], both) as lookups:
+            node.run("systemctl stop consul")
+            assert not any(lost_lookups(node, name) for name in both)
+            node.run("systemctl start consul")
+            eventually(lambda node=node: resolves(node, both), 60)
+        show(f"{node.name}, both kinds: {lookups}")
+        lookups.check()
+        eventually(site.leader, 60)
+    for node in rest:
+        with looking_up([node], [site_name]) as lookups:
+            node.run("systemctl stop consul")
+            assert lost_lookups(node, site_name) == 0
+            node.run("systemctl start consul")
+        show(f"{node.name}, site name: {lookups}")
+        lookups.check()
+
+
+def test_h4_every_agent_is_stopped(nodes, site_name, steady, show):
+    with looking_up(nodes, [site_name]) as lookups:
+        for node in nodes:
+            node.run("systemctl stop consul")
+        for node in nodes:
+            assert lost_lookups(node, site_name) == 0, node.name
+        for node in nodes:
+            node.run("systemctl start --no-block consul")
+    show(str(lookups))
+    lookups.check()
+
+
+def test_h4_a_reboot_of_all(nodes, both, site_name, steady, show):
+    """Site names from the first moment, while no Consul has a leader yet."""
+    containers = [node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name) for node in nodes]
+    before = {node.name: servers(node) for node in nodes}
+    with looking_up(nodes, [site_name]) as lookups:
+        start = time.monotonic()
+        subprocess.run(["podman", "restart", *containers], check=True, capture_output=True, timeout=180)
+        for node in nodes:
+            eventually(lambda node=node: resolves(node, both), 120)
+        seconds = time.monotonic() - start
+    show(f"names of Consul again {seconds:.0f} s after the reboot began; {lookups}")
+    lookups.check()
+    assert {node.name: servers(node) for node in nodes} == before
+    assert not any(lost_lookups(node, name) for node in nodes for name in both)
+
+
+def test_h4_a_second_run_changes_nothing(site, tmp_path):
+    assert not any(changed(dns(site, tmp_path)).values())
+    assert not any(changed(dns(site, tmp_path, "--check")).values())
