@@ -47,16 +47,16 @@ class FakeAgent:
         self.state = apply([action], *self.state)
 
     def register(self, payload):
-        self._write(do.Register(payload["ID"], payload, None))
+        self._write(do.Register(payload["ID"], payload, None, ""))
 
     def deregister(self, service_id):
-        self._write(do.Deregister(service_id))
+        self._write(do.Deregister(service_id, {}, ""))
 
     def drop_check(self, check_id):
-        self._write(do.DropCheck("", check_id))
+        self._write(do.DropCheck("", check_id, {}, ""))
 
     def set_health(self, check_id, status, output):
-        self._write(do.SetHealth("", check_id, status, output))
+        self._write(do.SetHealth("", check_id, status, output, {}))
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registrator.actions import plan
+from registrator.check import HEALTH_TTL
 from registrator.log import line
 from registrator.mark import Owner, is_ours, is_predecessors
 from registrator.options import Options
-from registrator.wanted import HEALTH_TTL, ID, NAME, wanted
+from registrator.wanted import ID, NAME, wanted
 from registrator_cases import HOST, apply, container
 
 OWNER = Owner(HOST, "engine-1", "token-1")

@@ -7,18 +7,18 @@ from .agent import Agent
 from .engine import Engine
 from .log import log
 from .loop import Loop
-from .options import UsageError, parse
+from .options import UsageError, engine_address, parse
 
 
 def main() -> int:
     try:
         options = parse(sys.argv[1:])
+        engine = Engine(engine_address(os.environ, os.path.exists))
     except UsageError as error:
         print(f"registrator: {error}", file=sys.stderr)
         return 2
     if options.ttl or options.ttl_refresh:
         log("warning", reason="-ttl and -ttl-refresh have no effect: health follows the engine's state")
-    engine = Engine(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     return Loop(options, engine, Agent(options.uri), host=os.uname().nodename).run()
 
 

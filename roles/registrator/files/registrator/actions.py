@@ -4,13 +4,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .mark import ENGINE, HASH, HOST, Owner, is_ours, is_predecessors
+from .mark import ENGINE, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
 from .wanted import Service, Skipped, Wanted
 
 
 @dataclass(frozen=True)
 class Deregister:
     service: str
+    about: dict  # for the log: name, address and port
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,15 @@ class Register:
     service: str
     payload: dict
     health: tuple[str, str] | None  # written after it: only an updated state outlives a restart of the agent
+    reason: str
 
 
 @dataclass(frozen=True)
 class DropCheck:
     service: str
     check: str
+    about: dict
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,25 @@ class SetHealth:
     check: str
     status: str
     output: str
+    about: dict
 
 
 Action = Deregister | Register | DropCheck | SetHealth
+
+
+def line(action: Action) -> tuple[str, dict[str, object]]:
+    """The event and the fields of the one log line of a change."""
+    match action:
+        case Deregister(service, about, reason):
+            return "deregistered", {"id": service, **about, "reason": reason}
+        case Register(service, payload, health, reason):
+            fields = {"tags": payload["Tags"], "status": health[0] if health else "", "reason": reason}
+            return "registered", {"id": service, **described(payload, "Name"), **fields}
+        case DropCheck(service, check, about, reason):
+            return "check-dropped", {"id": service, **about, "check": check, "reason": reason}
+        case SetHealth(service, _, status, output, about):
+            reason = output or "it runs"
+            return "health", {"id": service, **about, "status": status, "reason": reason}
 
 
 def plan(
@@ -58,12 +79,13 @@ def plan(
         if service_id in targets or not (is_ours(entry, owner) or (cleanup and is_predecessors(entry, owner))):
             continue
         if service_id in wanted.kept:
-            actions += _fade(service_id, wanted.kept[service_id], checks)
+            actions += _fade(service_id, wanted.kept[service_id], checks, described(entry))
         else:
-            actions.append(Deregister(service_id))
+            reason = "no container offers it" if is_ours(entry, owner) else "left by an earlier registrator"
+            actions.append(Deregister(service_id, described(entry), reason))
     for service_id, service in sorted(targets.items()):
         entry = services.get(service_id)
-        if entry is None or is_ours(entry, owner) or is_predecessors(entry, owner):
+        if entry is None or is_ours(entry, owner) or _adopted(entry, service, owner, cleanup):
             actions += _service_actions(service, entry, _checks_of(service_id, checks), owner)
         else:
             reason = "somebody else registered this id"
@@ -89,23 +111,39 @@ def registration(service: Service, owner: Owner) -> dict:
     return payload
 
 
+def _adopted(entry: dict, service: Service, owner: Owner, cleanup: bool) -> bool:
+    return is_predecessors(entry, owner) or (cleanup and stands_for(entry, service.name, service.address))
+
+
 def _service_actions(service: Service, entry: dict | None, checks: dict[str, dict], owner: Owner) -> list[Action]:
     payload = registration(service, owner)
-    check_id = payload["Check"]["CheckID"]
+    about, check_id = described(payload, "Name"), payload["Check"]["CheckID"]
     actions: list[Action] = []
-    if entry is None or check_id not in checks or _differs(entry, payload):
-        actions.append(Register(service.id, payload, service.health))
+    if reason := _difference(entry, payload, owner) or ("" if check_id in checks else "check missing"):
+        actions.append(Register(service.id, payload, service.health, reason))
     elif service.health and (checks[check_id]["Status"], checks[check_id]["Output"]) != service.health:
-        actions.append(SetHealth(service.id, check_id, *service.health))
+        actions.append(SetHealth(service.id, check_id, *service.health, about))
     for old in sorted(checks):
-        if old != check_id and old.startswith(f"service:{service.id}"):
-            actions.append(DropCheck(service.id, old))
+        if old != check_id and is_own_check(old, service.id):
+            actions.append(DropCheck(service.id, old, about, "not of this service any more"))
     return actions
 
 
-def _differs(entry: dict, payload: dict) -> bool:
-    seen = (entry["Service"], entry["Address"], entry["Port"], entry.get("Tags") or [], entry.get("Meta") or {})
-    return seen != tuple(payload[key] for key in ("Name", "Address", "Port", "Tags", "Meta"))
+def _difference(entry: dict | None, payload: dict, owner: Owner) -> str:
+    """Why an entry must be written; empty: it need not."""
+    if entry is None:
+        return "new"
+    if not is_ours(entry, owner):
+        return "adopted"
+    pairs = {"Service": "Name", "Address": "Address", "Port": "Port", "Tags": "Tags"}
+    differ = [new.lower() for old, new in pairs.items() if (entry.get(old) or type(payload[new])()) != payload[new]]
+    seen, told = dict(entry["Meta"]), dict(payload["Meta"])
+    hashes = seen.pop(HASH, ""), told.pop(HASH)
+    if seen != told:
+        differ.append("meta")
+    elif not differ and hashes[0] != hashes[1]:
+        differ.append("check or token")  # only the hash in our mark shows it
+    return ", ".join(differ) + " changed" if differ else ""
 
 
 def _check_id(service: Service) -> str:
@@ -117,10 +155,10 @@ def _checks_of(service_id: str, checks: dict[str, dict]) -> dict[str, dict]:
     return {check_id: check for check_id, check in checks.items() if check["ServiceID"] == service_id}
 
 
-def _fade(service_id: str, why: str, checks: dict[str, dict]) -> list[Action]:
+def _fade(service_id: str, why: str, checks: dict[str, dict], about: dict) -> list[Action]:
     """A failed container's service stays, and its `health` check, if it has one, says so."""
     check_id = f"service:{service_id}:health"
     check = checks.get(check_id)
     if check is None or (check["Status"], check["Output"]) == ("critical", why):
         return []
-    return [SetHealth(service_id, check_id, "critical", why)]
+    return [SetHealth(service_id, check_id, "critical", why, about)]

@@ -9,9 +9,22 @@ import hashlib
 import http.client
 import json
 import os
+import re
+import ssl
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from .unix import UnixConnection
+
 TIMEOUT = 10  # seconds
+DEFAULT_URI = "consul://127.0.0.1:8500"
+EXPECTED = (
+    "consul://<address>:<port>, consul-tls://<address>:<port> or consul-unix:///<path> expected, such as "
+    f"{DEFAULT_URI}, without user, query or fragment"
+)
+TOKEN = re.compile(r"[!-~]*")
+# Names of the original; its older builds had the second ones.
+CLIENT_CERT, CLIENT_KEY = ("CONSUL_CLIENT_CERT", "CONSUL_TLSCERT"), ("CONSUL_CLIENT_KEY", "CONSUL_TLSKEY")
 
 
 class AgentError(Exception):
@@ -26,13 +39,63 @@ class Refused(Exception):
         self.status = status
 
 
+class Target(NamedTuple):
+    """Where the agent is: a host and a port, in clear or by TLS, or the path of a socket."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+
+def target(uri: str) -> Target:
+    """What a URI of the original means.
+
+    :param uri: consul://h:p, consul-tls://h:p, consul-unix:///path; `consul:` and `consul://` are DEFAULT_URI
+    :raises ValueError: it is none of them; the message holds nothing of it, because a secret may have slipped in
+    """
+    try:
+        parts = urlsplit(DEFAULT_URI if uri in ("consul:", "consul://") else uri)
+        host, port, path = parts.hostname or "", parts.port or 0, parts.path
+    except ValueError:
+        raise ValueError(EXPECTED) from None
+    network = parts.scheme in ("consul", "consul-tls") and host and port and path in ("", "/")
+    socket = parts.scheme == "consul-unix" and path.startswith("/") and not parts.netloc
+    if not (network or socket) or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(EXPECTED)
+    return Target(parts.scheme, host, port, path if socket else "")
+
+
 def read_token() -> str:
-    """The token, read at every use, so that a replaced file counts at once."""
+    """The token, read at every use, so that a replaced file counts at once.
+
+    :raises AgentError: it is not one word of ASCII; the message does not hold it
+    """
     path = os.environ.get("CONSUL_HTTP_TOKEN_FILE")
-    if not path:
-        return os.environ.get("CONSUL_HTTP_TOKEN", "")
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
+    if path:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            token = file.read().strip()
+    else:
+        token = os.environ.get("CONSUL_HTTP_TOKEN", "")
+    if not TOKEN.fullmatch(token):
+        raise AgentError(f"the token in {path or 'CONSUL_HTTP_TOKEN'} is not one word")
+    return token
+
+
+def tls_context() -> ssl.SSLContext:
+    """Whom to trust and who we are, read at every use, as the token: a replaced certificate counts at once.
+
+    :raises AgentError: a file cannot be read or is no certificate
+    """
+    ca = os.environ.get("CONSUL_CACERT") or None
+    cert, key = (next((os.environ[name] for name in names if os.environ.get(name)), None) for names in (CLIENT_CERT, CLIENT_KEY))
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert:
+            context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise AgentError(f"certificates CONSUL_CACERT={ca or ''} CONSUL_CLIENT_CERT={cert or ''}: {error}") from None
+    return context
 
 
 def token_digest() -> str:
@@ -43,8 +106,7 @@ def token_digest() -> str:
 
 class Agent:
     def __init__(self, uri: str, timeout: float = TIMEOUT):
-        parts = urlsplit(uri)
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
+        self._target, self._timeout = target(uri), timeout
 
     def services(self) -> dict[str, dict]:
         return self._read("/v1/agent/services")
@@ -65,6 +127,14 @@ class Agent:
         path = f"/v1/agent/check/update/{quote(check_id, safe=':')}"
         self._request("PUT", path, {"Status": status, "Output": output})
 
+    def _connection(self) -> http.client.HTTPConnection:
+        scheme, host, port, path = self._target
+        if scheme == "consul-unix":
+            return UnixConnection(path, self._timeout)
+        if scheme == "consul-tls":
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=tls_context())
+        return http.client.HTTPConnection(host, port, timeout=self._timeout)
+
     def _read(self, path: str) -> dict[str, dict]:
         try:
             return json.loads(self._request("GET", path))
@@ -80,7 +150,7 @@ class Agent:
 
     def _request(self, method: str, path: str, body: dict | None = None) -> bytes:
         token = read_token()
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        connection = self._connection()
         try:
             connection.request(
                 method,

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from .agent import Agent, AgentError, Refused
 from .log import log
-from .mark import Owner, is_ours, is_predecessors
+from .mark import Owner, described, is_ours, is_predecessors
 
 DEADLINE = 5  # seconds in all
 PATIENCE = 2  # seconds for one answer of the agent
@@ -60,10 +60,11 @@ def clear(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
     """Remove them until none is left; how many there were."""
     gone = 0
     while True:
-        ids = leftover(agent.services(), owners, cleanup)
+        services = agent.services()
+        ids = leftover(services, owners, cleanup)
         for service_id in ids:
             agent.deregister(service_id)
-            log("deregistered", id=service_id, reason="the engine does not run")
+            log("deregistered", id=service_id, **described(services[service_id]), reason="the engine does not run")
         gone += len(ids)
         if not ids:
             return gone

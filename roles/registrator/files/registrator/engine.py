@@ -2,9 +2,10 @@
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator
 from urllib.parse import quote
+
+from .unix import UnixConnection
 
 # What can change a service. The engine tells of much more: every run of a HEALTHCHECK is three events.
 CONTAINER_EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
@@ -15,17 +16,6 @@ TIMEOUT = 30  # seconds
 
 class EngineError(Exception):
     """The engine answered, but not with what was asked for."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float):
-        super().__init__("docker", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class Engine:
@@ -68,19 +58,19 @@ class Engine:
         while text := answer.readline():
             yield json.loads(text)
 
-    def _connect(self) -> _Connection:
-        return _Connection(self._path, TIMEOUT)
+    def _connect(self) -> UnixConnection:
+        return UnixConnection(self._path, TIMEOUT)
 
-    def _inspect(self, connection: _Connection, identity: str) -> dict | None:
+    def _inspect(self, connection: UnixConnection, identity: str) -> dict | None:
         return self._get(connection, f"/containers/{identity}/json", gone_is_none=True)
 
-    def _get(self, connection: _Connection, path: str, gone_is_none: bool = False):
+    def _get(self, connection: UnixConnection, path: str, gone_is_none: bool = False):
         answer = self._request(connection, path, (200, 404) if gone_is_none else (200,))
         body = answer.read()
         return json.loads(body) if answer.status == 200 else None
 
     @staticmethod
-    def _request(connection: _Connection, path: str, good=(200,)) -> http.client.HTTPResponse:
+    def _request(connection: UnixConnection, path: str, good=(200,)) -> http.client.HTTPResponse:
         connection.request("GET", path)
         answer = connection.getresponse()
         if answer.status not in good:

@@ -142,20 +142,16 @@ class Loop:
         match action:
             case do.Deregister(service):
                 self.agent.deregister(service)
-                log("deregistered", id=service)
-            case do.Register(service, payload, health):
+            case do.Register(_, payload, health):
                 self.agent.register(payload)
                 if health:
                     self.agent.set_health(payload["Check"]["CheckID"], *health)
-                log(
-                    "registered", id=service, name=payload["Name"], address=payload["Address"],
-                    port=payload["Port"], tags=payload["Tags"], status=health[0] if health else "",
-                )  # fmt: skip
             case do.DropCheck(_, check):
                 self.agent.drop_check(check)
-            case do.SetHealth(service, check, status, output):
+            case do.SetHealth(_, check, status, output):
                 self.agent.set_health(check, status, output)
-                log("health", id=service, status=status, output=output)
+        event, fields = do.line(action)
+        log(event, **fields)
 
     def due(self, now: float, forbidden: bool) -> float | None:
         waits = [until - now for until in self.leaving.values()]

@@ -1,8 +1,11 @@
 """The command line of the original: Go's flags (-flag value, -flag=value, --flag), then the URI."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from urllib.parse import urlsplit
 
+from .agent import DEFAULT_URI, target
+
+SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # the second is where users of the original mount it
 
 class UsageError(Exception):
     """The command line cannot be used; the message says what to write instead."""
@@ -22,17 +25,19 @@ class Options:
     tags: str = ""  # added to every service
     ttl: int = 0  # accepted, without effect
     ttl_refresh: int = 0  # accepted, without effect
-    uri: str = "consul://127.0.0.1:8500"
+    use_ip_from_label: str = ""  # label that holds the address instead
+    uri: str = DEFAULT_URI
 
 
-FLAGS = {field.name.replace("_", "-"): field for field in fields(Options) if field.name != "uri"}
+SPELLED = {"use_ip_from_label": "useIpFromLabel"}  # as the original has it; all others with hyphens
+FLAGS = {SPELLED.get(field.name, field.name.replace("_", "-")): field for field in fields(Options) if field.name != "uri"}
 
 
 def parse(arguments: list[str]) -> Options:
     """Read the command line.
 
     :param arguments: without the program's name
-    :raises UsageError: unknown flag, wrong value, or a URI that is not consul://<address>:<port>
+    :raises UsageError: unknown flag, wrong value, or a URI that is no agent of Consul
     """
     values: dict[str, object] = {}
     rest = list(arguments)
@@ -81,10 +86,20 @@ def _checked(options: Options) -> Options:
     if "{{" in options.tags:
         raise UsageError(f"-tags {options.tags}: templates are not supported, plain tags are")
     try:
-        uri = urlsplit(options.uri)
-        usable = uri.scheme == "consul" and uri.hostname and uri.port is not None
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UsageError(f"{options.uri}: consul://<address>:<port> expected, such as consul://127.0.0.1:8500")
+        target(options.uri)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     return options
+
+
+def engine_address(environment: Mapping[str, str], exists: Callable[[str], bool]) -> str:
+    """The engine's socket: the one of DOCKER_HOST, else the first one that is there.
+
+    :raises UsageError: DOCKER_HOST is not a unix socket
+    """
+    given = environment.get("DOCKER_HOST", "")
+    if not given:
+        return "unix://" + next(filter(exists, SOCKETS), SOCKETS[0])
+    if not given.startswith("unix://"):
+        raise UsageError(f"DOCKER_HOST is {given}: only the socket of this host's engine, such as unix://{SOCKETS[0]}")
+    return given

@@ -1,10 +1,13 @@
 """From the engine's containers and the options to the services wanted. Pure: no clock, no network."""
 
+import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .check import Endpoint, Refusal, check
+from .inspection import Binding, Container, Port, read
 from .options import Options
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # one DNS label
@@ -14,19 +17,9 @@ META_VALUE_BYTES = 512
 META_PAIRS = 64 - 3  # Consul's limit less our own marker
 RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
-VISIBLE = re.compile(r"[!-~]+")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
-DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h))+")
 
-HEALTH_TTL = "8760h"  # a shorter one would die with the registrator
-NETWORK_CHECKS = ("http", "https", "tcp", "grpc")
-COMMAND_CHECKS = ("cmd", "script")
-CHECK_KINDS = ("http", "https", "ttl", "tcp", "grpc")  # the first one set is taken
-CHECK_SETTINGS = {
-    *CHECK_KINDS, *COMMAND_CHECKS, "interval", "timeout", "initial_status", "deregister_after",
-    "http_method", "grpc_use_tls", "tls_skip_verify",
-}  # fmt: skip
-DEFAULT_INTERVAL = "5s"
+LeaveOut = Callable[[str, str], None]  # takes what cannot be had, and why
 
 
 @dataclass(frozen=True)
@@ -56,16 +49,6 @@ class Wanted:
     kept: dict[str, str]  # ids of failed containers' services that stay, and why they are critical
 
 
-class Endpoint(NamedTuple):
-    address: str
-    port: int
-    overlay: bool = False  # the host cannot reach it
-
-
-class Refusal(Exception):
-    """Why a port gets no service."""
-
-
 def wanted(
     containers: Iterable[dict],
     options: Options,
@@ -85,22 +68,21 @@ def wanted(
     Labels, names and ids are those of the original (gliderlabs/registrator, docs/user/services.md); what Consul
     or DNS (RFC 1035, 2.3.1) would refuse is left out with its reason.
     """
-    by_id = {container["Id"]: container for container in containers}
+    by_id = {container.id: container for container in map(read, containers)}
     candidates: list[tuple[bool, str, Service]] = []
     skipped: list[Skipped] = []
     kept: dict[str, str] = {}
-    for container in sorted(by_id.values(), key=_name):
-        if container["Id"] in leaving:
+    for container in sorted(by_id.values(), key=lambda one: (one.name, one.id)):
+        if container.id in leaving:
             continue
-        state = container["State"]
-        if state["Status"] in ("running", "paused"):
+        if container.running:
             owner = _network_owner(container, by_id)
             for default_id, service in _services(container, owner, options, host, overlays, skipped):
-                candidates.append((default_id, _name(container), service))
-        elif options.deregister == "on-success" and _failed(state):
-            for port in container["Config"].get("ExposedPorts") or {}:
+                candidates.append((default_id, container.name, service))
+        elif options.deregister == "on-success" and container.failed:
+            for port in container.exposed:
                 service_id = _id(container, port, host, _attributes(container, port)[0])
-                kept[service_id] = f"exited ({state['ExitCode']})"
+                kept[service_id] = f"exited ({container.failed})"
     services = _unique(candidates, skipped)
     return Wanted(services, sorted(set(skipped)), kept)
 
@@ -108,81 +90,78 @@ def wanted(
 # --- what a container says about itself ---
 
 
-def _name(container: dict) -> str:
-    return container["Name"].removeprefix("/")
-
-
-def _failed(state: dict) -> bool:
-    code = state.get("ExitCode", 0)
-    return state["Status"] in ("exited", "dead") and code != 0 and not code & 128
-
-
-def _attributes(container: dict, port: str) -> tuple[dict[str, str], set[str]]:
-    """SERVICE_* of environment and labels (labels win) for one port, and which keys were set for it alone."""
-    config = container["Config"]
-    pairs = dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
-    pairs.update(config.get("Labels") or {})
-    number = port.partition("/")[0]
+def _attributes(container: Container, port: Port) -> tuple[dict[str, str], set[str]]:
+    """SERVICE_* of environment and labels for one port, and which keys were set for it alone."""
     general: dict[str, str] = {}
     specific: dict[str, str] = {}
-    for key, value in sorted(pairs.items()):
+    for key, value in sorted(container.attributes.items()):
         if not key.startswith("SERVICE_"):
             continue
         key = key.removeprefix("SERVICE_").lower()
         first, _, rest = key.partition("_")
         if rest and first.isdecimal():
-            if first == number:
+            if first == str(port.number):
                 specific[rest] = value
         else:
             general[key] = value
     return general | specific, {key for key, value in specific.items() if value}
 
 
-def _id(container: dict, port: str, host: str, attributes: dict[str, str]) -> str:
-    number, _, protocol = port.partition("/")
-    default = f"{host}:{_name(container)}:{number}" + (":udp" if protocol == "udp" else "")
+def _id(container: Container, port: Port, host: str, attributes: dict[str, str]) -> str:
+    default = f"{host}:{container.name}:{port.number}" + (":udp" if port.protocol == "udp" else "")
     return attributes.get("id") or default
-
-
-def health(state: dict) -> tuple[str, str]:
-    """Status and output of the `health` check.
-
-    :param state: `State` of the container's inspection
-    :returns: `passing` or `critical`, and why (empty when passing)
-    """
-    if state.get("Paused"):
-        return "critical", "paused"
-    checked = (state.get("Health") or {}).get("Status") or "none"
-    return ("passing", "") if checked in ("none", "healthy") else ("critical", checked)
 
 
 # --- one container ---
 
 
-def _services(container, owner, options, host, overlays, skipped) -> Iterator[tuple[bool, Service]]:
+def _services(
+    container: Container,
+    owner: Container | None,
+    options: Options,
+    host: str,
+    overlays: frozenset[str],
+    skipped: list[Skipped],
+) -> Iterator[tuple[bool, Service]]:
     """The services of a container, each with whether its id is the default one."""
-    endpoints: dict[str, Endpoint] = {}
+
+    def leave_out(item: str, reason: str) -> None:
+        skipped.append(Skipped(container.name, item, reason))
+
+    for key in container.odd:
+        leave_out(f"port {key}", "not a port")
+    endpoints: dict[Port, Endpoint] = {}
     for port in _ports(container, owner):
         try:
             endpoints[port] = _endpoint(port, container, owner, options, overlays)
         except Refusal as refusal:
             if not _attributes(container, port)[0].get("ignore"):
-                skipped.append(Skipped(_name(container), f"port {port}", str(refusal)))
+                leave_out(f"port {port}", str(refusal))
     for port, endpoint in endpoints.items():
         attributes, specific = _attributes(container, port)
         if attributes.get("ignore") or (options.explicit and not attributes.get("name")):
             continue
-        suffix = port.partition("/")[0] if len(endpoints) > 1 and "name" not in specific else ""
+        suffix = str(port.number) if len(endpoints) > 1 and "name" not in specific else ""
+        endpoint = _labelled(endpoint, container, options.use_ip_from_label, overlays, leave_out)
         try:
-            service = _service(container, port, endpoint, attributes, suffix, options, host, skipped)
+            service = _service(container, port, endpoint, attributes, suffix, options, host, leave_out)
         except Refusal as refusal:
-            skipped.append(Skipped(_name(container), f"port {port}", str(refusal)))
+            leave_out(f"port {port}", str(refusal))
         else:
             yield not attributes.get("id"), service
 
 
-def _service(container, port, endpoint, attributes, suffix, options, host, skipped) -> Service:
-    name = attributes.get("name") or _image_name(container["Config"]["Image"])
+def _service(
+    container: Container,
+    port: Port,
+    endpoint: Endpoint,
+    attributes: dict[str, str],
+    suffix: str,
+    options: Options,
+    host: str,
+    leave_out: LeaveOut,
+) -> Service:
+    name = attributes.get("name") or _image_name(container.image)
     name = f"{name}-{suffix}" if suffix else name
     if not NAME.fullmatch(name):
         raise Refusal(f"{name!r} cannot be a DNS name (letters, digits, hyphens, at most 63): set SERVICE_NAME")
@@ -192,20 +171,20 @@ def _service(container, port, endpoint, attributes, suffix, options, host, skipp
     if not ID.fullmatch(service_id):
         raise Refusal(f"{service_id!r} cannot be a service id")
 
-    def leave_out(item: str, reason: str) -> None:
-        skipped.append(Skipped(_name(container), f"{item} of port {port}", reason))
+    def leave_out_here(item: str, reason: str) -> None:
+        leave_out(f"{item} of port {port}", reason)
 
     tags = _split(attributes.get("tags", "")) + _split(options.tags)
-    tags += ["udp"] if port.endswith("/udp") else []
-    check, status = _check(container["State"], endpoint, attributes, leave_out)
+    tags += ["udp"] if port.protocol == "udp" else []
+    definition, status = check(container, endpoint, attributes, leave_out_here)
     return Service(
         id=service_id,
         name=name,
         address=endpoint.address,
         port=endpoint.port,
-        tags=tuple(dict.fromkeys(_good_tags(tags, leave_out))),
-        meta=_meta(attributes, leave_out),
-        check=check,
+        tags=tuple(dict.fromkeys(_good_tags(tags, leave_out_here))),
+        meta=_meta(attributes, leave_out_here),
+        check=definition,
         health=status,
     )
 
@@ -221,7 +200,7 @@ def _split(text: str) -> list[str]:
     return [part.replace("\\,", ",").strip() for part in parts if part.strip()]
 
 
-def _good_tags(tags: list[str], leave_out) -> Iterator[str]:
+def _good_tags(tags: list[str], leave_out: LeaveOut) -> Iterator[str]:
     for tag in tags:
         if UNPRINTABLE.search(tag):
             leave_out(f"tag {tag!r}", "control characters")
@@ -229,7 +208,7 @@ def _good_tags(tags: list[str], leave_out) -> Iterator[str]:
             yield tag
 
 
-def _meta(attributes: dict[str, str], leave_out) -> dict[str, str]:
+def _meta(attributes: dict[str, str], leave_out: LeaveOut) -> dict[str, str]:
     """Everything that means nothing to us is the service's meta, as far as Consul takes it."""
     meta: dict[str, str] = {}
     for key, value in sorted(attributes.items()):
@@ -263,33 +242,31 @@ def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped])
 # --- where a port can be reached ---
 
 
-def _network_owner(container: dict, by_id: dict[str, dict]) -> dict | None:
+def _network_owner(container: Container, by_id: dict[str, Container]) -> Container | None:
     """The container whose network this one uses: itself, unless it joined another's."""
-    mode, _, other = (container["HostConfig"].get("NetworkMode") or "").partition(":")
+    mode, _, other = container.mode.partition(":")
     return by_id.get(other) if mode == "container" else container
 
 
-def _ports(container: dict, owner: dict | None) -> list[str]:
-    ports = set(container["Config"].get("ExposedPorts") or {})
-    if owner is container:
-        ports |= set(container["NetworkSettings"].get("Ports") or {})
-    return sorted(ports, key=lambda port: (int(port.partition("/")[0]), port))
+def _ports(container: Container, owner: Container | None) -> list[Port]:
+    return sorted(container.exposed | (set(container.published) if owner is container else set()))
 
 
-def _endpoint(port, container, owner, options, overlays) -> Endpoint:
-    number, _, protocol = port.partition("/")
-    if protocol not in ("tcp", "udp"):
-        raise Refusal(f"{protocol} is not supported")
+def _endpoint(
+    port: Port, container: Container, owner: Container | None, options: Options, overlays: frozenset[str]
+) -> Endpoint:
+    if port.protocol not in ("tcp", "udp"):
+        raise Refusal(f"{port.protocol} is not supported")
     if owner is None:
         raise Refusal("the container whose network it uses does not run")
-    if owner["HostConfig"].get("NetworkMode") == "host":
-        return Endpoint(options.ip, int(number))
+    if owner.mode == "host":
+        return Endpoint(options.ip, port.number)
     if options.internal and not options.network:
         network, address = _own_address(owner, overlays)
-        return Endpoint(address, int(number), overlay=network in overlays)
-    if options.internal and (address := _networks(owner).get(options.network)):
-        return Endpoint(address, int(number), overlay=options.network in overlays)
-    bindings = (owner["NetworkSettings"].get("Ports") or {}).get(port) or []
+        return Endpoint(address, port.number, overlay=network in overlays)
+    if options.internal and (address := owner.networks.get(options.network)):
+        return Endpoint(address, port.number, overlay=options.network in overlays)
+    bindings = owner.published.get(port, ())
     usable = sorted(filter(None, (_published(binding, options) for binding in bindings)))
     if usable:
         return usable[0][1]
@@ -297,9 +274,9 @@ def _endpoint(port, container, owner, options, overlays) -> Endpoint:
     raise Refusal(elsewhere + ("published on a loopback address only" if bindings else "not published on the host"))
 
 
-def _published(binding: dict, options: Options) -> tuple[int, Endpoint] | None:
+def _published(binding: Binding, options: Options) -> tuple[int, Endpoint] | None:
     """What one binding offers, with a rank: every IPv4 address, every IPv6 address, one address."""
-    address, port = binding.get("HostIp") or "0.0.0.0", int(binding.get("HostPort") or 0)
+    address, port = binding.address or "0.0.0.0", binding.port
     if address.startswith("127.") or address == "::1" or not port:
         return None
     if address in ("0.0.0.0", "::"):
@@ -307,82 +284,24 @@ def _published(binding: dict, options: Options) -> tuple[int, Endpoint] | None:
     return 2, Endpoint(address, port)
 
 
-def _own_address(container: dict, overlays: frozenset[str]) -> tuple[str, str]:
+def _own_address(container: Container, overlays: frozenset[str]) -> tuple[str, str]:
     """Network and address of a container on several: an overlay first, then the one it was started on."""
-    mode = container["HostConfig"].get("NetworkMode") or "default"
-    first = "bridge" if mode == "default" else mode
-    found = _networks(container)
-    if not found:
+    if not container.networks:
         raise Refusal("the container has no address")
-    return min(found.items(), key=lambda item: (item[0] not in overlays, item[0] != first, item[0]))
+    return min(container.networks.items(), key=lambda one: (one[0] not in overlays, one[0] != container.mode, one[0]))
 
 
-def _networks(container: dict) -> dict[str, str]:
-    """The container's address in each network that has given it one."""
-    networks = container["NetworkSettings"].get("Networks") or {}
-    return {name: network["IPAddress"] for name, network in networks.items() if network.get("IPAddress")}
-
-
-# --- checks ---
-
-
-def _check(state, endpoint, attributes, leave_out) -> tuple[dict, tuple[str, str] | None]:
-    """The one check of a service, and the status that we write to it."""
-    settings = {key.removeprefix("check_"): value for key, value in attributes.items() if key.startswith("check_")}
-    settings = {key: value for key, value in settings.items() if value}
-    for key in sorted(set(settings) - CHECK_SETTINGS):
-        leave_out(f"check_{key}", "unknown")
-    for key in COMMAND_CHECKS:
-        if key in settings:
-            leave_out(f"check_{key}", "would run commands on the host: use a HEALTHCHECK, whose result is followed")
-    kind = next((kind for kind in CHECK_KINDS if kind in settings), None)
-    if kind:
-        try:
-            return _explicit_check(kind, settings, endpoint, leave_out), None
-        except Refusal as refusal:
-            leave_out(f"check_{kind}", f"{refusal}: replaced by the engine's state")
-    return {"Name": "health", "TTL": HEALTH_TTL, "Notes": "state of the container in the engine"}, health(state)
-
-
-def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, leave_out) -> dict:
-    if kind in NETWORK_CHECKS and endpoint.overlay:
-        raise Refusal("an address in an overlay network cannot be reached from the host")
-    if not VISIBLE.fullmatch(settings[kind]):
-        raise Refusal("blanks or unprintable characters")
-
-    def duration(key: str, default: str = "") -> str:
-        value = settings.get(key, "")
-        if value and not (DURATION.fullmatch(value) and re.search("[1-9]", value)):
-            leave_out(f"check_{key}", f"{value!r} is not a duration such as 10s")
-            return default
-        return value or default
-
-    address = endpoint.address or "127.0.0.1"
-    target = f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
-    check: dict = {"Name": kind}
-    if kind == "ttl":
-        check["TTL"] = duration("ttl")
-        if not check["TTL"]:
-            raise Refusal("not a duration")
-    else:
-        check["Interval"] = duration("interval", DEFAULT_INTERVAL)
-        if timeout := duration("timeout"):
-            check["Timeout"] = timeout
-    if kind in ("http", "https"):
-        check["HTTP"] = f"{kind}://{target}/{settings[kind].removeprefix('/')}"
-        if method := settings.get("http_method"):
-            check["Method"] = method
-    elif kind in ("tcp", "grpc"):
-        check[kind.upper()] = target
-    if kind == "grpc" and settings.get("grpc_use_tls"):
-        check["GRPCUseTLS"] = True
-    if kind in ("https", "grpc") and settings.get("tls_skip_verify"):
-        check["TLSSkipVerify"] = True
-    if after := duration("deregister_after"):
-        check["DeregisterCriticalServiceAfter"] = after
-    status = settings.get("initial_status", "")
-    if status in ("passing", "warning", "critical"):
-        check["Status"] = status
-    elif status:
-        leave_out("check_initial_status", f"{status!r} is none of passing, warning, critical")
-    return check
+def _labelled(
+    endpoint: Endpoint, container: Container, label: str, overlays: frozenset[str], leave_out: LeaveOut
+) -> Endpoint:
+    """With -useIpFromLabel: the address that the label holds, with or without a prefix length."""
+    text = container.labels.get(label, "") if label else ""
+    if not text:
+        return endpoint
+    try:
+        address = str(ipaddress.ip_address(text.rpartition("/")[0] or text))
+    except ValueError:
+        leave_out(f"label {label}", f"{text!r} is not an IP address")
+        return endpoint
+    overlay = any(container.networks.get(network) == address for network in overlays)
+    return Endpoint(address, endpoint.port, overlay)
