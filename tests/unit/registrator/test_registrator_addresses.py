@@ -22,14 +22,6 @@ def places(result):
     return [(service.address, service.port) for service in result.services]
 
 
-def test_published_port_has_the_address_of_the_host():
-    assert places(run(container(ports={"80/tcp": 32768}))) == [("192.0.2.1", 32768)]
-
-
-def test_without_an_address_the_agents_counts():
-    assert places(run(container(ports={"80/tcp": 32768}), options=Options())) == [("", 32768)]
-
-
 @pytest.mark.parametrize("bindings, place", [
     ([("0.0.0.0", "8080"), ("::", "8080")], ("192.0.2.1", 8080)),
     ([("::", "8080"), ("", "8080")], ("192.0.2.1", 8080)),
@@ -59,10 +51,6 @@ def test_container_without_ports_is_nothing_to_report():
 
 def test_ignored_container_is_nothing_to_report():
     assert run(container(labels={"SERVICE_IGNORE": "1"}, exposed=["80/tcp"])).skipped == []
-
-
-def test_host_network_takes_the_exposed_ports():
-    assert places(run(container(mode="host", exposed=["8080/tcp"]))) == [("192.0.2.1", 8080)]
 
 
 def test_sctp_is_reported():

@@ -1,11 +1,11 @@
-"""The contract: one case for each form of label and environment (R4)."""
+"""What labels cannot have: it is reported, and nothing else suffers (the forms themselves: test_registrator_contract.py)."""
 
-from dataclasses import replace
 
 import pytest
 
+from registrator.check import seconds
 from registrator.options import Options
-from registrator.wanted import Service, wanted
+from registrator.wanted import wanted
 from registrator_cases import HOST, container
 
 HEALTH = {"Name": "health", "TTL": "8760h", "Notes": "state of the container in the engine"}
@@ -24,75 +24,6 @@ def only(*containers, options=OPTIONS, **more):
 
 def reasons(*containers, **more):
     return [item.reason for item in run(*containers, **more).skipped]
-
-
-def test_default_service():
-    assert only(container(image="registry:5000/team/web:1.0@sha256:abc", ports={"80/tcp": 32768})) == Service(
-        id="node-1:web:80", name="web", address="192.0.2.1", port=32768, check=HEALTH, health=("passing", "")
-    )
-
-
-@pytest.mark.parametrize("labels, ports, names", [
-    ({}, {"80/tcp": 1, "443/tcp": 2}, ["httpfront-443", "httpfront-80"]),
-    ({"SERVICE_NAME": "x"}, {"80/tcp": 1}, ["x"]),
-    ({"SERVICE_NAME": ""}, {"80/tcp": 1}, ["httpfront"]),
-    ({"SERVICE_NAME": "x"}, {"80/tcp": 1, "443/tcp": 2}, ["x-443", "x-80"]),
-    ({"SERVICE_80_NAME": "y"}, {"80/tcp": 1, "443/tcp": 2}, ["httpfront-443", "y"]),
-    ({"SERVICE_NAME": "x", "SERVICE_80_NAME": "y"}, {"80/tcp": 1, "443/tcp": 2}, ["x-443", "y"]),
-    ({"SERVICE_8080_NAME": "y"}, {"80/tcp": 1}, ["httpfront"]),
-    ({}, {"53/tcp": 1, "53/udp": 2}, ["httpfront-53", "httpfront-53"]),
-    ({}, {"80/tcp": 1, "443/tcp": None}, ["httpfront"]),
-    ({"SERVICE_443_IGNORE": "1"}, {"80/tcp": 1, "443/tcp": 2}, ["httpfront-80"]),
-])  # fmt: skip
-def test_names(labels, ports, names):
-    assert sorted(service.name for service in run(container(labels=labels, ports=ports)).services) == names
-
-
-def test_environment_counts_like_labels_and_labels_win():
-    service = only(container(
-        env=["SERVICE_NAME=from-env", "SERVICE_TAGS=env", "SERVICE_80_TAGS=port"],
-        labels={"SERVICE_NAME": "from-label"}, ports={"80/tcp": 1},
-    ))  # fmt: skip
-    assert (service.name, service.tags) == ("from-label", ("port",))
-
-
-@pytest.mark.parametrize("text, tags", [
-    ("", ()), ("a", ("a",)), ("a,b", ("a", "b")), (r"a\,b,c", ("a,b", "c")), (" a , b ,,", ("a", "b")),
-    ("a,b,a", ("a", "b")),
-])  # fmt: skip
-def test_tags(text, tags):
-    assert only(container(labels={"SERVICE_TAGS": text}, ports={"80/tcp": 1})).tags == tags
-
-
-def test_tags_of_all_services():
-    options = replace(OPTIONS, tags="x,y")
-    assert only(container(labels={"SERVICE_TAGS": "a"}, ports={"80/tcp": 1}), options=options).tags == ("a", "x", "y")
-
-
-def test_udp_has_its_own_id_and_a_tag():
-    service = only(container(ports={"53/udp": 5353}))
-    assert (service.id, service.tags) == ("node-1:web:53:udp", ("udp",))
-
-
-def test_id():
-    assert only(container(labels={"SERVICE_ID": "mine"}, ports={"80/tcp": 1})).id == "mine"
-
-
-@pytest.mark.parametrize("value, count", [("1", 0), ("false", 0), ("", 1)])
-def test_ignore(value, count):
-    assert len(run(container(labels={"SERVICE_IGNORE": value}, ports={"80/tcp": 1})).services) == count
-    assert len(run(container(labels={"SERVICE_80_IGNORE": value}, ports={"80/tcp": 1})).services) == count
-
-
-def test_explicit_wants_a_name():
-    options = replace(OPTIONS, explicit=True)
-    assert run(container(ports={"80/tcp": 1}), options=options).services == []
-    assert only(container(labels={"SERVICE_NAME": "x"}, ports={"80/tcp": 1}), options=options).name == "x"
-
-
-def test_everything_else_is_meta_in_lower_case():
-    labels = {"SERVICE_VERSION": "v1", "SERVICE_80_Weight": "3", "SERVICE_81_OTHER": "no", "OTHER": "no"}
-    assert only(container(labels=labels, ports={"80/tcp": 1})).meta == {"version": "v1", "weight": "3"}
 
 
 def test_meta_that_consul_refuses_is_left_out_and_reported():
@@ -147,41 +78,13 @@ def test_control_characters_in_tags_are_left_out():
     assert result.skipped[0].reason == "control characters"
 
 
+def test_a_template_in_tags_is_text():
+    assert only(container(labels={"SERVICE_TAGS": "{{.Name}}"}, ports={"80/tcp": 1})).tags == ("{{.Name}}",)
+
+
 # --- checks ---
 
 TARGET = "192.0.2.1:80"
-
-
-@pytest.mark.parametrize("labels, check", [
-    ({"HTTP": "/health"}, {"Name": "http", "HTTP": f"http://{TARGET}/health", "Interval": "5s"}),
-    ({"HTTP": "health"}, {"Name": "http", "HTTP": f"http://{TARGET}/health", "Interval": "5s"}),
-    ({"HTTPS": "/h", "TLS_SKIP_VERIFY": "1"},
-     {"Name": "https", "HTTP": f"https://{TARGET}/h", "Interval": "5s", "TLSSkipVerify": True}),
-    ({"HTTP": "/", "HTTP_METHOD": "HEAD"},
-     {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s", "Method": "HEAD"}),
-    ({"TCP": "true"}, {"Name": "tcp", "TCP": TARGET, "Interval": "5s"}),
-    ({"GRPC": "true", "GRPC_USE_TLS": "1"},
-     {"Name": "grpc", "GRPC": TARGET, "Interval": "5s", "GRPCUseTLS": True}),
-    ({"TTL": "30s"}, {"Name": "ttl", "TTL": "30s"}),
-    ({"TCP": "true", "INTERVAL": "1m30s", "TIMEOUT": "2s", "INITIAL_STATUS": "passing", "DEREGISTER_AFTER": "10m"},
-     {"Name": "tcp", "TCP": TARGET, "Interval": "1m30s", "Timeout": "2s", "Status": "passing",
-      "DeregisterCriticalServiceAfter": "10m"}),
-    ({"TCP": "true", "HTTP": "/"}, {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s"}),
-])  # fmt: skip
-def test_checks(labels, check):
-    labels = {f"SERVICE_CHECK_{key}": value for key, value in labels.items()}
-    service = only(container(labels=labels, ports={"80/tcp": 80}))
-    assert (service.check, service.health, service.meta) == (check, None, {})
-
-
-def test_check_of_one_port_wins():
-    labels = {"SERVICE_CHECK_HTTP": "/all", "SERVICE_80_CHECK_HTTP": "/one"}
-    assert only(container(labels=labels, ports={"80/tcp": 80})).check["HTTP"].endswith("/one")
-
-
-def test_check_with_an_ipv6_address():
-    service = only(container(labels={"SERVICE_CHECK_TCP": "1"}, ports={"80/tcp": 80}), options=Options(ip="2001:db8::1"))
-    assert service.check["TCP"] == "[2001:db8::1]:80"
 
 
 @pytest.mark.parametrize("labels, reason", [
@@ -199,11 +102,28 @@ def test_check_that_cannot_be_had_is_reported_and_the_engine_counts(labels, reas
     assert any(reason in item.reason for item in result.skipped)
 
 
-@pytest.mark.parametrize("key", ["INTERVAL", "TIMEOUT", "INITIAL_STATUS", "DEREGISTER_AFTER"])
-def test_bad_check_setting_is_reported_and_the_default_taken(key):
-    result = run(container(labels={"SERVICE_CHECK_TCP": "1", f"SERVICE_CHECK_{key}": "soon"}, ports={"80/tcp": 80}))
+@pytest.mark.parametrize("key, value", [
+    *((key, "soon") for key in ("INTERVAL", "TIMEOUT", "INITIAL_STATUS", "DEREGISTER_AFTER")),
+    ("INTERVAL", "0s"), ("INTERVAL", "2600000h"), ("INTERVAL", "1d"), ("INTERVAL", "-1s"), ("TIMEOUT", "0.0000000001s"),
+])  # fmt: skip
+def test_bad_check_setting_is_reported_and_the_default_taken(key, value):
+    result = run(container(labels={"SERVICE_CHECK_TCP": "1", f"SERVICE_CHECK_{key}": value}, ports={"80/tcp": 80}))
     assert result.services[0].check == {"Name": "tcp", "TCP": TARGET, "Interval": "5s"}
     assert len(result.skipped) == 1
+
+
+@pytest.mark.parametrize("text, length", [
+    ("1s", 1), ("1m30s", 90), ("1.5h", 5400), ("100ms", 0.1), ("8760h", 31536000), ("10", 0), ("s", 0), ("1s ", 0), ("", 0),
+])  # fmt: skip
+def test_durations_are_gos(text, length):
+    assert seconds(text) == pytest.approx(length)
+
+
+def test_a_method_that_is_none_is_reported():
+    labels = {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_HTTP_METHOD": "GET /x"}
+    result = run(container(labels=labels, ports={"80/tcp": 80}))
+    assert "Method" not in result.services[0].check
+    assert "no method" in result.skipped[0].reason
 
 
 @pytest.mark.parametrize("state, health", [

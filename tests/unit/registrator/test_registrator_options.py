@@ -1,14 +1,15 @@
 import pytest
 
-from registrator.options import Options, UsageError, parse
+from registrator.options import Options, UsageError, engine_address, parse
 
 
 def test_command_line_of_the_original():
     arguments = "-ip 192.0.2.1 -internal -explicit=true --cleanup -resync=30 -deregister on-success " \
-        "-retry-attempts -1 -retry-interval 500 -tags a,b -ttl 60 -ttl-refresh 30 consul://127.0.0.1:8501"
+        "-useIpFromLabel ip -retry-attempts -1 -retry-interval 500 -tags a,b -ttl 60 -ttl-refresh 30 consul://127.0.0.1:8501"
     assert parse(arguments.split()) == Options(
         ip="192.0.2.1", internal=True, explicit=True, cleanup=True, resync=30, deregister="on-success",
-        retry_attempts=-1, retry_interval=500, tags="a,b", ttl=60, ttl_refresh=30, uri="consul://127.0.0.1:8501",
+        retry_attempts=-1, retry_interval=500, tags="a,b", ttl=60, ttl_refresh=30,
+        use_ip_from_label="ip", uri="consul://127.0.0.1:8501",
     )  # fmt: skip
 
 
@@ -26,6 +27,8 @@ def test_boolean_does_not_take_the_next_word():
 
 @pytest.mark.parametrize("arguments, message", [
     ("-nonsense", "unknown flag -nonsense"),
+    ("-ip-from-container", "unknown flag -ip-from-container"),
+    ("--version", "unknown flag --version"),
     ("-resync soon", "whole number"),
     ("-ip", "needs a value"),
     ("-internal=perhaps", "true or false"),
@@ -42,3 +45,18 @@ def test_boolean_does_not_take_the_next_word():
 def test_unusable_command_line_says_what_to_write(arguments, message):
     with pytest.raises(UsageError, match=message):
         parse(arguments.split())
+
+
+@pytest.mark.parametrize("given, present, address", [
+    ("unix:///run/x.sock", [], "unix:///run/x.sock"),
+    ("", ["/tmp/docker.sock"], "unix:///tmp/docker.sock"),
+    ("", ["/tmp/docker.sock", "/var/run/docker.sock"], "unix:///var/run/docker.sock"),
+    ("", [], "unix:///var/run/docker.sock"),
+])  # fmt: skip
+def test_the_engine_is_found(given, present, address):
+    assert engine_address({"DOCKER_HOST": given}, present.__contains__) == address
+
+
+def test_an_engine_elsewhere_is_refused():
+    with pytest.raises(UsageError, match="DOCKER_HOST"):
+        engine_address({"DOCKER_HOST": "tcp://192.0.2.1:2376"}, lambda path: True)
