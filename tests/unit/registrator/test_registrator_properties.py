@@ -40,8 +40,12 @@ VALUES = st.one_of(
     ]),
     st.text(max_size=70),
 )  # fmt: skip
+MANY = {f"SERVICE_K{number}": "x" * number for number in range(80)}
+TAKEN = st.sampled_from(["foreign-1", "foreign-2", "node-1:gone:80", "node-2:web:80"])  # ids that are at the agent already
 LABELS = st.one_of(
-    st.dictionaries(KEYS, VALUES, max_size=5), st.just({f"SERVICE_K{number}": "x" * number for number in range(80)})
+    st.dictionaries(KEYS, VALUES, max_size=5),
+    st.fixed_dictionaries({"SERVICE_ID": TAKEN, "SERVICE_NAME": NAMES}),
+    st.sampled_from([MANY, {"SERVICE_NAME": "consul"}, {"SERVICE_NAME": "a_b"}, {"SERVICE_CHECK_TCP": "1"}]),
 )
 STATES = st.sampled_from([
     {}, {"Status": "paused", "Paused": True}, {"Status": "exited", "ExitCode": 1}, {"Status": "exited"},
