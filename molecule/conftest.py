@@ -20,6 +20,7 @@ from lab.inventory import Site as Lab
 from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
+from compared import compared  # noqa: F401  fixture
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
 from lookups import both, steady  # noqa: F401  fixtures
 from reach import talkers  # noqa: F401  fixture

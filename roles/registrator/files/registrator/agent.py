@@ -114,6 +114,13 @@ class Agent:
     def checks(self) -> dict[str, dict]:
         return self._read("/v1/agent/checks")
 
+    def leader(self) -> str:
+        """Address of the cluster's leader; empty: there is none, or nobody answers."""
+        try:
+            return json.loads(self._request("GET", "/v1/status/leader"))
+        except (OSError, http.client.HTTPException, ValueError, Refused, AgentError):
+            return ""
+
     def register(self, payload: dict) -> None:
         self._request("PUT", "/v1/agent/service/register", payload)
 

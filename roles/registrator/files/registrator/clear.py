@@ -1,8 +1,10 @@
 """Take this host's containers out of the agent: python3 -m registrator.clear [-cleanup] [-stopped] consul://127.0.0.1:8500
 
 For the host, not for the image: runs when the engine has ended, however it did, and before it starts at boot. Until the
-registrator runs again nobody else would, and ports that the engine gave away may belong to other services by then. It
-ends within DEADLINE seconds and always with 0: neither an engine nor a boot may wait for it, or fail. Python 3.9.
+registrator runs again nobody else would, and ports that the engine gave away may belong to other services by then. The
+agent tells the catalog at once, but only while there is a leader: without one the catalog, which still answers, may keep
+the old entries until after the engine's start. So it waits for a leader, too. It ends within DEADLINE seconds and always
+with 0: neither an engine nor a boot may wait for it longer, or fail. Python 3.9.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from .log import log
 from .mark import Owner, described, is_ours, is_predecessors
 
 DEADLINE = 5  # seconds in all
+DEADLINE_AT_BOOT = 10  # seconds: agents that all boot at once have to agree on a leader first
+LEADER = 0.6  # the part of it that the wait for a leader may take
 PATIENCE = 2  # seconds for one answer of the agent
 PAUSE = 0.2  # seconds between two attempts
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -84,6 +88,16 @@ def insist(agent: Agent, owners: list[Owner], cleanup: bool) -> None:
         time.sleep(PAUSE)
 
 
+def await_leader(agent: Agent, seconds: float) -> None:
+    """Wait until there is a leader, or these seconds have passed."""
+    end = time.monotonic() + seconds
+    while not agent.leader():
+        if time.monotonic() >= end:
+            log("failed", reason=f"no leader within {seconds:.0f} s: the catalog follows later")
+            return
+        time.sleep(PAUSE)
+
+
 def read(path: str) -> str:
     """The text of a file; '' where it cannot be read."""
     try:
@@ -108,17 +122,20 @@ def late(*_: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """0, whatever happens."""
+    stopped = "-stopped" in arguments
+    deadline = DEADLINE if stopped else DEADLINE_AT_BOOT
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(DEADLINE)
+    signal.alarm(deadline)
     try:
         daemon = settings(read(DAEMON_JSON))
-        if "-stopped" in arguments and daemon.get("live-restore"):
+        if stopped and daemon.get("live-restore"):
             log("kept", reason="live-restore: the containers run on without the engine")
         else:
             agent = Agent(arguments[-1], timeout=PATIENCE)
+            await_leader(agent, LEADER * deadline)
             insist(agent, owners(os.uname().nodename, daemon, read), "-cleanup" in arguments)
     except Late:
-        log("failed", reason=f"not done within {DEADLINE} s")
+        log("failed", reason=f"not done within {deadline} s")
     finally:
         signal.alarm(0)
     return 0

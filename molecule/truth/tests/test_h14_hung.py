@@ -1,0 +1,55 @@
+"""H14: an application that hangs, or answers with errors, while its container runs on."""
+
+import pytest
+
+from helpers import eventually, http_get
+from reach import python
+
+SERVICE = "test-h14"
+WITHIN = 15.0  # seconds until both balancers have left it
+# Answers 500 while there is a file /tmp/sick, and always names its host.
+APPLICATION = """
+import http.server, os, socket
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if os.path.exists("/tmp/sick") else 200)
+        self.send_header("X-Instance", socket.gethostname())
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.ThreadingHTTPServer(("", 8081), Handler).serve_forever()
+"""
+PROCESS = f"$(docker inspect -f '{{{{.State.Pid}}}}' {SERVICE})"
+FAULTS = {
+    "stopped": (f"kill -STOP {PROCESS}", f"kill -CONT {PROCESS}"),
+    "answers-500": (f"docker exec {SERVICE} touch /tmp/sick", f"docker exec {SERVICE} rm /tmp/sick"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, show, fault):
+    """Two instances, one of them sick: the other one serves alone meanwhile."""
+    sick, sound = site.docker_hosts[-2:]
+    options = f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http -e SERVICE_CHECK_HTTP=/"
+    for node in (sick, sound):
+        start_container(node, SERVICE, f"httpbackend:v1.0.0 {python(APPLICATION)}", options)
+    (place,) = site.places(sick, f"name=^{SERVICE}$")
+    served = f"grep -rqF {place[0]}:{place[1]} /etc/nginx/discovery/"
+
+    def everywhere(there: bool) -> bool:
+        return all((node.tries(served).rc == 0) == there for node in site.balancers)
+
+    eventually(lambda: everywhere(True), 30)
+    begin, repair = FAULTS[fault]
+    sick.run(begin)
+    try:
+        _, gone = eventually(lambda: everywhere(False), 2 * WITHIN)
+        running = sick.run(f"docker inspect -f '{{{{.State.Status}}}}' {SERVICE}")
+        answers = [http_get(node.address, site.host_of(SERVICE)) for node in site.balancers for _ in range(5)]
+    finally:
+        sick.run(repair)
+    _, back = eventually(lambda: everywhere(True), 2 * WITHIN)
+    show(f"{fault}: out of both balancers after {gone:.1f} s, back {back:.1f} s after its recovery")
+    assert running == "running"
+    other = sound.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}")
+    assert {(answer.status, answer.headers["X-Instance"]) for answer in answers} == {(200, other)}
+    assert gone <= WITHIN

@@ -1,0 +1,282 @@
+"""R1: who asks for a service is never answered by another one, whatever becomes of the engines and their ports."""
+
+import contextlib
+import http.client
+import re
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+
+from compared import agrees, running
+from helpers import NOT_YET, Repeating, eventually
+
+NAMES = [f"test-r1-{letter}" for letter in "abcde"]
+SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here
+REFUSALS = (502, 503, 504)  # a balancer's own
+PATIENCE = 1  # seconds for an answer
+SLOW = 10  # seconds
+BOOT = 90  # seconds, of which a balancer waits 30 for the catalog
+
+
+def start_all(node) -> None:
+    """Five services with a free port each, which come back with the engine."""
+    environment = "-e SERVICE_NAME=$name -e VERSION=$name -e SERVICE_TAGS=http"
+    run = f"docker run -d --name $name --restart always -P {environment} httpbackend:v1.0.0"
+    node.run(f"for name in {' '.join(NAMES)}; do {run} || exit 1; done")
+
+
+@pytest.fixture(scope="module")
+def crowd(site):
+    """The services on every docker host."""
+    site.settle()
+    try:
+        for node in site.docker_hosts:
+            start_all(node)
+        eventually(lambda: agrees(site), 60)
+        yield
+    finally:
+        for node in site.docker_hosts:
+            node.run(f"docker rm -f {' '.join(NAMES)}")
+        site.settle()
+
+
+def who_answers(address: str, port: int, host: str) -> str | None:
+    """What the one that answers calls itself; None: nobody does, or a balancer says that it has nobody."""
+    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/", headers={"Host": host})
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+    except http.client.RemoteDisconnected:
+        return None
+    except http.client.BadStatusLine as error:  # something else than HTTP listens there
+        return f"{error.line!r}"
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    if said := SAYS.match(body):
+        return said[2] if said[1] == "httpbackendservice" else said[1]
+    return None if response.status in REFUSALS else f"{response.status} {body[:60]!r}"
+
+
+class Client(Repeating):
+    """One client: asks for each service, over and over.
+
+    :ivar heard: (way, service asked for, who answered), as often as it was so
+    :ivar wrong: the same with the time, for each answer of another one
+    """
+
+    way = ""
+
+    def __init__(self):
+        super().__init__()
+        self.heard: Counter = Counter()
+        self.wrong: list[str] = []
+
+    def step(self) -> None:
+        for name in NAMES:
+            for address, port, host in self.places(name):
+                said = who_answers(address, port, host)
+                self.heard[self.way, name, said] += 1
+                if said not in (None, name):
+                    self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {said}")
+
+    @property
+    def answered(self) -> set[str]:
+        """The services that have answered when they were asked for."""
+        return {name for _, name, said in self.heard.copy() if said == name}
+
+    def places(self, name: str) -> list[tuple[str, int, str]]:
+        raise NotImplementedError
+
+
+class ByCatalog(Client):
+    """Takes the passing instances from one agent."""
+
+    way = "by catalog"
+
+    def __init__(self, site, asked):
+        super().__init__()
+        self.api = site.consul(asked)
+
+    def places(self, name):
+        try:
+            found = self.api.get(f"/v1/health/service/{name}?passing=1")
+        except NOT_YET:
+            return []
+        return [(one["Service"]["Address"], one["Service"]["Port"], name) for one in found]
+
+
+class ByBalancer(Client):
+    """Asks one balancer for the virtual hosts."""
+
+    way = "by balancer"
+
+    def __init__(self, site, balancer):
+        super().__init__()
+        self.site, self.address = site, balancer.address
+
+    def places(self, name):
+        return [(self.address, 80, self.site.host_of(name))]
+
+
+class Clients:
+    """A client of each agent and of each balancer, while the block runs; each service has answered each of them before."""
+
+    def __init__(self, site):
+        self.all = [ByCatalog(site, node) for node in site.servers] + [ByBalancer(site, node) for node in site.balancers]
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            for one in self.all:
+                stack.enter_context(one)
+            eventually(lambda: all(one.answered == set(NAMES) for one in self.all), 60)
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    @property
+    def heard(self) -> Counter:
+        return sum((one.heard.copy() for one in self.all), Counter())
+
+    @property
+    def wrong(self) -> list[str]:
+        return sorted(line for one in self.all for line in one.wrong)
+
+    def __str__(self) -> str:
+        count: Counter = Counter()
+        for (way, _, said), times in self.heard.items():
+            count[way, said is not None] += times
+        ways = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ("by catalog", "by balancer")]
+        return f"{', '.join(ways)}, {len(self.wrong)} of another service"
+
+
+def places(site) -> dict[tuple[str, int], str]:
+    """Whose each published port is."""
+    return {(one.address, one.port): one.name for one in running(site)}
+
+
+def lab_container(node) -> str:
+    return node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
+
+
+def podman(*arguments: str) -> None:
+    subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=120)
+
+
+def boots(nodes) -> list[str]:
+    """When init was started: another one after a boot."""
+    return [node.run("cat /proc/1/stat").split()[21] for node in nodes]
+
+
+def restart_engine(nodes) -> None:
+    for node in nodes:
+        node.run("systemctl restart docker")
+
+
+def kill_engine(nodes) -> None:
+    for node in nodes:
+        (before,) = node.unit("docker", "MainPID")
+        node.run(f"kill -9 {before}")
+
+        def runs_again(node=node, before=before) -> bool:
+            state, pid = node.unit("docker", "ActiveState", "MainPID")
+            return state == "active" and pid != before
+
+        eventually(runs_again, 60)
+
+
+def reboot(nodes) -> None:
+    before = boots(nodes)
+    podman("restart", *map(lab_container, nodes))
+    eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)
+
+
+def power_cycle(nodes) -> None:
+    before = boots(nodes)
+    podman("kill", "--signal", "KILL", *map(lab_container, nodes))
+    podman("start", *map(lab_container, nodes))
+    eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)
+
+
+@pytest.mark.parametrize(
+    "fault, everywhere",
+    [
+        (restart_engine, False),
+        (kill_engine, False),
+        (reboot, False),
+        pytest.param(restart_engine, True, marks=pytest.mark.more),
+        pytest.param(kill_engine, True, marks=pytest.mark.more),
+        pytest.param(power_cycle, True, marks=pytest.mark.more),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else ("everywhere" if value else "one-host"),
+)
+def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
+    """On one host: a balancer, so that the balancer's own start is seen as well."""
+    nodes = site.docker_hosts if everywhere else site.balancers[-1:]
+    before = places(site)
+    with Clients(site) as clients:
+        start = time.monotonic()
+        fault(nodes)
+        eventually(lambda: agrees(site), 180, every=1)
+        took = time.monotonic() - start
+        time.sleep(3)
+    after = places(site)
+    moved = [place for place in before if after.get(place, before[place]) != before[place]]
+    show(f"{clients}; catalog is true again after {took:.0f} s; {len(moved)} of {len(before)} ports changed hands")
+    assert len(moved) > 0, "no port changed hands: this proves nothing"
+    assert clients.wrong == []
+
+
+@contextlib.contextmanager
+def slow_catalog(balancer):
+    """consul-template's start takes some seconds longer while the block runs."""
+    dropin = "/etc/systemd/system/consul-template.service.d/test-slow.conf"
+    balancer.run(f"mkdir -p {dropin.rpartition('/')[0]} && printf '[Service]\\nExecStartPre=/bin/sleep {SLOW}\\n' >{dropin}")
+    try:
+        yield
+    finally:
+        balancer.run(f"rm -r {dropin.rpartition('/')[0]} && systemctl daemon-reload")
+
+
+def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
+    """Ports change hands while the balancer is down, and its first look at the catalog is late."""
+    balancer, other = site.balancers[-1], next(node for node in site.docker_hosts if node not in site.balancers)
+    before = places(site)
+    with slow_catalog(balancer), Clients(site) as clients:
+        boot = boots([balancer])
+        podman("stop", lab_container(balancer))
+        restart_engine([other])
+        podman("start", lab_container(balancer))
+        eventually(lambda: boots([balancer]) != boot, 120)
+        eventually(lambda: agrees(site) and balancer.unit("nginx", "ActiveState") == ["active"], 120, every=1)
+        (balancing,), (knowing,) = (balancer.unit(unit, "ActiveEnterTimestampMonotonic") for unit in ("nginx", "consul-template"))
+        time.sleep(3)
+    after = places(site)
+    moved = [place for place in before if place[0] == other.address and after.get(place, before[place]) != before[place]]
+    late = (int(balancing) - int(knowing)) / 1e6
+    show(f"{clients}; {len(moved)} ports of {other.name} changed hands; nginx started {late:.1f} s after the first catalog")
+    assert len(moved) > 0, "no port changed hands: this proves nothing"
+    assert clients.wrong == []
+    assert late >= 0
+
+
+@pytest.mark.more
+def test_r1_a_balancer_that_boots_without_consul_serves_what_it_knew(site, crowd, show):
+    balancer = site.balancers[-1]
+    balancer.run("systemctl disable consul")
+    try:
+        begin = time.monotonic()
+        reboot([balancer])
+        name = NAMES[0]
+        eventually(lambda: who_answers(balancer.address, 80, site.host_of(name)) == name, BOOT, every=1)
+        show(f"the balancer serves {time.monotonic() - begin:.0f} s after it was told to boot, without Consul")
+        assert balancer.tries("systemctl is-active consul").stdout.strip() == "inactive"
+    finally:
+        balancer.run("systemctl enable --now consul")
+    eventually(lambda: agrees(site), 120, every=1)

@@ -1,0 +1,148 @@
+"""R2: after whatever happens to registrator, engine, agent and host, the catalog is what `docker ps` shows, within one resync."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from compared import agrees, catch_up, registered, running
+from helpers import eventually
+
+OPTIONS = "--init -P --expose 80"
+LIGHT = "python:3.13-slim sleep infinity"  # a container that costs next to nothing
+MANY = 50
+
+
+def add(name: str) -> str:
+    """The command that starts a light service with a port of its own."""
+    return f"docker run -d {OPTIONS} --name {name} -e SERVICE_NAME={name} {LIGHT}"
+
+
+@pytest.fixture
+def worker(site):
+    """A docker host that is no balancer, nor the server that the tests ask."""
+    return [node for node in site.docker_hosts if node not in site.balancers][-1]
+
+
+@pytest.fixture
+def changing(site, compared, worker):
+    """The command that replaces a container of the host by another one, while something else happens there."""
+    worker.run(add("test-r2-old"))
+    eventually(lambda: agrees(site), 30)
+    yield f"docker rm -f test-r2-old; {add('test-r2-new')}"
+    worker.tries("docker rm -f test-r2-old test-r2-new")
+
+
+def names(entries) -> set[str]:
+    return {entry.name for entry in entries}
+
+
+def test_r2_registrator_is_killed_while_containers_change(site, worker, changing, show):
+    worker.run(f"kill -9 $(docker inspect -f '{{{{.State.Pid}}}}' registrator); {changing}")
+    show(f"true after {catch_up(site):.1f} s")
+    assert "test-r2-new" in names(registered(site))
+
+
+def test_r2_without_registrator_the_entries_stay(site, worker, changing, show):
+    before = registered(site)
+    worker.run("docker kill registrator")
+    try:
+        worker.run(changing)
+        time.sleep(10)
+        assert registered(site) == before
+    finally:
+        worker.run("docker start registrator")
+    show(f"10 s without registrator: every entry stayed; true {catch_up(site):.1f} s after its start")
+
+
+def test_r2_the_engine_restarts(site, worker, changing, show):
+    worker.run(f"{changing}; systemctl restart docker")
+    show(f"true {catch_up(site):.1f} s after the restart")
+    assert "test-r2-new" not in names(running(site)), "without a restart policy it does not come back"
+
+
+def test_r2_the_agent_restarts(site, worker, changing, show):
+    worker.run(f"systemctl restart consul & {changing}; wait")
+    show(f"true {catch_up(site):.1f} s after the restart")
+
+
+@pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.more)])
+def test_r2_the_agent_is_down(site, worker, changing, show, seconds):
+    worker.run("systemctl stop consul")
+    try:
+        worker.run(changing)
+        time.sleep(seconds)
+    finally:
+        worker.run("systemctl start consul")
+    show(f"down for {seconds} s; true {catch_up(site):.1f} s after its start")
+
+
+def test_r2_the_agent_forgets_what_is_registered(site, worker, changing, show):
+    worker.run("systemctl stop consul")
+    try:
+        worker.run(f"rm -rf /var/lib/consul/services /var/lib/consul/checks; {changing}")
+    finally:
+        worker.run("systemctl start consul")
+    show(f"true {catch_up(site):.1f} s after its start")
+
+
+@pytest.mark.more
+def test_r2_the_agent_loses_all_its_data(site, worker, changing, show):
+    """A server: it comes back under another node id, and takes part again without anybody's help."""
+    before = worker.run("cat /var/lib/consul/node-id")
+    worker.run("systemctl stop consul")
+    try:
+        worker.run(f"find /var/lib/consul -mindepth 1 -delete; {changing}")
+    finally:
+        worker.run("systemctl start consul")
+    begin = time.monotonic()
+    _, joined = eventually(lambda: site.consul().health()["Healthy"] and site.leader(), 120, every=1)
+    assert worker.run("cat /var/lib/consul/node-id") != before
+    show(f"healthy {joined:.1f} s, true {catch_up(site, begin):.1f} s after its start")
+    (voters,) = [site.consul().get("/v1/operator/raft/configuration")["Servers"]]
+    assert sorted(server["Node"] for server in voters if server["Voter"]) == sorted(node.name for node in site.servers)
+
+
+def test_r2_the_host_is_renamed(site, worker, changing, show):
+    """Registrator goes on under the old name, and takes the new one when it starts again."""
+    old = worker.run("hostname")
+    try:
+        worker.run(f"hostnamectl set-hostname {old}-renamed; {changing}")
+        took = [catch_up(site)]
+        worker.run("docker restart registrator")
+        took.append(catch_up(site))
+        assert ids(site, worker, f"{old}-renamed:") == {True}
+    finally:
+        worker.run(f"hostnamectl set-hostname {old}; docker restart registrator")
+    took.append(catch_up(site))
+    assert ids(site, worker, f"{old}:") == {True}
+    show(f"true after {', '.join(f'{seconds:.1f} s' for seconds in took)}: renamed, registrator started again, renamed back")
+
+
+def ids(site, node, prefix: str) -> set[bool]:
+    """Whether the ids of a host's services begin so."""
+    services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
+    return {one["ID"].startswith(prefix) for one in services if one["Service"] != "consul"}
+
+
+def on_all(share: dict, command) -> None:
+    """Run command(names) on each docker host, on all at the same time."""
+    with ThreadPoolExecutor(len(share)) as pool:
+        list(pool.map(lambda item: item[0].run(command(" ".join(item[1]))), share.items()))
+
+
+def test_r2_many_containers_start_at_once(site, compared, show):
+    """On all docker hosts together, made before; then they go at once."""
+    hosts = site.docker_hosts
+    share = {node: [f"test-r2-{n}" for n in range(first, MANY, len(hosts))] for first, node in enumerate(hosts)}
+    make = f"docker create {OPTIONS} --name $name -e SERVICE_NAME=$name {LIGHT}"
+    try:
+        on_all(share, lambda names: f"for name in {names}; do {make}; done")
+        start = time.monotonic()
+        on_all(share, lambda names: f"docker start {names}")
+        took = time.monotonic() - start
+        show(f"{MANY} containers started in {took:.1f} s; true {catch_up(site):.1f} s later")
+        assert len([name for name in names(registered(site)) if name.startswith("test-r2-")]) == MANY
+    finally:
+        on_all(share, lambda names: f"docker rm -f {names}")
+    show(f"all gone; true {catch_up(site):.1f} s later")

@@ -1,0 +1,116 @@
+"""R3: how soon the catalog follows the engine, and that nothing is written while nothing changes."""
+
+import contextlib
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from catalog import Watch
+from conftest import SAMPLE_SERVICES
+from helpers import eventually
+
+SERVICE = "test-r3"
+EVENTS = 100
+ON_ONE_HOST = 5  # containers that start and stop in turn
+WITHIN = 1.0  # seconds from event to catalog, for 99 of 100 events
+RESTARTS = 5
+SETTLED = 5  # seconds without any event before a quiet time begins
+# What makes an instance come, and what makes it go: the signal that ends it, which the engine tells before its end.
+COMES, GOES = "start", "kill"
+
+
+@pytest.fixture
+def made(site, settled):
+    """Containers of one service on every docker host that do not run yet: their names."""
+    names = [f"{SERVICE}-{n}" for n in range(ON_ONE_HOST)]
+    run = f"docker create --name $name -P -e SERVICE_NAME={SERVICE} httpbackend:v1.0.0"
+    try:
+        for node in site.docker_hosts:
+            node.run(f"for name in {' '.join(names)}; do {run} || exit 1; done")
+        yield names
+    finally:
+        for node in site.docker_hosts:
+            node.run(f"docker rm -f {' '.join(names)}")
+
+
+def events(node, since: int) -> list[tuple[float, str, str]]:
+    """What the engine has told of the containers since a moment: Unix time, action, container; the first of its kind each."""
+    chosen = f"--filter event={COMES} --filter event={GOES}"
+    told = node.run(
+        f"docker events --since {since} --until $(($(date +%s) + 1)) {chosen}"
+        " --format '{{.TimeNano}} {{.Action}} {{.Actor.Attributes.name}}'"
+    )
+    lines = (line.split() for line in told.splitlines())
+    return [(int(at) / 1e9, action, name) for at, action, name in lines if name.startswith(SERVICE)]
+
+
+def start_and_stop(node, names: list[str]) -> list[tuple[float, str, str]]:
+    """One round on a host; each container rests while the others change, so nothing hides anything."""
+    since = int(node.run("sleep 1.1; date +%s"))
+    for command in ("start", "stop"):
+        node.run(f"for name in {' '.join(names)}; do docker {command} $name || exit 1; done")
+    return events(node, since)
+
+
+def test_r3_the_catalog_follows_within_a_second(site, made, show):
+    hosts = site.docker_hosts
+    rounds = -(-EVENTS // (2 * len(made) * len(hosts)))
+    took = {COMES: [], GOES: []}
+    with Watch(site, SERVICE) as watch, ThreadPoolExecutor(len(hosts)) as pool:
+        for _ in range(rounds):
+            for node, told in zip(hosts, pool.map(lambda node: start_and_stop(node, made), hosts), strict=True):
+                eventually(lambda: not watch.passing, 10)
+                for at, action, name in told:
+                    ended = at + WITHIN * 30
+                    took[action].append(seen(watch, node, name, at, ended, there=action == COMES) - at)
+    both = took[COMES] + took[GOES]
+    p99 = statistics.quantiles(both, n=100)[98]
+    for what, times in (("starts", took[COMES]), ("stops", took[GOES]), ("events", both)):
+        show(f"{len(times)} {what}: p50 {statistics.median(times):.3f} s, max {max(times):.3f} s after the engine's event")
+    show(f"p99 {p99:.3f} s")
+    assert len(both) >= EVENTS
+    assert p99 <= WITHIN
+
+
+def seen(watch, node, name: str, after: float, before: float, there: bool) -> float:
+    """When a container's instance was first seen in the catalog, or missing from it, after a moment (Unix time)."""
+    for at, passing, _ in watch.history:
+        if after <= at <= before and any(host == node.name and f":{name}:" in one for host, one in passing) == there:
+            return at
+    raise AssertionError(f"{name} on {node.name}: not {'there' if there else 'gone'} after {after}")
+
+
+@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.more)])
+def test_r3_nothing_changes_and_nothing_is_written(site, settled, show, seconds):
+    """On the whole site: no service's index moves, nor the one of the list of services; registrator says nothing."""
+    time.sleep(SETTLED)
+    names = [service["name"] for service in SAMPLE_SERVICES]
+    index = site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]
+    begin = int(time.time())
+    with contextlib.ExitStack() as stack:
+        watches = [stack.enter_context(Watch(site, name)) for name in names]
+        time.sleep(seconds)
+    assert {name: watch.changes for name, watch in zip(names, watches, strict=True) if len(watch.changes) != 1} == {}
+    assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == index
+    said = {node.name: node.run(f"docker logs --since {begin} registrator 2>&1") for node in site.docker_hosts}
+    assert not any(said.values()), said
+    show(f"{seconds} s: Consul's index of {', '.join(names)} and of the list unchanged, registrator silent on {len(said)} hosts")
+
+
+def test_r3_restarts_of_one_container_leave_the_others_alone(site, settled, start_container, show):
+    node, name = site.docker_hosts[-1], "test-storm"
+    start_container(node, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=http")
+    eventually(lambda: len(site.passing(name)) == 1, 30)
+    time.sleep(SETTLED)
+    others = [service["name"] for service in SAMPLE_SERVICES]
+    with contextlib.ExitStack() as stack:
+        watches = {other: stack.enter_context(Watch(site, other)) for other in others}
+        one = stack.enter_context(Watch(site, name))
+        node.run(f"for n in $(seq {RESTARTS}); do docker restart -t 1 {name}; done")
+        eventually(lambda: site.passing(name) == site.places(node, f"name=^{name}$"), 10)
+        written = len(one.changes) - 1
+    show(f"{RESTARTS} restarts: {written} changes of {name}, none of {', '.join(others)}")
+    assert written >= RESTARTS
+    assert {other: watch.changes for other, watch in watches.items() if len(watch.changes) != 1} == {}

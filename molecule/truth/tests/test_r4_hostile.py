@@ -1,0 +1,52 @@
+"""R4 on a node: what a container asks for and cannot have is said, and everybody else is registered."""
+
+import shlex
+
+from compared import agrees
+from helpers import eventually
+
+NAME = "test-hostile"
+# Each label, and a word of the reason that registrator gives for it. Ports tell the services of the container apart.
+REFUSED = {
+    "SERVICE_8001_NAME=two words": "two words",
+    "SERVICE_8002_NAME=under_score": "under_score",
+    f"SERVICE_8003_NAME={'x' * 64}": "x" * 64,
+    "SERVICE_8004_NAME=consul": "consul",
+    "SERVICE_8005_ID=sl/ash": "sl/ash",
+    "SERVICE_8006_a.b=1": "a.b",
+    f"SERVICE_8007_{'k' * 129}=1": "k" * 129,
+    f"SERVICE_8008_long={'v' * 513}": "long",
+    "SERVICE_8009_registrator=me": "registrator",
+    "SERVICE_8010_consul-x=1": "consul-x",
+    "SERVICE_8011_TAGS=good,b\x01ad": "ad",
+    "SERVICE_8012_CHECK_SCRIPT=rm -rf /": "check_script",
+    "SERVICE_8013_CHECK_CMD=/bin/true": "check_cmd",
+    "SERVICE_8014_CHECK_SORCERY=1": "check_sorcery",
+    "SERVICE_8015_CHECK_HTTP=/a b": "check_http",
+    "SERVICE_8016_CHECK_TTL=often": "check_ttl",
+    "SERVICE_8017_CHECK_INTERVAL=often": "check_interval",
+    "SERVICE_8018_CHECK_INITIAL_STATUS=splendid": "check_initial_status",
+}
+WITHOUT_SERVICE = range(8001, 8006)  # names and ids; of the others only the label itself is left out
+CHECKED = {"SERVICE_8017_CHECK_TCP": "true", "SERVICE_8018_CHECK_TCP": "true"}  # settings of a check need one
+
+
+def test_r4_hostile_labels_are_reported_and_hurt_nobody(site, settled, start_container, show):
+    node = site.docker_hosts[-1]
+    begin = node.run("date +%s").strip()
+    pairs = [*REFUSED, *(f"{key}={value}" for key, value in CHECKED.items())]
+    labels = [f"--label {shlex.quote(pair)}" for pair in pairs]
+    ports = [f"--expose {port}" for port in range(8001, 8001 + len(REFUSED))]
+    start_container(node, NAME, "python:3.13-slim sleep infinity", "--init", *ports, *labels)
+    start_container(node, "test-modest", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-modest")
+    eventually(lambda: len(site.passing("test-modest")) == 1, 30)
+    told = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
+    for label, word in REFUSED.items():
+        port = label.split("_")[1]
+        assert [line for line in told if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {told}"
+    services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
+    ids = {one["ID"] for one in services if f":{NAME}:" in one["ID"]}
+    assert {int(one.split(":")[2]) for one in ids} == set(range(8001, 8001 + len(REFUSED))) - set(WITHOUT_SERVICE)
+    show(f"{len(REFUSED)} labels refused, {len(told)} lines about them, {len(ids)} services of the container registered")
+    node.run(f"docker rm -f {NAME}")
+    eventually(lambda: agrees(site), 30)
