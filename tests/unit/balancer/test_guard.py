@@ -161,6 +161,21 @@ def test_link_goes_back_when_the_balancer_does_not_take_over(site):
     assert ("web" in site.served(), len(site.store.generations())) == (True, 1)
 
 
+def test_a_worker_of_before_that_still_answers_does_not_undo_the_reload(site):
+    """While nginx reloads, old and new workers listen on the same socket: after the new marker the old one may come again."""
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    old, answers = site.balancer.loaded, []
+
+    def running():
+        answers.append(site.balancer.loaded)
+        return old if len(answers) % 2 else site.balancer.loaded
+
+    site.balancer.running = running
+    assert (site.run()["state"], "new" in site.served()) == ("ok", True)
+
+
 def test_balancer_that_ends_while_it_reloads_is_not_waited_for(site):
     site.catalog("web")
     site.run()

@@ -103,9 +103,14 @@ def held_ports(generations, master, running) -> frozenset:
 
 
 def _took_over(balancer, marker, clock):
-    """Whether the balancer runs this configuration, in good time; one that has ended never will."""
-    _until(lambda: balancer.running() == marker or not balancer.master(), TAKE_OVER_SECONDS, clock)
-    return balancer.running() == marker
+    """Whether the balancer runs this configuration, in good time; one that has ended never will. One answer is enough:
+    while nginx reloads, the next one may come from a worker of before."""
+    deadline = clock.monotonic() + TAKE_OVER_SECONDS
+    while balancer.running() != marker:
+        if not balancer.master() or clock.monotonic() >= deadline:
+            return False
+        clock.sleep(0.02)
+    return True
 
 
 def _until(probe, seconds, clock):
