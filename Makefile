@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 INVENTORY ?= inventories/hospital
 PYTHON ?= python3
-SCENARIOS ?= default scaling_swarm scaling consul_operations
+SCENARIOS ?= default resolver scaling_swarm consul_operations
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -47,7 +47,7 @@ test: export DISCOVERY_TESTS ?= usual
 test: lint unit package molecule ## everything that CI runs
 
 test-all: ## and what does not fit its time
-	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) debian"
+	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) resolver_all scaling debian"
 
 clean: ## remove what make has made here (not the lab: see lab-down)
 	rm -rf .venv .cache .ansible

@@ -37,7 +37,7 @@ def test_a_new_service_is_registered_with_its_health():
         "CheckID": CHECK, "Name": "health", "TTL": "8760h", "Status": "passing",
         "Notes": "state of the container in the engine",
     }  # fmt: skip
-    assert set(action.payload["Meta"]) == {"registrator", "registrator-engine", "registrator-hash"}
+    assert set(action.payload["Meta"]) == {"registrator", "registrator-engine", "registrator-hash", "registrator-container"}
 
 
 def test_nothing_changed_is_nothing_to_do():

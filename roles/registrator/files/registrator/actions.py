@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .mark import ENGINE, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
+from .mark import CONTAINER, ENGINE, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
 from .wanted import Service, Skipped, Wanted
 
 
@@ -105,7 +105,7 @@ def registration(service: Service, owner: Owner) -> dict:
     }
     content = json.dumps([payload, owner.token], sort_keys=True)
     mark = {HOST: owner.host, ENGINE: owner.engine, HASH: hashlib.sha256(content.encode()).hexdigest()[:16]}
-    payload["Meta"] = service.meta | mark
+    payload["Meta"] = service.meta | mark | ({CONTAINER: service.container} if service.container else {})
     if service.health:
         payload["Check"]["Status"] = service.health[0]
     return payload

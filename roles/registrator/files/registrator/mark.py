@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Our mark in a service's meta. Host and engine: either of them recognised makes the service ours, so that a
 # host may be renamed and an engine's data wiped. The hash: a changed check or token is a difference, too.
 HOST, ENGINE, HASH = "registrator", "registrator-engine", "registrator-hash"
+CONTAINER = "registrator-container"  # its name, for people and for what drains a container: a SERVICE_ID does not tell it
 CHECKS = ("health", "http", "https", "ttl", "tcp", "grpc")  # names of our checks, and the ends of their ids
 
 

@@ -14,7 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # one DNS lab
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}")
 META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 META_VALUE_BYTES = 512
-META_PAIRS = 64 - 3  # Consul's limit less our own marker
+META_PAIRS = 64 - 4  # Consul's limit less our own marker
 RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -32,6 +32,7 @@ class Service:
     meta: dict[str, str] = field(default_factory=dict)
     check: dict = field(default_factory=dict)  # as Consul takes it, without id and status
     health: tuple[str, str] | None = None  # status and output we write; None: the check finds out itself
+    container: str = ""  # its name
 
 
 class Skipped(NamedTuple):
@@ -186,6 +187,7 @@ def _service(
         meta=_meta(attributes, leave_out_here),
         check=definition,
         health=status,
+        container=container.name if len(container.name.encode()) <= META_VALUE_BYTES else "",
     )
 
 
