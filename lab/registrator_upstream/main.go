@@ -45,6 +45,7 @@ type container struct {
 	Name   string
 	Config struct {
 		Image  string
+		Env    []string
 		Labels map[string]string
 	}
 	NetworkSettings struct {
@@ -69,6 +70,14 @@ func get(path string, into any) {
 
 // What one container asks for: a registration for each published port.
 func wanted(host string, one container) (found []*consul.AgentServiceRegistration) {
+	said := map[string]string{} // labels go over environment
+	for _, pair := range one.Config.Env {
+		key, value, _ := strings.Cut(pair, "=")
+		said[key] = value
+	}
+	for key, value := range one.Config.Labels {
+		said[key] = value
+	}
 	published := 0
 	for _, bindings := range one.NetworkSettings.Ports {
 		if len(bindings) > 0 {
@@ -82,7 +91,7 @@ func wanted(host string, one container) (found []*consul.AgentServiceRegistratio
 		}
 		attributes, named := map[string]string{}, false
 		for pass := 0; pass < 2; pass++ { // the port's own go over the general ones
-			for label, value := range one.Config.Labels {
+			for label, value := range said {
 				key, ours := strings.CutPrefix(strings.ToLower(label), "service_")
 				first, rest, _ := strings.Cut(key, "_")
 				_, err := strconv.Atoi(first)
@@ -133,8 +142,12 @@ func wanted(host string, one container) (found []*consul.AgentServiceRegistratio
 	return found
 }
 
+var mine = map[string]bool{} // ids of what this process has registered
+
 func sync(host string, agent *consul.Agent) {
-	var listed []struct{ ID string `json:"Id"` }
+	var listed []struct {
+		ID string `json:"Id"`
+	}
 	get("/containers/json", &listed)
 	known := map[string]bool{}
 	for _, item := range listed {
@@ -149,6 +162,12 @@ func sync(host string, agent *consul.Agent) {
 			}
 		}
 	}
+	for id := range mine {
+		if !known[id] {
+			log.Println("removed:", id, agent.ServiceDeregister(id))
+		}
+	}
+	mine = known
 	present, err := agent.Services()
 	if err != nil || !*cleanup {
 		return

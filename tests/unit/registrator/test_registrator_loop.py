@@ -92,6 +92,33 @@ def test_second_time_nothing_is_written(site):
     assert names(agent) == ["node-1:api:80", "node-1:web:80"] and agent.writes == before
 
 
+def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
+    loop, engine, agent, web = site
+    loop.reconcile()
+    assert [text.split()[:2] for text in capsys.readouterr().out.splitlines()] == [
+        ["registered", "id=node-1:api:80"], ["registered", "id=node-1:web:80"],
+    ]  # fmt: skip
+    loop.reconcile()
+    assert capsys.readouterr().out == ""
+    web["State"]["Health"] = {"Status": "unhealthy"}
+    engine.all["02api"]["NetworkSettings"]["Ports"]["80/tcp"] = [{"HostIp": "0.0.0.0", "HostPort": "3"}]
+    loop.reconcile()
+    assert capsys.readouterr().out.splitlines() == [
+        'registered id=node-1:api:80 name=httpfront address=192.0.2.1 port=3 status=passing reason="port changed"',
+        "health id=node-1:web:80 name=httpfront address=192.0.2.1 port=1 status=critical reason=unhealthy",
+    ]
+    del engine.all["02api"]
+    web["Config"]["Labels"]["SERVICE_CHECK_TCP"] = "1"
+    loop.reconcile()
+    assert capsys.readouterr().out.splitlines() == [
+        'deregistered id=node-1:api:80 name=httpfront address=192.0.2.1 port=3 reason="no container offers it"',
+        'registered id=node-1:web:80 name=httpfront address=192.0.2.1 port=1 reason="check or token changed"',
+        "check-dropped id=node-1:web:80 name=httpfront address=192.0.2.1 port=1 check=service:node-1:web:80:health "
+        'reason="not of this service any more"',
+    ]
+    assert agent.writes == 10  # a health is written after its registration
+
+
 def test_a_container_told_to_stop_leaves_and_comes_back_if_it_goes_on(site, clock):
     loop, _, agent, web = site
     loop.reconcile()
