@@ -26,6 +26,7 @@ def case(row, labels=None, *, services=(), skipped="", flags="-ip 192.0.2.1", ov
 
 def checked(row, labels, check, skipped=""):
     labels = {f"SERVICE_CHECK_{key}": value for key, value in labels.items()}
+    check = {"Timeout": "5s", **check} if "Interval" in check else check  # the default of all that ask over the network
     return case(row, labels, services=[{"check": check}], skipped=skipped)
 
 
@@ -117,7 +118,7 @@ GOLDEN = [
     case("-ip", flags="-ip 198.51.100.9", services=one(address="198.51.100.9")),
     case("-ip", flags="", services=one(address="")),
     case("-ip", flags="-ip 2001:db8::1", labels={"SERVICE_CHECK_TCP": "1"},
-         services=one(check={"Name": "tcp", "TCP": "[2001:db8::1]:32768", "Interval": "5s"})),
+         services=one(check={"Name": "tcp", "TCP": "[2001:db8::1]:32768", "Interval": "5s", "Timeout": "5s"})),
     case("-internal", flags="-internal", mode="app", networks=NETWORKS, services=one(address="172.18.0.5", port=80)),
     case("-internal", flags="-internal", mode="app", networks=NETWORKS, overlays=["web"],
          services=one(address="10.9.0.5", port=80)),

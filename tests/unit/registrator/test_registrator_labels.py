@@ -1,6 +1,5 @@
 """What labels cannot have: it is reported, and nothing else suffers (the forms themselves: test_registrator_contract.py)."""
 
-
 import pytest
 
 from registrator.check import seconds
@@ -108,7 +107,7 @@ def test_check_that_cannot_be_had_is_reported_and_the_engine_counts(labels, reas
 ])  # fmt: skip
 def test_bad_check_setting_is_reported_and_the_default_taken(key, value):
     result = run(container(labels={"SERVICE_CHECK_TCP": "1", f"SERVICE_CHECK_{key}": value}, ports={"80/tcp": 80}))
-    assert result.services[0].check == {"Name": "tcp", "TCP": TARGET, "Interval": "5s"}
+    assert result.services[0].check == {"Name": "tcp", "TCP": TARGET, "Interval": "5s", "Timeout": "5s"}
     assert len(result.skipped) == 1
 
 

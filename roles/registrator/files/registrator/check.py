@@ -22,6 +22,7 @@ CHECK_SETTINGS = {
     "http_method", "grpc_use_tls", "tls_skip_verify",
 }  # fmt: skip
 DEFAULT_INTERVAL = "5s"
+DEFAULT_TIMEOUT = "5s"  # Consul's own is 10 s: with it, an application that hangs counts as healthy for 15 s
 
 
 class Endpoint(NamedTuple):
@@ -80,8 +81,7 @@ def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, lea
             raise Refusal("not a duration")
     else:
         check["Interval"] = duration("interval", DEFAULT_INTERVAL)
-        if timeout := duration("timeout"):
-            check["Timeout"] = timeout
+        check["Timeout"] = duration("timeout", DEFAULT_TIMEOUT)
     if kind in ("http", "https"):
         check["HTTP"] = f"{kind}://{target}/{settings[kind].removeprefix('/')}"
         method = settings.get("http_method", "")
