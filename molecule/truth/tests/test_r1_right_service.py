@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,21 +26,22 @@ def start_all(node) -> None:
     """Five services with a free port each, which come back with the engine."""
     environment = "-e SERVICE_NAME=$name -e VERSION=$name -e SERVICE_TAGS=http"
     run = f"docker run -d --name $name --restart always -P {environment} httpbackend:v1.0.0"
-    node.run(f"for name in {' '.join(NAMES)}; do {run} || exit 1; done")
+    node.run(f"for name in {' '.join(NAMES)}; do {run} || exit 1; done; systemctl restart docker")
 
 
 @pytest.fixture(scope="module")
 def crowd(site):
-    """The services on every docker host."""
+    """The services on every docker host. The engines start again after that: an engine gives free ports out one after the
+    other while it runs, and in any order, from the lowest on, to all that it starts at once. So they can change hands."""
     site.settle()
     try:
-        for node in site.docker_hosts:
-            start_all(node)
-        eventually(lambda: agrees(site), 60)
+        with ThreadPoolExecutor(len(site.docker_hosts)) as pool:
+            list(pool.map(start_all, site.docker_hosts))
+        eventually(lambda: agrees(site), 120)
         yield
     finally:
         for node in site.docker_hosts:
-            node.run(f"docker rm -f {' '.join(NAMES)}")
+            node.tries(f"docker rm -f {' '.join(NAMES)}")
         site.settle()
 
 
