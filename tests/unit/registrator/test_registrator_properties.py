@@ -130,11 +130,16 @@ def agents(draw):
     return services, checks
 
 
-def may_touch(entry, target, cleanup):
-    """Whose an entry is, said again in other words than the program's."""
+def marked(entry):
+    """Is it ours, by host or by engine? Said again in other words than the program's."""
     mark = entry["Meta"] or {}
-    if "registrator" in mark:
-        return mark["registrator"] == HOST or mark.get("registrator-engine") == "engine-1"
+    return mark.get("registrator") == HOST or mark.get("registrator-engine") == "engine-1"
+
+
+def may_touch(entry, target, cleanup):
+    """Ours, a predecessor's by its id, or with cleanup just the service that is wanted there."""
+    if "registrator" in (entry["Meta"] or {}):
+        return marked(entry)
     parts = entry["ID"].removesuffix(":udp").split(":")
     if len(parts) == 3 and parts[0] == HOST and parts[2].isdecimal():
         return True
@@ -163,7 +168,7 @@ def test_it_converges_from_any_state_and_then_rests(containers, agent, options):
             if service.health:
                 (check,) = own
                 assert (checks[check]["Status"], checks[check]["Output"]) == service.health
-    ours = {service_id for service_id, entry in services.items() if is_ours(entry, OWNER)}
+    ours = {service_id for service_id, entry in services.items() if marked(entry)}
     assert ours <= {service.id for service in target.services} | set(target.kept)
     if options.cleanup:
         assert not {key for key, entry in services.items() if is_predecessors(entry, OWNER)} - set(target.kept)
