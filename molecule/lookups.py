@@ -20,7 +20,7 @@ After=network.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/bin/sh -c 'while :; do getent hosts %i >/dev/null && echo ok || echo lost; sleep 0.05; done >>{LOG}.%i'
+ExecStart=/bin/sh -c 'while :; do getent hosts %i >/dev/null && echo ok || echo lost; sleep 0.1; done >>{LOG}.%i'
 
 [Install]
 WantedBy=multi-user.target

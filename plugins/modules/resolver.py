@@ -95,6 +95,7 @@ seen:
   elements: str
 """
 
+import contextlib
 import os
 import random
 import re
@@ -108,6 +109,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
+POLICY = "/usr/sbin/policy-rc.d"
 SETTINGS = "/etc/resolvconf/resolv.conf.d"
 RECORDS = "/run/resolvconf/interface"
 NS, AAAA = 2, 28
@@ -196,9 +198,10 @@ class Host:
             raise Broken([f"'{' '.join(command)}' ended with {code}: {' '.join((err or out).split())[-500:]}"])
         return out
 
-    def installed(self) -> set[str]:
+    def installed(self, states: tuple[str, ...] = ("ii", "hi")) -> set[str]:
+        """Packages that are there; ("rc",): of which the settings alone are there."""
         out = self.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package}\n")
-        return {line[3:].strip() for line in out.splitlines() if line.startswith(("ii", "hi"))}
+        return {line[3:].strip() for line in out.splitlines() if line.startswith(states)}
 
     def apt(self, *arguments: str) -> None:
         options = ["--yes", "--quiet", "--no-install-recommends", "--option=Dpkg::Options::=--force-confold"]
@@ -261,6 +264,7 @@ class Change:
         asked = self.wanted
         paths = {RESOLV_CONF, *asked["files"], *asked["absent"]}
         self.files = [File(path) for path in sorted(paths)]
+        self.settings = self.host.installed(("rc",))
         self.units = {unit: self.host.unit(unit) for unit in [*asked["units"], *asked["units_off"]]}
 
     def make(self) -> None:
@@ -275,7 +279,10 @@ class Change:
             self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
         if self.package_missing or self.replaced:
             wanted = [asked["package"]] if asked["package"] else []
-            self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
+            with not_started(asked["package"] == "systemd-resolved"):
+                self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
+            if not asked["link"]:
+                write(RESOLV_CONF, asked["bridge"].encode())  # the package's script may have put its own there
         self._start()
         if asked["link"]:
             self._stop()
@@ -325,14 +332,17 @@ class Change:
         for path in self.gone:
             if path.startswith("/etc/resolvconf/"):
                 remove(path)
+        self._refresh()
+        if not os.path.islink(RESOLV_CONF) or os.readlink(RESOLV_CONF) != self.wanted["link"]:
+            link(RESOLV_CONF, self.wanted["link"])
+
+    def _refresh(self) -> None:
         # The package keeps the old resolv.conf as a record until the next boot, and a systemd-resolved that has gone as well:
         # their servers and options would count.
         remove(f"{RECORDS}/original.resolvconf")
         if self.host.unit("systemd-resolved.service")["ActiveState"] != "active":
             remove(f"{RECORDS}/systemd-resolved")
         self.host.run("resolvconf", "-u")
-        if not os.path.islink(RESOLV_CONF) or os.readlink(RESOLV_CONF) != self.wanted["link"]:
-            link(RESOLV_CONF, self.wanted["link"])
 
     def verify(self) -> None:
         """Look at resolv.conf and look the names up."""
@@ -355,9 +365,12 @@ class Change:
                     told = ask(server, name, AAAA)
                 if not told or told[0] != "NOERROR" or not told[1]:
                     missing.append(f"{server} says {told[0] if told else 'nothing'} to {name}")
-        if not any(ask(server, "", NS) for server in self.wanted["resolvers"]):
-            missing.append(f"no answer from {', '.join(self.wanted['resolvers'])}")
-        return missing
+        return missing + self.silent()
+
+    def silent(self) -> list[str]:
+        """Whether none of the site's name servers answers."""
+        servers = self.wanted["resolvers"]
+        return [] if any(ask(server, "", NS) for server in servers * 2) else [f"no answer from {', '.join(servers)}"]
 
     def _getent(self, name: str) -> str:
         return self.host.run("timeout", "10", "getent", "hosts", name, check=False)
@@ -379,8 +392,9 @@ class Change:
         tried(write, RESOLV_CONF, asked["bridge"].encode())
         if lost:
             tried(self.host.apt, "install", *lost, *(f"{package}-" for package in new))
-        if new:
-            tried(self.host.apt, "purge", *new)
+        for verb, packages in (("purge", set(new) - self.settings), ("remove", set(new) & self.settings)):
+            if packages:
+                tried(self.host.apt, verb, *sorted(packages))
         for unit in asked["units"]:
             if self.units[unit]["LoadState"] != "loaded" or self.units[unit]["ActiveState"] != "active":
                 self.host.run("systemctl", "stop", unit, check=False)
@@ -396,9 +410,22 @@ class Change:
             if before["ActiveState"] == "active":
                 tried(self.host.run, "systemctl", "restart", unit)
         if own.target and "resolvconf" in own.target:
-            tried(self.host.run, "resolvconf", "-u")
+            tried(self._refresh)
         tried(own.restore)
         return failed
+
+
+@contextlib.contextmanager
+def not_started(wanted: bool):
+    """Keep the scripts of packages from starting units: systemd-resolved's puts itself into resolv.conf before it answers."""
+    wanted = wanted and not os.path.exists(POLICY)
+    if wanted:
+        write(POLICY, b"#!/bin/sh\nexit 101\n", 0o755)
+    try:
+        yield
+    finally:
+        if wanted:
+            remove(POLICY)
 
 
 def origin(problem: str) -> str:
@@ -452,6 +479,8 @@ def main():
     if not todo or module.check_mode:
         module.exit_json(changed=bool(todo), done=todo, diff=diff)
     change.keep()
+    if silent := change.silent():
+        module.fail_json(msg=f"the resolver is left as it was before this run, because: {silent[0]}", seen=silent)
     try:
         change.make()
     except (Broken, OSError) as error:
