@@ -198,7 +198,7 @@ class Site:
 def pytest_configure(config):
     config.addinivalue_line("markers", "on(group): run the test on each host of this inventory group, as `node`")
     config.addinivalue_line("markers", "overlay(name): belongs to sites with this discovery_overlay only")
-    config.addinivalue_line("markers", "more(overlay): runs in `make test-all` only; with an overlay's name, there only")
+    config.addinivalue_line("markers", "more: runs in `make test-all` only")
     config.stash[FIGURES] = []
     inventory = config.getoption("ansible_inventory")
     config.stash[SITE] = Site(Path(inventory).resolve()) if inventory else None
@@ -216,9 +216,7 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """`make test` leaves out what is marked as `more`, or as `more` with the site's overlay. What is about another overlay
-    than the site's does not belong to it."""
-    mine = "none"
+    """`make test` leaves out what is marked as `more`. What is about another overlay than the site's does not belong to it."""
     if site := config.stash[SITE]:
         mine = next(iter(site.nodes.values())).variables.get("discovery_overlay", "none")
         marks = {item: item.get_closest_marker("overlay") for item in items}
@@ -226,7 +224,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in foreign]
         config.hook.pytest_deselected(items=foreign)
     if os.environ.get("DISCOVERY_TESTS") == "usual":
-        left_out = [item for item in items if any(not mark.args or mine in mark.args for mark in item.iter_markers("more"))]
+        left_out = [item for item in items if item.get_closest_marker("more")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 

@@ -124,7 +124,6 @@ def test_s1_live_restore_with_an_overlay_is_refused(site):
     refused(site, words, "-e", json.dumps({"dockerd_extra_config": {"live-restore": True}}))
 
 
-@pytest.mark.more("consul")
 def test_s1_live_restore_that_the_host_has_already_is_refused(site):
     node = site.docker_hosts[-1]
     with edited(node, DAEMON_JSON):
@@ -139,7 +138,6 @@ def test_s1_the_consul_overlay_is_refused_where_the_engine_has_no_store(site):
     refused(site, ["dockerd_overlay is 'consul'", version, "discovery_overlay: swarm"], "-e", "discovery_overlay=consul")
 
 
-@pytest.mark.more("consul")
 def test_s1_flags_that_would_be_lost_are_refused(site):
     node = site.docker_hosts[-1]
     with edited(node, "/etc/default/docker"):

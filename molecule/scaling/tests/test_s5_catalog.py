@@ -28,7 +28,6 @@ def worker(site):
     return [node for node in site.docker_hosts if node not in site.balancers][-1]
 
 
-@pytest.mark.more("consul")
 def test_s5_instances_have_overlay_addresses_and_stay_as_they_are(site, watches, show):
     anyone = next(iter(site.nodes.values())).variables
     subnet = ipaddress.ip_network(anyone.get("discovery_overlay_subnet", "10.90.0.0/16"))

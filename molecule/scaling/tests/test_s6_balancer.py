@@ -122,7 +122,6 @@ def test_s6_nothing_fails_when_consul_template_dies(site, settled, node, start_c
     assert node.run(MASTER) == nginx
 
 
-@pytest.mark.more("consul")
 @pytest.mark.on("load_balancers")
 def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_container, show):
     """A new service, which leaves again; an option of nginx.conf, and back."""
@@ -153,7 +152,6 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
     assert node.run(MASTER) == before
 
 
-@pytest.mark.more("consul")
 @pytest.mark.on("load_balancers")
 def test_s6_comes_back_with_the_engine(site, settled, node, show):
     before, start = node.run(MASTER), time.monotonic()

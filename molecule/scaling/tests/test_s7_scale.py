@@ -64,7 +64,6 @@ def ran(done) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
-@pytest.mark.more("consul")
 def test_s7_one_to_many_to_one_under_load(site, scale, hosts, tmp_path, show):
     ran(scale(1))
     with Watch(site, SERVICE) as watch, asking(site, site.host_of(SERVICE), tmp_path) as requests:
@@ -119,7 +118,6 @@ def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
     assert len(requests.failed()) == len(early)
 
 
-@pytest.mark.more("consul")
 def test_s7_engines_refuse_who_has_no_certificate(site, scale, hosts, tmp_path):
     bundle = site.secrets / "docker-client"
     missing, expired, foreign = (tmp_path / name for name in ("missing", "expired", "foreign"))
@@ -163,7 +161,6 @@ def client_certificate(key, issuer, signer, days: int) -> bytes:
     )
 
 
-@pytest.mark.more("consul")
 def test_s7_bad_input_is_told_before_anything_changes(site, scale, hosts):
     done = scale(-1, scale_service="not_a_name", scale_hosts="nowhere")
     assert done.returncode != 0

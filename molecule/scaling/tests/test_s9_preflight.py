@@ -22,13 +22,11 @@ def test_s9_a_subnet_that_hosts_have_a_route_to(site, tmp_path):
     refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": subnet}))
 
 
-@pytest.mark.more("consul")
 def test_s9_a_network_that_exists_with_another_subnet(site, tmp_path):
     words = [f"network {network_name(site)} exists on host", "not 10.99.0.0/16", "never removed by itself", "docker network rm"]
     refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": "10.99.0.0/16"}))
 
 
-@pytest.mark.more("consul")
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
