@@ -50,6 +50,27 @@ def test_role_main_is_a_table_of_contents(role):
     assert {"install", "configure", "service"} <= set(phases)
 
 
+def kept(role: Path) -> set[str]:
+    """Names that a role leaves on the host for the rest of the run: registered, or set as facts. They outrank variables."""
+    steps = [task for path in (role / "tasks").glob("*.yml") for task in tasks(path)]
+    facts = [task.get("ansible.builtin.set_fact", {}) for task in steps]
+    return {task["register"] for task in steps if "register" in task} | {name for fact in facts for name in fact}
+
+
+def test_no_role_leaves_a_name_that_another_one_uses():
+    """The names of role consul and of role consul_dns begin alike."""
+    variables = {
+        role.name: {name for file in ("defaults", "vars") if (role / file / "main.yml").is_file()
+                    for name in yaml.safe_load((role / file / "main.yml").read_text()) or {}} | kept(role)
+        for role in ROLES
+    }  # fmt: skip
+    taken = [
+        f"{name} of {role.name} is {other}'s, too"
+        for role in ROLES for name in kept(role) for other in variables if other != role.name and name in variables[other]
+    ]  # fmt: skip
+    assert taken == []
+
+
 @roles()
 def test_role_names_no_inventory_group(role):
     """Roles take lists of hosts; groups are the inventory's business."""
