@@ -63,8 +63,8 @@ class FakeAgent:
     def __init__(self, *_, failures=0, leaders=(), timeout=None):
         self.entries, self.failures, self.leaders = dict(SERVICES), failures, list(leaders)
 
-    def leader(self):
-        return self.leaders.pop(0) if self.leaders else "192.0.2.1:8300"
+    def reaches_leader(self):
+        return self.leaders.pop(0) if self.leaders else True
 
     def services(self):
         self.failures -= 1
@@ -115,7 +115,7 @@ def test_with_live_restore_containers_outlive_the_engine_but_not_a_boot(host, ar
 
 def test_it_waits_for_a_leader_because_without_one_the_catalog_keeps_everything(monkeypatch, capsys):
     monkeypatch.setattr(clear, "PAUSE", 0)
-    agent = FakeAgent(leaders=["", "", "192.0.2.1:8300"])
+    agent = FakeAgent(leaders=[False, False, True])
     clear.await_leader(agent, seconds=5)
     assert agent.leaders == [] and len(agent.entries) == len(SERVICES)
     assert capsys.readouterr().out == ""
@@ -123,12 +123,12 @@ def test_it_waits_for_a_leader_because_without_one_the_catalog_keeps_everything(
 
 def test_it_does_not_wait_for_a_leader_for_ever(monkeypatch, capsys):
     monkeypatch.setattr(clear, "PAUSE", 0)
-    clear.await_leader(FakeAgent(leaders=[""] * 10**6), seconds=0.05)
+    clear.await_leader(FakeAgent(leaders=[False] * 10**6), seconds=0.05)
     assert "no leader" in capsys.readouterr().out
 
 
 def test_without_a_leader_the_agent_is_cleared_all_the_same(host, monkeypatch):
     monkeypatch.setattr(clear, "LEADER", 0.01)
-    host["agent"] = FakeAgent(leaders=[""] * 10**6)
+    host["agent"] = FakeAgent(leaders=[False] * 10**6)
     assert clear.main(["consul://127.0.0.1:8500"]) == 0
     assert "web" not in host["agent"].entries

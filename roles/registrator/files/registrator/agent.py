@@ -114,12 +114,14 @@ class Agent:
     def checks(self) -> dict[str, dict]:
         return self._read("/v1/agent/checks")
 
-    def leader(self) -> str:
-        """Address of the cluster's leader; empty: there is none, or nobody answers."""
+    def reaches_leader(self) -> bool:
+        """Can the agent tell the catalog of a change now? /v1/status/leader names a leader that is gone for seconds more;
+        this is answered by the leader itself, without one by nobody."""
         try:
-            return json.loads(self._request("GET", "/v1/status/leader"))
-        except (OSError, http.client.HTTPException, ValueError, Refused, AgentError):
-            return ""
+            self._request("GET", "/v1/catalog/services")
+        except (OSError, http.client.HTTPException, Refused, AgentError):
+            return False
+        return True
 
     def register(self, payload: dict) -> None:
         self._request("PUT", "/v1/agent/service/register", payload)

@@ -91,7 +91,7 @@ def insist(agent: Agent, owners: list[Owner], cleanup: bool) -> None:
 def await_leader(agent: Agent, seconds: float) -> None:
     """Wait until there is a leader, or these seconds have passed."""
     end = time.monotonic() + seconds
-    while not agent.leader():
+    while not agent.reaches_leader():
         if time.monotonic() >= end:
             log("failed", reason=f"no leader within {seconds:.0f} s: the catalog follows later")
             return
