@@ -284,7 +284,7 @@ def test_r1_a_balancer_that_boots_without_consul_serves_what_it_knew(site, crowd
 
 
 @pytest.mark.more
-def test_r1_an_engine_that_ends_without_a_leader_leaves_nothing_behind(site, settled, show):
+def test_r1_an_engine_that_ends_without_a_leader_leaves_nothing_behind(site, crowd, show):
     """What ends its services waits for a leader, because without one the agent cannot tell the catalog: the next engine may
     start at once after that, and give the ports to others."""
     *others, node = site.servers
@@ -300,6 +300,7 @@ def test_r1_an_engine_that_ends_without_a_leader_leaves_nothing_behind(site, set
             services = eventually(lambda: site.consul(node).get(f"/v1/catalog/node-services/{node.name}")["Services"], 30)[0]
         finally:
             node.run("systemctl start docker.socket docker")
+    eventually(lambda: agrees(site), 60, every=1)
     left = [one["ID"] for one in services if one["Service"] != "consul"]
     show(f"the engine ended without a leader; the first answer of the catalog afterwards has {len(left)} of its containers")
     assert left == []
