@@ -40,13 +40,16 @@ VALUES = st.one_of(
     ]),
     st.text(max_size=70),
 )  # fmt: skip
-MANY = {f"SERVICE_K{number}": "x" * number for number in range(80)}
-TAKEN = st.sampled_from(["foreign-1", "foreign-2", "node-1:gone:80", "node-2:web:80"])  # ids that are at the agent already
+TAKEN = st.sampled_from(["foreign-1", "node-1:gone:80", "node-2:web:80", "node-1:steady:80"])  # whose ids these are
 LABELS = st.one_of(
-    st.dictionaries(KEYS, VALUES, max_size=5),
+    st.just({}),
     st.fixed_dictionaries({"SERVICE_ID": TAKEN, "SERVICE_NAME": NAMES}),
-    st.sampled_from([MANY, {"SERVICE_NAME": "consul"}, {"SERVICE_NAME": "a_b"}, {"SERVICE_CHECK_TCP": "1"}]),
-)
+    st.sampled_from([
+        {"SERVICE_NAME": "Consul"}, {"SERVICE_NAME": "a_b"}, {"SERVICE_CHECK_TCP": "1"},
+        {"SERVICE_CHECK_HTTP": "/", "SERVICE_ID": "x"}, {f"SERVICE_K{number}": "x" * number for number in range(80)},
+    ]),
+    st.dictionaries(KEYS, VALUES, max_size=5),
+)  # fmt: skip
 STATES = st.sampled_from([
     {}, {"Status": "paused", "Paused": True}, {"Status": "exited", "ExitCode": 1}, {"Status": "exited"},
     {"Health": {"Status": "starting"}}, {"Health": {"Status": "healthy"}}, {"Health": {"Status": "unhealthy"}},
@@ -62,10 +65,11 @@ OPTIONS = st.builds(
 def engines(draw):
     """Containers; names are unique, as the engine has it."""
     found = []
+    ports = st.dictionaries(PORTS, st.one_of(st.none(), st.integers(1, 65535)), max_size=3)
     for number, name in enumerate(draw(st.lists(NAMES, unique=True, max_size=4))):
         found.append(container(
-            name, number=number, state=draw(STATES), mode=draw(st.sampled_from(["bridge", "default", "host", "net"])),
-            ports=draw(st.dictionaries(PORTS, st.one_of(st.none(), st.integers(1, 65535)), max_size=3)),
+            name, number=number, state=draw(st.just({}) | STATES), ports=draw(st.just({"80/tcp": 32768}) | ports),
+            mode=draw(st.sampled_from(["bridge", "default", "host", "net"])),
             labels=draw(LABELS), networks={"net": {"IPAddress": "10.0.0.2"}},
         ))  # fmt: skip
     return found
@@ -106,18 +110,22 @@ def odd_engines(draw):
 
 
 @st.composite
-def agents(draw):
-    """Services and checks that anybody may have left at the agent, as it answers: empty lists may be null."""
+def agents(draw, more=()):
+    """Services and checks that anybody may have left at the agent, as it answers: empty lists may be null.
+
+    :param more: services that are wanted there; the entries' ids, names and addresses are often theirs
+    """
     services, checks = {}, {}
-    ids = ["node-1:web:80", "node-1:gone:80", "node-1:db:53:udp", "node-2:web:80", "foreign-1", "foreign-2", "x"]
+    ids = ["node-1:web:80", "node-1:gone:80", "node-1:db:53:udp", "node-2:web:80", "foreign-1", "x"]
     marks = [{}, None, {"registrator": HOST}, {"registrator": "old", "registrator-engine": "engine-1", "version": "v0"},
              {"registrator": HOST, "registrator-engine": "engine-1", "registrator-hash": "0"},
              {"registrator": "node-2", "registrator-engine": "engine-2"}]  # fmt: skip
-    for service_id in draw(st.lists(st.sampled_from(ids), unique=True)):
+    places = {service.id: (service.name, service.address) for service in more}
+    for service_id in draw(st.lists(st.sampled_from([*places, *ids]), unique=True)):
+        name, address = draw(st.tuples(NAMES, st.sampled_from(["", "10.9.9.9"])) | st.just(places.get(service_id, ("web", ""))))
         services[service_id] = {
-            "ID": service_id, "Service": draw(NAMES), "Address": draw(st.sampled_from(["", "192.0.2.1", "10.9.9.9"])),
-            "Port": draw(st.integers(0, 3)), "Tags": draw(st.sampled_from([None, [], ["old"]])),
-            "Meta": draw(st.sampled_from(marks)),
+            "ID": service_id, "Service": name, "Address": address, "Port": draw(st.integers(0, 3)),
+            "Tags": draw(st.sampled_from([None, [], ["old"]])), "Meta": draw(st.sampled_from(marks)),
         }  # fmt: skip
         for suffix in draw(st.lists(st.sampled_from(["", ":health", ":http", ":1", ":mine", "0"]), unique=True)):
             checks[f"service:{service_id}{suffix}"] = {
@@ -128,6 +136,13 @@ def agents(draw):
                 "ServiceID": service_id, "Status": "critical", "Output": "",
             }  # fmt: skip
     return services, checks
+
+
+@st.composite
+def worlds(draw, containers=engines()):
+    """Containers, an agent at which some of what they want may be, in any state, and options."""
+    found, options = draw(containers), draw(OPTIONS)
+    return found, draw(agents(wanted(found, options, HOST).services)), options
 
 
 def marked(entry):
@@ -150,8 +165,9 @@ def checks_of(service_id, checks):
     return {key: check for key, check in checks.items() if check["ServiceID"] == service_id}
 
 
-@given(st.one_of(engines(), odd_engines()), agents(), OPTIONS)
-def test_it_converges_from_any_state_and_then_rests(containers, agent, options):
+@given(worlds(engines() | odd_engines()))
+def test_it_converges_from_any_state_and_then_rests(world):
+    containers, agent, options = world
     target = wanted(containers, options, HOST)
     actions, conflicts = plan(target, *agent, OWNER, options.cleanup)
     services, checks = apply(actions, *agent)
@@ -174,29 +190,32 @@ def test_it_converges_from_any_state_and_then_rests(containers, agent, options):
         assert not {key for key, entry in services.items() if is_predecessors(entry, OWNER)} - set(target.kept)
 
 
-@given(engines(), OPTIONS, st.sampled_from([
-    ("Service", "other"), ("Address", "10.9.9.9"), ("Port", 1), ("Tags", ["other"]), ("Meta", "more"), ("check", ""),
-    ("Status", "warning"), ("Output", "other"),
-]))  # fmt: skip
-def test_whatever_somebody_changes_in_what_is_ours_is_put_right(containers, options, change):
+CHANGES = [
+    ("Service", "other"), ("Address", "10.9.9.9"), ("Port", 1), ("Tags", ["other"]), ("Meta", {"more": ""}),
+    ("Meta", {"registrator-hash": "0"}), ("check", ""), ("Status", "warning"), ("Output", "other"),
+]  # fmt: skip
+
+
+@given(engines(), OPTIONS)
+def test_whatever_somebody_changes_in_what_is_ours_is_put_right(containers, options):
     target = wanted(containers, options, HOST)
-    services, checks = apply(plan(target, {}, {}, OWNER, False)[0], {}, {})
-    before = copy.deepcopy((services, checks))
-    field, value = change
-    for service_id, entry in services.items():
-        if field in entry:
-            entry[field] = {**entry["Meta"], "more": ""} if field == "Meta" else value
-        for check in checks_of(service_id, checks):
-            if field == "check":
-                del checks[check]
-            elif field in checks[check] and check.endswith(":health"):
-                checks[check] = {**checks[check], field: value}
-    after = apply(plan(target, services, checks, OWNER, False)[0], services, checks)
-    assert after == before
+    before = apply(plan(target, {}, {}, OWNER, False)[0], {}, {})
+    for field, value in CHANGES:
+        services, checks = copy.deepcopy(before)
+        for service_id, entry in services.items():
+            if field in entry:
+                entry[field] = entry["Meta"] | value if field == "Meta" else value
+            for check in checks_of(service_id, checks):
+                if field == "check":
+                    del checks[check]
+                elif field in checks[check] and check.endswith(":health"):
+                    checks[check][field] = value
+        assert apply(plan(target, services, checks, OWNER, False)[0], services, checks) == before
 
 
-@given(engines(), agents(), OPTIONS)
-def test_what_is_not_ours_is_never_touched(containers, agent, options):
+@given(worlds())
+def test_what_is_not_ours_is_never_touched(world):
+    containers, agent, options = world
     target = wanted(containers, options, HOST)
     targets = {service.id: service for service in target.services}
     actions, _ = plan(target, *agent, OWNER, options.cleanup)
@@ -211,9 +230,10 @@ def test_what_is_not_ours_is_never_touched(containers, agent, options):
             assert after[1][key] == check
 
 
-@given(engines(), engines(), agents(), OPTIONS)
-def test_two_registrators_at_one_agent_leave_each_other_alone(here, there, agent, options):
+@given(worlds(), engines())
+def test_two_registrators_at_one_agent_leave_each_other_alone(world, there):
     """One of another host: what it has written stays, and it has nothing to do about that."""
+    here, agent, options = world
     other = Owner("node-9", "engine-9", "token-9")
     mine, theirs = wanted(here, options, HOST), wanted(there, options, other.host)
     services, checks = apply(plan(theirs, *agent, other, options.cleanup)[0], *agent)
@@ -224,8 +244,10 @@ def test_two_registrators_at_one_agent_leave_each_other_alone(here, there, agent
     assert written.keys().isdisjoint(action.service for action in plan(theirs, services, checks, other, options.cleanup)[0])
 
 
-@given(engines(), agents(), OPTIONS, st.randoms(use_true_random=False))
-def test_order_does_not_matter(containers, agent, options, chance: random.Random):
+@given(worlds(), st.randoms(use_true_random=False))
+def test_order_does_not_matter(world, chance: random.Random):
+    containers, agent, options = world
+
     def shuffled(mapping):
         return dict(chance.sample(list(mapping.items()), len(mapping)))
 
@@ -298,8 +320,9 @@ def test_every_service_is_one_that_consul_takes_and_dns_finds(containers, option
         assert (service.health is None) != (service.check.get("TTL") == HEALTH_TTL)
 
 
-@given(engines(), agents(), OPTIONS)
-def test_every_change_is_one_line_that_says_what_where_and_why(containers, agent, options):
+@given(worlds())
+def test_every_change_is_one_line_that_says_what_where_and_why(world):
+    containers, agent, options = world
     actions, _ = plan(wanted(containers, options, HOST), *agent, OWNER, options.cleanup)
     for action in actions:
         event, fields = line(action)

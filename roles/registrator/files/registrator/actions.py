@@ -73,6 +73,9 @@ def plan(
     Entries go before others come, so that a port which changes hands is never served under its old name.
     """
     targets = {service.id: service for service in wanted.services}
+    checks_of: dict[str, dict[str, dict]] = {}
+    for check_id, check in sorted(checks.items()):
+        checks_of.setdefault(check["ServiceID"], {})[check_id] = check
     actions: list[Action] = []
     conflicts: list[Skipped] = []
     for service_id, entry in sorted(services.items()):
@@ -86,7 +89,7 @@ def plan(
     for service_id, service in sorted(targets.items()):
         entry = services.get(service_id)
         if entry is None or is_ours(entry, owner) or _adopted(entry, service, owner, cleanup):
-            actions += _service_actions(service, entry, _checks_of(service_id, checks), owner)
+            actions += _service_actions(service, entry, checks_of.get(service_id, {}), owner)
         else:
             reason = "somebody else registered this id"
             conflicts.append(Skipped(service_id, f"service {service.name}", reason))
@@ -123,7 +126,7 @@ def _service_actions(service: Service, entry: dict | None, checks: dict[str, dic
         actions.append(Register(service.id, payload, service.health, reason))
     elif service.health and (checks[check_id]["Status"], checks[check_id]["Output"]) != service.health:
         actions.append(SetHealth(service.id, check_id, *service.health, about))
-    for old in sorted(checks):
+    for old in checks:
         if old != check_id and is_own_check(old, service.id):
             actions.append(DropCheck(service.id, old, about, "not of this service any more"))
     return actions
@@ -149,10 +152,6 @@ def _difference(entry: dict | None, payload: dict, owner: Owner) -> str:
 def _check_id(service: Service) -> str:
     """One id for each kind: under one id Consul lets the check of the old kind run on."""
     return f"service:{service.id}:{service.check['Name']}"
-
-
-def _checks_of(service_id: str, checks: dict[str, dict]) -> dict[str, dict]:
-    return {check_id: check for check_id, check in checks.items() if check["ServiceID"] == service_id}
 
 
 def _fade(service_id: str, why: str, checks: dict[str, dict], about: dict) -> list[Action]:

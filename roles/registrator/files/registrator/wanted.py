@@ -73,7 +73,7 @@ def wanted(
     candidates: list[tuple[bool, str, Service]] = []
     skipped: list[Skipped] = []
     kept: dict[str, str] = {}
-    for container in sorted(by_id.values(), key=lambda one: (one.name, one.id)):
+    for container in by_id.values():
         if container.id in leaving:
             continue
         if container.running:
