@@ -138,8 +138,11 @@ def agents(draw, more=()):
     return services, checks
 
 
+ENGINES = engines()
+
+
 @st.composite
-def worlds(draw, containers=engines()):
+def worlds(draw, containers=ENGINES):
     """Containers, an agent at which some of what they want may be, in any state, and options."""
     found, options = draw(containers), draw(OPTIONS)
     return found, draw(agents(wanted(found, options, HOST).services)), options
