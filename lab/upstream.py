@@ -23,13 +23,13 @@ def image() -> str:
     if given := os.environ.get("DISCOVERY_LAB_REGISTRATOR"):
         return given
     files = sorted(SOURCE.iterdir())
-    tag = f"{images.PREFIX}/registrator-upstream:{images._digest(*(file.read_text() for file in files))}"
+    tag = f"{images.PREFIX}/registrator-upstream:{images.digest(*(file.read_text() for file in files))}"
     if not succeeds("podman", "image", "exists", tag):
         with step("building a registrator of another make"), tempfile.TemporaryDirectory() as scratch:
             for file in files:
                 shutil.copy(file, scratch)
             environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
-            go = releases._go()
+            go = releases.go_tool()
             downloaded = run(go, "mod", "download", "-json", LIBRARY, env=environment, cwd=scratch)
             shutil.copyfile(Path(json.loads(downloaded)["Dir"]) / "go.sum", Path(scratch) / "go.sum")
             run(go, "build", "-trimpath", "-ldflags", "-s -w", "-o", "registrator", ".", env=environment, cwd=scratch)

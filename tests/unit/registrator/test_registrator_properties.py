@@ -127,7 +127,8 @@ def agents(draw, more=()):
             "ID": service_id, "Service": name, "Address": address, "Port": draw(st.integers(0, 3)),
             "Tags": draw(st.sampled_from([None, [], ["old"]])), "Meta": draw(st.sampled_from(marks)),
         }  # fmt: skip
-        for suffix in draw(st.lists(st.sampled_from(["", ":health", ":http", ":1", ":mine", "0"]), unique=True)):
+        suffixes = ["", ":health", ":http", ":1", ":mine", "0"]
+        for suffix in draw(st.lists(st.sampled_from(suffixes), unique=True) | st.just(suffixes)):
             checks[f"service:{service_id}{suffix}"] = {
                 "ServiceID": service_id, "Status": draw(st.sampled_from(["passing", "critical"])), "Output": "",
             }  # fmt: skip
@@ -362,7 +363,7 @@ def test_only_the_same_service_is_a_predecessors(name, other, mark):
     assert not stands_for(entry, name, "192.0.2.2")
 
 
-@given(st.text(), st.lists(st.text()))
+@given(st.text() | st.just("x" * 100_000) | st.just("ä" * 100_000), st.lists(st.text()))
 def test_a_log_line_is_one_line(value, tags):
     text = log_line("event", value=value, tags=tags)
-    assert text.isascii() and text.isprintable()
+    assert text.isascii() and text.isprintable() and len(text) < 20_000

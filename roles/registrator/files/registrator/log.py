@@ -3,6 +3,7 @@
 import json
 import re
 
+LONGEST = 1000  # characters of a value; a label may have any number
 PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 
@@ -17,4 +18,5 @@ def log(event: str, **fields: object) -> None:
 
 def _text(value: object) -> str:
     text = ",".join(value) if isinstance(value, (list, tuple)) else str(value)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     return text if PLAIN.fullmatch(text) else json.dumps(text)
