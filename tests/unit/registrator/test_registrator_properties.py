@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registrator.actions import Register, line, plan, registration
@@ -46,7 +46,7 @@ LABELS = st.one_of(
     st.fixed_dictionaries({"SERVICE_ID": TAKEN, "SERVICE_NAME": NAMES}),
     st.sampled_from([
         {"SERVICE_NAME": "Consul"}, {"SERVICE_NAME": "a_b"}, {"SERVICE_CHECK_TCP": "1"},
-        {"SERVICE_CHECK_HTTP": "/", "SERVICE_ID": "x"}, {f"SERVICE_K{number}": "x" * number for number in range(80)},
+        {"SERVICE_CHECK_HTTP": "/", "SERVICE_ID": "x"},
     ]),
     st.dictionaries(KEYS, VALUES, max_size=5),
 )  # fmt: skip
@@ -301,6 +301,24 @@ def test_old_and_new_versions_of_the_engines_api_say_the_same(containers, option
     assert wanted(map(old, containers), options, HOST) == wanted(map(new, containers), options, HOST)
 
 
+HOSTILE = [
+    {f"SERVICE_K{number}": "x" * number for number in range(80)},
+    {"SERVICE_NAME": "Consul"}, {"SERVICE_NAME": "a_b"}, {"SERVICE_NAME": "a" * 64}, {"SERVICE_NAME": "a\n"},
+    {"SERVICE_ID": "a/b"}, {"SERVICE_X": "ä" * 300}, {"SERVICE_X": "\ud800"}, {"SERVICE_\ud800": "x"}, {"SERVICE_TAGS": "a\x1bb, ,a"},
+    {"SERVICE_CONSUL-X": "1"}, {"SERVICE_" + "k" * 129: "1"}, {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_HTTP_METHOD": "GET /"},
+    {"SERVICE_CHECK_TTL": "9" * 9 + "h"}, {"SERVICE_CHECK_TCP": "1", "SERVICE_CHECK_INTERVAL": "0.1ns"},
+    {"SERVICE_CHECK_TCP": "1", "SERVICE_CHECK_INITIAL_STATUS": "maintenance"},
+]  # fmt: skip
+
+
+def with_hostile_labels(test):
+    """Each of them in any case, beside what is drawn."""
+    for labels in HOSTILE:
+        test = example([container(labels=labels, ports={"80/tcp": 32768})], Options())(test)
+    return test
+
+
+@with_hostile_labels
 @given(st.one_of(engines(), odd_engines()), OPTIONS)
 def test_every_service_is_one_that_consul_takes_and_dns_finds(containers, options):
     target = wanted(containers, options, HOST)
