@@ -269,6 +269,23 @@ def test_order_does_not_matter(world, chance: random.Random):
     )
 
 
+def with_odd_parts(test):
+    """Each of them in any case, beside what is drawn."""
+    for path, value in [
+        (("Config", "Env"), "SERVICE_NAME=x"), (("Config", "Env"), 7), (("Config", "Labels"), ["x"]), (("State",), "running"),
+        (("NetworkSettings", "Ports"), {"0/tcp": None, "70000/tcp": None, "x": 1}), (("Config", "ExposedPorts"), {"99999": {}}),
+        (("NetworkSettings", "Ports", "80/tcp"), [{"HostIp": "", "HostPort": port} for port in ("x", "²", "9" * 5000, "99999")]),
+        (("NetworkSettings", "Ports", "80/tcp"), [{"HostPort": 70000}]), (("NetworkSettings", "Ports", "80/tcp"), 80),
+    ]:  # fmt: skip
+        one = place = container(ports={"80/tcp": 32768})
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        test = example([one], Options(ip="192.0.2.1"))(test)
+    return example([container(mode="host", exposed=["0/tcp", "99999/tcp"])], Options())(test)
+
+
+@with_odd_parts
 @given(odd_engines(), OPTIONS)
 def test_no_inspection_is_too_odd_and_none_hurts_another(containers, options):
     """Also what is written into the log about it is one line each."""
@@ -282,6 +299,10 @@ def test_no_inspection_is_too_odd_and_none_hurts_another(containers, options):
         assert text.isascii() and text.isprintable()
 
 
+@example(
+    [container(exposed=["80/tcp"], networks={"a": {"IPAddress": "10.0.0.2"}, "bridge": {"IPAddress": "172.17.0.2"}})],
+    Options(internal=True),
+)
 @given(engines(), OPTIONS)
 def test_old_and_new_versions_of_the_engines_api_say_the_same(containers, options):
     """1.52 leaves out the container's only address; `default` became `bridge`; empty maps may be null or missing."""
@@ -319,6 +340,7 @@ def with_hostile_labels(test):
     return test
 
 
+@with_odd_parts
 @with_hostile_labels
 @given(st.one_of(engines(), odd_engines()), OPTIONS)
 def test_every_service_is_one_that_consul_takes_and_dns_finds(containers, options):
