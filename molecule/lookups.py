@@ -12,6 +12,7 @@ from helpers import eventually, lost_lookups
 GLIBC = "python:3.13-slim getent ahostsv4"
 MUSL = "resolver-musl:v1.0.0"
 LOG = "/var/log/lookups"
+LEAST = 10  # lookups of each name on each host, or they tell nothing
 
 # Asks for one name as long as it runs, and from the next boot on; a line each.
 UNIT = f"""[Unit]
@@ -20,7 +21,8 @@ After=network.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/bin/sh -c 'while :; do getent hosts %i >/dev/null && echo ok || echo lost; sleep 0.1; done >>{LOG}.%i'
+KillMode=mixed
+ExecStart=/bin/sh -c 'while :; do getent hosts %i >/dev/null && echo ok || echo lost $$(date +%%T); sleep 0.1; done >>{LOG}.%i'
 
 [Install]
 WantedBy=multi-user.target
@@ -30,13 +32,13 @@ WantedBy=multi-user.target
 class Lookups:
     """What the lookups of a test have found so far.
 
-    :ivar made: (host, name) to the number of lookups; :ivar lost: those of them that failed
+    :ivar made: (host, name) to the number of lookups; :ivar lost: those of them that failed, with their time
     """
 
     def __init__(self, nodes: Iterable, names: Iterable[str]):
         self.nodes, self.names = list(nodes), list(names)
         self.made: dict[tuple[str, str], int] = {}
-        self.lost: dict[tuple[str, str], int] = {}
+        self.lost: dict[tuple[str, str], list[str]] = {}
 
     def start(self) -> None:
         for node in self.nodes:
@@ -49,19 +51,25 @@ class Lookups:
     def stop(self) -> None:
         for node in self.nodes:
             units = " ".join(f"'discovery-lookups@{name}'" for name in self.names)
+            eventually(lambda node=node: self._asked(node), 60)
             node.run(f"systemctl disable --now --quiet {units}")
             for name in self.names:
-                made, lost = node.run(f"wc -l <{LOG}.{name}; grep -c lost {LOG}.{name} || true").split()
-                self.made[node.name, name], self.lost[node.name, name] = int(made), int(lost)
+                answers = node.run(f"cat {LOG}.{name}").splitlines()
+                lost = [answer for answer in answers if answer.startswith("lost")]
+                self.made[node.name, name], self.lost[node.name, name] = len(answers), lost
             node.run(f"rm -f {LOG}.* /etc/systemd/system/discovery-lookups@.service; systemctl daemon-reload")
 
+    def _asked(self, node) -> bool:
+        return all(int(node.run(f"wc -l <{LOG}.{name}")) >= LEAST for name in self.names)
+
     def __str__(self) -> str:
-        made, lost = sum(self.made.values()), {key: count for key, count in self.lost.items() if count}
-        return f"{sum(self.lost.values())} of {made} lookups lost on {len(self.nodes)} hosts {lost or ''}".strip()
+        made, lost = sum(self.made.values()), {key: times for key, times in self.lost.items() if times}
+        count = sum(map(len, lost.values()))
+        return f"{count} of {made} lookups lost on {len(self.nodes)} hosts {lost or ''}".strip()
 
     def check(self) -> None:
         """Every host asked for every name, and nothing was lost."""
-        assert all(made >= 10 for made in self.made.values()), self.made
+        assert all(made >= LEAST for made in self.made.values()), self.made
         assert not any(self.lost.values()), str(self)
 
 

@@ -1,5 +1,6 @@
 """What the tests of the methods share: who has which, plays that change it, and how a host's resolver is."""
 
+import difflib
 import json
 import re
 
@@ -37,6 +38,11 @@ def another(node, step: int) -> str:
 def state(node) -> str:
     """How the resolver of a host is: files, link, packages, units."""
     return node.run(STATE)
+
+
+def differences(before: str, after: str) -> list[str]:
+    """Lines that have gone (-) and come (+)."""
+    return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:1] in "-+"]
 
 
 def dns(site, folder, *options, hosts=None, **variables):

@@ -279,8 +279,11 @@ class Change:
             self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
         if self.package_missing or self.replaced:
             wanted = [asked["package"]] if asked["package"] else []
+            beside = [f"{path}.dpkg-dist" for path in asked["files"] if not os.path.exists(f"{path}.dpkg-dist")]
             with not_started(asked["package"] == "systemd-resolved"):
                 self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
+            for path in beside:
+                remove(path)  # the package's own file, which nobody wants
             if not asked["link"]:
                 write(RESOLV_CONF, asked["bridge"].encode())  # the package's script may have put its own there
         self._start()
