@@ -275,7 +275,7 @@ class Change:
         for path in self.written:
             write(path, asked["files"][path].encode())
         if self.package_missing and asked["package"] == "resolvconf":
-            # Its script would put the link there before there is anything behind it (seen: two lookups lost).
+            # Its script would link resolv.conf; here that is the last step, when there is something behind it.
             self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
         if self.package_missing or self.replaced:
             wanted = [asked["package"]] if asked["package"] else []
