@@ -4,7 +4,7 @@ DOCUMENTATION = r"""
 name: resolver_method
 short_description: Which way a host's resolver is led to Consul
 description:
-  - Gives the method that was asked for. With C(auto) it is the one of a resolv.conf that this collection wrote, then that of
+  - Gives the method that was asked for. With C(auto) it is the one that this collection has set up, then that of
     the manager in charge, C(systemd_resolved) or C(resolvconf), else C(dnsmasq). It is empty when another program writes
     resolv.conf.
 positional: asked

@@ -9,7 +9,6 @@ import struct
 STUB = "127.0.0.53"
 PORT = 53
 MAX_SERVERS = 3  # libc reads no more (resolv.conf(5), MAXNS)
-MARK = "fewnodes.discovery consul_dns:"
 
 # First comment of a resolv.conf to the program that writes it. Debian's dhclient-script writes no comment.
 WRITERS = {
@@ -23,13 +22,10 @@ WRITERS = {
 def parse_resolv_conf(text: str) -> dict:
     """What resolv.conf says, as libc reads it.
 
-    :returns: servers (the first three), search, options, and ours: the method for which this collection wrote it, or ''
+    :returns: servers (the first three), search and options
     """
-    found = {"servers": [], "search": [], "options": [], "ours": ""}
+    found = {"servers": [], "search": [], "options": []}
     for line in text.splitlines():
-        mark = re.match(r"#\s*" + re.escape(MARK) + r"\s*(\w+)", line)
-        if mark:
-            found["ours"] = mark.group(1)
         words = re.split(r"[#;]", line)[0].split() if line[:1] not in "#;" else []
         if len(words) < 2:
             continue

@@ -42,7 +42,7 @@ resolver:
       type: list
       elements: str
     ours:
-      description: Method for which this collection wrote resolv.conf, or empty.
+      description: Method that this collection has set up, V(dnsmasq) or V(systemd_resolved), or empty.
       type: str
     leads_to:
       description: File that resolv.conf really is.
@@ -85,6 +85,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import listening, parse_resolv_conf, writer
 
 PACKAGES = ("resolvconf", "openresolv", "systemd-resolved", "dnsmasq-base")
+# What a method has put on the host says which one it is; resolv.conf may have been written by somebody else since.
+OURS = {"dnsmasq": "/etc/discovery-dns.conf", "systemd_resolved": "/etc/systemd/resolved.conf.d/zz-discovery.conf"}
 DHCP = ("dhclient", "dhcpcd")
 
 
@@ -154,12 +156,13 @@ def main():
     content = text("/etc/resolv.conf")
     resolver = {
         **parse_resolv_conf(content),
+        "ours": next((method for method, path in OURS.items() if os.path.exists(path)), ""),
         "leads_to": os.path.realpath("/etc/resolv.conf"),
         "writer": writer(content),
         "packages": installed(module),
         "dhcp": sorted(set(names.values()) & set(DHCP)),
         "dhclient_hooks": os.path.isdir("/etc/dhcp/dhclient-enter-hooks.d"),
-        "resolved_ours": os.path.exists("/etc/systemd/resolved.conf.d/zz-discovery.conf"),
+        "resolved_ours": os.path.exists(OURS["systemd_resolved"]),
         "networkd_ours": sorted(glob.glob("/etc/systemd/network/*.d/10-discovery.conf")),
         "networkd": networkd(),
         "listeners": listeners(names),

@@ -109,7 +109,7 @@ def test_wrong(case):
 
 def test_parse():
     text = (
-        "# fewnodes.discovery consul_dns: dnsmasq\n; nameserver 1.1.1.1\nnameserver 127.0.0.2 # ours\n\tnameserver\n"
+        "# what we wrote\n; nameserver 1.1.1.1\nnameserver 127.0.0.2 # ours\n\tnameserver\n"
         "search a.example b.example\ndomain c.example\noptions timeout:1 rotate\noptions attempts:2\n"
         "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n"
     )
@@ -117,7 +117,6 @@ def test_parse():
         "servers": ["127.0.0.2", "192.0.2.1", "192.0.2.2"],
         "search": ["c.example"],
         "options": ["timeout:1", "rotate", "attempts:2"],
-        "ours": "dnsmasq",
     }
 
 
