@@ -83,25 +83,3 @@ def listening(text: str, protocol: str, port: int = PORT) -> list[dict]:
         if int(hexport, 16) == port and fields[3] in ("0A", "07"):  # LISTEN; a datagram socket that is not connected
             found.append({"address": address_of(address), "protocol": protocol, "inode": fields[9]})
     return found
-
-
-def question(name: str, number: int, kind: int = 1) -> bytes:
-    """A DNS question (RFC 1035, 4.1).
-
-    :param number: 0..65535, comes back in the answer
-    :param kind: type of the record, 1 is A, 2 is NS
-    """
-    labels = [label.encode("idna") for label in name.rstrip(".").split(".") if label]
-    packed = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    return struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + packed + struct.pack("!2H", kind, 1)
-
-
-def answer(packet: bytes, number: int) -> tuple[str, int] | None:
-    """Code (such as NOERROR) and number of records of a DNS answer; None when it is no answer to this question."""
-    codes = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
-    if len(packet) < 12:
-        return None
-    told, flags, _, records = struct.unpack("!4H", packet[:8])
-    if told != number or not flags & 0x8000:
-        return None
-    return codes.get(flags & 15, str(flags & 15)), records

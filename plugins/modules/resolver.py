@@ -97,15 +97,13 @@ seen:
 
 import contextlib
 import os
-import random
 import re
-import shutil
-import socket
-import stat
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import answer, question, wrong_with
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dns_question import ask
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import File, link, read, remove, write
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import wrong_with
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -118,71 +116,6 @@ SECONDS = 10  # for units and names after a change
 
 class Broken(Exception):
     """The change does not do; the argument is a list of what was seen."""
-
-
-def read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-def write(path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
-    """Put a file into place in one step."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    beside = f"{path}.discovery"
-    with open(beside, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        os.fchown(file.fileno(), *owner)
-        file.write(content)
-    os.replace(beside, path)
-
-
-def remove(path: str) -> None:
-    if os.path.lexists(path):
-        os.unlink(path)
-
-
-def link(path: str, target: str) -> None:
-    """Put a link into place in one step."""
-    beside = f"{path}.discovery"
-    remove(beside)
-    os.symlink(target, beside)
-    os.replace(beside, path)
-
-
-class File:
-    """A file as it is now, and the way back to it. Directories that are not there now go again."""
-
-    def __init__(self, path: str):
-        self.path = path
-        self.target = os.readlink(path) if os.path.islink(path) else None
-        self.content = None
-        self.missing = [parent for parent in parents(path) if not os.path.isdir(parent)]
-        if self.target is None and os.path.isfile(path):
-            told = os.stat(path)
-            with open(path, "rb") as file:
-                self.content, self.mode, self.owner = file.read(), stat.S_IMODE(told.st_mode), (told.st_uid, told.st_gid)
-
-    def restore(self) -> None:
-        if self.target is not None:
-            link(self.path, self.target)
-        elif self.content is not None:
-            write(self.path, self.content, self.mode, self.owner)
-        else:
-            remove(self.path)
-            for parent in self.missing:
-                shutil.rmtree(parent, ignore_errors=True)
-
-
-def parents(path: str) -> list[str]:
-    """Directories above a file, the highest first."""
-    found = []
-    while path != "/":
-        path = os.path.dirname(path)
-        found.insert(0, path)
-    return found
 
 
 class Host:
@@ -437,19 +370,6 @@ def origin(problem: str) -> str:
     files = [os.path.join(place, name) for place in (SETTINGS, RECORDS) if os.path.isdir(place) for name in os.listdir(place)]
     found = [path for path in files if re.search(pattern, read(path) or "", re.MULTILINE)]
     return f" (it is made from {', '.join(sorted(found))})" if found else ""
-
-
-def ask(server: str, name: str, kind: int = 1, seconds: float = 2) -> tuple[str, int] | None:
-    """Ask one server directly; code and number of records, None without an answer."""
-    number = random.randrange(65536)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(seconds)
-            asking.connect((server, 53))
-            asking.send(question(name, number, kind))
-            return answer(asking.recv(4096), number)
-    except OSError:
-        return None
 
 
 def differs(path: str, after: str) -> dict:

@@ -3,7 +3,7 @@
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.filter.resolver_method import FilterModule as Method
 from ansible_collections.fewnodes.discovery.plugins.filter.resolver_problems import FilterModule as Problems
-from ansible_collections.fewnodes.discovery.plugins.module_utils import resolver
+from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolver
 
 resolver_method = Method().filters()["resolver_method"]
 resolver_problems = Problems().filters()["resolver_problems"]
@@ -160,11 +160,11 @@ def test_listening():
 
 
 def test_question_and_answer():
-    packet = resolver.question("intranet.site.example", 4711)
+    packet = dns_question.question("intranet.site.example", 4711)
     assert packet == b"\x12\x67\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x08intranet\x04site\x07example\x00\x00\x01\x00\x01"
-    assert resolver.question("", 1, 2)[12:] == b"\x00\x00\x02\x00\x01"
-    assert resolver.answer(b"\x12\x67\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00", 4711) == ("NOERROR", 2)
-    assert resolver.answer(b"\x12\x67\x81\x83\x00\x01\x00\x00\x00\x00\x00\x00", 4711) == ("NXDOMAIN", 0)
-    assert resolver.answer(b"\x12\x67\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00", 4712) is None
-    assert resolver.answer(packet, 4711) is None  # a question
-    assert resolver.answer(b"", 4711) is None
+    assert dns_question.question("", 1, 2)[12:] == b"\x00\x00\x02\x00\x01"
+    assert dns_question.answer(b"\x12\x67\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00", 4711) == ("NOERROR", 2)
+    assert dns_question.answer(b"\x12\x67\x81\x83\x00\x01\x00\x00\x00\x00\x00\x00", 4711) == ("NXDOMAIN", 0)
+    assert dns_question.answer(b"\x12\x67\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00", 4712) is None
+    assert dns_question.answer(packet, 4711) is None  # a question
+    assert dns_question.answer(b"", 4711) is None
