@@ -372,8 +372,9 @@ def origin(problem: str) -> str:
     return f" (it is made from {', '.join(sorted(found))})" if found else ""
 
 
-def differs(path: str, after: str) -> dict:
-    return {"before_header": path, "after_header": path, "before": read(path) or "", "after": after}
+def differs(path: str, after: str, before: str | None = None) -> dict:
+    """A difference to show; `before` is what the file holds now, unless it is given."""
+    return {"before_header": path, "after_header": path, "before": before or read(path) or "", "after": after}
 
 
 def main():
@@ -402,6 +403,7 @@ def main():
     if not todo or module.check_mode:
         module.exit_json(changed=bool(todo), done=todo, diff=diff)
     change.keep()
+    before = read(RESOLV_CONF)
     if silent := change.silent():
         module.fail_json(msg=f"the resolver is left as it was before this run, because: {silent[0]}", seen=silent)
     try:
@@ -414,6 +416,8 @@ def main():
             + (f". What could not be put back: {'; '.join(failed)}" if failed else ""),
             seen=seen,
         )
+    if module.params["link"] and read(RESOLV_CONF) != before:  # what resolvconf makes of it is known only now
+        diff.append(differs(RESOLV_CONF, read(RESOLV_CONF) or "", before))
     module.exit_json(changed=True, done=todo, diff=diff)
 
 
