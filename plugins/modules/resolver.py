@@ -372,6 +372,12 @@ def origin(problem: str) -> str:
     return f" (it is made from {', '.join(sorted(found))})" if found else ""
 
 
+def resolv_conf() -> str:
+    """Where resolv.conf leads and what it says."""
+    target = f"-> {os.readlink(RESOLV_CONF)}\n" if os.path.islink(RESOLV_CONF) else ""
+    return target + (read(RESOLV_CONF) or "")
+
+
 def differs(path: str, after: str, before: str | None = None) -> dict:
     """A difference to show; `before` is what the file holds now, unless it is given."""
     return {"before_header": path, "after_header": path, "before": before or read(path) or "", "after": after}
@@ -403,7 +409,7 @@ def main():
     if not todo or module.check_mode:
         module.exit_json(changed=bool(todo), done=todo, diff=diff)
     change.keep()
-    before = read(RESOLV_CONF)
+    before = resolv_conf()
     if silent := change.silent():
         module.fail_json(msg=f"the resolver is left as it was before this run, because: {silent[0]}", seen=silent)
     try:
@@ -416,8 +422,8 @@ def main():
             + (f". What could not be put back: {'; '.join(failed)}" if failed else ""),
             seen=seen,
         )
-    if module.params["link"] and read(RESOLV_CONF) != before:  # what resolvconf makes of it is known only now
-        diff.append(differs(RESOLV_CONF, read(RESOLV_CONF) or "", before))
+    if module.params["link"] and resolv_conf() != before:  # what resolvconf makes of it is known only now
+        diff.append(differs(RESOLV_CONF, resolv_conf(), before))
     module.exit_json(changed=True, done=todo, diff=diff)
 
 
