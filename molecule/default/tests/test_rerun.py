@@ -49,7 +49,7 @@ def test_h13_edited_files_are_restored(site, settled, show):
     done, seconds = play(site, "site.yml", "-v", "--diff", "--limit", node.name)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     reported = changes(done)
-    silent = [path for path in paths if not any(re.search(rf"\s{re.escape(path)}\s", text) for text in reported)]
+    silent = [path for path in paths if not any(re.search(rf"(?<!\S){re.escape(path)}(?!\S)", text) for text in reported)]
     censored = sum("no_log" in text for text in reported)
     show(f"{len(paths)} files edited and restored in {seconds:.0f} s, site healthy {site.settle():.1f} s later")
     assert len(paths) > 30
