@@ -52,7 +52,9 @@ def test_s8_all_consul_servers_stopped(site, talkers, servers_stopped, show):
 
 
 @pytest.mark.overlay("swarm")
-@pytest.mark.parametrize("leader", [False, True], ids=["follower", "leader"])
+@pytest.mark.parametrize(
+    "leader", [pytest.param(False, id="follower"), pytest.param(True, id="leader", marks=pytest.mark.more)]
+)
 def test_s8_one_manager_of_the_swarm_stopped(site, settled, talkers, show, leader):
     """Its containers end with it, the others keep the swarm. When it led, the first to list networks waits for the election,
     for which swarm mode takes 10 to 20 s (swarmkit's ElectionTick); nothing sets that in Debian's engines."""
