@@ -10,6 +10,7 @@ from members import leading, starts
 from plays import play
 
 RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
+RESTART_TOO = {"consul_extra_config": {"telemetry": {"disable_hostname": True, "metrics_prefix": "test"}}}  # from RESTART as well
 
 
 def pids(site) -> dict[str, str]:
@@ -76,7 +77,7 @@ def test_k2_no_server_is_restarted_while_another_is_down(site, load):
     before = pids(site)
     with load.planned("a change while one server is down"):
         ill.run("systemctl stop consul && systemctl mask --runtime consul")
-        options = ["-e", json.dumps(RESTART | {"consul_wait_timeout": 5}), "--limit", ",".join(n.name for n in others)]
+        options = ["-e", json.dumps(RESTART_TOO | {"consul_wait_timeout": 5}), "--limit", ",".join(n.name for n in others)]
         eventually(lambda: not site.consul(others[0]).health()["Healthy"], 30)
         done, _ = play(site, "playbooks/consul.yml", *options)
         assert done.returncode != 0 and "without" in done.stdout and "voters would be left" in done.stdout, done.stdout[-3000:]
