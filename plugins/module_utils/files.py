@@ -8,11 +8,17 @@ import stat
 
 
 def read(path: str) -> str | None:
+    """Content of a file; None when it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return None
+
+
+def text(path: str) -> str:
+    """Content of a file, '' when it cannot be read."""
+    return read(path) or ""
 
 
 def write(path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:

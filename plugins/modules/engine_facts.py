@@ -127,6 +127,7 @@ import struct
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
@@ -242,14 +243,6 @@ def options() -> str:
     found = re.findall(r"^\s*(?:export\s+)?DOCKER_OPTS=(.*)$", text(DEFAULTS), re.MULTILINE)
     return found[-1].strip().strip("'\"").strip() if found else ""
 
-
-def text(path: str) -> str:
-    """Content of a file, '' when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 def main():
     module = AnsibleModule(

@@ -156,7 +156,6 @@ class Change:
     def __init__(self, module: AnsibleModule):
         self.wanted = module.params
         self.host = Host(module)
-        self.done: list[str] = []
         asked = self.wanted
         self.written = [path for path, content in asked["files"].items() if read(path) != content or os.path.islink(path)]
         self.gone = [path for path in asked["absent"] if os.path.lexists(path)]

@@ -82,21 +82,13 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import listening, parse_resolv_conf, writer
 
 PACKAGES = ("resolvconf", "openresolv", "systemd-resolved", "dnsmasq-base")
 # What a method has put on the host says which one it is; resolv.conf may have been written by somebody else since.
 OURS = {"dnsmasq": "/etc/discovery-dns.conf", "systemd_resolved": "/etc/systemd/resolved.conf.d/zz-discovery.conf"}
 DHCP = ("dhclient", "dhcpcd")
-
-
-def text(path: str) -> str:
-    """Content of a file, '' when there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def processes() -> dict[str, str]:
@@ -135,7 +127,6 @@ def listeners(names: dict[str, str]) -> list[dict]:
 def installed(module) -> list[str]:
     out = module.run_command(["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package}\n", *PACKAGES])[1]
     return [line[3:].strip() for line in out.splitlines() if line.startswith(("ii", "hi"))]
-
 
 
 def networkd() -> dict[str, str]:
