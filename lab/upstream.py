@@ -4,13 +4,12 @@ No upstream build can be had from the Go module proxy or a registry, so it is a 
 what it has in common). `DISCOVERY_LAB_REGISTRATOR` names an image of the real thing in this machine's podman instead.
 """
 
-import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from lab import images, releases
+from lab import images, releases, site
 from lab.shell import run, step, succeeds
 
 SOURCE = Path(__file__).parent / "registrator_upstream"
@@ -28,11 +27,8 @@ def image() -> str:
         with step("building a registrator of another make"), tempfile.TemporaryDirectory() as scratch:
             for file in files:
                 shutil.copy(file, scratch)
-            environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "auto"}
-            go = releases.go_tool()
-            downloaded = run(go, "mod", "download", "-json", LIBRARY, env=environment, cwd=scratch)
-            shutil.copyfile(Path(json.loads(downloaded)["Dir"]) / "go.sum", Path(scratch) / "go.sum")
-            run(go, "build", "-trimpath", "-ldflags", "-s -w", "-o", "registrator", ".", env=environment, cwd=scratch)
+            releases.go_sum(LIBRARY, Path(scratch))
+            releases.go_build(Path(scratch), Path(scratch) / "registrator", ".")
             run("podman", "build", "-q", "--runtime", "runc", "-t", tag, scratch)
     return tag
 
@@ -43,6 +39,5 @@ def offer(address: str) -> str:
     :param address: of the lab's site services
     :returns: the name under which the lab's engines can pull it
     """
-    target = f"docker://{address}:{5000}/library/{NAME}"
-    run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"containers-storage:{image()}", target)
+    site.offer(address, NAME, image())
     return NAME
