@@ -123,3 +123,19 @@ def steady(site, both):
     settle(site, both)
     yield
     settle(site, both)
+
+
+@pytest.fixture
+def agent_stopped(node):
+    """The node's own Consul agent is stopped during the test."""
+    node.run("systemctl stop consul")
+    yield
+    node.run("systemctl start consul")
+
+
+@pytest.fixture
+def user_network(node):
+    """A user-defined network, beside the default bridge."""
+    node.run("docker network create test-names")
+    yield "test-names"
+    node.tries("docker network rm test-names")

@@ -31,7 +31,7 @@ plan: "{{ {'app-1': looked.services} | fewnodes.discovery.drain_plan(request) }}
 
 RETURN = r"""
 _value:
-  description: Hosts, each with node, ids, containers and names of its services; places, as C(<host> <id>); problems (texts).
+  description: Hosts, each with node, ids and containers of its services; places, as C(<host> <id>); problems (texts).
   type: dict
 """
 

@@ -46,7 +46,7 @@ def drain_plan(states: Mapping[str, Iterable[Mapping]], request: Mapping, last: 
     :param request: of `drain_request`
     :param last: whether a service may lose its last instance
     :param back: for the way back, where no service loses anything
-    :returns: hosts (each with ids, containers and names of its services, and node), places ("<host> <id>" of all of them) and
+    :returns: hosts (each with ids and containers of its services, and node), places ("<host> <id>" of all of them) and
         problems (texts)
     """
     hosts: dict[str, dict] = {}
@@ -58,7 +58,6 @@ def drain_plan(states: Mapping[str, Iterable[Mapping]], request: Mapping, last: 
                     "node": request["node"],
                     "ids": sorted(one["id"] for one in chosen),
                     "containers": sorted({one["container"] for one in chosen} - {""}),
-                    "names": sorted({one["name"] for one in chosen}),
                 }
     problems = []
     if request["host"] and request["host"] not in states:

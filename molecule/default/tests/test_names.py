@@ -8,22 +8,6 @@ from helpers import dns_ask, eventually, lost_lookups
 from lookups import unresolved
 
 
-@pytest.fixture
-def agent_stopped(node, settled):
-    """The node's own Consul agent is stopped during the test."""
-    node.run("systemctl stop consul")
-    yield
-    node.run("systemctl start consul")
-
-
-@pytest.fixture
-def user_network(node):
-    """A user-defined network, beside the default bridge."""
-    node.run("docker network create test-names")
-    yield "test-names"
-    node.tries("docker network rm test-names")
-
-
 @pytest.mark.on("all")
 def test_h4_host_resolves_both_kinds(site, node, site_name, show):
     names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
@@ -40,7 +24,7 @@ def test_h4_host_resolves_after_a_refresh(site, node, site_name):
 
 
 @pytest.mark.on("all")
-def test_h4_site_names_survive_a_stopped_agent(node, agent_stopped, site_name):
+def test_h4_site_names_survive_a_stopped_agent(node, settled, agent_stopped, site_name):
     assert lost_lookups(node, site_name) == 0
 
 
@@ -71,7 +55,7 @@ def test_h6_containers_resolve_both_kinds(site, node, user_network, site_name):
 
 
 @pytest.mark.on("docker_hosts")
-def test_h6_containers_resolve_without_the_local_agent(site, node, user_network, agent_stopped, site_name):
+def test_h6_containers_resolve_without_the_local_agent(site, node, settled, user_network, agent_stopped, site_name):
     names = [site.name_of("httpbackend"), site_name]
     other = next(server for server in site.servers if server is not node)
     eventually(lambda: (node.address, 8081) not in site.passing("httpbackend", other), 60)

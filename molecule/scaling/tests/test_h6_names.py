@@ -11,9 +11,5 @@ def test_h6_containers_on_the_overlay_resolve_both_kinds(site, node, both):
     assert unresolved(node, [site.network], both) == []
 
 
-def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(site, node, both, settled):
-    node.run("systemctl stop consul")
-    try:
-        assert unresolved(node, [site.network], both) == []
-    finally:
-        node.run("systemctl start consul")
+def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(site, node, both, settled, agent_stopped):
+    assert unresolved(node, [site.network], both) == []

@@ -29,7 +29,7 @@ def test_a_container_goes_wherever_it_is_called_so():
     chosen = plan(container="web-1")
     assert chosen["problems"] == []
     assert chosen["places"] == ["a a:web-1:80", "b b:web-1:80"]
-    assert chosen["hosts"]["b"] == {"node": False, "ids": ["b:web-1:80"], "containers": ["web-1"], "names": ["web"]}
+    assert chosen["hosts"]["b"] == {"node": False, "ids": ["b:web-1:80"], "containers": ["web-1"]}
 
 
 def test_a_host_beside_it_means_only_there():
@@ -39,7 +39,7 @@ def test_a_host_beside_it_means_only_there():
 
 def test_a_host_goes_as_a_whole_even_when_it_has_nothing():
     assert plan(host="b")["hosts"] == {
-        "b": {"node": True, "ids": ["b:old:80", "b:web-1:80"], "containers": ["old", "web-1"], "names": ["old", "web"]}
+        "b": {"node": True, "ids": ["b:old:80", "b:web-1:80"], "containers": ["old", "web-1"]}
     }
     assert plan({"a": [], "b": []}, host="b")["hosts"]["b"]["node"]
 
