@@ -9,7 +9,8 @@ import pytest
 
 from helpers import eventually, lost_lookups
 
-GLIBC = "python:3.13-slim getent ahostsv4"
+IMAGE = "python:3.13-slim"
+GLIBC = "getent ahostsv4"
 MUSL = "resolver-musl:v1.0.0"
 LOG = "/var/log/lookups"
 LEAST = 10  # lookups of each name on each host, or they tell nothing
@@ -84,19 +85,17 @@ def looking_up(nodes: Iterable, names: Iterable[str]) -> Iterator[Lookups]:
         lookups.stop()
 
 
-def unresolved(node, networks: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Which names do not resolve in new containers of glibc and musl images.
+def unresolved(node, containers: Iterable[str], names: Iterable[str]) -> list[str]:
+    """What programs of glibc and of musl images say that cannot resolve all of these names.
 
-    :param networks: of the engine
-    :returns: what was tried and what was said
+    :param containers: that run on the node; a program asks in each of them, or in its network
     """
     failed = []
-    for network in networks:
-        for image in (GLIBC, MUSL):
-            for name in names:
-                asked = node.tries(f"docker run --rm --network {network} {image} {name}")
-                if asked.rc != 0:
-                    failed.append(f"{node.name}: {image} on {network}: {name}: {asked.stdout} {asked.stderr}")
+    for container in containers:
+        for program in (f"docker exec {container} {GLIBC}", f"docker run --rm --network container:{container} {MUSL}"):
+            asked = node.tries(f"{program} {' '.join(names)}")
+            if asked.rc != 0:
+                failed.append(f"{node.name}: {program}: {asked.stdout} {asked.stderr}")
     return failed
 
 
@@ -126,11 +125,12 @@ def steady(site, both):
 
 
 @pytest.fixture
-def agent_stopped(node):
+def agent_stopped(site, node):
     """The node's own Consul agent is stopped during the test."""
     node.run("systemctl stop consul")
     yield
     node.run("systemctl start consul")
+    eventually(lambda: site.consul(node).get("/v1/status/leader"), 60)
 
 
 @pytest.fixture
@@ -139,3 +139,16 @@ def user_network(node):
     node.run("docker network create test-names")
     yield "test-names"
     node.tries("docker network rm test-names")
+
+
+@pytest.fixture
+def asking(node, networks) -> Iterator[list[str]]:
+    """A container in each of the networks that the test module names in `networks`. They run before anything is stopped: an
+    engine with its store in Consul starts none without the agent."""
+    names = [f"test-names-{network}-{node.name}" for network in networks]
+    try:
+        for name, network in zip(names, networks, strict=True):
+            node.run(f"docker run -d --name {name} --network {network} {IMAGE} sleep 3600")
+        yield names
+    finally:
+        node.tries(f"docker rm -f {' '.join(names)}")

@@ -48,15 +48,18 @@ def test_h5_srv_gives_ports_and_addresses(site, node):
     assert {(addresses[record.target], record.port) for record in message.answer[0]} == expected
 
 
-@pytest.mark.on("docker_hosts")
-def test_h6_containers_resolve_both_kinds(site, node, user_network, site_name):
-    names = [site.name_of("httpbackend"), site_name]
-    assert unresolved(node, ["bridge", user_network], names) == []
+@pytest.fixture
+def networks(user_network) -> list[str]:
+    return ["bridge", user_network]
 
 
 @pytest.mark.on("docker_hosts")
-def test_h6_containers_resolve_without_the_local_agent(site, node, settled, user_network, agent_stopped, site_name):
-    names = [site.name_of("httpbackend"), site_name]
+def test_h6_containers_resolve_both_kinds(site, node, asking, site_name):
+    assert unresolved(node, asking, [site.name_of("httpbackend"), site_name]) == []
+
+
+@pytest.mark.on("docker_hosts")
+def test_h6_containers_resolve_without_the_local_agent(site, node, settled, asking, agent_stopped, site_name):
     other = next(server for server in site.servers if server is not node)
     eventually(lambda: (node.address, 8081) not in site.passing("httpbackend", other), 60)
-    assert unresolved(node, ["bridge", user_network], names) == []
+    assert unresolved(node, asking, [site.name_of("httpbackend"), site_name]) == []

@@ -7,9 +7,14 @@ from lookups import unresolved
 pytestmark = pytest.mark.on("docker_hosts")
 
 
-def test_h6_containers_resolve_both_kinds(node, user_network, both):
-    assert unresolved(node, ["bridge", user_network, "host"], both) == []
+@pytest.fixture
+def networks(user_network) -> list[str]:
+    return ["bridge", user_network, "host"]
 
 
-def test_h6_containers_resolve_without_the_local_agent(node, both, steady, user_network, agent_stopped):
-    assert unresolved(node, ["bridge", user_network, "host"], both) == []
+def test_h6_containers_resolve_both_kinds(node, asking, both):
+    assert unresolved(node, asking, both) == []
+
+
+def test_h6_containers_resolve_without_the_local_agent(node, both, steady, asking, agent_stopped):
+    assert unresolved(node, asking, both) == []

@@ -7,9 +7,14 @@ from lookups import unresolved
 pytestmark = pytest.mark.on("docker_hosts")
 
 
-def test_h6_containers_on_the_overlay_resolve_both_kinds(site, node, both):
-    assert unresolved(node, [site.network], both) == []
+@pytest.fixture
+def networks(site) -> list[str]:
+    return [site.network]
 
 
-def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(site, node, both, settled, agent_stopped):
-    assert unresolved(node, [site.network], both) == []
+def test_h6_containers_on_the_overlay_resolve_both_kinds(node, asking, both):
+    assert unresolved(node, asking, both) == []
+
+
+def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(node, both, settled, asking, agent_stopped):
+    assert unresolved(node, asking, both) == []

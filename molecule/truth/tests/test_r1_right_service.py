@@ -9,10 +9,12 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import dns.exception
 import pytest
+from dns.rdatatype import A
 
-from compared import agrees, running
-from helpers import NOT_YET, Repeating, eventually
+from compared import agrees, registered, running
+from helpers import NOT_YET, Repeating, dns_ask, eventually
 
 NAMES = [f"test-r1-{letter}" for letter in "abcde"]
 SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here
@@ -113,6 +115,24 @@ class ByCatalog(Client):
         return [(one["Service"]["Address"], one["Service"]["Port"], name) for one in found]
 
 
+class ByNames(Client):
+    """Asks one agent's DNS for the ports and addresses, the way a program does that knows the name only."""
+
+    way = "by name"
+
+    def __init__(self, site, asked):
+        super().__init__()
+        self.site, self.asked = site, asked
+
+    def places(self, name):
+        try:
+            told = dns_ask(self.asked.address, self.site.name_of(name), "SRV")
+        except (OSError, dns.exception.DNSException):
+            return []
+        addresses = {records.name: record.address for records in told.additional for record in records if record.rdtype == A}
+        return [(addresses[one.target], one.port, name) for records in told.answer for one in records]
+
+
 class ByBalancer(Client):
     """Asks one balancer for the virtual hosts."""
 
@@ -130,7 +150,8 @@ class Clients:
     """A client of each agent and of each balancer, while the block runs; each service has answered each of them before."""
 
     def __init__(self, site):
-        self.all = [ByCatalog(site, node) for node in site.servers] + [ByBalancer(site, node) for node in site.balancers]
+        by_agent = [way(site, node) for node in site.servers for way in (ByCatalog, ByNames)]
+        self.all = by_agent + [ByBalancer(site, node) for node in site.balancers]
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -155,8 +176,9 @@ class Clients:
         count: Counter = Counter()
         for (way, _, said), times in self.heard.items():
             count[way, said is not None] += times
-        ways = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ("by catalog", "by balancer")]
-        return f"{', '.join(ways)}, {len(self.wrong)} of another service"
+        ways = (ByCatalog.way, ByNames.way, ByBalancer.way)
+        told = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ways]
+        return f"{', '.join(told)}, {len(self.wrong)} of another service"
 
 
 def places(site) -> dict[tuple[str, int], str]:
@@ -232,6 +254,33 @@ def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
     after = places(site)
     moved = [place for place in before if after.get(place, before[place]) != before[place]]
     show(f"{clients}; catalog is true again after {took:.0f} s; {len(moved)} of {len(before)} ports changed hands")
+    assert len(moved) > 0, "no port changed hands: this proves nothing"
+    assert clients.wrong == []
+
+
+def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
+    """A server that was away knows what was before it knows what is, and its DNS answers are its own. Not a balancer's server:
+    without its agent a balancer serves what it knew."""
+    server = next(node for node in site.servers if node not in site.balancers)
+    other = next(node for node in site.docker_hosts if node is not server)
+    before = places(site)
+
+    def known() -> bool:
+        told, truth = registered(site, other), running(site)
+        return all((one in told) == (one in truth) for one in told | truth if one.node == other.name)
+
+    with Clients(site) as clients:
+        try:
+            server.run("systemctl stop consul")
+            restart_engine([other])
+            eventually(known, 60, every=1)
+        finally:
+            server.run("systemctl start consul")
+        eventually(lambda: agrees(site, server), 120, every=1)
+        time.sleep(3)
+    after = places(site)
+    moved = [place for place in before if after.get(place, before[place]) != before[place]]
+    show(f"{clients}; {len(moved)} ports of {other.name} changed hands while {server.name} was away")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
     assert clients.wrong == []
 
