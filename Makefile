@@ -14,6 +14,7 @@ help: ## this list
 
 system: ## install what the lab needs from the distribution (Debian, as root)
 	@lab/install-packages
+	@lab/unpack-nginx
 
 .venv/ready: requirements.txt requirements-dev.txt | system
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,185 @@
+"""The distribution's nginx with the role's own nginx.conf, in a directory of its own and on unprivileged ports."""
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from discovery_balancer import guard
+from discovery_balancer.options import Options
+from discovery_balancer.store import Store
+
+ROOT = Path(__file__).parents[3]
+ROLE = ROOT / "roles/nginx"
+UNPACKED = ROOT / ".cache/nginx"
+ADDRESS = "127.0.74.1"  # of the balancer
+BACKENDS = ("127.0.74.2", "127.0.74.3", "127.0.74.4")
+DOMAIN = "hospital.example"
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+PLAY = [
+    {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
+        "tasks": [
+            {
+                "name": "Write {{ item.name }}",
+                "ansible.builtin.copy": {"content": "{{ item.content }}", "dest": "{{ made }}/{{ item.name }}", "mode": "0644"},
+                "loop": [
+                    {"name": "nginx.conf", "content": "{{ lookup('ansible.builtin.template', template) }}"},
+                    {"name": "options.json", "content": "{{ __nginx_guard_options | to_json }}"},
+                ],
+            }
+        ],
+    }
+]
+
+
+def free_ports() -> list[int]:
+    """Ports that nobody on this machine listens on at the balancer's address, below the kernel's own choices."""
+    found = []
+    for port in range(20000, 32000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((ADDRESS, port))
+            found.append(port)
+    assert len(found) > 5000, "hardly a free port on this machine"
+    return found
+
+
+def written_by_the_role(folder: Path, http_port: int) -> tuple[str, dict]:
+    """nginx.conf and the guard's options as the role writes them with its defaults."""
+    play = folder / "play.yml"
+    play.write_text(json.dumps(PLAY))
+    chosen = {
+        "template": str(ROLE / "templates/nginx.conf.j2"), "made": str(folder), "nginx_domain": DOMAIN, "nginx_listen": [ADDRESS],
+        "nginx_http_port": http_port, "nginx_address": ADDRESS, "nginx_access_log": "off", "nginx_reload_interval": 0,
+        "nginx_placement": "host", "nginx_network": "", "nginx_shutdown_timeout": "5s",
+    }  # fmt: skip
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-e", json.dumps(chosen), play]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return (folder / "nginx.conf").read_text(), json.loads((folder / "options.json").read_text())
+
+
+class Backends:
+    """Instances on this machine: each says who it is, over HTTP."""
+
+    def __init__(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body = "{}:{}".format(*self.connection.getsockname()[:2]).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.servers = [http.server.ThreadingHTTPServer((address, 0), Handler) for address in BACKENDS]
+        for server in self.servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        return [server.server_address[:2] for server in self.servers]
+
+    def close(self):
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+
+
+class Balancer:
+    """A guard's state directory, its options, and an nginx that can be started; gone with the block."""
+
+    def __init__(self):
+        # In memory, because the guard syncs what it writes; short, because the path of a unix socket has room for 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="l3-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        self.http_port, *self.ports = free_ports()
+        self.process = None
+        self.store = Store(self.folder / "state")
+        self.config = self.folder / "etc"
+        for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
+            directory.mkdir()
+        text, options = written_by_the_role(self.folder, self.http_port)
+        self.config.joinpath("nginx.conf").write_text(self._moved(text))
+        self.config.joinpath("discovery").symlink_to(self.store.link)
+        self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
+        binary, module = UNPACKED / "usr/sbin/nginx", UNPACKED / "usr/lib/nginx/modules/ngx_stream_module.so"
+        assert binary.exists(), "no nginx to test with: run `make system`"
+        self.folder.joinpath("modules/stream.conf").write_text(f"load_module {module};\n")
+        own = {
+            "nginx_binary": str(binary), "nginx_config": str(self.config / "nginx.conf"),
+            "nginx_pid_file": str(self.folder / "run/nginx.pid"), "nginx_socket": str(self.folder / "run/guard/nginx.sock"),
+        }  # fmt: skip
+        self.options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in (options | own).items()})
+
+    def _moved(self, text: str) -> str:
+        """The role's file with the paths of this directory."""
+        places = {
+            "/etc/nginx/modules-enabled/": f"{self.folder}/modules/",
+            "/etc/nginx/": f"{self.config}/",
+            "/run/nginx.pid": f"{self.folder}/run/nginx.pid",
+            "http {\n": "http {\n" + "".join(f"    {name}_temp_path {self.folder}/{name};\n" for name in TEMPORARY),
+        }
+        for old, new in places.items():
+            assert old in text, f"the role's nginx.conf has no {old!r} any more"
+            text = text.replace(old, new)
+        return text
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(10)
+        shutil.rmtree(self.folder)
+
+    def start(self):
+        """Start nginx with what the guard has written."""
+        os.makedirs(self.folder / "run/guard", exist_ok=True)
+        command = [self.options.nginx_binary, "-c", self.config / "nginx.conf", "-g", "daemon off;"]
+        with open(self.folder / "nginx.log", "ab") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+        deadline = time.monotonic() + 20
+        while not self.guard.running():
+            assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "nginx.log").read_text()
+            time.sleep(0.02)
+
+    @property
+    def guard(self):
+        """The guard's own view of nginx."""
+        return guard.BALANCERS["nginx"](self.options)
+
+    def apply(self, catalog: dict) -> dict:
+        """One run of the guard on this catalog, as consul-template starts it; its status."""
+        (self.store.root / "catalog.json").write_text(json.dumps(catalog))
+        return guard.apply(self.store, lambda: self.options)
+
+    def ask(self, name: str, port: int = 0) -> tuple[int, str]:
+        """Status and body of one answer through nginx, a virtual host or a listener on a port; 0 and what was wrong."""
+        connection = http.client.HTTPConnection(ADDRESS, port or self.http_port, timeout=10)
+        try:
+            connection.request("GET", "/", headers={"Host": f"{name}.{DOMAIN}", "Connection": "close"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, repr(error)
+        finally:
+            connection.close()

@@ -1,0 +1,88 @@
+"""L3: hostile catalogs through the guard and a real nginx. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
+
+import os
+import time
+
+import pytest
+
+from allowed import foreign
+from hostile import Hostile, Maker
+from real_nginx import Backends, Balancer
+
+CHECKED, ASKED = 500, 40  # catalogs that nginx checks; and such that it loads, whose services are asked for
+FIRST = 7_000
+READY = "nginx is not running; the configuration is ready"
+
+
+def seeds(count: int):
+    return [int(os.environ["L3_SEED"])] if "L3_SEED" in os.environ else range(FIRST, FIRST + count)
+
+
+@pytest.fixture(scope="module")
+def backends():
+    made = Backends()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def balancer():
+    with Balancer() as made:
+        yield made
+
+
+def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
+    """What is wrong after one run of the guard on a catalog, whose status should give this reason."""
+    before = balancer.store.current()
+    status = balancer.apply(hostile.catalog)
+    found = [] if status["reason"] == reason else [f"fell back as a whole: {status['reason']}"]
+    if balancer.store.current() == before:
+        found.append("there is no new generation")
+    for name in ("http.conf", "stream.conf"):
+        found += foreign(balancer.store.link / name, balancer.options.nginx_socket)
+    left_out = {entry["name"]: entry["reason"] for entry in status["left_out"]}
+    for service in hostile.good:
+        if service.name not in status[service.kind]:
+            found.append(f"{service.kind} {service.name} is not served: {left_out.get(service.name)}")
+    for entry in hostile.catalog["services"]:
+        tagged = any({"http", "tcp"} & set(instance["tags"]) for instance in entry["instances"])
+        if tagged and entry["name"].lower() not in status["http"] | status["tcp"] and entry["name"] not in left_out:
+            found.append(f"{entry['name'][:100]!r} is neither served nor left out")
+    balancer.store.prune(2)
+    return found
+
+
+def unanswered(balancer, hostile: Hostile) -> list[str]:
+    """Good services of which nobody hears within 5 s from one of their instances: a worker of before may answer first."""
+    found, deadline = [], time.monotonic() + 5
+    for service in hostile.good:
+        while (answer := balancer.ask(service.name, service.port))[1] not in service.places:
+            if time.monotonic() > deadline:
+                found.append(f"{service.kind} {service.name} answers {answer}")
+                break
+            time.sleep(0.05)
+    return found
+
+
+def test_l3_no_catalog_breaks_the_configuration(balancer, backends):
+    """Each is a new generation that nginx takes, with every good service in it and nothing that is not in the table."""
+    started, wrong, good = time.monotonic(), [], 0
+    for seed in seeds(CHECKED):
+        hostile = Maker(seed, backends.places, balancer.ports).catalog()
+        good += len(hostile.good)
+        wrong += [f"seed {seed}: {one}" for one in problems(balancer, hostile, READY)]
+    print(f"{len(seeds(CHECKED))} catalogs in {time.monotonic() - started:.0f} s, {good} services that must be served")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_l3_services_answer_beside_hostile_ones(balancer, backends):
+    """nginx runs: each catalog is loaded, and every good service answers from its own instances."""
+    balancer.start()
+    started, wrong, good = time.monotonic(), [], 0
+    for seed in seeds(ASKED):
+        hostile = Maker(seed, backends.places, balancer.ports).catalog()
+        good += len(hostile.good)
+        found = problems(balancer, hostile, "") + unanswered(balancer, hostile)
+        wrong += [f"seed {seed}: {one}" for one in found]
+    print(f"{len(seeds(ASKED))} catalogs loaded in {time.monotonic() - started:.0f} s, {good} services asked for")
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,154 @@
+"""L3: what holds for every catalog, and that the table of what is allowed finds what an injection would leave."""
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allowed import foreign
+from discovery_balancer.nginx import Nginx, render_nginx
+from discovery_balancer.options import Options
+from discovery_balancer.plan import plan
+from hostile import BREAKING, KEYS, NAMES, ODD, TCP_NAMES, VALUES, Maker
+
+SOCKET = "/run/discovery-balancer/nginx.sock"
+OPTIONS = Options(domain="hospital.example", nginx_socket=SOCKET)
+PLACES = [("10.0.0.1", 8080), ("10.0.0.2", 8080), ("2001:db8::1", 81)]
+PORTS = range(20000, 21000)
+
+
+def texts(*known):
+    """One of these, with anything put into it, or anything at all."""
+    pieces = st.one_of(st.sampled_from(BREAKING + ODD), st.text(max_size=5))
+    put = st.builds(lambda text, piece, at: text[:at] + piece + text[at:], st.sampled_from(known), pieces, st.integers(0, 12))
+    return st.one_of(st.sampled_from(known), put, st.text(max_size=80))
+
+
+instances = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=9), "node": st.text(max_size=9),
+        "address": texts("10.0.0.1", "2001:db8::1"),
+        "port": st.one_of(st.integers(1, 65535), st.integers(), st.none(), st.text(max_size=5)),
+        "tags": st.one_of(st.none(), st.lists(texts("http", "tcp", "tls"), max_size=4)),
+        "meta": st.one_of(st.none(), st.dictionaries(texts(*KEYS), texts(*VALUES), max_size=5)),
+        "weight": st.one_of(st.integers(1, 65535), st.integers(), st.none()),
+    }
+)  # fmt: skip
+services = st.fixed_dictionaries(
+    {"name": texts(*NAMES, *TCP_NAMES), "instances": st.one_of(st.none(), st.lists(instances, max_size=4))}
+)
+catalogs = st.lists(services, max_size=6, unique_by=lambda entry: entry["name"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rendered")
+
+
+def rendered(folder, files):
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass")
+    return [one for name in files for one in foreign(folder / name, SOCKET)]
+
+
+@settings(max_examples=150)
+@given(catalogs)
+def test_l3_nothing_outside_the_table_is_rendered(folder, services):
+    assert rendered(folder, render_nginx(plan({"services": services}, OPTIONS), OPTIONS)) == []
+
+
+@given(catalogs)
+def test_l3_every_tagged_service_is_served_or_left_out(services):
+    result = plan({"services": services}, OPTIONS)
+    there = {s.name for s in result.http + result.tcp} | {name for name, _ in result.left_out}
+    for entry in services:
+        if any({"http", "tcp"} & set(instance["tags"] or []) for instance in entry["instances"] or []):
+            assert entry["name"] in there or entry["name"].lower() in there
+    json.dumps([result.left_out])  # what the status tells
+
+
+@given(catalogs, st.randoms())
+def test_l3_order_does_not_matter(services, chance):
+    shuffled = [{**e, "instances": chance.sample(e["instances"] or [], len(e["instances"] or []))} for e in services]
+    chance.shuffle(shuffled)
+    one, other = plan({"services": services}, OPTIONS), plan({"services": shuffled}, OPTIONS)
+    assert render_nginx(one, OPTIONS) == render_nginx(other, OPTIONS)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 10**9))
+def test_l3_a_good_service_is_the_same_without_its_neighbours(seed):
+    """All of it: names, instances, weights, port."""
+    hostile = Maker(seed, PLACES, PORTS).catalog()
+    names = {service.name for service in hostile.good}
+    among, alone = plan(hostile.catalog, OPTIONS), plan(hostile.alone, OPTIONS)
+    for kind in ("http", "tcp"):
+        assert [s for s in getattr(among, kind) if s.name in names] == list(getattr(alone, kind))
+    served = {service.name: frozenset(map(place, service.instances)) for service in alone.http + alone.tcp}
+    assert served == {service.name: service.places for service in hostile.good}
+
+
+def place(instance) -> str:
+    return f"{instance.address.strip('[]')}:{instance.port}"
+
+
+def test_l3_the_same_seed_makes_the_same_catalog():
+    one, other = (Maker(11, PLACES, PORTS).catalog() for _ in range(2))
+    assert (json.dumps(one.catalog), one.good) == (json.dumps(other.catalog), other.good)
+
+
+def test_l3_catalogs_hold_what_they_should():
+    """Each kind of hostility is met often enough, in names, tags, ids, meta, addresses, ports and weights."""
+    entries = [e for seed in range(200) for e in Maker(seed, PLACES, PORTS).catalog().catalog["services"]]
+    found = [i for e in entries for i in e["instances"]]
+    meta = {key for i in found for key in i["meta"] or {}}
+    values = [value for i in found for value in (i["meta"] or {}).values()]
+    assert set(KEYS) <= meta
+    for where in ([e["name"] for e in entries], [t for i in found for t in i["tags"]], [i["id"] for i in found], values):
+        for piece in (";", "{", "}", '"', "'", "\n", "\0", "$", "\U0001f4a5"):
+            assert any(piece in text for text in where), piece
+        assert max(map(len, where)) > 5000
+    assert {0, -1, 65536} <= {i["port"] for i in found if isinstance(i["port"], int)}
+    assert {i["weight"] for i in found if isinstance(i["weight"], int)} >= {0, -1, 65536}
+
+
+HTTP = "server {{\n    listen 0.0.0.0:80;\n    server_name web.hospital.example;\n    {}\n}}\n"
+UPSTREAM = "upstream http_web {{\n    zone http_web 65k;\n    server 10.0.0.1:80 max_fails=3 fail_timeout=5s;\n    {}\n}}\n"
+INJECTED = {
+    "a directive": HTTP.format("return 200 evil;"),
+    "an allowed directive with another argument": HTTP.format("add_header X-Evil 1 always;"),
+    "a name with a variable": "server { server_name $host; }",
+    "a name as a pattern": HTTP.format("server_name ~^.*$;"),
+    "another upstream": HTTP.format("location / { proxy_pass http://10.0.0.9; }"),
+    "a location with a pattern": HTTP.format("location ~ .* { proxy_pass http://http_web; }"),
+    "a file of the host": HTTP.format("location / { root /; }"),
+    "a directive of another block": HTTP.format("zone http_web 64k;"),
+    "a listener": HTTP.format("listen 0.0.0.0:80 ssl;"),
+    "a socket": HTTP.format("listen unix:/run/evil.sock;"),
+    "an include": "include /etc/shadow;\n",
+    "a server that is a name": UPSTREAM.format("server evil.example:80;"),
+    "a server's option": UPSTREAM.format("server 10.0.0.1:80 max_fails=3 fail_timeout=5s backup;"),
+    "another character": HTTP.format("# ｗ"),
+    "a carriage return": HTTP.format("# \r"),
+    "no end of a block": "server {\n",
+    "one end too many": HTTP.format("}"),
+    "no end of a directive": "server { listen 0.0.0.0:80 }\n",
+    "nothing before the end of a directive": "server { ; }\n",
+    "an open quote": HTTP.format('default_type "text/plain;'),
+}
+
+
+@pytest.mark.parametrize("text", INJECTED.values(), ids=INJECTED)
+def test_l3_the_table_finds(tmp_path, text):
+    (tmp_path / "http.conf").write_text(HTTP.format("") + text)
+    assert len(foreign(tmp_path / "http.conf", SOCKET)) >= 1
+
+
+def test_l3_the_table_allows_what_is_rendered(tmp_path):
+    """With the marker's server, which is no part of the pure function."""
+    (tmp_path / "nginx.conf").write_text("")
+    options = Options(domain="hospital.example", nginx_socket=SOCKET, nginx_config=str(tmp_path / "nginx.conf"))
+    catalog = Maker(random.randrange(10**9), PLACES, PORTS).catalog().catalog
+    assert rendered(tmp_path, Nginx(options).files(plan(catalog, options))[0]) == []
