@@ -57,14 +57,15 @@ def free_ports() -> list[int]:
     return found
 
 
-def written_by_the_role(folder: Path, http_port: int) -> tuple[str, dict]:
-    """nginx.conf and the guard's options as the role writes them with its defaults."""
+def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str, dict]:
+    """nginx.conf and the guard's options as the role writes them with these variables, else with its defaults."""
     play = folder / "play.yml"
     play.write_text(json.dumps(PLAY))
     chosen = {
         "template": str(ROLE / "templates/nginx.conf.j2"), "made": str(folder), "nginx_domain": DOMAIN, "nginx_listen": [ADDRESS],
         "nginx_http_port": http_port, "nginx_address": ADDRESS, "nginx_access_log": "off", "nginx_reload_interval": 0,
         "nginx_placement": "host", "nginx_network": "", "nginx_shutdown_timeout": "5s",
+        **variables,
     }  # fmt: skip
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-e", json.dumps(chosen), play]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -105,18 +106,22 @@ class Backends:
 
 
 class Balancer:
-    """A guard's state directory, its options, and an nginx that can be started; gone with the block."""
+    """A guard's state directory, its options, and an nginx that can be started; gone with the block.
 
-    def __init__(self):
+    :param variables: of the role nginx
+    """
+
+    def __init__(self, **variables):
         # In memory, because the guard syncs what it writes; short, because the path of a unix socket has room for 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="l3-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        self.folder.chmod(0o711)  # the workers pass through it
         self.http_port, *self.ports = free_ports()
         self.process = None
         self.store = Store(self.folder / "state")
         self.config = self.folder / "etc"
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
-        text, options = written_by_the_role(self.folder, self.http_port)
+        text, options = written_by_the_role(self.folder, self.http_port, **variables)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
