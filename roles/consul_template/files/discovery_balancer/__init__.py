@@ -1,6 +1,7 @@
 """The balancer's guard: from Consul's catalog, as data, to a checked and loaded configuration.
 
 plan     catalog and options to the services to serve, and those left out with the reason (pure)
+traffic  shares of the versions of a service to the weights of its instances (pure)
 nginx    a plan to nginx's files (pure), and how nginx is checked, reloaded and asked what it runs
 place    where nginx runs: a process of this host, or a container
 store    generations on disk, the link to the current one, the status file

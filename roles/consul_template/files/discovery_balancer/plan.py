@@ -8,6 +8,8 @@ import dataclasses
 import ipaddress
 import re
 
+from . import traffic
+
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
 
@@ -17,6 +19,7 @@ class Instance:
     address: str
     port: int
     weight: int = 1
+    version: str = dataclasses.field(default="", compare=False)  # as it says itself: anything, never printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Plan:
     http: tuple = ()
     tcp: tuple = ()
     left_out: tuple = ()  # (name as in the catalog, reason)
+    remarks: tuple = ()  # (name as in the catalog, what is not as it was asked for); the service is served
+    traffic: dict = dataclasses.field(default_factory=dict)  # name to what its versions get of a hundred
 
     def without_ports(self, reasons: dict) -> "Plan":
         """The same plan without the tcp services on these ports ({port: reason})."""
@@ -49,14 +54,15 @@ def plan(catalog: dict, options) -> Plan:
     """Every service tagged `http` or `tcp` is either in the plan or left out with a reason.
 
     :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
-        "port", "tags", "meta", "weight"}]}], "skipped": [{"name", "reason"}]}; nothing in it is trusted
+        "port", "tags", "meta", "weight"}]}], "skipped": [{"name", "reason"}], "traffic": {name: shares of its versions}};
+        nothing in it is trusted
     :param options: domain, own addresses and reserved ports count here
     :returns: services sorted by name; of two that claim one port or host the lowest name is served
 
     Names of virtual hosts are DNS labels (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
     """
     left_out = [(str(s["name"]), str(s["reason"])) for s in catalog.get("skipped") or []]
-    served = {"http": {}, "tcp": {}}
+    served, shifted, remarks = {"http": {}, "tcp": {}}, {}, []
     for entry in sorted(catalog.get("services") or [], key=lambda entry: str(entry["name"])):
         for kind, build in (("http", _http_service), ("tcp", _tcp_service)):
             tagged = [i for i in entry.get("instances") or [] if kind in (i.get("tags") or [])]
@@ -66,13 +72,21 @@ def plan(catalog: dict, options) -> Plan:
                 instances, bad = _instances(tagged)
                 own = [i.port for i in instances if i.address in _own(options)]
                 left_out += [(str(entry["name"]), reason) for reason in bad]
-                key, service = build(str(entry["name"]), instances, own, options)
+                spread = traffic.spread(instances, (catalog.get("traffic") or {}).get(entry["name"]))
+                if instances and not spread.instances:
+                    raise Refused(spread.remark)
+                key, service = build(str(entry["name"]), spread.instances, own, options)
                 if key in served[kind]:
                     raise Refused(f"{kind} {key} is already taken by the service {served[kind][key].name}")
                 served[kind][key] = service
+                remarks += [(str(entry["name"]), spread.remark)] if spread.remark else []
+                if spread.percent:
+                    shifted[str(entry["name"])] = spread.percent
             except Refused as refused:
                 left_out.append((str(entry["name"]), str(refused)))
-    return Plan(tuple(served["http"].values()), tuple(served["tcp"].values()), tuple(left_out))
+    return Plan(
+        tuple(served["http"].values()), tuple(served["tcp"].values()), tuple(left_out), tuple(dict.fromkeys(remarks)), shifted
+    )
 
 
 def _http_service(name, instances, own, options):
@@ -141,6 +155,7 @@ def _instance(entry):
         _printed(address),
         _integer(entry.get("port"), "port", 65535),
         _integer(entry.get("weight", 1), "weight", 65535),
+        str((entry.get("meta") or {}).get("version") or ""),
     )
 
 
