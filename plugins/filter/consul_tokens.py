@@ -5,7 +5,7 @@ name: consul_tokens
 short_description: The tokens that the components of a site need
 description:
   - Gives one token for each component on each host, and one for each component of the whole site.
-positional: [datacenter, site]
+positional: [datacenter, site, own]
 options:
   _input:
     description: Component to list of hosts.
@@ -17,6 +17,11 @@ options:
     required: true
   site:
     description: Components that are not of one host.
+    type: list
+    elements: str
+    default: []
+  own:
+    description: Components that have a policy for each of their hosts as well, C(<component>-<host>).
     type: list
     elements: str
     default: []

@@ -55,6 +55,10 @@ class Api:
         """PUT a path; `body` is sent as JSON. Returns and raises as `get`."""
         return self._ask("PUT", path, body)
 
+    def put_text(self, path: str, text: str):
+        """PUT a text as it is, such as the value of a key. Returns and raises as `get`."""
+        return self._ask("PUT", path, text.encode())
+
     def post(self, path: str, body=None):
         """POST a path; `body` is sent as JSON. Returns and raises as `get`."""
         return self._ask("POST", path, body)
@@ -64,7 +68,7 @@ class Api:
         return self._ask("DELETE", path, body)
 
     def _ask(self, method: str, path: str, body=None):
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
         try:
             with self.opener.open(request, timeout=self.timeout) as answer:

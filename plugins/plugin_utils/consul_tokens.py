@@ -15,18 +15,40 @@ from collections.abc import Iterable, Mapping
 BOOTSTRAPPED, MANAGEMENT = "Bootstrap Token (Global Management)", "management of the site"
 
 
-def wanted_tokens(hosts_of: Mapping[str, Iterable[str]], datacenter: str, site: Iterable[str] = ()) -> list[dict]:
+def wanted_tokens(
+    hosts_of: Mapping[str, Iterable[str]], datacenter: str, site: Iterable[str] = (), own: Iterable[str] = ()
+) -> list[dict]:
     """One token for each component on each host, and one for each component of the whole site.
 
     :param hosts_of: component (agent, dns, registrator, consul_template) to host names
     :param datacenter: Consul's, part of the agents' rights
     :param site: components that are not of one host (operations, ui, management)
+    :param own: components with a policy for each host as well, `<component>-<host>`
     :returns: dicts with name (of the secret), component, host ('' for the site), description, policies, node_identities
 
     The agent's rights are those of its node, management has all; every other component has the policy of its name.
     """
     pairs = [(component, host) for component, hosts in hosts_of.items() for host in hosts]
-    return [_wanted(component, host, datacenter) for component, host in [*pairs, *((component, "") for component in site)]]
+    tokens = [_wanted(component, host, datacenter) for component, host in [*pairs, *((component, "") for component in site)]]
+    for token in tokens:
+        if token["host"] and token["component"] in own:
+            token["policies"].append({"name": _own_policy(token)})
+    return tokens
+
+
+def wanted_policies(wanted: Iterable[Mapping], rules: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The policies that tokens of the site have: name to rules.
+
+    :param rules: component to the rules that count on every host
+    :param own: component to rules for each of its hosts, `{host}` is its name
+    """
+    policies = {}
+    for token in wanted:
+        if token["component"] in rules:
+            policies[token["component"]] = rules[token["component"]]
+        if token["host"] and token["component"] in own:
+            policies[_own_policy(token)] = own[token["component"]].replace("{host}", token["host"])
+    return policies
 
 
 def chosen_tokens(wanted: Iterable[Mapping], component: str = "", hosts: Iterable[str] = ()) -> list[dict]:
@@ -127,6 +149,10 @@ def _wanted(component: str, host: str, datacenter: str) -> dict:
     if component == "management":
         token |= {"name": "management_token", "policies": [{"name": "global-management"}]}
     return token
+
+
+def _own_policy(token: Mapping) -> str:
+    return f"{token['component']}-{token['host']}"
 
 
 def _by_age(listed: Iterable[Mapping]) -> list[Mapping]:

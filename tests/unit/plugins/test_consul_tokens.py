@@ -8,6 +8,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_tokens i
     superseded_tokens,
     token_changes,
     token_conflicts,
+    wanted_policies,
     wanted_tokens,
 )
 
@@ -46,6 +47,15 @@ def test_agent_has_the_rights_of_its_node():
 
 def test_component_has_the_policy_of_its_name():
     assert (REGISTRATOR["policies"], REGISTRATOR["node_identities"]) == ([{"name": "registrator"}], [])
+
+
+def test_component_with_rules_for_each_host_has_two_policies():
+    tokens = wanted_tokens({"balancer": ["a", "b"], "dns": ["a"]}, "dc1", ["ui"], {"balancer": 'key "k/{host}"'})
+    assert [policy["name"] for policy in tokens[1]["policies"]] == ["balancer", "balancer-b"]
+    rules = {"balancer": "all", "dns": "some", "ui": "see", "else": "not"}
+    found = wanted_policies(tokens, rules, {"balancer": 'key "k/{host}"'})
+    own = {"balancer-a": 'key "k/a"', "balancer-b": 'key "k/b"'}
+    assert found == own | {"balancer": "all", "dns": "some", "ui": "see"}
 
 
 def test_a_token_of_the_site_belongs_to_no_host():
