@@ -1,8 +1,10 @@
 """One run after the other: generations, the link, roll-back, rate, status. The balancer is a stand-in."""
 
+import dataclasses
 import json
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -71,12 +73,17 @@ class Site:
         services = [{"name": name, "instances": [entry]} for name in names]
         (self.store.root / "catalog.json").write_text(json.dumps({"consul": consul, "services": services, "skipped": []}))
 
-    def run(self, patience=0):
+    def run(self, patience=0, source=None):
         made = {"nginx": lambda options: self.balancer}
-        return guard.apply(self.store, lambda: self.options, made, self.clock, patience)
+        return guard.apply(self.store, lambda: self.options, made, self.clock, patience, source)
 
     def served(self):
         return (self.store.link / "http.conf").read_text()
+
+
+def at(path):
+    """Arguments of the command: everything under this path."""
+    return ["--options", str(path / "none"), "--state", str(path), "--spare", str(path / "spare.json")]
 
 
 @pytest.fixture
@@ -312,27 +319,99 @@ def test_full_disk_keeps_the_last_good_generation(site, monkeypatch):
 
 
 def test_command_apply_always_ends_with_0(tmp_path, capsys):
-    assert command.main(["--options", str(tmp_path / "none"), "--state", str(tmp_path), "apply"]) == 0
+    assert command.main([*at(tmp_path), "apply"]) == 0
     assert "failed" in capsys.readouterr().out
 
 
-def test_command_apply_ends_with_0_where_nothing_can_be_written(tmp_path):
-    assert command.main(["--options", str(tmp_path / "none"), "--state", str(tmp_path / "none"), "apply"]) == 0
+def test_full_disk_is_told_from_another_one(tmp_path, monkeypatch):
+    """The status itself cannot be written then."""
+    site = Site(tmp_path / "state")
+    site.store = Store(tmp_path / "state", tmp_path / "spare" / "status.json")
+    (tmp_path / "spare").mkdir()
+    site.store.root.mkdir()
+    site.balancer.store = site.store
+    site.catalog("web")
+    assert (site.run()["state"], site.store.spare.exists()) == ("ok", False)
+    write_text = Path.write_text
 
+    def full(path, text):
+        write_text(path, text[:10])
+        if site.store.root in path.parents:
+            raise OSError(28, "No space left on device")
+        return write_text(path, text)
 
-@pytest.mark.parametrize(("instances", "asked"), [(0, True), (3, False)])
-def test_command_heal_makes_a_blind_consul_template_ask_anew(site, monkeypatch, instances, asked):
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", lambda *_: full(site.store.root / "x", "x"))
+    (site.store.root / "catalog.json").unlink()
+    write_text(site.store.root / "catalog.json", json.dumps({"consul": 3, "services": []}))
     site.run()
-    site.catalog(consul=instances)
-    status, called = site.run(), []
-    monkeypatch.setattr(guard, "apply", lambda *_, **__: status)
-    monkeypatch.setattr(command.subprocess, "run", lambda argv, **_: called.append(argv))
-    assert command.main(["--state", str(site.store.root), "heal"]) == 0
-    assert called == ([command.ASK_ANEW] if asked else [])
+    status = site.store.status()
+    assert (status["state"], "No space left" in status["reason"], "web" in site.served()) == ("failed", True, True)
+    assert not list(site.store.root.glob("status.new"))
+    monkeypatch.undo()
+    assert (site.run()["state"], site.store.status()["state"], site.store.spare.exists()) == ("ok", "ok", False)
+
+
+def test_catalog_that_is_no_catalog_is_told(site):
+    site.catalog("web")
+    site.run()
+    for text in ("[]", "7", "<html>", ""):
+        (site.store.root / "catalog.json").write_text(text)
+        status = site.run()
+        assert (status["state"], "template" in status["reason"], "web" in site.served()) == ("failed", True, True)
+        assert guard.is_unusable(site.store)
+    site.catalog("web")
+    assert (site.run()["state"], guard.is_unusable(site.store)) == ("ok", False)
+
+
+def test_source_that_is_not_followed_is_a_reason_until_it_is(site):
+    site.catalog("web")
+    status = site.run(source="Consul refuses the token")
+    assert (status["state"], status["reason"], status["http"]) == ("failed", "Consul refuses the token", {"web": 1})
+    assert site.run()["state"] == "failed"  # a run by consul-template cannot tell
+    assert (site.run(source="")["state"], site.run()["state"]) == ("ok", "ok")
+
+
+def test_the_same_reason_is_told_once(site):
+    site.run()
+    site.catalog(consul=0)
+    assert site.run(source=guard.BLIND)["reason"] == guard.BLIND
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "7", "{}"])
+def test_odd_status_is_like_none(site, text):
+    site.store.status_file.write_text(text)
+    site.catalog("web")
+    assert site.run()["state"] == "ok"
+
+
+def test_unknown_balancer_is_a_reason(site):
+    site.options = dataclasses.replace(site.options, balancer="other")
+    assert site.run()["reason"] == "balancer: 'other' is not one of nginx"
+
+
+def test_nginx_is_a_balancer():
+    asked = {name for name in vars(guard.Balancer) if not name.startswith("_")}
+    balancer = guard.BALANCERS["nginx"](Options(domain="hospital.example"))
+    assert [name for name in asked if not callable(getattr(balancer, name, None))] == []
+
+
+def test_page_shows_shares_and_remarks(site):
+    status = site.run() | {"traffic": {"web": {"v1": 90.0, "": 10.0}}, "remarks": [{"name": "web", "reason": "odd"}]}
+    text, _ = command.page(status, site.clock.now)
+    assert ("traffic: web: v1 90 %, no version 10 %" in text, "note: web: odd" in text) == (True, True)
+
+
+def test_page_of_an_older_guard(site):
+    assert command.page({"state": "ok", "reason": "", "time": 1000}, 1000)[1] == 0
+
+
+def test_command_apply_ends_with_0_where_nothing_can_be_written(tmp_path):
+    assert command.main([*at(tmp_path / "none"), "apply"]) == 0
 
 
 def test_command_status_ends_with_1_on_failure(tmp_path):
-    assert command.main(["--state", str(tmp_path), "status"]) == 1
+    assert command.main([*at(tmp_path), "status"]) == 1
 
 
 def test_page_of_a_healthy_balancer(site):

@@ -3,33 +3,24 @@
 import argparse
 import dataclasses
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 
-from . import guard, options
+from . import guard, options, preview
 from .plan import Plan
+from .preview import printable
+from .source import Source
 from .store import Store
 
-ASK_ANEW = ["systemctl", "reload", "consul-template.service"]
-STALE_SECONDS = 90  # the timer runs the guard every 15 s, at most every 30
+STALE_SECONDS = 60  # the timer runs the guard every 15 s, at most every 30
+SPARE = "/run/discovery-balancer-status.json"
+TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(prog="discovery-balancer", description=__doc__)
-    parser.add_argument("--options", type=pathlib.Path, default=pathlib.Path("/etc/discovery-balancer.json"))
-    parser.add_argument("--state", type=pathlib.Path, default=pathlib.Path("/var/lib/discovery-balancer"))
-    commands = parser.add_subparsers(dest="command", required=True)
-    apply = commands.add_parser("apply", help="bring the balancer to what the catalog says; always ends with 0")
-    apply.add_argument("--wait", type=float, default=0, help="seconds in which the balancer may come up first")
-    commands.add_parser("heal", help="the same, for the timer; makes consul-template ask anew when it is blind")
-    commands.add_parser("status", help="one page; ends with 1 when something is wrong")
-    check = commands.add_parser("check", help="test a main configuration file together with the current generation")
-    check.add_argument("file", type=pathlib.Path)
-    arguments = parser.parse_args(argv)
-    store = Store(arguments.state)
-
+    arguments = _parser().parse_args(argv)
+    store = Store(arguments.state, arguments.spare)
     if arguments.command == "status":
         text, code = page(store.status(), time.time())
         print(text)
@@ -38,18 +29,52 @@ def main(argv=None) -> int:
         problem = check_main_file(store, options.load(arguments.options), arguments.file)
         print(problem or "ok")
         return 1 if problem else 0
-    before = store.status()
-    try:
-        status = guard.apply(store, lambda: options.load(arguments.options), patience=getattr(arguments, "wait", 0))
-    except OSError as error:  # a full disk, say: consul-template must go on, and `status` tells by its age
-        print(f"failed: {error}")
-        return 0
-    if any(status.get(key) != before.get(key) for key in ("state", "reason", "generation", "left_out")):
-        print(page(status, time.time())[0])
-    if arguments.command == "heal" and status["reason"] == guard.BLIND:
-        # Its queries wait for a change of the catalog, and a repaired token is none.
-        subprocess.run(ASK_ANEW, check=False, timeout=60)
+    if arguments.command == "preview":
+        text, code = preview.preview(store, options.load(arguments.options), arguments.template)
+        print(text)
+        return code
+    source = None
+    if arguments.command == "heal" and arguments.agent:
+        source = Source(arguments.agent, arguments.token_file, arguments.node)
+    _run(store, arguments, source)
     return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="discovery-balancer", description=__doc__)
+    parser.add_argument("--options", type=pathlib.Path, default=pathlib.Path("/etc/discovery-balancer.json"))
+    parser.add_argument("--state", type=pathlib.Path, default=pathlib.Path("/var/lib/discovery-balancer"))
+    parser.add_argument("--spare", type=pathlib.Path, default=pathlib.Path(SPARE), help="for the status, when a disk is full")
+    commands = parser.add_subparsers(dest="command", required=True)
+    apply = commands.add_parser("apply", help="bring the balancer to what the catalog says; always ends with 0")
+    apply.add_argument("--wait", type=float, default=0, help="seconds in which the balancer may come up first")
+    heal = commands.add_parser("heal", help="the same, for the timer; sees whether the catalog is followed, and repairs that")
+    heal.add_argument("--agent", default="", help="host:port of the Consul agent; without it only the balancer is looked after")
+    heal.add_argument("--token-file", type=pathlib.Path, default=pathlib.Path("/etc/consul-template/token"))
+    heal.add_argument("--node", default="", help="name of this host, to tell Consul the state; empty: do not")
+    commands.add_parser("status", help="one page; ends with 1 when something is wrong")
+    check = commands.add_parser("check", help="test a main configuration file together with the current generation")
+    check.add_argument("file", type=pathlib.Path)
+    before = commands.add_parser("preview", help="what the next run would change; writes nothing and runs nothing")
+    before.add_argument("--template", nargs="+", default=TEMPLATE, help="consul-template with its configuration")
+    return parser
+
+
+def _run(store, arguments, source):
+    """One run of the guard. Whatever happens, consul-template, which ends when its command fails, must go on."""
+    before = store.status()
+    problem = source.problem() if source else None
+    patience = getattr(arguments, "wait", 0)
+    try:
+        status = guard.apply(store, lambda: options.load(arguments.options), patience=patience, source=problem)
+    except OSError as error:  # not even the status could be written; `status` tells by its age
+        print(f"failed: {error}")
+        return
+    if any(status.get(key) != before.get(key) for key in ("state", "reason", "generation", "left_out", "remarks")):
+        print(page(status, time.time())[0])
+    if source:
+        source.refresh(unusable=guard.is_unusable(store))
+        source.tell(status)
 
 
 def check_main_file(store, chosen, file) -> str:
@@ -65,23 +90,32 @@ def page(status, now):
     """The status as text, and 0 when all is well, else 1."""
     if not status:
         return "failed: the guard has never run", 1
-    age = max(0, now - status["time"])
-    state = f"{status['state']}: {status['reason']}" if status["reason"] else status["state"]
+    told = {"state": "failed", "reason": "", "generation": 0, "reloads": 0, "time": 0, "last_reload": 0, **guard.SERVED, **status}
+    age = max(0, now - told["time"])
+    state = f"{told['state']}: {told['reason']}" if told["reason"] else told["state"]
     if age > STALE_SECONDS:
         state = f"failed: the guard has not finished a run for {age:.0f} s; before that: {state}"
+    loaded = f"loaded {_age(now - told['last_reload'])} ago, " if told["last_reload"] else ""
     lines = [
-        state,
-        f"generation {status['generation']}, {status['reloads']} reloads, checked {age:.0f} s ago",
-        "http: " + (", ".join(f"{name} ({count})" for name, count in status["http"].items()) or "none"),
-        "tcp: " + (", ".join(f"{name} ({count})" for name, count in status["tcp"].items()) or "none"),
+        printable(state),
+        f"generation {told['generation']}, {loaded}{told['reloads']} reloads, checked {age:.0f} s ago",
+        "http: " + (", ".join(f"{name} ({count})" for name, count in told["http"].items()) or "none"),
+        "tcp: " + (", ".join(f"{name} ({count})" for name, count in told["tcp"].items()) or "none"),
     ]
-    lines += [f"left out: {_printable(entry['name'])}: {_printable(entry['reason'])}" for entry in status["left_out"]]
+    for name, shares in told["traffic"].items():
+        versions = ", ".join(f"{version or 'no version'} {percent:g} %" for version, percent in shares.items())
+        lines.append(printable(f"traffic: {name}: {versions}"))
+    for title, entries in (("left out", told["left_out"]), ("note", told["remarks"])):
+        lines += [printable(f"{title}: {entry['name']}: {entry['reason']}") for entry in entries]
     return "\n".join(lines), 0 if state == "ok" else 1
 
 
-def _printable(text):
-    """Names come from the catalog: nothing in them may act on a terminal or a log."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _age(seconds):
+    """About how long: 42 s, 5 min, 3 h, 2 d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
 
 
 if __name__ == "__main__":

@@ -5,14 +5,47 @@ again is harmless and repairs whatever an earlier run left undone.
 """
 
 import dataclasses
+import pathlib
 import time
+import typing
 
 from .nginx import Nginx
 from .plan import Plan, plan
+from .source import BLIND
 
-BALANCERS = {"nginx": Nginx}
-BLIND = "blind: the catalog shows no instance of `consul`; is consul-template's token valid?"
 TAKE_OVER_SECONDS = 10
+SERVED = {"http": {}, "tcp": {}, "traffic": {}, "left_out": [], "remarks": []}  # what the status says of a plan
+
+
+class Balancer(typing.Protocol):
+    """All that the guard asks of a balancer. One is made for each run, from the site's options.
+
+    A generation is a directory of files that the balancer reads through the link `current`; its marker is a short text
+    that the running balancer can be asked for, so that nothing else has to be believed.
+    """
+
+    def files(self, plan: Plan) -> tuple:
+        """({file name: text} of a generation, its marker); another marker whenever anything would be served otherwise.
+        Pure but for reading the main configuration, which the role writes."""
+
+    def check(self, generation: pathlib.Path, candidate: pathlib.Path) -> str:
+        """Test the complete configuration with this generation in it, with `candidate` as a directory of one's own; "" or why
+        not. What runs is not touched."""
+
+    def master(self) -> int:
+        """The process that can be reloaded, 0 while there is none. Then the configuration is left ready for its start."""
+
+    def running(self) -> str:
+        """The marker of the generation that serves now, "" when nothing answers."""
+
+    def port_taken(self, port: int) -> str:
+        """Why the balancer could not listen on a port that it does not hold; "" when it could."""
+
+    def reload(self) -> None:
+        """Ask it to take what the link points to, without dropping anybody. Returns at once."""
+
+
+BALANCERS: dict[str, typing.Callable[..., Balancer]] = {"nginx": Nginx}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,23 +57,26 @@ class Outcome:
     reloaded: bool = False
 
 
-def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0) -> dict:
+def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0, source=None) -> dict:
     """Run once, under the lock, and record the result. Returns no earlier than the reload interval
     after its own reload: what changes meanwhile is taken together by the next run.
 
     :param patience: seconds in which a balancer that has just been started may begin to answer
+    :param source: why the catalog is not followed at present, "" when it is; None: as the last run knew it
     """
     with store.locked():
         started, interval, tried = clock.monotonic(), 0, False
         try:
             options = load_options()
             interval = options.reload_interval
+            if options.balancer not in balancers:
+                raise ValueError(f"balancer: {options.balancer!r} is not one of {', '.join(sorted(balancers))}")
             balancer = balancers[options.balancer](options)
             _until(balancer.running, patience, clock)
             outcome, tried = _run(store, options, balancer, clock)
         except Exception as error:  # whatever it is: record it, and let the last good generation serve
             outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
-        status = _status(store, outcome, clock)
+        status = _status(store, outcome, clock, source)
         try:
             store.write_status(status)
         finally:
@@ -94,6 +130,14 @@ def usable(catalog):
     return catalog, ""
 
 
+def is_unusable(store) -> bool:
+    """Whether there is no catalog that could be served."""
+    try:
+        return usable(store.catalog())[0] is None
+    except (OSError, ValueError):
+        return True
+
+
 def held_ports(generations, master, running) -> frozenset:
     """The tcp ports that the balancer itself listens on."""
     if not master:
@@ -120,22 +164,31 @@ def _until(probe, seconds, clock):
         clock.sleep(0.02)
 
 
-def _status(store, outcome, clock) -> dict:
+def _status(store, outcome, clock, source) -> dict:
     """The new status; what serves now is kept from before when the run came to nothing."""
     before, current = store.status(), store.current()
     now = round(clock.time(), 3)
+    source = before.get("source", "") if source is None else source
+    reason = "; ".join(dict.fromkeys(filter(None, (outcome.reason, source))))
     status = {
-        "state": "failed" if outcome.reason else "ok",
-        "reason": outcome.reason,
+        "state": "failed" if reason else "ok",
+        "reason": reason,
+        "source": source,
         "time": now,
         "generation": current.number if current else 0,
         "reloads": before.get("reloads", 0) + outcome.reloaded,
         "last_reload": now if outcome.reloaded else before.get("last_reload", 0),
     }
     if outcome.plan is None:
-        return status | {key: before.get(key, empty) for key, empty in (("http", {}), ("tcp", {}), ("left_out", []))}
+        return status | {key: before.get(key, empty) for key, empty in SERVED.items()}
     return status | {
         "http": {s.name: len(s.instances) for s in outcome.plan.http},
         "tcp": {s.name: len(s.instances) for s in outcome.plan.tcp},
-        "left_out": [{"name": name, "reason": reason} for name, reason in outcome.plan.left_out],
+        "traffic": outcome.plan.traffic,
+        "left_out": _told(outcome.plan.left_out),
+        "remarks": _told(outcome.plan.remarks),
     }
+
+
+def _told(pairs) -> list:
+    return [{"name": name, "reason": reason} for name, reason in pairs]

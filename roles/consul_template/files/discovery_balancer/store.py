@@ -4,7 +4,7 @@
     generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
     current                 link to the generation in use, swapped by rename
     candidate/              the tree that is tested before the link moves
-    status.json             the result of the last run
+    status.json             the result of the last run; while nothing can be written here, the spare file
 """
 
 import contextlib
@@ -28,8 +28,13 @@ class Generation:
 
 
 class Store:
-    def __init__(self, root):
+    def __init__(self, root, spare=None):
+        """
+        :param root: the directory
+        :param spare: a file on another file system, for the status when this one is full
+        """
         self.root = pathlib.Path(root)
+        self.spare = spare and pathlib.Path(spare)
         self.candidate = self.root / "candidate"
         self.link = self.root / "current"
         self.status_file = self.root / "status.json"
@@ -43,11 +48,19 @@ class Store:
             yield
 
     def catalog(self):
-        """consul-template's file as it is; None when it has not been written yet."""
+        """consul-template's file as it is; None when it has not been written yet.
+
+        :raises ValueError: it is no catalog
+        """
         try:
-            return json.loads((self.root / "catalog.json").read_text())
+            catalog = json.loads((self.root / "catalog.json").read_text())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise ValueError(f"consul-template's catalog.json is not JSON ({error}): is its template broken?") from None
+        if not isinstance(catalog, dict):
+            raise ValueError("consul-template's catalog.json is no catalog: is its template broken?")
+        return catalog
 
     def generations(self) -> list:
         """All complete generations, oldest first."""
@@ -101,15 +114,38 @@ class Store:
                 self.drop(generation)
 
     def status(self) -> dict:
-        try:
-            return json.loads(self.status_file.read_text())
-        except (OSError, ValueError):
-            return {}
+        """The result of the last run, {} for none. The spare file is there only when it is the newer one."""
+        for file in (self.spare, self.status_file):
+            with contextlib.suppress(OSError, ValueError):
+                status = json.loads(file.read_text()) if file else None
+                if isinstance(status, dict):
+                    return status
+        return {}
 
     def write_status(self, status: dict):
-        new = self.status_file.with_suffix(".new")
-        new.write_text(json.dumps(status, indent=1) + "\n")
-        new.rename(self.status_file)
+        """
+        :raises OSError: it can be written neither here nor into the spare file
+        """
+        text = json.dumps(status, indent=1) + "\n"
+        try:
+            _replace(self.status_file, text)
+        except OSError:
+            if not self.spare:
+                raise
+            _replace(self.spare, text)
+        else:
+            if self.spare:
+                self.spare.unlink(missing_ok=True)
+
+
+def _replace(file, text):
+    new = file.with_suffix(".new")
+    try:
+        new.write_text(text)
+        new.rename(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _write_synced(path, text):

@@ -1,0 +1,50 @@
+"""What the next run of the guard would change, for people. Writes nothing and runs nothing but `consul-template -once -dry`."""
+
+import difflib
+import json
+import subprocess
+
+from . import guard
+from .plan import plan
+
+SECONDS = 30
+
+
+def preview(store, options, template) -> tuple:
+    """The difference between what serves and what Consul's catalog would make now, as text, and 0; or what is wrong, and 1.
+
+    :param template: command line of consul-template with its configuration
+    """
+    try:
+        catalog, problem = guard.usable(_rendered([*template, "-once", "-dry"]))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        catalog, problem = None, str(error)
+    if catalog is None:
+        return f"failed: {problem}", 1
+    wanted = plan(catalog, options)
+    files, _ = guard.BALANCERS[options.balancer](options).files(wanted)
+    current = store.current()
+    lines = []
+    for name, text in sorted(files.items()):
+        now = (current.path / name).read_text() if current else ""
+        lines += difflib.unified_diff(now.splitlines(), text.splitlines(), f"now/{name}", f"next/{name}", n=1, lineterm="")
+    lines += [f"left out: {name}: {reason}" for name, reason in wanted.left_out]
+    lines += [f"note: {name}: {reason}" for name, reason in wanted.remarks]
+    return "\n".join(map(printable, lines)) or "nothing would change", 0
+
+
+def _rendered(command) -> dict:
+    """What consul-template would write: after a line "> <file>" it prints the text."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"consul-template has got no answer within {SECONDS} s") from None
+    head, _, text = done.stdout.partition("\n")
+    if done.returncode or not head.startswith("> "):
+        raise ValueError(f"consul-template: {done.stderr.strip()[-500:]}")
+    return json.loads(text)
+
+
+def printable(text) -> str:
+    """Names come from the catalog: nothing in them may act on a terminal or a log."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,210 @@
+"""Whether the catalog is followed, and what Consul is told (L2, A12)."""
+
+import http.server
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from discovery_balancer import __main__ as command
+from discovery_balancer import source
+from discovery_balancer.source import Source
+
+KEY = "/v1/kv/discovery/balancer/n1"
+STATUS = {"state": "ok", "reason": "", "generation": 3, "left_out": [], "remarks": [], "time": 5, "http": {"web": 1}}
+
+
+class Agent:
+    """An agent that answers with what it is told to, by path; it remembers what it is asked."""
+
+    def __init__(self):
+        self.answers, self.asked = {source.SEEN_BY_ALL: (200, '[{"Node": {}}]')}, []
+        agent = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                agent.asked.append((self.command, self.path, self.headers["X-Consul-Token"], self.rfile.read(length).decode()))
+                code, text = agent.answers.get(self.path, (404, "")) if self.command == "GET" else (200, "true")
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_PUT = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def puts(self):
+        return [one for one in self.asked if one[0] == "PUT"]
+
+
+class Unit:
+    """systemctl and journalctl, as far as they are asked."""
+
+    def __init__(self):
+        self.state, self.pid, self.journal, self.called = "active", str(os.getpid()), "", []
+
+    def __call__(self, *asked):
+        self.called.append(asked)
+        if asked[0] == "journalctl":
+            return self.journal
+        return {"ActiveState": self.state, "MainPID": self.pid}.get(asked[4] if asked[1] == "show" else "", "") + "\n"
+
+    @property
+    def orders(self):
+        return [asked[2] for asked in self.called if asked[1] == "--no-block"]
+
+
+class Clock:
+    slept = 0
+
+    def sleep(self, seconds):
+        self.slept += seconds
+
+
+@pytest.fixture
+def agent():
+    agent = Agent()
+    yield agent
+    agent.server.shutdown()
+    agent.server.server_close()
+
+
+@pytest.fixture
+def unit(monkeypatch):
+    unit = Unit()
+    monkeypatch.setattr(source, "_run", unit)
+    return unit
+
+
+@pytest.fixture
+def watched(tmp_path, agent, unit):
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    os.utime(token, (1, 1))
+    return Source(f"127.0.0.1:{agent.server.server_port}", token, "n1")
+
+
+def test_l2_all_is_well_at_the_first_look(watched, agent):
+    clock = Clock()
+    assert (watched.problem(clock), clock.slept) == ("", 0)
+    assert agent.asked == [("GET", source.SEEN_BY_ALL, "secret", "")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((403, "ACL not found"), "Consul refuses consul-template's token, so the catalog is not followed: ACL not found"),
+        ((500, "No known Consul servers"), "has no answer, so the catalog is not followed: 500 No known Consul servers"),
+        ((200, "[]"), source.BLIND),
+    ],
+)
+def test_l2_what_consul_says_to_the_token(watched, agent, answer, words):
+    agent.answers[source.SEEN_BY_ALL] = answer
+    clock = Clock()
+    assert words in watched.problem(clock)
+    assert clock.slept == source.PAUSE * (source.TRIES - 1)
+
+
+def test_l2_consul_that_is_back_soon_is_no_reason(watched, agent):
+    agent.answers[source.SEEN_BY_ALL] = (500, "")
+    clock = Clock()
+    clock.sleep = lambda _: agent.answers.update({source.SEEN_BY_ALL: (200, '[{"Node": {}}]')})
+    assert watched.problem(clock) == ""
+
+
+def test_l2_agent_that_is_away(watched):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        away = Source(f"127.0.0.1:{probe.getsockname()[1]}", watched.token_file)
+        assert "does not answer" in away.problem(Clock())
+        away.tell(STATUS)
+
+
+def test_l2_token_that_cannot_be_read(watched):
+    watched.token_file.unlink()
+    assert "token" in watched.problem(Clock())
+    watched.tell(STATUS)
+
+
+@pytest.mark.parametrize("state", ["activating", "failed", "inactive", ""])
+def test_l2_dead_consul_template_is_told_with_its_last_words(watched, unit, state):
+    unit.state = state
+    unit.journal = "start\n2026-11-21T23:45:26.123Z [ERR] (cli) template: no space left on device\n2026 [WARN] later\nbye\n"
+    found = watched.problem(Clock())
+    assert f"does not run ({state or 'unknown'})" in found and found.endswith("; (cli) template: no space left on device")
+
+
+def test_l2_reload_of_consul_template_is_no_reason(watched, unit):
+    unit.state = "reloading"
+    assert watched.problem(Clock()) == ""
+
+
+def test_l2_unusable_catalog_is_asked_for_anew(watched, unit):
+    watched.refresh(unusable=False)
+    assert unit.orders == []
+    watched.refresh(unusable=True)
+    assert unit.orders == ["reload"]
+
+
+def test_l2_another_token_is_taken_by_a_restart(watched, unit):
+    os.utime(watched.token_file)  # just now: after the start of this process
+    watched.refresh(unusable=False)
+    assert unit.orders == ["try-restart"]
+
+
+@pytest.mark.parametrize("age", [-3600, 10**9])
+def test_l2_times_that_say_nothing_restart_nobody(watched, unit, age):
+    """A token from the future: the clock has been wrong. It would restart consul-template at every run."""
+    os.utime(watched.token_file, (time.time() - age,) * 2)
+    watched.refresh(unusable=False)
+    assert unit.orders == []
+
+
+def test_l2_token_of_no_process_restarts_nobody(watched, unit):
+    unit.pid = "0"
+    os.utime(watched.token_file)
+    watched.refresh(unusable=False)
+    assert unit.orders == []
+
+
+def test_a12_state_is_written_once(watched, agent):
+    watched.tell(STATUS)
+    assert [(path, token) for _, path, token, _ in agent.puts] == [(KEY, "secret")]
+    told = json.loads(agent.puts[0][3])
+    assert told == {"state": "ok", "reason": "", "generation": 3, "left_out": [], "remarks": []}
+    agent.answers[f"{KEY}?raw"] = (200, agent.puts[0][3])
+    watched.tell(STATUS | {"time": 99, "http": {}})
+    assert len(agent.puts) == 1
+    watched.tell(STATUS | {"state": "failed"})
+    assert len(agent.puts) == 2
+
+
+def test_a12_who_may_not_read_does_not_write(watched, agent):
+    agent.answers[f"{KEY}?raw"] = (403, "")
+    watched.tell(STATUS)
+    assert agent.puts == []
+
+
+def test_a12_host_without_a_name_tells_nothing(watched, agent):
+    Source(watched.agent, watched.token_file).tell(STATUS)
+    assert agent.asked == []
+
+
+def test_command_heal_tells_refreshes_and_always_ends_with_0(watched, agent, unit, tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "PAUSE", 0)
+    agent.answers[source.SEEN_BY_ALL] = (403, "ACL not found")
+    where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
+    told = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--node", "n1"]
+    assert command.main([*where, "heal", *told]) == 0
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert "refuses" in status["reason"] and "refuses" in json.loads(agent.puts[0][3])["reason"]
+    assert unit.orders == ["reload"]  # there is no catalog
