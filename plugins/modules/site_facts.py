@@ -48,7 +48,9 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api impo
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
 AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
 PROGRAM = "/usr/local/bin/consul"
+# The second is there only while the first cannot be written, on a full disk.
 BALANCER = "/var/lib/discovery-balancer/status.json"
+BALANCER_SPARE = "/run/discovery-balancer-status.json"
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
@@ -173,7 +175,7 @@ def backups(directory: str) -> dict:
 def balancer() -> dict | None:
     """What the guard has written; None on a host without it."""
     try:
-        with open(BALANCER, encoding="utf-8") as file:
+        with open(BALANCER_SPARE if os.path.exists(BALANCER_SPARE) else BALANCER, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return None

@@ -16,7 +16,8 @@ def preview(store, options, template) -> tuple:
     :param template: command line of consul-template with its configuration
     """
     try:
-        catalog, problem = guard.usable(_rendered([*template, "-once", "-dry"]))
+        text = _rendered([*template, "-once", "-dry"])
+        catalog, problem = guard.usable(json.loads(text) if text else store.catalog())
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         catalog, problem = None, str(error)
     if catalog is None:
@@ -33,16 +34,16 @@ def preview(store, options, template) -> tuple:
     return "\n".join(map(printable, lines)) or "nothing would change", 0
 
 
-def _rendered(command) -> dict:
-    """What consul-template would write: after a line "> <file>" it prints the text."""
+def _rendered(command) -> str:
+    """What consul-template would write: it prints the text after a line "> <file>", or nothing when the file is like that."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise ValueError(f"consul-template has got no answer within {SECONDS} s") from None
     head, _, text = done.stdout.partition("\n")
-    if done.returncode or not head.startswith("> "):
-        raise ValueError(f"consul-template: {done.stderr.strip()[-500:]}")
-    return json.loads(text)
+    if done.returncode or (head and not head.startswith("> ")):
+        raise ValueError(f"consul-template: {(done.stderr or done.stdout).strip()[-500:]}")
+    return text
 
 
 def printable(text) -> str:
