@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 KEY = "discovery/traffic/"
-TAGS = {"http", "tcp"}
+TAGS = {"http", "tls", "tcp"}
 
 
 def request(given: Mapping) -> tuple[dict, list[str]]:
@@ -88,7 +88,7 @@ def decide(asked: Mapping, versions: Mapping[str, Mapping[str, int]], known: Ite
     there = ", ".join(f"{v or 'no version'} ({n['passing']} of {n['instances']} pass)" for v, n in sorted(versions.items()))
     if not versions:
         names = ", ".join(sorted(known)) or "none"
-        return {"problems": [f"shift_service is {service!r}, which no balancer serves (tag http or tcp); there are: {names}"]}
+        return {"problems": [f"shift_service is {service!r}, which no balancer serves ; there are: {names}"]}
     shares = asked["shares"]
     problems = []
     if asked["undo"]:

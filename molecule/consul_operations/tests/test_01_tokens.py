@@ -23,6 +23,10 @@ REQUESTS = {
     "reload the agent": ("PUT", "/v1/agent/reload", None),
     "read a key": ("GET", "/v1/kv/k1/probe?raw", None),
     "write a key": ("PUT", "/v1/kv/k1/written", "x"),
+    "write its state": ("PUT", "/v1/kv/discovery/balancer/{node}", "x"),
+    "write another's state": ("PUT", "/v1/kv/discovery/balancer/{node}-2", "x"),
+    "read the shares": ("GET", "/v1/kv/discovery/traffic/k1?raw", None),
+    "write the shares": ("PUT", "/v1/kv/discovery/traffic/k1-written", "x"),
     "make a session": ("PUT", "/v1/session/create", {"Node": "{node}", "TTL": "10s"}),
     "fire an event": ("PUT", "/v1/event/fire/k1", None),
     "make a query": ("POST", "/v1/query", {"Name": "k1", "Service": {"Service": "consul"}}),
@@ -39,9 +43,18 @@ ALLOWED = {
     "agent": CATALOG | {"write its own node"},
     "dns": CATALOG,
     "registrator": {"list the agent's services", "register a service at the agent"},
-    "consul_template": CATALOG,
-    "operations": CATALOG | {"read the agent", "reload the agent", "read the raft", "change autopilot", "read the keyring"},
-    "ui": CATALOG | {"read the agent", "read a key", "read the raft"},
+    "consul_template": CATALOG | {"write its state", "read the shares"},
+    "operations": CATALOG
+    | {
+        "read the shares",
+        "write the shares",
+        "read the agent",
+        "reload the agent",
+        "read the raft",
+        "change autopilot",
+        "read the keyring",
+    },
+    "ui": CATALOG | {"read the agent", "read a key", "read the shares", "read the raft"},
 }
 OF_THE_SITE = ("operations", "ui")
 
@@ -58,6 +71,7 @@ def is_allowed(api: Consul, node, method: str, path: str, body) -> bool:
     """Whether the agent of a node does as told: not refused, and what it lists is not empty."""
     text = json.dumps(body).replace("{node}", node.name).replace("{address}", node.address)
     data = None if body is None else text.encode()
+    path = path.replace("{node}", node.name)
     request = urllib.request.Request(api.base + path, data=data, headers=api.headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=api.tls))
     try:
@@ -79,6 +93,7 @@ def traces(site):
     """Something to see; afterwards everything that a request may have made is removed."""
     api, agent = site.consul(), site.consul(site.balancers[0])
     api.put("/v1/kv/k1/probe", "x")
+    api.put("/v1/kv/discovery/traffic/k1", {"shares": {}})
     agent.tell("PUT", "/v1/agent/service/register", {"Name": "k1-known", "Port": 9})
     yield
     for service in {"k1-known", "k1-probe"} & set(agent.get("/v1/agent/services")):
@@ -86,7 +101,8 @@ def traces(site):
     for node in site.servers:
         api.tell("PUT", "/v1/catalog/deregister", {"Node": node.name, "CheckID": "k1"})
     api.tell("PUT", "/v1/catalog/deregister", GHOST)
-    api.tell("DELETE", "/v1/kv/k1/?recurse")
+    for keys in ("k1/", "discovery/traffic/k1"):
+        api.tell("DELETE", f"/v1/kv/{keys}?recurse")
     for query in api.get("/v1/query"):
         if query["Name"] == "k1":
             api.tell("DELETE", f"/v1/query/{query['ID']}")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from discovery_balancer.nginx import render_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import plan
 from discovery_balancer.traffic import Malformed, shares_of, spread
@@ -190,6 +191,14 @@ def test_l5_plan_shares_by_version_for_both_kinds(tag):
     result = plan({"services": services, "traffic": {"app-9000": '{"shares": {"v2": 10}}'}}, OPTIONS)
     assert [i.weight for i in getattr(result, tag)[0].instances] == [9, 9, 2]
     assert (result.traffic, result.remarks) == ({"app-9000": {"v1": 90.0, "v2": 10.0}}, ())
+
+
+def test_l5_shares_of_tcp_are_of_turns_not_of_connections():
+    """With least_conn 33 % were 39 % of 1,000 short connections (seen)."""
+    services = [{"name": "app-9000", "instances": [entry("v1", 1, "tcp"), entry("v2", 3, "tcp")]}]
+    for value, least in (({"v2": 10}, False), ({}, True)):
+        made = plan({"services": services, "traffic": {"app-9000": value}}, OPTIONS)
+        assert ("least_conn" in render_nginx(made, OPTIONS)["stream.conf"]) == least
 
 
 def test_l5_plan_takes_unusable_instances_out_before_it_shares():

@@ -99,9 +99,9 @@ def page(status, now):
     lines = [
         printable(state),
         f"generation {told['generation']}, {loaded}{told['reloads']} reloads, checked {age:.0f} s ago",
-        "http: " + (", ".join(f"{name} ({count})" for name, count in told["http"].items()) or "none"),
-        "tcp: " + (", ".join(f"{name} ({count})" for name, count in told["tcp"].items()) or "none"),
     ]
+    for kind in guard.KINDS:
+        lines.append(f"{kind}: " + (", ".join(f"{name} ({count})" for name, count in told[kind].items()) or "none"))
     for name, shares in told["traffic"].items():
         versions = ", ".join(f"{version or 'no version'} {percent:g} %" for version, percent in shares.items())
         lines.append(printable(f"traffic: {name}: {versions}"))

@@ -14,7 +14,8 @@ from .plan import Plan, plan
 from .source import BLIND
 
 TAKE_OVER_SECONDS = 10
-SERVED = {"http": {}, "tcp": {}, "traffic": {}, "left_out": [], "remarks": []}  # what the status says of a plan
+KINDS = ("http", "tcp")  # of services in a plan
+SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "left_out": [], "remarks": []}  # what the status says of a plan
 
 
 class Balancer(typing.Protocol):
@@ -181,9 +182,8 @@ def _status(store, outcome, clock, source) -> dict:
     }
     if outcome.plan is None:
         return status | {key: before.get(key, empty) for key, empty in SERVED.items()}
-    return status | {
-        "http": {s.name: len(s.instances) for s in outcome.plan.http},
-        "tcp": {s.name: len(s.instances) for s in outcome.plan.tcp},
+    served = {kind: {s.name: len(s.instances) for s in getattr(outcome.plan, kind)} for kind in KINDS}
+    return status | served | {
         "traffic": outcome.plan.traffic,
         "left_out": _told(outcome.plan.left_out),
         "remarks": _told(outcome.plan.remarks),

@@ -64,7 +64,7 @@ def _virtual_host(service, options):
 
 
 def _listener(service, options):
-    upstream = _upstream("tcp", service, options, "    least_conn;\n")
+    upstream = _upstream("tcp", service, options, "" if service.shifted else "    least_conn;\n")
     return upstream + _server(service.port, options, proxy_pass=f"tcp_{service.name}")
 
 

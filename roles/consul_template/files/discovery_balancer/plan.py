@@ -27,6 +27,7 @@ class Service:
     name: str  # safe in a configuration file: lower case letters, digits, "-" and "_"
     instances: tuple
     port: int = 0  # the listening port of a tcp service
+    shifted: bool = False  # its weights are shares of requests: nothing else may count, such as the number of connections
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,7 @@ def plan(catalog: dict, options) -> Plan:
                 key, service = build(str(entry["name"]), spread.instances, own, options)
                 if key in served[kind]:
                     raise Refused(f"{kind} {key} is already taken by the service {served[kind][key].name}")
-                served[kind][key] = service
+                served[kind][key] = dataclasses.replace(service, shifted=bool(spread.percent))
                 remarks += [(str(entry["name"]), spread.remark)] if spread.remark else []
                 if spread.percent:
                     shifted[str(entry["name"])] = spread.percent

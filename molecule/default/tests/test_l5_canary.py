@@ -1,0 +1,112 @@
+"""L5: two versions of a service, shares of its traffic by one command, and back by one command."""
+
+from collections import Counter
+
+import pytest
+
+from helpers import eventually, http_get
+from plays import play
+from requests_seen import asking
+
+SERVICE, PORT, IMAGE = "test-shift-9995", 9995, "httpbackend:v1.0.0"
+REQUESTS, TOLERANCE = 1000, 0.03
+
+
+@pytest.fixture
+def versions(site, settled, start_container) -> dict[str, str]:
+    """The version by the name that an instance answers with: v1 on each docker host, v2 on the first."""
+    wanted = [(node, "v1") for node in site.docker_hosts] + [(site.docker_hosts[0], "v2")]
+    found = {}
+    for node, version in wanted:
+        name = f"test-shift-{version}"
+        start_container(node, name, IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http,tcp -e SERVICE_VERSION={version}")
+        found[node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {name}").strip()] = version
+    eventually(lambda: len(site.passing(SERVICE)) == len(wanted), 30)
+    for balancer in site.balancers:
+        eventually(lambda at=balancer.address: http_get(at, site.host_of(SERVICE)).status == 200, 30)
+    yield found
+    site.consul().tell("DELETE", f"/v1/kv/discovery/traffic/{SERVICE}")
+
+
+def shift(site, **given):
+    """Run shift_traffic.yml with these shift_… variables; how it ended."""
+    options = [f"-eshift_{name}={value}" for name, value in {"service": SERVICE, **given}.items()]
+    return play(site, "playbooks/shift_traffic.yml", *options)[0]
+
+
+def shifted(site, **given) -> None:
+    ended = shift(site, **given)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-1000:]
+
+
+def share(site, versions, balancer, port=80) -> float:
+    """What part of the requests through a balancer version v2 answers."""
+    answers = [http_get(balancer.address, site.host_of(SERVICE), port) for _ in range(REQUESTS)]
+    assert {answer.status for answer in answers} == {200}
+    count = Counter(versions[answer.headers["X-Instance"]] for answer in answers)
+    return count["v2"] / REQUESTS
+
+
+def test_l5_shift_and_roll_back(site, versions, tmp_path, show):
+    by_weight = 1 / len(versions)
+    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+        for given, expected in (({"version": "v2", "percent": 10}, 0.1), ({"undo": "true"}, by_weight)):
+            shifted(site, **given)
+            for balancer in site.balancers:
+                seen = share(site, versions, balancer)
+                show(f"{given} on {balancer.name}: {seen:.1%} of {REQUESTS} to v2, {expected:.1%} asked for")
+                assert abs(seen - expected) <= TOLERANCE
+        show(f"meanwhile {requests}")
+        assert requests.failed() == []
+
+
+def test_l5_a_malformed_value_hurts_nobody_and_is_told(site, versions, show):
+    balancer = site.balancers[0]
+    site.consul().put(f"/v1/kv/discovery/traffic/{SERVICE}", {"shares": {"v2": "a lot"}})
+    _, seconds = eventually(lambda: "is no number from 0 to 100" in balancer.run("discovery-balancer status"), 30)
+    answers = Counter(versions[http_get(balancer.address, site.host_of(SERVICE)).headers["X-Instance"]] for _ in range(40))
+    show(f"told after {seconds:.1f} s; {dict(answers)} of 40")
+    assert set(answers) == {"v1", "v2"}
+
+
+@pytest.mark.more
+def test_l5_nothing_and_everything_for_both_kinds(site, versions, show):
+    """HTTP and TCP alike; 0 is not one request."""
+    for percent in (0, 33, 100):
+        shifted(site, version="v2", percent=percent)
+        for balancer in site.balancers:
+            seen = share(site, versions, balancer), share(site, versions, balancer, PORT)
+            show(f"{percent} % on {balancer.name}: http {seen[0]:.1%}, tcp {seen[1]:.1%}")
+            exact = percent in (0, 100)
+            assert all(abs(part - percent / 100) <= (0 if exact else TOLERANCE) for part in seen)
+    shifted(site, end="true")
+
+
+@pytest.mark.more
+def test_l5_share_of_a_version_that_died_goes_to_the_others(site, versions, show):
+    shifted(site, version="v2", percent=50)
+    site.docker_hosts[0].run("docker stop test-shift-v2")
+    for balancer in site.balancers:
+        eventually(lambda b=balancer: "its share goes to the others" in b.run("discovery-balancer status"), 30)
+        seen = share(site, versions, balancer)
+        show(f"v2 stopped, {balancer.name}: {seen:.1%} to v2, all others 200")
+        assert seen == 0
+    site.docker_hosts[0].run("docker start test-shift-v2")
+    eventually(lambda: len(site.passing(SERVICE)) == len(versions), 30)
+    eventually(lambda: "goes to the others" not in site.balancers[0].run("discovery-balancer status"), 30)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"version": "v9", "percent": 10}, "shift_version is 'v9', which no instance of test-shift-9995 has; there are: v1"),
+        pytest.param({"service": "nobody", "version": "v1", "percent": 10}, "there are: httpfront", marks=pytest.mark.more),
+        pytest.param({"version": "v2", "percent": 101}, "shift_percent is '101'", marks=pytest.mark.more),
+        pytest.param({"undo": "true"}, "nothing to go back to", marks=pytest.mark.more),
+    ],
+)
+def test_l5_what_cannot_be_is_refused_before_anything_changes(site, versions, given, words):
+    ended = shift(site, **given)
+    assert ended.returncode != 0 and words in " ".join(ended.stdout.split()), ended.stdout[-3000:]
+    told = site.consul().get("/v1/kv/discovery/?keys")  # the balancers' own are always there
+    assert [key for key in told if key.startswith("discovery/traffic/")] == []
