@@ -32,7 +32,8 @@ def reasons(result):
 
 def test_http_service_is_served():
     result = plan(catalog(web=[instance("10.0.0.2"), instance("10.0.0.1")]), OPTIONS)
-    assert result == Plan(http=(Service("web", (Instance("10.0.0.1", 8080), Instance("10.0.0.2", 8080))),))
+    instances = (Instance("10.0.0.1", 8080), Instance("10.0.0.2", 8080))
+    assert result == Plan(http=(Service("web", instances, hosts=("web.hospital.example",)),))
 
 
 def test_tcp_service_listens_on_the_port_that_ends_its_name():
@@ -171,6 +172,161 @@ def test_without_ports_moves_services_to_the_left_out():
     assert ([s.name for s in less.tcp], less.left_out) == (["b-9999"], (("a-9998", "taken"),))
 
 
+def said(address="10.0.0.1", tags=("http",), port=8080, **settings):
+    """An instance that says something about its service."""
+    return instance(address, port, tags, meta={f"balancer_{key}": value for key, value in settings.items()})
+
+
+def reported(result):
+    return dict(result.remarks)
+
+
+CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
+ENDING_TLS = dataclasses.replace(OPTIONS, certificates=(CERTIFICATE,))
+
+
+def test_hosts_of_its_own_replace_the_default():
+    result = plan(catalog(my_app=[said(hosts="portal.example.org, hospital.example")]), OPTIONS)
+    assert [(s.name, s.hosts) for s in result.http] == [("my_app", ("hospital.example", "portal.example.org"))]
+
+
+def test_bad_hosts_leave_the_default():
+    result = plan(catalog(web=[said(hosts="a;b")]), OPTIONS)
+    assert (result.http[0].hosts, result.left_out) == (("web.hospital.example",), ())
+    assert "balancer_hosts" in reported(result)["web"]
+
+
+def test_services_share_a_host_by_path():
+    result = plan(catalog(api=[said(hosts="p.example", path="/api")], web=[said(hosts="p.example")]), OPTIONS)
+    assert [(s.name, *s.hosts, s.settings.path) for s in result.http] == [("api", "p.example", "/api"), ("web", "p.example", "")]
+
+
+@pytest.mark.parametrize("path", ["", "/api"])
+def test_of_two_that_claim_host_and_path_the_lowest_name_is_served(path):
+    result = plan(catalog(b=[said(hosts="p.example", path=path)], a=[said(hosts="p.example", path=path)]), OPTIONS)
+    assert [s.name for s in result.http] == ["a"]
+    assert reasons(result) == {"b": f"http p.example {path}".strip() + " is already taken by the service a"}
+
+
+@pytest.mark.parametrize("tag", ["http", "tls"])
+def test_nobody_takes_the_name_that_a_service_has_by_itself(tag):
+    result = plan(catalog(a=[said(tags=[tag], hosts="web.hospital.example")], web=[said(tags=[tag])]), OPTIONS)
+    assert [s.name for s in result.http + result.tls] == ["web"]
+    assert reasons(result) == {"a": f"{tag} web.hospital.example is already taken by the service web"}
+
+
+def test_services_are_sorted_by_name_however_they_chose():
+    result = plan(catalog(a=[said(hosts="p.example")], b=[said()], c=[said(hosts="q.example")]), OPTIONS)
+    assert [s.name for s in result.http] == ["a", "b", "c"]
+
+
+def test_what_is_told_stays_short():
+    long = "x" * 10**5
+    odd = [instance(long, id=long, node=long), instance(port=long), said(hosts=f"{long} " * 50, path=long, strip=long)]
+    result = plan({"services": [{"name": long, "instances": odd}], "skipped": [{"name": long, "reason": long}]}, OPTIONS)
+    assert sum(len(name) + len(text) for name, text in result.left_out + result.remarks) < 5000
+
+
+def test_shares_are_made_by_turns_not_by_connections():
+    versions = [instance(tags=["tcp"], meta={"version": "v1"}), instance("10.0.0.2", tags=["tcp"], meta={"version": "v2"})]
+    entries = {"services": [tcp("x-9999", *versions)], "traffic": {"x-9999": {"v2": 10}}}
+    assert plan(entries, OPTIONS).tcp[0].shifted
+
+
+def test_a_service_keeps_the_hosts_that_nobody_else_has():
+    result = plan(catalog(a=[said(hosts="p.example")], b=[said(hosts="p.example,q.example")]), OPTIONS)
+    assert [s.hosts for s in result.http] == [("p.example",), ("q.example",)]
+    assert (reasons(result), reported(result)) == ({}, {"b": "http p.example is already taken by the service a"})
+
+
+def test_a_service_without_a_usable_instance_claims_nothing():
+    result = plan(catalog(a=[said("x", hosts="p.example")], b=[said(hosts="p.example")]), OPTIONS)
+    assert [s.name for s in result.http] == ["b"]
+
+
+def test_a_bad_path_never_takes_a_host_that_may_be_shared():
+    result = plan(catalog(a=[said(hosts="p.example", path="api")], b=[said(hosts="p.example")], c=[said(path="api")]), OPTIONS)
+    assert ([s.name for s in result.http], "balancer_path" in reasons(result)["a"]) == (["b", "c"], True)
+
+
+def test_weight_of_an_instance_goes_before_consuls():
+    result = plan(catalog(web=[said(weight="7"), said("10.0.0.2", weight="x")]), OPTIONS)
+    assert ([i.weight for i in result.http[0].instances], list(reported(result))) == ([7, 1], ["web"])
+
+
+def test_tls_service():
+    result = plan(catalog(web=[said(tags=["tls"])], other=[said(tags=["tls"], hosts="a.example,b.example")]), OPTIONS)
+    assert [(s.name, s.hosts) for s in result.tls] == [("other", ("a.example", "b.example")), ("web", ("web.hospital.example",))]
+    assert (result.tls_port, result.ports, result.left_out) == (443, {443}, ())
+
+
+def test_http_and_tls_of_one_name_do_not_meet():
+    result = plan(catalog(web=[said(tags=["http", "tls"])]), OPTIONS)
+    assert ([s.name for s in result.http], [s.name for s in result.tls]) == (["web"], ["web"])
+
+
+def test_of_two_tls_services_of_one_host_the_lowest_name_is_served():
+    result = plan(catalog(b=[said(tags=["tls"], hosts="p.example")], a=[said(tags=["tls"], hosts="p.example")]), OPTIONS)
+    assert ([s.name for s in result.tls], reasons(result)) == (["a"], {"b": "tls p.example is already taken by the service a"})
+
+
+def test_without_tls_nothing_listens_for_it():
+    assert plan(catalog(web=[instance()]), OPTIONS).ports == frozenset()
+
+
+def test_tls_service_without_a_port_is_left_out():
+    options = dataclasses.replace(OPTIONS, tls_port=0)
+    assert reasons(plan(catalog(web=[said(tags=["tls"])]), options)) == {"web": "this balancer has no port for TLS"}
+
+
+def test_tls_port_is_not_the_balancers_own_instance():
+    options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
+    assert "the balancer itself" in reasons(plan(catalog(web=[said(tags=["tls"], port=443)]), options))["web"]
+
+
+def test_tls_port_is_reserved():
+    options = dataclasses.replace(OPTIONS, tls_port=8443)
+    assert reasons(plan({"services": [tcp("x-8443")]}, options)) == {"x-8443": "port 8443 is reserved"}
+
+
+def test_tls_port_that_is_taken_leaves_http_alone():
+    full = plan(catalog(web=[said(tags=["http", "tls"])]), ENDING_TLS)
+    less = full.without_ports({443: "taken"})
+    assert ([s.name for s in less.http], less.tls, less.tls_port, less.left_out) == (["web"], (), 0, (("web", "taken"),))
+
+
+def test_with_certificates_tls_is_listened_for():
+    result = plan(catalog(web=[instance()]), ENDING_TLS)
+    assert (result.ports, result.without_ports({443: "taken"}).left_out) == ({443}, (("TLS", "taken"),))
+
+
+def test_tls_that_ends_here_for_another_service_is_not_passed_through():
+    result = plan(catalog(a=[said()], b=[said(tags=["tls"], hosts="a.hospital.example")]), ENDING_TLS)
+    assert (result.tls, reasons(result)) == ((), {"b": "TLS for a.hospital.example ends here, for the service a"})
+
+
+def test_tls_that_a_lower_name_has_does_not_end_here():
+    asked = {"a": [said(tags=["tls"], hosts="x.hospital.example")], "b": [said(hosts="x.hospital.example")]}
+    result = plan(catalog(**asked), ENDING_TLS)
+    assert ([s.name for s in result.http], [s.name for s in result.tls]) == (["b"], ["a"])
+    assert reported(result) == {"b": "TLS for x.hospital.example goes through to the service a"}
+
+
+def test_own_tls_goes_before_the_certificate():
+    result = plan(catalog(a=[said(tags=["http", "tls"])]), ENDING_TLS)
+    assert ([s.name for s in result.tls], result.left_out) == (["a"], ())
+
+
+@pytest.mark.parametrize(("options", "served"), [(OPTIONS, False), (ENDING_TLS, True)])
+def test_grpc_needs_a_certificate(options, served):
+    result = plan(catalog(web=[said(protocol="grpc")]), options)
+    assert ([s.name for s in result.http], "grpc needs TLS" in reasons(result).get("web", "")) == (["web"] * served, not served)
+
+
+SETTINGS = st.dictionaries(
+    st.sampled_from([f"balancer_{key}" for key in ("hosts", "path", "strip", "protocol", "weight", "read_timeout")]),
+    st.one_of(st.text(max_size=5), st.sampled_from(["a.example", "b.example", "/a", "/a/b", "true", "grpc", "5", "5s"])),
+)
 entries = st.lists(
     st.tuples(
         st.one_of(st.text(max_size=70), st.from_regex(r"[a-zA-Z]{1,3}(-[0-9]{1,6})?", fullmatch=True)),
@@ -179,8 +335,9 @@ entries = st.lists(
                 instance,
                 address=st.one_of(st.text(), st.ip_addresses().map(str), st.just("10.0.0.1")),
                 port=st.one_of(st.integers(), st.integers(1, 2), st.text()),
-                tags=st.lists(st.sampled_from(["http", "tcp", "x"])),
+                tags=st.lists(st.sampled_from(["http", "tcp", "tls", "x"])),
                 weight=st.integers(0, 3),
+                meta=SETTINGS,
             )
         ),
     ),
@@ -194,14 +351,15 @@ def test_order_of_the_catalog_does_not_matter(services, random):
     shuffled = [{**entry, "instances": random.sample(entry["instances"], len(entry["instances"]))} for entry in listed]
     random.shuffle(shuffled)
     one, other = plan({"services": listed}, OPTIONS), plan({"services": shuffled}, OPTIONS)
-    assert (one.http, one.tcp, sorted(one.left_out)) == (other.http, other.tcp, sorted(other.left_out))
+    assert (one.http, one.tls, one.tcp) == (other.http, other.tls, other.tcp)
+    assert (sorted(one.left_out), sorted(one.remarks)) == (sorted(other.left_out), sorted(other.remarks))
 
 
 @given(entries)
 def test_every_tagged_service_is_served_or_left_out(services):
     result = plan({"services": [{"name": name, "instances": instances} for name, instances in services]}, OPTIONS)
-    served = {s.name for s in result.http + result.tcp}
+    served = {s.name for s in result.http + result.tls + result.tcp}
     named = {name for name, _ in result.left_out}
     for name, instances in services:
-        if any({"http", "tcp"} & set(i["tags"]) for i in instances):
+        if any({"http", "tls", "tcp"} & set(i["tags"]) for i in instances):
             assert name.lower() in served or name in named

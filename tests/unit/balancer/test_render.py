@@ -9,12 +9,22 @@ from hypothesis import strategies as st
 from discovery_balancer.nginx import render_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance, Plan, Service, plan
+from discovery_balancer.settings import PARSERS, Settings
 
 OPTIONS = Options(domain="hospital.example")
+CERTIFICATE = {"names": ["*.hospital.example", "a.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
+ENDING_TLS = Options(domain="hospital.example", certificates=(CERTIFICATE,))
 ALLOWED = {
-    "add_header", "default_type", "keepalive", "keepalive_timeout", "least_conn", "listen", "location",
-    "proxy_pass", "return", "server", "server_name", "upstream", "zone",
+    "add_header", "default", "default_type", "error_page", "keepalive", "keepalive_timeout", "least_conn", "listen", "location",
+    "map", "proxy_pass", "return", "server", "server_name", "set", "upstream", "zone",
 }  # fmt: skip
+TLS = {
+    "access_log", "grpc_pass", "grpc_read_timeout", "grpc_send_timeout", "hostnames", "proxy_connect_timeout", "proxy_protocol",
+    "proxy_read_timeout", "proxy_send_timeout", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_timeout", "real_ip_header",
+    "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
+}  # fmt: skip
+# What stands in the blocks of maps: ports, names of hosts, and of what they lead to.
+HOST = re.compile(r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 def directives(text):
@@ -27,7 +37,7 @@ def directives(text):
             continue
         if word in ";{":
             assert words, f"an empty directive before {word!r}"
-            found.append(words[0])
+            found.append(words[0].strip('"') or "default")
             words = []
         elif word == "}":
             assert not words, f"{words} without an end"
@@ -38,36 +48,84 @@ def directives(text):
     return found
 
 
-def http_conf(*services):
-    return render_nginx(Plan(http=services), OPTIONS)["http.conf"]
+def http_conf(*services, options=OPTIONS):
+    return render_nginx(Plan(http=services), options)["http.conf"]
+
+
+def web(*instances, hosts=("web.hospital.example",), **said):
+    return Service("web", instances or (Instance("10.0.0.1", 8080),), hosts=hosts, settings=Settings(**said))
 
 
 def test_empty_plan_answers_404_and_503_and_has_no_listener():
     files = render_nginx(Plan(), OPTIONS)
     text = files["http.conf"]
-    assert directives(files["stream.conf"]) == []
+    assert directives(files["stream.conf"]) == ["map", "default"]
     assert re.search(r"default_server;\n    server_name _;\n.*\n    return 404 ", text)
-    assert re.search(r"server_name \*\.hospital\.example;\n    add_header Retry-After 5 always;\n.*\n    return 503 ", text)
+    assert re.search(r"server_name \*\.hospital\.example;\n.*\n    add_header Retry-After 5 always;\n    return 503 ", text)
 
 
 def test_virtual_host():
-    text = http_conf(Service("web", (Instance("10.0.0.1", 8080), Instance("[2001:db8::1]", 81, 3))))
+    text = http_conf(web(Instance("10.0.0.1", 8080), Instance("[2001:db8::1]", 81, 3)))
     assert text.endswith(
         """\
 upstream http_web {
-    zone http_web 66k;
+    zone http_web 70k;
     server 10.0.0.1:8080 max_fails=3 fail_timeout=5s;
     server [2001:db8::1]:81 weight=3 max_fails=3 fail_timeout=5s;
+    server 10.0.0.1:8080 max_fails=0 backup;
+    server [2001:db8::1]:81 weight=3 max_fails=0 backup;
+    server 10.0.0.1:8080 max_fails=0 backup;
+    server [2001:db8::1]:81 weight=3 max_fails=0 backup;
     keepalive 16;
     keepalive_timeout 4s;
 }
 server {
     listen 0.0.0.0:80;
     server_name web.hospital.example;
-    location / { proxy_pass http://http_web; }
+    error_page 502 504 @discovery_failed;
+    location @discovery_failed {
+        add_header Retry-After 5 always;
+        default_type text/html;
+        return 502 $discovery_page_502;
+    }
+    location / {
+        set $discovery_service web;
+        proxy_pass http://http_web;
+    }
 }
 """
     )
+
+
+def test_path_that_is_stripped():
+    text = http_conf(web(path="/api", strip=True, protocol="https", read_timeout="5m", connect_timeout="2s"))
+    body = """\
+        set $discovery_service web;
+        set $discovery_prefix /api;
+        proxy_pass https://http_web/;
+        proxy_ssl_server_name on;
+        proxy_ssl_name $host;
+        proxy_connect_timeout 2s;
+        proxy_read_timeout 5m;
+        proxy_send_timeout 5m;
+    }
+"""
+    assert f"    location = /api {{\n{body}    location /api/ {{\n{body}    location / {{\n" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "limits", "again"),
+    [(1, {}, 0), (2, {}, 4), (3, {}, 3), (4, {}, 4), (2, {"tries": 2}, 2), (2, {"tries": 0}, 2), (2, {"max_fails": 0}, 0)],
+)
+def test_instances_are_there_again_for_all_tries(count, limits, again):
+    instances = [Instance("10.0.0.1", port) for port in range(1, count + 1)]
+    text = http_conf(web(*instances), options=Options(domain="hospital.example", **limits))
+    assert (text.count("backup;"), text.count("    server 10.")) == (again, count + again)
+
+
+def test_pages_cannot_end_the_text_they_stand_in():
+    for page in re.findall(r'default "(<.*?)"; \}', http_conf()):
+        assert page.endswith("</html>\\n") and not set('"$') & set(page) and page.count("\\") == 1
 
 
 def test_listener():
@@ -95,7 +153,7 @@ def test_every_address_is_listened_on():
 
 def test_keepalive_can_be_off():
     options = Options(domain="x.example", keepalive=0)
-    assert "keepalive" not in render_nginx(Plan(http=(Service("w", (Instance("10.0.0.1", 7),)),)), options)["http.conf"]
+    assert "keepalive" not in render_nginx(Plan(http=(web(),)), options)["http.conf"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +162,9 @@ def test_keepalive_can_be_off():
         {"domain": ""}, {"domain": "Hospital.example"}, {"domain": "a;b"}, {"domain": "a..b"}, {"domain": "a\n"},
         {"domain": None}, {"fail_timeout": "5s;"}, {"keepalive_timeout": 4}, {"http_port": "80;"}, {"max_fails": -1},
         {"listen": ("eth0",)}, {"listen": ("127.0.0.1; x",)}, {"nonsense": 1},
+        {"tls_port": -1}, {"certificates": ({},)}, {"certificates": (CERTIFICATE,), "tls_port": 0},
+        {"certificates": ({**CERTIFICATE, "names": ["a;b"]},)}, {"certificates": ({**CERTIFICATE, "names": []},)},
+        {"certificates": ({**CERTIFICATE, "key": "k.pem"},)}, {"certificates": ({**CERTIFICATE, "key": "/k.pem; x"},)},
         {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip
@@ -119,35 +180,44 @@ nasty = st.one_of(
         "_", "~^", "unix:/run/x", "10.0.0.1:80; server evil", "fe80::1%;}", "::1", "127.0.0.1", "9999", "-9999",
     ]),
 )  # fmt: skip
+MEANT = [f"balancer_{key}" for key in PARSERS]
+SAID = ["a.example", "b.a.example", "x.hospital.example", "a.example,b.example", "/a", "/a/b", "true", "https", "grpc", "5", "5s"]
 scalars = st.one_of(nasty, st.integers(-5, 70000), st.booleans(), st.none(), st.floats(allow_nan=False))
 instances = st.fixed_dictionaries(
     {
         "id": nasty, "node": nasty, "address": st.one_of(nasty, st.ip_addresses().map(str)), "port": scalars,
-        "tags": st.lists(st.one_of(nasty, st.sampled_from(["http", "tcp"]))), "weight": scalars,
-        "meta": st.dictionaries(nasty, nasty, max_size=2),
+        "tags": st.lists(st.one_of(nasty, st.sampled_from(["http", "tcp", "tls"]))), "weight": scalars,
+        "meta": st.dictionaries(st.one_of(nasty, st.sampled_from(MEANT)), st.one_of(nasty, st.sampled_from(SAID)), max_size=4),
     }
 )  # fmt: skip
 catalogs = st.lists(st.fixed_dictionaries({"name": nasty, "instances": st.lists(instances, max_size=4)}), max_size=6)
 
 
-@given(catalogs)
-def test_no_value_injects_a_directive(services):
-    files = render_nginx(plan({"services": services}, OPTIONS), OPTIONS)
+@given(catalogs, st.sampled_from([OPTIONS, ENDING_TLS]))
+def test_no_value_injects_a_directive(services, options):
+    files = render_nginx(plan({"services": services}, options), options)
     for text in files.values():
-        assert set(directives(text)) <= ALLOWED
+        assert set(directives(text)) <= ALLOWED | TLS | {name for name in directives(text) if HOST.fullmatch(name)}
 
 
-@given(catalogs)
-def test_each_name_is_declared_once(services):
-    """Two upstreams, zones, hosts or ports of one name would make nginx refuse the whole configuration."""
-    for text in render_nginx(plan({"services": services}, OPTIONS), OPTIONS).values():
-        for pattern in (r"^upstream (\S+)", r"zone (\S+)", r"server_name (\S+)", r"listen (\S+:(?!80;)\d+);"):
+@given(catalogs, st.sampled_from([OPTIONS, ENDING_TLS]))
+def test_each_name_is_declared_once(services, options):
+    """Two upstreams, zones, hosts, paths or ports of one name would make nginx refuse the whole configuration."""
+    files = render_nginx(plan({"services": services}, options), options)
+    for text in files.values():
+        for pattern in (r"^upstream (\S+)", r"zone (\S+)", r"(listen \S+:(?!80;)\d+);"):
             names = re.findall(pattern, text, re.M)
             assert len(names) == len(set(names))
+    blocks = re.findall(r"^server \{\n(.*?)^\}", files["http.conf"], re.M | re.S)
+    named = [(re.search(r"listen ([^ ;]+)", block)[1], re.search(r"server_name (\S+);", block)[1]) for block in blocks]
+    assert len(named) == len(set(named))
+    for block in blocks:
+        places = re.findall(r"^    location (.*) \{$", block, re.M)
+        assert len(places) == len(set(places))
 
 
-@given(catalogs)
-def test_no_upstream_is_empty(services):
-    for text in render_nginx(plan({"services": services}, OPTIONS), OPTIONS).values():
+@given(catalogs, st.sampled_from([OPTIONS, ENDING_TLS]))
+def test_no_upstream_is_empty(services, options):
+    for text in render_nginx(plan({"services": services}, options), options).values():
         for block in re.findall(r"^upstream [^{]*\{(.*?)^\}", text, re.M | re.S):
             assert "\n    server " in block

@@ -2,7 +2,9 @@
 
 plan     catalog and options to the services to serve, and those left out with the reason (pure)
 traffic  shares of the versions of a service to the weights of its instances (pure)
-nginx    a plan to nginx's files (pure), and how nginx is checked, reloaded and asked what it runs
+settings what services say about themselves in meta, as typed values (pure)
+render   a plan to nginx's files (pure)
+nginx    how nginx is checked, reloaded and asked what it runs
 place    where nginx runs: a process of this host, or a container
 store    generations on disk, the link to the current one, the status file
 source   whether the catalog is followed at all, and what Consul is told about this balancer

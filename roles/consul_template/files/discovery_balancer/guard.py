@@ -14,7 +14,7 @@ from .plan import Plan, plan
 from .source import BLIND
 
 TAKE_OVER_SECONDS = 10
-KINDS = ("http", "tcp")  # of services in a plan
+KINDS = ("http", "tls", "tcp")  # of services in a plan
 SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "left_out": [], "remarks": []}  # what the status says of a plan
 
 
@@ -96,13 +96,13 @@ def _run(store, options, balancer, clock):
 
     master, running = balancer.master(), balancer.running()
     held = held_ports(store.generations(), master, running)
-    taken = {s.port: balancer.port_taken(s.port) for s in wanted.tcp if s.port not in held}
+    taken = {port: balancer.port_taken(port) for port in sorted(wanted.ports) if port not in held}
     wanted = wanted.without_ports({port: why for port, why in taken.items() if why})
 
     files, marker = balancer.files(wanted)
     changed = not current or current.marker != marker
     if changed:
-        new = store.write(files, marker, {s.port for s in wanted.tcp})
+        new = store.write(files, marker, wanted.ports)
         problem = balancer.check(new.path, store.candidate)
         if problem:
             store.drop(new)

@@ -9,8 +9,10 @@ import ipaddress
 import re
 
 from . import traffic
+from .settings import Refused, Settings, cut, meta, settings, shown, weight
 
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+NAME = re.compile(r"[a-z0-9_-]{1,128}")
 TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
 
 
@@ -27,6 +29,8 @@ class Service:
     name: str  # safe in a configuration file: lower case letters, digits, "-" and "_"
     instances: tuple
     port: int = 0  # the listening port of a tcp service
+    hosts: tuple = ()  # the names that an http or tls service is reached by
+    settings: Settings = Settings()
     shifted: bool = False  # its weights are shares of requests: nothing else may count, such as the number of connections
 
 
@@ -35,88 +39,169 @@ class Plan:
     http: tuple = ()
     tcp: tuple = ()
     left_out: tuple = ()  # (name as in the catalog, reason)
-    remarks: tuple = ()  # (name as in the catalog, what is not as it was asked for); the service is served
+    remarks: tuple = ()  # (name as in the catalog, what is not as it was asked for)
     traffic: dict = dataclasses.field(default_factory=dict)  # name to what its versions get of a hundred
+    tls: tuple = ()  # TLS goes through to their instances
+    tls_port: int = 0  # where TLS is listened for; 0: nowhere
+
+    @property
+    def ports(self) -> frozenset:
+        """The ports of the stream listeners."""
+        return frozenset([s.port for s in self.tcp] + [self.tls_port] * bool(self.tls_port))
 
     def without_ports(self, reasons: dict) -> "Plan":
-        """The same plan without the tcp services on these ports ({port: reason})."""
-        return dataclasses.replace(
-            self,
-            tcp=tuple(s for s in self.tcp if s.port not in reasons),
-            left_out=self.left_out + tuple((s.name, reasons[s.port]) for s in self.tcp if s.port in reasons),
-        )
-
-
-class Refused(Exception):
-    """A service or an instance that cannot be served, and why."""
+        """The same plan without what would listen on these ports ({port: reason})."""
+        dropped = [(s.name, reasons[s.port]) for s in self.tcp if s.port in reasons]
+        plan = dataclasses.replace(self, tcp=tuple(s for s in self.tcp if s.port not in reasons))
+        if self.tls_port in reasons:
+            dropped += [(s.name, reasons[self.tls_port]) for s in self.tls]
+            dropped += [] if self.tls else [("TLS", reasons[self.tls_port])]
+            plan = dataclasses.replace(plan, tls=(), tls_port=0)
+        return dataclasses.replace(plan, left_out=self.left_out + tuple(dropped))
 
 
 def plan(catalog: dict, options) -> Plan:
-    """Every service tagged `http` or `tcp` is either in the plan or left out with a reason.
+    """Every service tagged `http`, `tls` or `tcp` is either in the plan or left out with a reason.
 
     :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
         "port", "tags", "meta", "weight"}]}], "skipped": [{"name", "reason"}], "traffic": {name: shares of its versions}};
         nothing in it is trusted
-    :param options: domain, own addresses and reserved ports count here
-    :returns: services sorted by name; of two that claim one port or host the lowest name is served
+    :param options: domain, own addresses, ports and certificates count here
+    :returns: services sorted by name; of two that claim one port, or one host and path, the lowest name is served, but a
+        service has its own name before others that ask for it in meta
 
-    Names of virtual hosts are DNS labels (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
+    Names of virtual hosts are DNS names (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
     """
-    left_out = [(str(s["name"]), str(s["reason"])) for s in catalog.get("skipped") or []]
-    served, shifted, remarks = {"http": {}, "tcp": {}}, {}, []
-    for entry in sorted(catalog.get("services") or [], key=lambda entry: str(entry["name"])):
-        for kind, build in (("http", _http_service), ("tcp", _tcp_service)):
-            tagged = [i for i in entry.get("instances") or [] if kind in (i.get("tags") or [])]
-            if not tagged:
-                continue
-            try:
-                instances, bad = _instances(tagged)
-                own = [i.port for i in instances if i.address in _own(options)]
-                left_out += [(str(entry["name"]), reason) for reason in bad]
-                spread = traffic.spread(instances, (catalog.get("traffic") or {}).get(entry["name"]))
-                if instances and not spread.instances:
-                    raise Refused(spread.remark)
-                key, service = build(str(entry["name"]), spread.instances, own, options)
-                if key in served[kind]:
-                    raise Refused(f"{kind} {key} is already taken by the service {served[kind][key].name}")
-                served[kind][key] = dataclasses.replace(service, shifted=bool(spread.percent))
-                remarks += [(str(entry["name"]), spread.remark)] if spread.remark else []
-                if spread.percent:
-                    shifted[str(entry["name"])] = spread.percent
-            except Refused as refused:
-                left_out.append((str(entry["name"]), str(refused)))
-    return Plan(
-        tuple(served["http"].values()), tuple(served["tcp"].values()), tuple(left_out), tuple(dict.fromkeys(remarks)), shifted
-    )
+    left_out = [(cut(s["name"]), cut(s["reason"])) for s in catalog.get("skipped") or []]
+    served, shifted, remarks = {kind: {} for kind in KINDS}, {}, []
+    claims = {}  # what two services may not share, to the name of the one that has it
+    for kind, name, tagged, chosen, problems in _asked_for(catalog.get("services") or []):
+        remarks += [(cut(name), problem) for problem in problems]
+        try:
+            instances, bad = _instances(tagged)
+            own = [i.port for i in instances if i.address in _own(options)]
+            left_out += [(cut(name), reason) for reason in bad]
+            spread = traffic.spread(instances, (catalog.get("traffic") or {}).get(name))
+            if instances and not spread.instances:
+                raise Refused(spread.remark)
+            if name.lower() in served[kind]:
+                raise Refused(f"{kind} {name.lower()} is already taken by another service of that name")
+            service, lost = KINDS[kind](name, spread.instances, own, chosen, options, claims)
+            served[kind][name.lower()] = dataclasses.replace(service, shifted=bool(spread.percent))
+            remarks += [(cut(name), remark) for remark in (*lost, spread.remark) if remark]
+            if spread.percent:
+                shifted[name] = spread.percent
+        except Refused as refused:
+            left_out.append((cut(name), str(refused)))
+    http, tls, tcp = (tuple(service for _, service in sorted(served[kind].items())) for kind in ("http", "tls", "tcp"))
+    tls_port = options.tls_port if tls or options.certificates else 0
+    return Plan(http, tcp, tuple(left_out), tuple(dict.fromkeys(remarks)), shifted, tls, tls_port)
 
 
-def _http_service(name, instances, own, options):
-    """Key and service of a virtual host; the key is what two services may not share."""
-    label = name.lower()
-    if not LABEL.fullmatch(label):
-        raise Refused("the name is not a DNS label (letters, digits and inner hyphens, at most 63)")
-    if len(label) + 1 + len(options.domain) > 253:
-        raise Refused(f"the name with .{options.domain} is longer than 253 characters")
-    if options.http_port in own:
-        raise Refused(f"its instance on this host claims port {options.http_port}, which is the balancer itself")
-    return label, Service(label, _some(instances))
+def _asked_for(entries):
+    """(kind, name, instances with its tag, settings, problems) of each service, in the order in which they may choose: by name,
+    but those that ask for hosts in meta come last, so that none of them takes the name that another has by itself."""
+    found = []
+    for entry in entries:
+        for kind in KINDS:
+            if tagged := [i for i in entry.get("instances") or [] if kind in (i.get("tags") or [])]:
+                chosen, problems = settings(tagged)
+                found.append((kind, str(entry["name"]), tagged, chosen, problems))
+    return sorted(found, key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0])))
 
 
-def _tcp_service(name, instances, own, options):
-    """Key and service of a stream listener, on the port that ends the name."""
+def _http_service(name, instances, own, chosen, options, claims):
+    """A virtual host on one or more names; and what it does not get of what it wants."""
+    hosts = _hosts(name, chosen, options)
+    if chosen.bad_path and chosen.hosts:  # without a path it would take the whole of hosts that may be shared
+        raise Refused("its balancer_path is not a path, and its hosts may be shared")
+    _not_ours(own, options.http_port, options.tls_port if options.certificates else 0)
+    _some(instances)
+    lost = []
+    if chosen.protocol == "grpc":
+        lost = [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
+        hosts = tuple(host for host in hosts if options.certificate(host))
+    kept, taken = _claimed(name, [("http", host, chosen.path) for host in hosts], claims)
+    hosts, lost = tuple(host for _, host, _ in kept), lost + taken
+    _left(hosts, lost)
+    for host in filter(options.certificate, hosts):
+        claims.setdefault(("https", host), name)
+        if ("tls", host) in claims:
+            lost.append(f"TLS for {host} goes through to the service {cut(claims['tls', host])}")
+    return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost
+
+
+def _tls_service(name, instances, own, chosen, options, claims):
+    """A service that gets the TLS connections for its hosts as they are; and what it does not get."""
+    hosts = _hosts(name, chosen, options)
+    if not options.tls_port:
+        raise Refused("this balancer has no port for TLS")
+    _not_ours(own, options.tls_port)
+    _some(instances)
+    ended = {host: claims["https", host] for host in hosts if claims.get(("https", host), name) != name}
+    lost = [f"TLS for {host} ends here, for the service {cut(owner)}" for host, owner in ended.items()]
+    kept, taken = _claimed(name, [("tls", host) for host in hosts if host not in ended], claims)
+    hosts = tuple(host for _, host in kept)
+    _left(hosts, lost + taken)
+    return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost + taken
+
+
+def _tcp_service(name, instances, own, chosen, options, claims):
+    """A stream listener, on the port that ends the name."""
     match = TCP_NAME.fullmatch(name.lower())
     if not match:
         raise Refused("the name does not end with -<port>, so there is no port to listen on")
     port = int(match["port"])
     if port > 65535:
         raise Refused(f"{port} is not a port")
-    if port == options.http_port or port in options.reserved_ports:
+    if port in (options.http_port, options.tls_port, *options.reserved_ports):
         raise Refused(f"port {port} is reserved")
     if options.tcp_ports and not options.tcp_ports[0] <= port <= options.tcp_ports[1]:
         raise Refused(f"port {port} is not one of the balancer's published ports {'-'.join(map(str, options.tcp_ports))}")
     if port in own:  # listening would keep that instance from starting, or call the balancer itself
         raise Refused(f"port {port} belongs to its instance on this host; publish that one on another port")
-    return port, Service(name.lower(), _some(instances), port)
+    _some(instances)
+    _left(*_claimed(name, [("tcp", port)], claims))
+    return Service(name.lower(), instances, port, settings=chosen), []
+
+
+KINDS = {"http": _http_service, "tls": _tls_service, "tcp": _tcp_service}
+
+
+def _not_ours(own, *ports):
+    for port in sorted(set(ports) & set(own)):
+        raise Refused(f"its instance on this host claims port {port}, which is the balancer itself")
+
+
+def _hosts(name, chosen, options):
+    """The names that a service wants to be reached by."""
+    label = name.lower()
+    if chosen.hosts:
+        if not NAME.fullmatch(label):
+            raise Refused("the name has other characters than letters, digits, hyphens and underscores, or more than 128")
+        return chosen.hosts
+    if not LABEL.fullmatch(label):
+        raise Refused("the name is not a DNS label (letters, digits and inner hyphens, at most 63)")
+    if len(label) + 1 + len(options.domain) > 253:
+        raise Refused(f"the name with .{options.domain} is longer than 253 characters")
+    return (f"{label}.{options.domain}",)
+
+
+def _claimed(name, wanted, claims):
+    """Which of these a service gets, and who has the others."""
+    kept, taken = [], []
+    for key in wanted:
+        owner = claims.setdefault(key, name)
+        if owner == name:
+            kept.append(key)
+        else:
+            taken.append(f"{' '.join(map(str, key)).strip()} is already taken by the service {cut(owner)}")
+    return kept, taken
+
+
+def _left(kept, lost):
+    if not kept:
+        raise Refused("; ".join(lost))
 
 
 def _own(options):
@@ -130,7 +215,6 @@ def _printed(address):
 def _some(instances):
     if not instances:
         raise Refused("no usable instance")
-    return instances
 
 
 def _instances(entries):
@@ -140,7 +224,7 @@ def _instances(entries):
         try:
             good.append(_instance(entry))
         except Refused as refused:
-            bad.append(f"instance {entry.get('id')!s} on {entry.get('node')!s}: {refused}")
+            bad.append(f"instance {cut(entry.get('id'))} on {cut(entry.get('node'))}: {refused}")
     by_place = {(i.address, i.port): i for i in sorted(good, reverse=True)}
     return tuple(sorted(by_place.values())), bad
 
@@ -149,18 +233,18 @@ def _instance(entry):
     try:
         address = ipaddress.ip_address(str(entry.get("address")))
     except ValueError:
-        raise Refused(f"the address {entry.get('address')!r} is not an IP address") from None
+        raise Refused(f"the address {shown(entry.get('address'))} is not an IP address") from None
     if getattr(address, "scope_id", None) or address.is_unspecified or address.is_multicast:
-        raise Refused(f"the address {entry.get('address')!r} is not one that can be called")
+        raise Refused(f"the address {shown(entry.get('address'))} is not one that can be called")
     return Instance(
         _printed(address),
         _integer(entry.get("port"), "port", 65535),
-        _integer(entry.get("weight", 1), "weight", 65535),
-        str((entry.get("meta") or {}).get("version") or ""),
+        weight(entry) or _integer(entry.get("weight", 1), "weight", 65535),
+        meta(entry).get("version", ""),
     )
 
 
 def _integer(value, what, highest):
     if type(value) is not int or not 1 <= value <= highest:
-        raise Refused(f"the {what} {value!r} is not a number from 1 to {highest}")
+        raise Refused(f"the {what} {shown(value)} is not a number from 1 to {highest}")
     return value

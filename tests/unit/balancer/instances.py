@@ -1,0 +1,118 @@
+"""Instances of services on this machine: each remembers what it was asked, and answers, or fails, as told."""
+
+import contextlib
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+ADDRESS = "127.0.71.2"
+
+
+class Instance:
+    """An HTTP server.
+
+    :param answer: status, or "close" (reads the request and hangs up), or seconds to wait before 200, as a float
+    :param tls: (certificate, key), to speak TLS
+    """
+
+    def __init__(self, answer=200, tls=None, name=""):
+        self.asked, self.name = [], name
+        instance = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                instance.asked.append((self.command, self.path, dict(self.headers)))
+                if answer == "close":
+                    self.close_connection = True
+                    return
+                if isinstance(answer, float):
+                    time.sleep(answer)
+                status = 101 if self.headers.get("Upgrade") == "websocket" else answer if isinstance(answer, int) else 200
+                body = b"" if status == 101 else json.dumps([instance.name, self.path, dict(self.headers)]).encode()
+                self.send_response(status)
+                if status == 101:
+                    self.send_header("Upgrade", "websocket")
+                    self.send_header("Connection", "upgrade")
+                else:
+                    self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Own", "yes")
+                self.end_headers()
+                self.wfile.write(body)
+                while status == 101 and (line := self.rfile.readline()):
+                    self.wfile.write(line)
+
+            do_POST = do_PUT = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer((ADDRESS, 0), Handler)
+        self.server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return self.server.server_address[1]
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.server.shutdown()
+        self.server.server_close()
+
+
+def entry(port: int, tags=("http",), **settings) -> dict:
+    """An instance as the catalog tells it, with what it says about its service."""
+    said = {f"balancer_{key}": value for key, value in settings.items()}
+    return {"id": "i", "node": "n", "address": ADDRESS, "port": port, "tags": list(tags), "weight": 1, "meta": said}
+
+
+def catalog(**services) -> dict:
+    """catalog(name=[entries]); underscores become hyphens."""
+    listed = [{"name": name.replace("_", "-"), "instances": found} for name, found in services.items()]
+    return {"consul": 3, "services": listed, "skipped": []}
+
+
+def apply(balancer, **services) -> dict:
+    """Have a running balancer serve these services, and nothing else; no worker of before answers any more. The guard's status."""
+    before = workers(balancer)
+    status = balancer.apply(catalog(**services))
+    assert status["state"] == "ok", status["reason"]
+    deadline = time.monotonic() + 20
+    while status["last_reload"] == status["time"] and before & workers(balancer):
+        assert time.monotonic() < deadline, "workers of before still listen"
+        time.sleep(0.02)
+    return status
+
+
+def workers(balancer) -> set:
+    """Process ids of nginx's workers that take connections."""
+    found, master = set(), balancer.guard.master()
+    for process in Path(f"/proc/{master}/task/{master}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            title = Path(f"/proc/{process}/cmdline").read_bytes()
+            found |= {process} if b"worker process" in title and b"shutting down" not in title else set()
+    return found
+
+
+def certificate(folder, *names: str):
+    """A certificate for these names that signs itself: (file, file of its key)."""
+    stem = folder / names[0].replace("*", "any")
+    files = stem.with_suffix(".pem"), stem.with_suffix(".key")
+    alternatives = ",".join(f"DNS:{name}" for name in names)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-out", files[0], "-keyout", files[1]],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    return tuple(map(str, files))

@@ -1,0 +1,252 @@
+"""What the distribution's nginx does with the role's nginx.conf and the guard's files: routes, retries, headers, pages, log."""
+
+import functools
+import http.client
+import json
+import re
+import socket
+import time
+
+import pytest
+
+import real_nginx
+from instances import ADDRESS, Instance, apply, catalog, entry
+from real_nginx import DOMAIN, Balancer
+
+TRUSTED = "127.0.71.9"
+
+
+@pytest.fixture(scope="module")
+def balancer(tmp_path_factory):
+    log = tmp_path_factory.mktemp("log") / "access"
+    with Balancer(nginx_access_log=str(log), nginx_trusted_proxies=[TRUSTED], nginx_read_timeout="1s") as balancer:
+        balancer.log = log
+        balancer.apply(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture
+def instance():
+    started = []
+
+    def start(*arguments, **named):
+        started.append(Instance(*arguments, **named))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def serve(balancer):
+    """Serve these services, and nothing else; the guard's status."""
+
+    return functools.partial(apply, balancer)
+
+
+@pytest.fixture
+def ask(balancer):
+    """Status, headers and body of one answer."""
+
+    def request(host, path="/", method="GET", source="", body=None, **headers):
+        connection = http.client.HTTPConnection(
+            real_nginx.ADDRESS, balancer.http_port, timeout=20, source_address=(source, 0) if source else None
+        )
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body=body, headers={"Host": host, **named})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+        finally:
+            connection.close()
+
+    return request
+
+
+def refusing() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return probe.getsockname()[1]
+
+
+def names(ask, host, count, path="/"):
+    return [json.loads(ask(host, path)[2])[0] for _ in range(count)]
+
+
+def test_services_share_a_host_by_the_longest_path(serve, ask, instance):
+    root, api, deep = instance(name="root"), instance(name="api"), instance(name="deep")
+    host = "portal.example.org"
+    serve(
+        root=[entry(root.port, hosts=host)],
+        api=[entry(api.port, hosts=host, path="/api")],
+        deep=[entry(deep.port, hosts=host, path="/api/deep")],
+    )
+    expected = {
+        "/": ["root", "/"], "/apix": ["root", "/apix"], "/api": ["api", "/api"], "/api/x?y=1": ["api", "/api/x?y=1"],
+        "/api/deep": ["deep", "/api/deep"], "/api/deep/z": ["deep", "/api/deep/z"],
+    }  # fmt: skip
+    assert {path: json.loads(ask(host, path)[2])[:2] for path in expected} == expected
+
+
+def test_path_is_stripped_where_asked_for(serve, ask, instance):
+    api = instance()
+    serve(api=[entry(api.port, path="/api", strip="true")])
+    for path, seen in (("/api", "/"), ("/api/", "/"), ("/api/a%20b/c?d=%2F", "/a%20b/c?d=%2F")):
+        told = json.loads(ask(f"api.{DOMAIN}", path, X_Forwarded_Prefix="/lie")[2])
+        assert (told[1], told[2]["X-Forwarded-Prefix"]) == (seen, "/api")
+
+
+def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
+    web = instance()
+    serve(web=[entry(web.port)])
+    told = json.loads(ask(f"web.{DOMAIN}", "/a%2Fb//c%20?d=%2F", X_Forwarded_Prefix="/lie")[2])
+    assert (told[1], "X-Forwarded-Prefix" in told[2]) == ("/a%2Fb//c%20?d=%2F", False)
+
+
+@pytest.mark.parametrize(("host", "status"), [(f"api.{DOMAIN}", 503), ("portal.example.org", 404)])
+def test_a_path_that_nobody_has(serve, ask, instance, host, status):
+    serve(api=[entry(instance().port, hosts=host, path="/api")])
+    assert ask(host, "/other")[0] == status
+
+
+def test_pages_of_the_balancer_itself(serve, ask):
+    serve()
+    for host, status, retry in (("x.example.org", 404, None), (f"x.{DOMAIN}", 503, "5"), (f"a.b.{DOMAIN}", 503, "5")):
+        for method in ("GET", "POST"):
+            said = ask(host, "/any", method)
+            assert (said[0], said[1]["Content-Type"], said[1]["Retry-After"]) == (status, "text/html", retry)
+            assert said[2].startswith("<!doctype html>") and said[2].endswith("</html>\n") and "//" not in said[2]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_instance_refuses(serve, ask, count):
+    serve(web=[entry(refusing()) for _ in range(count)])
+    for method in ("GET", "POST") * 4:
+        status, headers, body = ask(f"web.{DOMAIN}", "/", method)
+        assert (status, headers["Retry-After"], headers["Content-Type"]) == (502, "5", "text/html")
+        assert "did not answer" in body
+
+
+def test_an_instance_that_takes_too_long(serve, ask, instance):
+    serve(web=[entry(instance(3.0).port)])
+    status, headers, body = ask(f"web.{DOMAIN}")
+    assert (status, headers["Retry-After"], "did not answer" in body) == (504, "5", True)
+
+
+def test_read_timeout_of_a_service(serve, ask, instance):
+    serve(web=[entry(instance(2.0).port, read_timeout="5s")])
+    assert ask(f"web.{DOMAIN}")[0] == 200
+
+
+@pytest.mark.parametrize("status", [404, 500, 502, 503, 504])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_an_application_answers_is_not_touched(serve, ask, instance, status, count):
+    serve(web=[entry(instance(status).port) for _ in range(count)])
+    for _ in range(20):
+        answer = ask(f"web.{DOMAIN}")
+        assert (answer[0], answer[1]["X-Own"], answer[1]["Retry-After"], answer[2][:1]) == (status, "yes", None, "[")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_idempotent_requests_are_sent_again(serve, ask, instance, method):
+    bad, good = instance("close"), instance()
+    serve(web=[entry(bad.port), entry(good.port)])
+    assert {ask(f"web.{DOMAIN}", "/", method)[0] for _ in range(6)} == {200}
+    assert bad.asked
+
+
+def test_a_post_is_never_sent_twice(serve, ask, instance):
+    bad, good = instance("close"), instance()
+    serve(web=[entry(bad.port), entry(good.port)])
+    seen = [ask(f"web.{DOMAIN}", f"/{number}", "POST", body="x")[0] for number in range(8)]
+    assert sorted(path for _, path, _ in bad.asked + good.asked) == [f"/{number}" for number in range(8)]
+    assert [status for status in seen if status != 200] == [502] * len(bad.asked) != []
+
+
+def test_a_post_that_was_not_sent_goes_to_another_instance(serve, ask, instance):
+    good = instance()
+    serve(web=[entry(refusing()), entry(good.port)])
+    assert {ask(f"web.{DOMAIN}", "/", "POST", body="x")[0] for _ in range(6)} == {200}
+    assert len(good.asked) == 6
+
+
+LIES = {
+    "X_Forwarded_For": "192.0.2.1", "X_Forwarded_Proto": "https", "X_Forwarded_Host": "lie.example", "X_Forwarded_Port": "444",
+    "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "Proxy": "http://lie.example",
+}  # fmt: skip
+
+
+def forwarded(headers):
+    return {name: value for name, value in headers.items() if name.replace("-", "_") in LIES}
+
+
+def test_what_clients_say_about_themselves_is_not_believed(serve, ask, instance):
+    serve(web=[entry(instance().port)])
+    host, client = f"web.{DOMAIN}", "127.0.71.8"
+    told = json.loads(ask(host, source=client, **LIES)[2])[2]
+    assert forwarded(told) == {
+        "X-Forwarded-For": client, "X-Real-IP": client, "X-Forwarded-Proto": "http", "X-Forwarded-Host": host
+    }  # fmt: skip
+    assert told["Host"] == host
+
+
+def test_what_a_trusted_proxy_says_is_believed(serve, ask, instance):
+    serve(web=[entry(instance().port)])
+    told = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED, **LIES)[2])[2]
+    assert forwarded(told) == {
+        "X-Forwarded-For": f"192.0.2.1, {TRUSTED}", "X-Real-IP": "192.0.2.1", "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "lie.example", "X-Forwarded-Port": "444", "Forwarded": "for=192.0.2.1",
+    }  # fmt: skip
+
+
+def test_a_trusted_proxy_that_says_nothing_is_the_client(serve, ask, instance):
+    serve(web=[entry(instance().port)])
+    told = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED)[2])[2]
+    assert (told["X-Forwarded-For"], told["X-Forwarded-Proto"], told["X-Real-IP"]) == (TRUSTED, "http", TRUSTED)
+
+
+def test_websocket(serve, balancer, instance):
+    serve(web=[entry(instance().port)])
+    with socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=10) as client:
+        head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
+        client.sendall(head.encode())
+        lines = client.makefile("rb")
+        assert lines.readline().startswith(b"HTTP/1.1 101 ")
+        while lines.readline().strip():
+            pass
+        client.sendall(b"echo\n")
+        assert lines.readline() == b"echo\n"
+
+
+def test_no_other_upgrade_is_passed_on(serve, ask, instance):
+    serve(web=[entry(instance().port)])
+    upgrade = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2_Settings": "AAMAAABkAARAAAAA"}
+    told = json.loads(ask(f"web.{DOMAIN}", **upgrade)[2])
+    assert ("Upgrade" in told[2], told[2].get("Connection")) == (False, None)
+
+
+def test_weights(serve, ask, instance):
+    heavy, light = instance(name="heavy"), instance(name="light")
+    serve(web=[entry(heavy.port, weight="3"), entry(light.port)])
+    assert names(ask, f"web.{DOMAIN}", 40).count("heavy") == 30
+
+
+def test_log_names_service_and_instance(serve, balancer, ask, instance):
+    web = instance()
+    serve(web=[entry(web.port)], echo_20001=[entry(web.port, tags=["tcp"], read_timeout="5s", connect_timeout="1s")])
+    ask(f"web.{DOMAIN}", "/wanted")
+    ask(f"none.{DOMAIN}", "/unwanted")
+    with socket.create_connection((real_nginx.ADDRESS, 20001), timeout=5) as client:
+        client.sendall(b"GET /tcp HTTP/1.0\r\n\r\n")
+        assert client.makefile("rb").read()
+    deadline = time.monotonic() + 10
+    while "TCP" not in balancer.log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    log = balancer.log.read_text()
+    place = re.escape(f"{ADDRESS}:{web.port}")
+    assert re.search(rf'"GET /wanted HTTP/1.1" 200 .* service=web instance="{place}" answered="200"', log)
+    assert re.search(r'"GET /unwanted HTTP/1.1" 503 .* service=- instance="-"', log)
+    assert re.search(rf' TCP 200 .* service=echo-20001 instance="{place}" port=20001', log), log[-600:]

@@ -1,0 +1,100 @@
+"""What services say about themselves in meta."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery_balancer.settings import PARSERS, Settings, settings, weight
+
+
+def meta(**values):
+    return {"meta": {f"balancer_{key}": value for key, value in values.items()}}
+
+
+def one(**values):
+    return settings([meta(**values)])
+
+
+def test_nothing_said_is_the_default():
+    assert settings([{}, {"meta": None}, {"meta": {"version": "1"}}]) == (Settings(), [])
+
+
+def test_everything_said():
+    said = one(
+        hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms"
+    )
+    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms")
+    assert said == (expected, [])
+
+
+@pytest.mark.parametrize("path", ["/", "///", ""])
+def test_the_whole_host_is_no_path(path):
+    assert one(path=path) == (Settings(), [])
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["intranet", "default", "10.0.0.1", "a.1", "a_b.example", "-a.example", "a..example", "*.example", "a.example;", "ä.example",
+     "\u212a.example", "a." * 130 + "example", "{", '"', "a.example\x00", "hostnames", "~x.example"],
+)  # fmt: skip
+def test_a_host_that_is_no_full_name_is_told_and_the_others_count(host):
+    chosen, problems = one(hosts=f"good.example,{host}")
+    assert (chosen.hosts, len(problems)) == (("good.example",), 1)
+
+
+@pytest.mark.parametrize(
+    "path", ["api", "/a b", "/a;b", "/a/../b", "/./a", "/a//b", "/%41", "/ä", "/a\n", "/a{", "/$x", "/" + "a" * 200]
+)
+def test_a_bad_path_is_told(path):
+    chosen, problems = one(path=path)
+    assert (chosen.path, chosen.bad_path, len(problems)) == ("", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("strip", "yes"), ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
+     ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
+     ("weight", "٣"), ("color", "blue"), ("", "x")],
+)  # fmt: skip
+def test_a_bad_value_is_told_and_the_default_counts(key, value):
+    chosen, problems = one(**{key: value, "path": "/api"})
+    assert (chosen, len(problems)) == (Settings(path="/api"), 1)
+    assert f"balancer_{key}" in problems[0]
+
+
+def test_what_most_instances_say_counts():
+    chosen, problems = settings([meta(path="/b"), meta(path="/a"), meta(path="/b")])
+    assert chosen.path == "/b"
+    assert problems == ["its instances differ in balancer_path: '/a' (1), '/b' (2); '/b' counts"]
+
+
+def test_where_as_many_say_either_the_lowest_counts():
+    assert settings([meta(path="/b"), meta(path="/a")])[0].path == "/a"
+
+
+def test_a_bad_path_has_no_vote():
+    """Else a service could take the whole of a host that it shares."""
+    chosen, problems = settings([meta(path="/b"), meta(path="b")])
+    assert (chosen, len(problems)) == (Settings(path="/b"), 1)
+
+
+def test_the_same_mistake_is_told_once():
+    assert len(settings([meta(strip="x"), meta(strip="x")])[1]) == 1
+
+
+@pytest.mark.parametrize(("said", "expected"), [({"weight": "7"}, 7), ({"weight": "0"}, None), ({}, None)])
+def test_weight(said, expected):
+    assert weight(meta(**said)) == expected
+
+
+values = st.one_of(st.text(max_size=40), st.none(), st.integers(), st.lists(st.text()))
+metas = st.one_of(values, st.dictionaries(st.one_of(st.sampled_from([f"balancer_{k}" for k in PARSERS]), st.text()), values))
+
+
+@given(st.lists(metas, max_size=4), st.randoms())
+def test_any_meta_can_be_read_and_its_order_does_not_matter(said, random):
+    entries = [{"meta": one} for one in said]
+    shuffled = random.sample(entries, len(entries))
+    one, other = settings(entries), settings(shuffled)
+    assert (one[0], sorted(one[1])) == (other[0], sorted(other[1]))
+    assert all(len(problem) < 1000 for problem in one[1])

@@ -1,0 +1,227 @@
+"""TLS on one port, with the distribution's nginx: passed through by name, or ended with a certificate of the site."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import real_nginx
+from instances import ADDRESS, Instance, apply, catalog, certificate, entry
+from real_nginx import DOMAIN, Balancer
+
+CLIENT = "127.0.71.8"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Certificates: of the site for its names, of a service that ends TLS itself, and of a host beside the domain."""
+    folder = tmp_path_factory.mktemp("certificates")
+    named = {"site": f"*.{DOMAIN}", "own": f"own.{DOMAIN}", "beside": "portal.example.org"}
+    return {use: certificate(folder, name) for use, name in named.items()}
+
+
+@contextlib.contextmanager
+def running(**variables):
+    with Balancer(**variables) as balancer:
+        balancer.tls_port = balancer.options.tls_port
+        balancer.folder.chmod(0o711)  # nginx's workers pass through it
+        balancer.apply(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture(scope="module")
+def through(files):
+    """A balancer without any certificate."""
+    with running(nginx_tls_port=20443) as balancer:
+        yield balancer
+
+
+@pytest.fixture(scope="module")
+def ending(files, tmp_path_factory):
+    """A balancer that has certificates."""
+    chosen = [
+        {"names": [f"*.{DOMAIN}"], "certificate": files["site"][0], "key": files["site"][1]},
+        {"names": ["portal.example.org"], "certificate": files["beside"][0], "key": files["beside"][1]},
+    ]
+    log = tmp_path_factory.mktemp("log") / "access"
+    with running(nginx_tls_port=20444, nginx_certificates=chosen, nginx_access_log=str(log)) as balancer:
+        balancer.log = log
+        yield balancer
+
+
+@pytest.fixture
+def instance(files):
+    started = []
+
+    def start(tls="own", **named):
+        started.append(Instance(tls=files[tls] if tls else None, **named))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def get(balancer, name, ca, host="", path="/"):
+    """An answer over TLS: (status, body, client's certificate of the server verified by this file); the name is asked for."""
+    context = ssl.create_default_context(cafile=ca)
+    place = real_nginx.ADDRESS, balancer.tls_port
+    with socket.create_connection(place, 10, (CLIENT, 0)) as plain, context.wrap_socket(plain, server_hostname=name) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host or name}\r\nConnection: close\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
+def closed(balancer, sent: bytes = b"", name=None) -> bool:
+    """Whether the connection ends without a byte; sends a hello for this name, or these bytes."""
+    with socket.create_connection((real_nginx.ADDRESS, balancer.tls_port), 10) as client:
+        if not sent:
+            into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            with contextlib.suppress(ssl.SSLWantReadError):
+                context.wrap_bio(into, out, server_hostname=name).do_handshake()
+            sent = out.read()
+        client.sendall(sent)
+        try:
+            return client.recv(10) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.mark.parametrize("which", ["through", "ending"])
+def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files, instance):
+    balancer = request.getfixturevalue(which)
+    one, other = instance(name="one"), instance("beside", name="other")
+    apply(
+        balancer,
+        own=[entry(one.port, tags=["tls"])],
+        other=[entry(other.port, tags=["tls"], hosts="portal.example.org, second.example.org")],
+    )
+    for name, ca, who in ((f"own.{DOMAIN}", "own", "one"), ("portal.example.org", "beside", "other")):
+        status, body = get(balancer, name, files[ca][0])
+        assert (status, json.loads(body)[0]) == (200, who)
+    with pytest.raises(ssl.SSLCertVerificationError):  # it is the service's own certificate
+        get(balancer, f"own.{DOMAIN}", files["site"][0])
+
+
+@pytest.mark.parametrize("which", ["through", "ending"])
+@pytest.mark.parametrize("name", ["stranger.example.org", None])
+def test_any_other_name_is_closed(request, which, instance, name):
+    balancer = request.getfixturevalue(which)
+    apply(balancer, own=[entry(instance().port, tags=["tls"])])
+    assert closed(balancer, name=name)
+    assert closed(balancer, b"GET / HTTP/1.0\r\n\r\n")
+
+
+def test_nobody_listens_without_a_need(through):
+    apply(through)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((real_nginx.ADDRESS, through.tls_port), 10)
+
+
+def test_a_port_that_is_taken_costs_tls_only(through, instance):
+    web = instance(None)
+    apply(through)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((real_nginx.ADDRESS, through.tls_port))
+        other.listen()
+        status = apply(through, web=[entry(web.port)], own=[entry(instance().port, tags=["tls"])])
+        assert (list(status["http"]), status["tls"]) == (["web"], {})
+        assert "taken by another process" in status["left_out"][0]["reason"]
+    assert list(apply(through, own=[entry(instance().port, tags=["tls"])])["tls"]) == ["own"]
+
+
+def test_tls_ends_with_the_certificate_for_the_name(ending, files, instance):
+    web, portal = instance(None, name="web"), instance(None, name="portal")
+    apply(ending, web=[entry(web.port)], portal=[entry(portal.port, hosts="portal.example.org")])
+    for name, ca, who in ((f"web.{DOMAIN}", "site", "web"), ("portal.example.org", "beside", "portal")):
+        status, body = get(ending, name, files[ca][0])
+        told = json.loads(body)
+        assert (status, told[0]) == (200, who)
+        assert {key: told[2].get(key) for key in ("X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Host")} == {
+            "X-Forwarded-For": CLIENT, "X-Real-IP": CLIENT, "X-Forwarded-Proto": "https", "Host": name
+        }  # fmt: skip
+    assert f"{CLIENT} web.{DOMAIN} " in ending.log.read_text()
+    assert ending.ask("web")[0] == 200  # and in plain
+
+
+def test_a_name_without_a_healthy_instance(ending, files):
+    apply(ending)
+    for name, ca, status in ((f"x.{DOMAIN}", "site", 503), ("portal.example.org", "beside", 404)):
+        assert get(ending, name, files[ca][0])[0] == status
+
+
+def curl(balancer, ca, path, *options):
+    """The body, and version and status, of an answer over HTTP/2."""
+    place = f"web.{DOMAIN}:{balancer.tls_port}:{real_nginx.ADDRESS}"
+    told = ["--cacert", ca, "--resolve", place, "-w", "\n%{http_version} %{http_code}", *options]
+    command = ["curl", "-sS", "--http2", *told, f"https://web.{DOMAIN}:{balancer.tls_port}{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rsplit("\n", 1)
+
+
+def test_http_2(ending, files, instance):
+    apply(ending, web=[entry(instance(None, name="web").port)])
+    body, version = curl(ending, files["site"][0], "/a")
+    told = json.loads(body)
+    assert (version, told[:2], told[2]["Host"]) == ("2 200", ["web", "/a"], f"web.{DOMAIN}:{ending.tls_port}")
+
+
+@pytest.fixture
+def speaks_http_2_only(ending, tmp_path):
+    """The port of a server, another nginx, that speaks HTTP/2 without TLS, as gRPC's do."""
+    port = 20445
+    answer = '"$server_protocol $request_method $uri $content_type $http_x_forwarded_for $http_x_real_ip $http_te"'
+    server = f"listen {ADDRESS}:{port} http2; location / {{ return 200 {answer}; }}"
+    folders = "".join(f"{name}_temp_path {tmp_path}/{name}; " for name in real_nginx.TEMPORARY)
+    text = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {folders} server {{ {server} }} }}"
+    tmp_path.joinpath("nginx.conf").write_text(text)
+    with subprocess.Popen([ending.options.nginx_binary, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection((ADDRESS, port), 1):
+                break
+            time.sleep(0.05)
+        yield port
+        process.terminate()
+
+
+def test_grpc(ending, files, speaks_http_2_only):
+    apply(ending, web=[entry(speaks_http_2_only, protocol="grpc", path="/pkg.Service", strip="true")])
+    called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--data", "x", "--interface", CLIENT]
+    said = curl(ending, files["site"][0], "/pkg.Service/Method", *called)
+    assert said == [f"HTTP/2.0 POST /pkg.Service/Method application/grpc {CLIENT} {CLIENT} trailers", "2 200"]
+
+
+def test_a_certificate_that_is_replaced_counts(ending, files, instance, tmp_path):
+    web = instance(None)
+    apply(ending, web=[entry(web.port)])
+    before = {file: Path(file).read_bytes() for file in files["beside"]}
+    new = certificate(tmp_path, "portal.example.org")
+    try:
+        for old, file in zip(files["beside"], new, strict=True):
+            shutil.copyfile(file, old)
+        apply(ending, web=[entry(web.port)])
+        assert get(ending, "portal.example.org", new[0])[0] == 404
+    finally:
+        for file, content in before.items():
+            Path(file).write_bytes(content)
+        apply(ending)
+
+
+def test_instances_that_speak_tls(through, instance):
+    apply(through, web=[entry(instance(name="web").port, protocol="https")])
+    status, body = through.ask("web")
+    assert (status, json.loads(body)[0]) == (200, "web")
