@@ -24,6 +24,7 @@ from compared import compared  # noqa: F401  fixture
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
 from lookups import agent_stopped, asking, both, steady, user_network  # noqa: F401  fixtures
 from reach import talkers  # noqa: F401  fixture
+from serving import serve  # noqa: F401  fixture
 from under_load import load, load_log  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parent.parent

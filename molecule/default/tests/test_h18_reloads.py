@@ -1,0 +1,94 @@
+"""What is under way when nginx reloads goes on (H18); an instance that was away for a moment is back at once (L1)."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+from helpers import eventually, everywhere, http_get
+
+RELOADS = 10
+LONG = 30  # seconds
+
+
+def reloads(balancer) -> int:
+    return json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))["reloads"]
+
+
+class Websocket:
+    """A websocket through a balancer; an echo a second, counted, while the block runs."""
+
+    def __init__(self, balancer, host: str):
+        self.connection = socket.create_connection((balancer.address, 80), 10)
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        self.connection.sendall(head.encode())
+        self.lines = self.connection.makefile("rb")
+        assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
+        while self.lines.readline().strip():
+            pass
+
+    def echoes(self, text: str) -> bool:
+        self.connection.sendall(f"{text}\n".encode())
+        return self.lines.readline() == f"{text}\n".encode()
+
+
+def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, show):
+    where, host = site.docker_hosts[0], site.host_of("test-long")
+    serve(where, "test-long", "http")
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    api, answered = site.consul(where), {}
+    entry = {"ID": "test-toggle", "Name": "test-toggle", "Address": where.address, "Port": 1, "Tags": ["http"]}
+
+    def ask(balancer):
+        connection = http.client.HTTPConnection(balancer.address, 80, timeout=LONG + 20)
+        connection.request("GET", f"/sleep/{LONG}", headers={"Host": host})
+        answer = connection.getresponse()
+        answered[balancer.name] = (answer.status, json.loads(answer.read())[1])
+
+    before = {balancer.name: reloads(balancer) for balancer in site.balancers}
+    sockets = {balancer.name: Websocket(balancer, host) for balancer in site.balancers}
+    threads = [threading.Thread(target=ask, args=(balancer,)) for balancer in site.balancers]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    number = 0
+    try:
+        while min(reloads(balancer) - before[balancer.name] for balancer in site.balancers) < RELOADS:
+            assert time.monotonic() - start < LONG, "too few reloads in the time of the request"
+            number += 1
+            if number % 2:
+                api.put("/v1/agent/service/register", entry)
+            else:
+                api.tell("PUT", "/v1/agent/service/deregister/test-toggle")
+            assert all(one.echoes(f"{number}") for one in sockets.values())
+            time.sleep(1.2)
+        reloaded = time.monotonic() - start
+    finally:
+        api.tell("PUT", "/v1/agent/service/register", entry)
+        api.tell("PUT", "/v1/agent/service/deregister/test-toggle")
+        for thread in threads:
+            thread.join()
+    show(f"{RELOADS} reloads in {reloaded:.0f} s; the answers after {time.monotonic() - start:.0f} s: {answered}")
+    assert answered == {balancer.name: (200, f"/sleep/{LONG}") for balancer in site.balancers}
+    assert all(one.echoes("still there") for one in sockets.values())
+
+
+def test_l1_all_instances_away_for_a_second(site, serve, show):
+    """Consul is not told: what nginx has seen of them is all there is."""
+    host = site.host_of("test-short")
+    instances = [serve(site.docker_hosts[0], "test-short", "http"), serve(site.docker_hosts[-1], "test-short", "http")]
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    for instance in instances:
+        instance.stop()
+    gone = time.monotonic()
+    seen = []
+    while time.monotonic() - gone < 1:
+        seen += [http_get(balancer.address, host).status for balancer in site.balancers for _ in range(4)]
+    assert set(seen) == {502}
+    for instance in instances:
+        instance.start()
+    back = time.monotonic()
+    took = [eventually(lambda b=b: http_get(b.address, host).status == 200, 6, every=0.05)[1] for b in site.balancers]
+    show(f"{len(seen)} answers 502 while away; 200 again after {', '.join(f'{seconds:.2f} s' for seconds in took)}")
+    assert time.monotonic() - back <= 6

@@ -1,0 +1,71 @@
+"""What services say about their virtual hosts in meta, and what the balancer says about clients."""
+
+import http.client
+import json
+
+from helpers import everywhere, http_get
+
+
+def ask(balancer, host: str, path: str = "/", **headers: str):
+    """Status, headers and body of one answer."""
+    connection = http.client.HTTPConnection(balancer.address, 80, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Host": host, **{key.replace("_", "-"): v for key, v in headers.items()}})
+        source = connection.sock.getsockname()[0]
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode(), source
+    finally:
+        connection.close()
+
+
+def told(balancer, host: str, path: str = "/", **headers: str) -> list:
+    """What the instance that answered says: name, path, headers."""
+    status, _, body, _ = ask(balancer, host, path, **headers)
+    assert status == 200, f"{status}: {body[:200]}"
+    return json.loads(body)
+
+
+def test_h8_services_share_a_host_by_path(site, serve, show):
+    where = site.docker_hosts[0]
+    web = serve(where, "test-web", "http", hosts="portal.example.org")
+    api = serve(where, "test-api", "http", hosts="portal.example.org", path="/api", strip="true", read_timeout="5m")
+    names = {"/": f"test-web-{web.port}", "/apix": f"test-web-{web.port}", "/api/x?y=1": f"test-api-{api.port}"}
+    took = everywhere(
+        site.balancers,
+        lambda b: {path: told(b, "portal.example.org", path)[0] for path in names} == names,
+        30,
+    )
+    show(f"both services on one host after: {took}")
+    for balancer in site.balancers:
+        assert told(balancer, "portal.example.org", "/api/x?y=1")[1] == "/x?y=1"
+        assert ask(balancer, site.host_of("test-web"))[0] == 503  # its own names replace the default
+        lines = balancer.run("discovery-balancer status").splitlines()
+        assert [line for line in lines if "test-" in line and not line.startswith("http: ")] == []
+
+
+def test_h8_bad_settings_are_told_and_the_service_is_served(site, serve):
+    serve(site.docker_hosts[0], "test-odd", "http", weight="many", read_timeout="5; evil", hosts="a b_c;")
+    host = site.host_of("test-odd")
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    for balancer in site.balancers:
+        status = balancer.run("discovery-balancer status")
+        assert all(f"balancer_{key}" in status for key in ("weight", "read_timeout", "hosts"))
+
+
+def test_h8_what_clients_say_about_themselves_is_not_believed(site, serve):
+    serve(site.docker_hosts[0], "test-web", "http")
+    host = site.host_of("test-web")
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    lies = {"X_Forwarded_For": "192.0.2.1", "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X_Forwarded_Proto": "https"}
+    for balancer in site.balancers:
+        _, _, body, source = ask(balancer, host, **lies)
+        seen = {name: value for name, value in json.loads(body)[2].items() if name.replace("-", "_") in lies}
+        assert seen == {"X-Forwarded-For": source, "X-Real-IP": source, "X-Forwarded-Proto": "http"}
+
+
+def test_h12_pages_are_for_people(site):
+    for balancer in site.balancers:
+        for host, status, retry in ((site.host_of("never-was"), 503, "5"), ("stranger.example.org", 404, None)):
+            answer = http_get(balancer.address, host)
+            assert (answer.status, answer.headers["Content-Type"], answer.headers["Retry-After"]) == (status, "text/html", retry)
+            assert answer.body.startswith("<!doctype html>")

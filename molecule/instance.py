@@ -1,0 +1,65 @@
+"""An instance of a service, for tests: runs on a host (Python 3.9), speaks HTTP/1.1, and TLS when it is given a certificate.
+
+`python3 instance.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after that time,
+/status/<code> with that code; a websocket gets back what it sends, line by line; /posts tells the paths of all POST requests.
+"""
+
+import json
+import ssl
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PORT, NAME = int(sys.argv[1]), sys.argv[2]
+POSTS = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Upgrade") == "websocket":
+            return self.echo()
+        told = POSTS if self.path == "/posts" else [NAME, self.path, dict(self.headers)]
+        status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
+        if self.path.startswith("/sleep/"):
+            time.sleep(float(self.path.split("/")[2]))
+        body = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Instance", NAME)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        POSTS.append(self.path)
+        self.do_GET()
+
+    def echo(self):
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "upgrade")
+        self.end_headers()
+        self.wfile.flush()
+        for line in self.rfile:
+            self.wfile.write(line)
+            self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    server = Server(("", PORT), Handler)
+    if len(sys.argv) > 3:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[3])
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
