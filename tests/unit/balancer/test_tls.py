@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -38,9 +39,11 @@ def running(**variables):
 
 
 @pytest.fixture(scope="module")
-def through(files):
+def through(files, tmp_path_factory):
     """A balancer without any certificate."""
-    with running(nginx_tls_port=20443) as balancer:
+    log = tmp_path_factory.mktemp("log") / "access"
+    with running(nginx_tls_port=20443, nginx_access_log=str(log)) as balancer:
+        balancer.log = log
         yield balancer
 
 
@@ -112,6 +115,11 @@ def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files
         assert (status, json.loads(body)[0]) == (200, who)
     with pytest.raises(ssl.SSLCertVerificationError):  # it is the service's own certificate
         get(balancer, f"own.{DOMAIN}", files["site"][0])
+    place, deadline = f"{one.server.server_address[0]}:{one.port}", time.monotonic() + 10
+    line = rf'^{CLIENT} .* TCP 200 .* service=tls_own instance="{re.escape(place)}" .*name="own.{DOMAIN}"$'
+    while not re.search(line, log := balancer.log.read_text(), re.M) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert re.search(line, log, re.M), log[-1000:]
 
 
 @pytest.mark.parametrize("which", ["through", "ending"])

@@ -112,7 +112,7 @@ def _http_upstream(service, options):
 def _stream(plan, options):
     listeners = {service.port: service.name for service in plan.tcp}
     if plan.tls_port:
-        listeners[plan.tls_port] = "$discovery_tls"
+        listeners |= {plan.tls_port: "$discovery_tls", '""': "$discovery_tls"}  # the second step has no port
     text = _map("$server_port", "$discovery_service", {"default": '"-"', **listeners})
     if plan.tls_port:
         text += _tls(plan, options)
@@ -148,7 +148,7 @@ def _tls(plan, options):
         + f"upstream discovery_through {{\n    server unix:{through};\n}}\n"
         + f"server {{\n{listen}    ssl_preread on;\n    proxy_protocol on;\n    access_log off;\n"
         + "    proxy_pass $discovery_step;\n}\n"
-        + f"server {{\n    listen unix:{through} proxy_protocol;\n    set_real_ip_from unix:;\n    ssl_preread on;\n"
+        + f"server {{\n    listen unix:{through} proxy_protocol;\n    ssl_preread on;\n"
         + "    proxy_pass $discovery_tls;\n}\n"
     )
 
