@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -71,6 +72,13 @@ class Instance:
         self.server.server_close()
 
 
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return probe.getsockname()[1]
+
+
 def entry(port: int, tags=("http",), **settings) -> dict:
     """An instance as the catalog tells it, with what it says about its service."""
     said = {f"balancer_{key}": value for key, value in settings.items()}
@@ -84,7 +92,7 @@ def catalog(**services) -> dict:
 
 
 def apply(balancer, **services) -> dict:
-    """Have a running balancer serve these services, and nothing else; no worker of before answers any more. The guard's status."""
+    """Have a running balancer serve these services alone; no worker of before answers any more. The guard's status."""
     before = workers(balancer)
     status = balancer.apply(catalog(**services))
     assert status["state"] == "ok", status["reason"]

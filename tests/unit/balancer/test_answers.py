@@ -10,7 +10,7 @@ import time
 import pytest
 
 import real_nginx
-from instances import ADDRESS, Instance, apply, catalog, entry
+from instances import ADDRESS, Instance, apply, catalog, entry, free_port
 from real_nginx import DOMAIN, Balancer
 
 TRUSTED = "127.0.71.9"
@@ -65,13 +65,6 @@ def ask(balancer):
     return request
 
 
-def refusing() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return probe.getsockname()[1]
-
-
 def names(ask, host, count, path="/"):
     return [json.loads(ask(host, path)[2])[0] for _ in range(count)]
 
@@ -123,7 +116,7 @@ def test_pages_of_the_balancer_itself(serve, ask):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_instance_refuses(serve, ask, count):
-    serve(web=[entry(refusing()) for _ in range(count)])
+    serve(web=[entry(free_port()) for _ in range(count)])
     for method in ("GET", "POST") * 4:
         status, headers, body = ask(f"web.{DOMAIN}", "/", method)
         assert (status, headers["Retry-After"], headers["Content-Type"]) == (502, "5", "text/html")
@@ -168,7 +161,7 @@ def test_a_post_is_never_sent_twice(serve, ask, instance):
 
 def test_a_post_that_was_not_sent_goes_to_another_instance(serve, ask, instance):
     good = instance()
-    serve(web=[entry(refusing()), entry(good.port)])
+    serve(web=[entry(free_port()), entry(good.port)])
     assert {ask(f"web.{DOMAIN}", "/", "POST", body="x")[0] for _ in range(6)} == {200}
     assert len(good.asked) == 6
 
@@ -236,17 +229,18 @@ def test_weights(serve, ask, instance):
 
 def test_log_names_service_and_instance(serve, balancer, ask, instance):
     web = instance()
-    serve(web=[entry(web.port)], echo_20001=[entry(web.port, tags=["tcp"], read_timeout="5s", connect_timeout="1s")])
+    port = balancer.ports[0]
+    echo = entry(web.port, tags=["tcp"], read_timeout="5s", connect_timeout="1s")
+    serve(web=[entry(web.port)], **{f"echo_{port}": [echo]})
     ask(f"web.{DOMAIN}", "/wanted")
     ask(f"none.{DOMAIN}", "/unwanted")
-    with socket.create_connection((real_nginx.ADDRESS, 20001), timeout=5) as client:
+    with socket.create_connection((real_nginx.ADDRESS, port), timeout=5) as client:
         client.sendall(b"GET /tcp HTTP/1.0\r\n\r\n")
         assert client.makefile("rb").read()
-    deadline = time.monotonic() + 10
-    while "TCP" not in balancer.log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    log = balancer.log.read_text()
     place = re.escape(f"{ADDRESS}:{web.port}")
+    line, deadline = rf' TCP 200 .* service=echo-{port} instance="{place}" port={port}', time.monotonic() + 10
+    while not re.search(line, log := balancer.log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert re.search(line, log), log[-600:]
     assert re.search(rf'"GET /wanted HTTP/1.1" 200 .* service=web instance="{place}" answered="200"', log)
     assert re.search(r'"GET /unwanted HTTP/1.1" 503 .* service=- instance="-"', log)
-    assert re.search(rf' TCP 200 .* service=echo-20001 instance="{place}" port=20001', log), log[-600:]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import real_nginx
-from instances import ADDRESS, Instance, apply, catalog, certificate, entry
+from instances import ADDRESS, Instance, apply, catalog, certificate, entry, free_port
 from real_nginx import DOMAIN, Balancer
 
 CLIENT = "127.0.71.8"
@@ -31,8 +31,6 @@ def files(tmp_path_factory):
 @contextlib.contextmanager
 def running(**variables):
     with Balancer(**variables) as balancer:
-        balancer.tls_port = balancer.options.tls_port
-        balancer.folder.chmod(0o711)  # nginx's workers pass through it
         balancer.apply(catalog())
         balancer.start()
         yield balancer
@@ -42,7 +40,7 @@ def running(**variables):
 def through(files, tmp_path_factory):
     """A balancer without any certificate."""
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(nginx_tls_port=20443, nginx_access_log=str(log)) as balancer:
+    with running(nginx_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
@@ -55,7 +53,7 @@ def ending(files, tmp_path_factory):
         {"names": ["portal.example.org"], "certificate": files["beside"][0], "key": files["beside"][1]},
     ]
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(nginx_tls_port=20444, nginx_certificates=chosen, nginx_access_log=str(log)) as balancer:
+    with running(nginx_certificates=chosen, nginx_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
@@ -190,7 +188,7 @@ def test_http_2(ending, files, instance):
 @pytest.fixture
 def speaks_http_2_only(ending, tmp_path):
     """The port of a server, another nginx, that speaks HTTP/2 without TLS, as gRPC's do."""
-    port = 20445
+    port = free_port()
     answer = '"$server_protocol $request_method $uri $content_type $http_x_forwarded_for $http_x_real_ip $http_te"'
     server = f"listen {ADDRESS}:{port} http2; location / {{ return 200 {answer}; }}"
     folders = "".join(f"{name}_temp_path {tmp_path}/{name}; " for name in real_nginx.TEMPORARY)

@@ -68,11 +68,11 @@ class Nginx:
 
     def check(self, generation: pathlib.Path, candidate: pathlib.Path) -> str:
         """Test the complete tree with this generation in it; "" or what nginx says."""
-        directory = pathlib.Path(self.options.nginx_socket).parent
-        directory.mkdir(mode=0o700, exist_ok=True)
-        if self.options.certificates:  # the unit makes it so; this one may have started before
-            shutil.chown(directory, group=WORKERS)
-            directory.chmod(0o710)
+        for directory in (pathlib.Path(self.options.nginx_socket).parent, self.options.tls_directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        if self.options.certificates:  # as the unit makes it; nginx may have started before the unit did
+            shutil.chown(self.options.tls_directory, group=WORKERS)
+            self.options.tls_directory.chmod(0o710)
         candidate.mkdir(exist_ok=True)
         for name in ("nginx.conf", "discovery"):
             (candidate / name).unlink(missing_ok=True)

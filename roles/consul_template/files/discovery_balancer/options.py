@@ -63,6 +63,11 @@ class Options:
         for address in self.addresses + self.listen:
             ipaddress.ip_address(address)
 
+    @property
+    def tls_directory(self) -> pathlib.Path:
+        """Where the second step of TLS connections has its sockets: nginx's workers may pass, nobody else."""
+        return pathlib.Path(f"{pathlib.Path(self.nginx_socket).parent}-tls")
+
     @functools.cached_property
     def certified(self) -> dict:
         """Each name that a certificate is for, "*.domain" as well, and that certificate; of two the first."""

@@ -4,8 +4,6 @@ What is the same for all services stands in nginx.conf, from the role's template
 $discovery_service (http and stream) and $discovery_prefix (http).
 """
 
-import pathlib
-
 from .pages import pages
 
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
@@ -62,7 +60,7 @@ def _plain(name, options, body, flags=""):
 def _https(name, options, certificate, body, flags=""):
     """The same behind the listener for TLS; how it listens stands at one of them."""
     return (
-        f"server {{\n    listen unix:{https_socket(options)}{flags};\n    server_name {name};\n"
+        f"server {{\n    listen unix:{options.tls_directory}/https.sock{flags};\n    server_name {name};\n"
         f"    ssl_certificate {certificate['certificate']};\n    ssl_certificate_key {certificate['key']};\n"
         f"{FROM_TLS}{body}}}\n"
     )
@@ -140,22 +138,17 @@ def _tls(plan, options):
     if not ended:
         return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass $discovery_tls;\n}}\n"
     steps = {"default": "discovery_through", '""': '""', "discovery_https": "discovery_https"}
-    through = pathlib.PurePath(options.nginx_socket).with_name("through.sock")
+    through = options.tls_directory / "through.sock"
     return (
         text
         + _map("$discovery_tls", "$discovery_step", steps)
-        + f"upstream discovery_https {{\n    server unix:{https_socket(options)};\n}}\n"
+        + f"upstream discovery_https {{\n    server unix:{options.tls_directory}/https.sock;\n}}\n"
         + f"upstream discovery_through {{\n    server unix:{through};\n}}\n"
         + f"server {{\n{listen}    ssl_preread on;\n    proxy_protocol on;\n    access_log off;\n"
         + "    proxy_pass $discovery_step;\n}\n"
         + f"server {{\n    listen unix:{through} proxy_protocol;\n    ssl_preread on;\n"
         + "    proxy_pass $discovery_tls;\n}\n"
     )
-
-
-def https_socket(options):
-    """Where what ended here goes on, below the directory that is root's and nginx's alone."""
-    return pathlib.PurePath(options.nginx_socket).with_name("https.sock")
 
 
 def _listener(service, options):

@@ -1,0 +1,34 @@
+"""A workload host that crashes under load: no connection is closed, packets just end."""
+
+import subprocess
+import time
+
+from helpers import eventually, everywhere, http_get
+from requests_seen import asking
+
+PATIENCE, WATCHED = 10, 15  # seconds: from when on nothing may fail, and for how long that is looked at
+
+
+def test_h16_crash_of_a_workload_host(site, settled, start_container, tmp_path, show):
+    """The instances call nobody by name: names under .consul keep a host that crashed until the servers miss it."""
+    victim = next(node for node in reversed(site.docker_hosts) if node not in site.balancers)
+    for node in site.docker_hosts:
+        start_container(node, f"test-plain-{node.name}", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-plain -e SERVICE_TAGS=http")
+    host = site.host_of("test-plain")
+    eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    container = victim.variables["lab_container"].replace("{{ inventory_hostname }}", victim.name)
+    with asking(site, host, tmp_path) as requests:
+        subprocess.run(["podman", "kill", "--signal", "KILL", container], check=True, capture_output=True, timeout=60)
+        crashed = time.time()
+        try:
+            time.sleep(PATIENCE + WATCHED)
+            after = requests.seen(crashed + PATIENCE)
+            failed = [one for one in requests.seen(crashed) if not one.ok and one.kind != "raw"]
+            last = max((one.t - crashed for one in failed), default=0)
+            show(f"{requests}; after the crash {len(failed)}, the last one {last:.1f} s after it")
+            assert len(after) > 100 * len(site.balancers)
+            assert requests.failed(crashed + PATIENCE) == []
+        finally:
+            subprocess.run(["podman", "start", container], check=True, capture_output=True, timeout=60)
+    eventually(lambda: victim.run("systemctl is-active docker").strip() == "active", 120)
