@@ -1,10 +1,15 @@
 """What services say about themselves in meta."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery_balancer.settings import PARSERS, Settings, settings, weight
+
+DOCS = Path(__file__).parents[3] / "docs/balancer.md"
 
 
 def meta(**values):
@@ -13,6 +18,11 @@ def meta(**values):
 
 def one(**values):
     return settings([meta(**values)])
+
+
+def test_docs_list_every_setting():
+    rows = re.findall(r"^\| `(SERVICE_BALANCER_\w+)` \| `(balancer_\w+)` \|", DOCS.read_text(), re.M)
+    assert sorted(rows) == sorted((f"SERVICE_BALANCER_{key.upper()}", f"balancer_{key}") for key in PARSERS)
 
 
 def test_nothing_said_is_the_default():
