@@ -135,12 +135,18 @@ def test_l2_token_that_cannot_be_read(watched):
     watched.tell(STATUS)
 
 
-@pytest.mark.parametrize("state", ["activating", "failed", "inactive", ""])
+def test_l2_consul_template_that_was_stopped_has_no_complaint(watched, unit):
+    unit.state, unit.journal = "inactive", "[ERR] long ago"
+    assert watched.problem(Clock()).endswith("(inactive), so the catalog is not followed; it was stopped")
+
+
+@pytest.mark.parametrize("state", ["activating", "failed", ""])
 def test_l2_dead_consul_template_is_told_with_its_last_words(watched, unit, state):
     unit.state = state
-    unit.journal = "start\n2026-11-21T23:45:26.123Z [ERR] (cli) template: no space left on device\n2026 [WARN] later\nbye\n"
+    words = "(cli) template: no space left on device"
+    unit.journal = f"start\n2026-11-21T23:45:26.123Z [ERR] {words}\n2026 [ERR] sent back to caller\nx [WARN] y\n"
     found = watched.problem(Clock())
-    assert f"does not run ({state or 'unknown'})" in found and found.endswith("; (cli) template: no space left on device")
+    assert f"does not run ({state or 'unknown'})" in found and found.endswith(f"; {words}")
 
 
 def test_l2_reload_of_consul_template_is_no_reason(watched, unit):

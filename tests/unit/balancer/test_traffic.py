@@ -82,7 +82,7 @@ def test_l5_share_over_a_thousand_requests(percent):
 some_weights = st.lists(st.integers(1, 300), min_size=1, max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     there=st.dictionaries(st.sampled_from(["", "v1", "v2", "v3"]), some_weights, min_size=1),
     shares=st.dictionaries(st.sampled_from(["", "v1", "v2", "v3", "v4"]), st.integers(0, 20), min_size=1),

@@ -67,7 +67,8 @@ class Source:
         shown = _run("systemctl", "show", UNIT, "-p", "ActiveState", "--value").strip()
         if shown in ("active", "reloading"):
             return ""
-        return f"consul-template does not run ({shown or 'unknown'}), so the catalog is not followed; {_last_words()}"
+        words = "it was stopped" if shown == "inactive" else _last_words()
+        return f"consul-template does not run ({shown or 'unknown'}), so the catalog is not followed; {words}"
 
     def _consul(self) -> str:
         try:
@@ -115,7 +116,8 @@ def _started(pid) -> float:
 def _last_words() -> str:
     """The last complaint in consul-template's journal."""
     lines = _run("journalctl", "-u", UNIT, "-n", "40", "-o", "cat", "--no-pager").splitlines()
-    said = [line for line in lines if "[ERR]" in line] or [line for line in lines if "[WARN]" in line]
+    said = [line for line in lines if "[ERR]" in line and "back to caller" not in line]
+    said = said or [line for line in lines if "[WARN]" in line]
     return re.sub(r"^\S*\s*\[(ERR|WARN)\]\s*", "", said[-1])[:300] if said else "see its journal"
 
 
