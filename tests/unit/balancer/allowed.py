@@ -17,32 +17,69 @@ PORT = r"[1-9][0-9]{0,4}"
 PLACE = rf"((\d{{1,3}}\.){{3}}\d{{1,3}}|\[[0-9a-f:.]+\]):{PORT}"
 TIME = r"[0-9]{1,9}(ms|s|m|h)"
 
+PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
+FILE = r"/[A-Za-z0-9._/@+-]+"
+SOCKET = "unix:{run}"  # the directory of nginx's sockets
+
 UPSTREAM = {
     "zone": rf"{NAME} \d+k",
-    "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=\d+ fail_timeout={TIME}",
+    "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=(\d+ fail_timeout={TIME}|0 backup)",
 }
-# file: {the blocks around it, from outside: {directive: its arguments, as a pattern of the whole}}
+ANSWER = {
+    "default_type": "text/(plain|html)",
+    "add_header": "Retry-After 5 always",
+    "return": r"(200 [0-9a-f]{16}|(?P<status>404|502|503) \$discovery_page_(?P=status))",
+}
+# file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
 ALLOWED = {
     "http.conf": {
-        "": {"upstream": f"http_{NAME}", "server": ""},
+        "": {"upstream": f"http_{NAME}", "server": "", "map": r' \$discovery_(service|prefix|page_\d+)'},
+        r"map  \$discovery_(service|prefix)": {"default": "-?"},
+        r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
         "upstream": UPSTREAM | {"keepalive": r"\d+", "keepalive_timeout": TIME},
-        "server": {
-            "listen": rf"({PLACE}( default_server)?|unix:{{socket}})",
+        "server": ANSWER
+        | {
+            "listen": rf"({PLACE}( default_server)?|{SOCKET}/(nginx|https)\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
-            "default_type": "text/plain",
-            "add_header": "Retry-After 5 always",
             "access_log": "off",
-            "return": r"(200 [0-9a-f]{16}|(?P<status>404|503) (?P=status): [a-zA-Z .]+\\n)",
-            "location": "/",
+            "error_page": "502 504 @discovery_failed",
+            "ssl_certificate(_key)?": FILE,
+            "set_real_ip_from": "unix:",
+            "real_ip_header": "proxy_protocol",
+            "location": rf"(/|= {PATH}|{PATH}/|@discovery_failed)",
         },
-        "server location": {"proxy_pass": f"http://http_{NAME}"},
+        "server location": ANSWER
+        | {
+            "set": rf"\$discovery_(service {NAME}|prefix {PATH})",
+            "proxy_pass": rf"https?://http_{NAME}/?",
+            "grpc_pass": f"grpc://http_{NAME}",
+            "(proxy|grpc)_(connect|read|send)_timeout": TIME,
+            "proxy_ssl_server_name": "on",
+            "proxy_ssl_name": r"\$host",
+        },
     },
     "stream.conf": {
-        "": {"upstream": f"tcp_{NAME}", "server": ""},
-        "upstream": UPSTREAM | {"least_conn": ""},
-        "server": {"listen": PLACE, "proxy_pass": f"tcp_{NAME}"},
+        "": {
+            "upstream": f"((tcp|tls)_{NAME}|discovery_(https|through))",
+            "server": "",
+            "map": r"\$(server_port \$discovery_service|ssl_preread_server_name \$discovery_tls|discovery_tls \$discovery_step)",
+        },
+        r"map \$server_port \$discovery_service": {"default": "-", PORT: rf"({NAME}|\$discovery_tls)"},
+        r"map \$ssl_preread_server_name \$discovery_tls": {
+            "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
+        },
+        r"map \$discovery_tls \$discovery_step": {"default": "discovery_through", "": "", "discovery_https": "discovery_https"},
+        "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SOCKET}/(https|through)\.sock)", "least_conn": ""},
+        "server": {
+            "listen": rf"({PLACE}|{SOCKET}/through\.sock proxy_protocol)",
+            "proxy_pass": rf"(tcp_{NAME}|\$discovery_(tls|step))",
+            "(proxy_connect|proxy)_timeout": TIME,
+            "(ssl_preread|proxy_protocol)": "on",
+            "access_log": "off",
+            "set_real_ip_from": "unix:",
+        },
     },
-}
+}  # fmt: skip
 
 
 def parsed(file: Path) -> tuple[list, list[str]]:
@@ -57,21 +94,28 @@ def parsed(file: Path) -> tuple[list, list[str]]:
 def walk(blocks, around=()):
     """(the blocks around it, directive, arguments) of everything in a parsed file."""
     for one in blocks:
-        yield " ".join(around), one["directive"], " ".join(one["args"])
-        yield from walk(one.get("block") or [], (*around, one["directive"]))
+        arguments = " ".join(one["args"])
+        yield " ".join(around), one["directive"], arguments
+        inner = f"map {arguments}" if one["directive"] == "map" else one["directive"]
+        yield from walk(one.get("block") or [], (*around, inner))
 
 
-def foreign(file: Path, socket: str) -> list[str]:
+def allowed(table: dict, around: str, directive: str, arguments: str, run: str) -> bool:
+    """Whether the table has a place for it."""
+    places = [directives for where, directives in table.items() if re.fullmatch(where, around)]
+    said = [said for directives in places for name, said in directives.items() if re.fullmatch(name, directive)]
+    return any(re.fullmatch(pattern.replace("{run}", re.escape(run)), arguments) for pattern in said)
+
+
+def foreign(file: Path, run: str) -> list[str]:
     """What is in a rendered file that the table does not allow.
 
-    :param socket: path of the socket over which the guard asks
+    :param run: directory of the sockets of nginx
     """
     text = file.read_bytes().decode(errors="replace")
     found = [f"the character {c!r}" for c in sorted(set(text)) if not (c == "\n" or " " <= c <= "~")]
     blocks, complaints = parsed(file)
-    table = ALLOWED[file.name]
     for around, directive, arguments in walk(blocks):
-        pattern = table.get(around, {}).get(directive)
-        if pattern is None or not re.fullmatch(pattern.replace("{socket}", re.escape(socket)), arguments):
+        if not allowed(ALLOWED[file.name], around, directive, arguments, run):
             found.append(f"{file.name}: {around}: {directive} {arguments[:200]!r}")
     return found + complaints

@@ -6,17 +6,16 @@ Also imported by the tests of the running site.
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-import discovery_balancer
+from discovery_balancer.settings import PARSERS, PREFIX
 
-SOURCE = Path(discovery_balancer.__file__).parent
 # Every key of meta that the balancer reads: a new one is fuzzed from the day it is there.
-KEYS = {"version", "balancer_hosts", "balancer_path", "balancer_weight", "balancer_protocol", "balancer_read_timeout"}
-for file in SOURCE.glob("*.py"):
-    KEYS |= set(re.findall(r"balancer_[a-z][a-z_]*[a-z]", file.read_text()))
-KEYS = sorted(KEYS)
+KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
+FINE = {
+    "connect_timeout": "2s", "hosts": "{name}.hospital.example, {name}.example.org", "path": "/", "protocol": "http",
+    "read_timeout": "1m", "strip": "false", "weight": "7",
+}  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.
 BREAKING = (
@@ -36,6 +35,12 @@ ADDRESSES = (
     "010.0.0.1", "127.0.0.1", "1.2.3", "10.0.0.1:80", "web.example", "", "[::1]", "10.0.0.1 ", "１０.0.0.1", "0x7f.1",
     "2130706433", "1:2:3:4:5:6:7:8/64",
 )  # fmt: skip
+# Of the KV store: nothing that moves what it should not, whoever's name it stands under.
+SHARES = (
+    None, "", "{}", "[]", "null", "x", '{"shares": {"v1.0.0": 101}}', '{"shares": {"": -1}}', '{"shares": {"gone": 10}}',
+    {"shares": {"gone; }": 100}}, {"shares": []}, {"shares": {"v1": "1; return 200"}}, [1], 7, "[" * 5000,
+    {"shares": {"x" * 10**5: 5}},
+)  # fmt: skip
 PORTS = 8  # of one catalog: five for services that must be served, the others for conflicts
 NUMBERS = (0, -1, 65536, 10**20, 1.5, True, None, "80", "80;", float("inf"))
 # Good and nearly good values, whatever the setting is.
@@ -52,7 +57,7 @@ VALUES = (
 class Good:
     """A service that must be served under its name by these instances."""
 
-    kind: str  # http or tcp
+    kind: str  # http, tls or tcp
     name: str
     places: frozenset  # "address:port"
     port: int = 0
@@ -78,14 +83,16 @@ class Maker:
 
     :param seed: the same one makes the same catalog
     :param places: (address, port) of instances that answer
+    :param tls_places: the same for services tagged tls; by default the same
     :param ports: free ports for tcp services; seeds that follow each other take others, because a worker of before may hold
         the ones of its generation for a moment
     """
 
-    def __init__(self, seed: int, places, ports):
+    def __init__(self, seed: int, places, ports, tls_places=None):
         self.seed, self.random = seed, Random(seed)
         first = seed * PORTS % (len(ports) - PORTS)
-        self.places, self.ports = list(places), list(ports)[first : first + PORTS]
+        self.places, self.tls_places = list(places), list(tls_places or places)
+        self.ports = list(ports)[first : first + PORTS]
         self.good_names = []
 
     def catalog(self) -> Hostile:
@@ -102,17 +109,22 @@ class Maker:
                 services.append(entry)
         self.random.shuffle(services)
         skipped = [{"name": self.twisted(NAMES), "reason": "odd"} for _ in range(self.random.randint(0, 2))]
-        return Hostile(self.seed, {"consul": 3, "services": services, "skipped": skipped}, tuple(good))
+        traffic = {self.random.choice(services)["name"]: self.random.choice(SHARES) for _ in range(2)}
+        catalog = {"consul": 3, "services": services, "skipped": skipped, "traffic": traffic}
+        return Hostile(self.seed, catalog, tuple(good))
 
     def good(self, number: int):
         """A service whose name is lower than any other, so that no claim of another goes before its own."""
-        kind = self.random.choice(("http", "http", "tcp"))
+        kind = self.random.choice(("http", "http", "tcp", "tls"))
         port = self.ports[number] if kind == "tcp" else 0
         name = f"0{'abcdef'[number]}-{port or self.random.choice(NAMES[:2])}"
         self.good_names.append(name)
-        places = self.random.sample(self.places, self.random.randint(1, len(self.places)))
+        able = self.tls_places if kind == "tls" else self.places
+        places = self.random.sample(able, self.random.randint(1, len(able)))
+        fine = self.random.random() < 0.3
         instances = [
-            self.instance(kind, address=a, port=p, weight=self.random.choice((1, 1, 3))) | {"meta": self.meta(broken=True)}
+            self.instance(kind, address=a, port=p, weight=self.random.choice((1, 1, 3)))
+            | {"meta": self.fine(name) if fine else self.meta(broken=True)}
             for a, p in places
         ]
         for _ in range(self.random.randint(0, 2)):  # instances of the same name that nobody can call
@@ -156,7 +168,13 @@ class Maker:
         values = {key: make(VALUES) for key in keys}
         for key, value in values.items():
             values[key] = value.replace("{good}", self.random.choice(self.good_names or ["0"]))
+            if broken and key == PREFIX + "hosts":  # one word: of several the good ones would count
+                values[key] = re.sub(r"[,\s]+", ";", values[key])
         return values
+
+    def fine(self, name: str) -> dict:
+        """Every setting there is, with values that leave the service under its own name."""
+        return {PREFIX + key: FINE[key].replace("{name}", name) for key in PARSERS}
 
     def twisted(self, texts) -> str:
         """One of the texts as it is, or with something put into it, or something else altogether, now and then very long."""

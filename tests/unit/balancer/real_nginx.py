@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,9 @@ from discovery_balancer.store import Store
 ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles/nginx"
 UNPACKED = ROOT / ".cache/nginx"
-ADDRESS = "127.0.74.1"  # of the balancer
-BACKENDS = ("127.0.74.2", "127.0.74.3", "127.0.74.4")
+OWN = f"{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # two runs at once do not meet
+ADDRESS = f"127.74.{OWN}"  # of the balancer
+BACKENDS = tuple(f"127.{number}.{OWN}" for number in (75, 76, 77))
 DOMAIN = "hospital.example"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 PLAY = [
@@ -74,9 +76,12 @@ def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str,
 
 
 class Backends:
-    """Instances on this machine: each says who it is, over HTTP."""
+    """Instances on this machine: each says who it is, over HTTP.
 
-    def __init__(self):
+    :param tls: (certificate, key), to speak TLS
+    """
+
+    def __init__(self, tls=None):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -93,6 +98,10 @@ class Backends:
         self.servers = [http.server.ThreadingHTTPServer((address, 0), Handler) for address in BACKENDS]
         for server in self.servers:
             server.daemon_threads = True
+            if tls:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*tls)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
     @property
@@ -115,13 +124,13 @@ class Balancer:
         # In memory, because the guard syncs what it writes; short, because the path of a unix socket has room for 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="l3-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
         self.folder.chmod(0o711)  # the workers pass through it
-        self.http_port, *self.ports = free_ports()
+        self.http_port, self.tls_port, *self.ports = free_ports()
         self.process = None
         self.store = Store(self.folder / "state")
         self.config = self.folder / "etc"
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
-        text, options = written_by_the_role(self.folder, self.http_port, **variables)
+        text, options = written_by_the_role(self.folder, self.http_port, **{"nginx_tls_port": self.tls_port} | variables)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
@@ -168,6 +177,11 @@ class Balancer:
             time.sleep(0.02)
 
     @property
+    def run(self) -> str:
+        """The directory of nginx's sockets."""
+        return str(Path(self.options.nginx_socket).parent)
+
+    @property
     def guard(self):
         """The guard's own view of nginx."""
         return guard.BALANCERS["nginx"](self.options)
@@ -177,11 +191,15 @@ class Balancer:
         (self.store.root / "catalog.json").write_text(json.dumps(catalog))
         return guard.apply(self.store, lambda: self.options)
 
-    def ask(self, name: str, port: int = 0) -> tuple[int, str]:
+    def ask(self, name: str, port: int = 0, tls: bool = False) -> tuple[int, str]:
         """Status and body of one answer through nginx, a virtual host or a listener on a port; 0 and what was wrong."""
-        connection = http.client.HTTPConnection(ADDRESS, port or self.http_port, timeout=10)
+        host, port = f"{name}.{DOMAIN}", port or (self.tls_port if tls else self.http_port)
+        connection = http.client.HTTPConnection(ADDRESS, port, timeout=10)
         try:
-            connection.request("GET", "/", headers={"Host": f"{name}.{DOMAIN}", "Connection": "close"})
+            connection.connect()
+            if tls:
+                connection.sock = ssl._create_unverified_context().wrap_socket(connection.sock, server_hostname=host)
+            connection.request("GET", "/", headers={"Host": host, "Connection": "close"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         except (OSError, http.client.HTTPException) as error:

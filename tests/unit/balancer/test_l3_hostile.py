@@ -1,5 +1,6 @@
 """L3: hostile catalogs through the guard and a real nginx. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
 
+import dataclasses
 import os
 import time
 
@@ -7,7 +8,8 @@ import pytest
 
 from allowed import foreign
 from hostile import Hostile, Maker
-from real_nginx import Backends, Balancer
+from instances import certificate
+from real_nginx import DOMAIN, Backends, Balancer
 
 CHECKED, ASKED = 500, 40  # catalogs that nginx checks; and such that it loads, whose services are asked for
 FIRST = 7_000
@@ -19,16 +21,33 @@ def seeds(count: int):
 
 
 @pytest.fixture(scope="module")
-def backends():
-    made = Backends()
-    yield made
-    made.close()
+def key(tmp_path_factory):
+    """A certificate of all virtual hosts, and its key."""
+    return certificate(tmp_path_factory.mktemp("certificate"), f"*.{DOMAIN}")
 
 
 @pytest.fixture(scope="module")
-def balancer():
-    with Balancer() as made:
+def make(key, balancer):
+    """The catalog of a seed; the instances in it answer."""
+    plain, tls = Backends(), Backends(tls=key)
+    yield lambda seed: Maker(seed, plain.places, balancer.ports, tls.places).catalog()
+    plain.close()
+    tls.close()
+
+
+@pytest.fixture(scope="module")
+def balancer(key):
+    """One that may end TLS: what differs then comes with the options of a run."""
+    chosen = {"names": [f"*.{DOMAIN}", "b.example.org"], "certificate": key[0], "key": key[1]}
+    with Balancer(nginx_certificates=[chosen]) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def options(balancer):
+    """The options for a seed: every other one has no certificate."""
+    both = balancer.options, dataclasses.replace(balancer.options, certificates=())
+    return lambda seed: both[seed % 2]
 
 
 def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
@@ -39,14 +58,15 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
     if balancer.store.current() == before:
         found.append("there is no new generation")
     for name in ("http.conf", "stream.conf"):
-        found += foreign(balancer.store.link / name, balancer.options.nginx_socket)
+        found += foreign(balancer.store.link / name, balancer.run)
+    served = status["http"] | status["tls"] | status["tcp"]
     left_out = {entry["name"]: entry["reason"] for entry in status["left_out"]}
     for service in hostile.good:
         if service.name not in status[service.kind]:
             found.append(f"{service.kind} {service.name} is not served: {left_out.get(service.name)}")
     for entry in hostile.catalog["services"]:
-        tagged = any({"http", "tcp"} & set(instance["tags"]) for instance in entry["instances"])
-        if tagged and entry["name"].lower() not in status["http"] | status["tcp"] and entry["name"] not in left_out:
+        tagged = any({"http", "tcp", "tls"} & set(instance["tags"]) for instance in entry["instances"])
+        if tagged and entry["name"].lower() not in served and entry["name"] not in left_out:
             found.append(f"{entry['name'][:100]!r} is neither served nor left out")
     balancer.store.prune(2)
     return found
@@ -56,7 +76,7 @@ def unanswered(balancer, hostile: Hostile) -> list[str]:
     """Good services of which nobody hears within 5 s from one of their instances: a worker of before may answer first."""
     found, deadline = [], time.monotonic() + 5
     for service in hostile.good:
-        while (answer := balancer.ask(service.name, service.port))[1] not in service.places:
+        while (answer := balancer.ask(service.name, service.port, service.kind == "tls"))[1] not in service.places:
             if time.monotonic() > deadline:
                 found.append(f"{service.kind} {service.name} answers {answer}")
                 break
@@ -64,23 +84,24 @@ def unanswered(balancer, hostile: Hostile) -> list[str]:
     return found
 
 
-def test_l3_no_catalog_breaks_the_configuration(balancer, backends):
+def test_l3_no_catalog_breaks_the_configuration(balancer, make, options):
     """Each is a new generation that nginx takes, with every good service in it and nothing that is not in the table."""
     started, wrong, good = time.monotonic(), [], 0
     for seed in seeds(CHECKED):
-        hostile = Maker(seed, backends.places, balancer.ports).catalog()
+        hostile, balancer.options = make(seed), options(seed)
         good += len(hostile.good)
         wrong += [f"seed {seed}: {one}" for one in problems(balancer, hostile, READY)]
     print(f"{len(seeds(CHECKED))} catalogs in {time.monotonic() - started:.0f} s, {good} services that must be served")
     assert not wrong, "\n".join(wrong)
 
 
-def test_l3_services_answer_beside_hostile_ones(balancer, backends):
+def test_l3_services_answer_beside_hostile_ones(balancer, make, options):
     """nginx runs: each catalog is loaded, and every good service answers from its own instances."""
+    balancer.apply({"consul": 3, "services": []})
     balancer.start()
     started, wrong, good = time.monotonic(), [], 0
     for seed in seeds(ASKED):
-        hostile = Maker(seed, backends.places, balancer.ports).catalog()
+        hostile, balancer.options = make(seed), options(seed)
         good += len(hostile.good)
         found = problems(balancer, hostile, "") + unanswered(balancer, hostile)
         wrong += [f"seed {seed}: {one}" for one in found]
