@@ -29,7 +29,7 @@ ODD = (
     "\ud800", "a" * 64, "a." * 140, "9" * 30, "unix:/run/x", "*.example.org", "~^.*$", "localhost", "include", "--", "\\x3b",
 )  # fmt: skip
 NAMES = ("web", "shop", "WEB", "my_app", "x", "a.b", "http_web", "0", "con", "default_server", "a" * 63)
-TCP_NAMES = ("echo-9999", "db-5432", "a-{port}", "b-{port}", "A-{port}", "x-22", "x-65536", "x-0999", "-{port}", "x-", "x-٩٩٩٩")
+TCP_NAMES = ("echo-7777", "db-5432", "a-{port}", "b-{port}", "A-{port}", "x-22", "x-65536", "x-0999", "-{port}", "x-", "x-٩٩٩٩")
 ADDRESSES = (
     "10.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "::1", "2001:DB8::1", "fe80::1%eth0", "::ffff:10.0.0.1",
     "010.0.0.1", "127.0.0.1", "1.2.3", "10.0.0.1:80", "web.example", "", "[::1]", "10.0.0.1 ", "１０.0.0.1", "0x7f.1",
@@ -86,11 +86,13 @@ class Maker:
     :param tls_places: the same for services tagged tls; by default the same
     :param ports: free ports for tcp services; seeds that follow each other take others, because a worker of before may hold
         the ones of its generation for a moment
+    :param kinds: of the services that must be served
     """
 
-    def __init__(self, seed: int, places, ports, tls_places=None):
+    def __init__(self, seed: int, places, ports, tls_places=None, kinds=("http", "http", "tcp", "tls")):
         self.seed, self.random = seed, Random(seed)
         first = seed * PORTS % (len(ports) - PORTS)
+        self.kinds = kinds
         self.places, self.tls_places = list(places), list(tls_places or places)
         self.ports = list(ports)[first : first + PORTS]
         self.good_names = []
@@ -115,7 +117,7 @@ class Maker:
 
     def good(self, number: int):
         """A service whose name is lower than any other, so that no claim of another goes before its own."""
-        kind = self.random.choice(("http", "http", "tcp", "tls"))
+        kind = self.random.choice(self.kinds)
         port = self.ports[number] if kind == "tcp" else 0
         name = f"0{'abcdef'[number]}-{port or self.random.choice(NAMES[:2])}"
         self.good_names.append(name)

@@ -1,0 +1,117 @@
+"""L3: whoever may register services can register anything. What is good is served beside it, and the balancers never fall back
+as a whole. The catalogs are those of the unit tests, registered at an agent."""
+
+import json
+import random
+import re
+import time
+import urllib.error
+from urllib.parse import quote
+
+import pytest
+from tests.unit.balancer.hostile import Maker
+
+from helpers import BACKEND_BODY, NOT_YET, eventually, http_get
+from requests_seen import asking, spread
+
+MARK = "l3-"  # ids of these tests begin so
+KEY = re.compile("[A-Za-z0-9_-]{1,128}")
+LONGEST = 2000  # characters of a value
+FIRST_PORT = 21000
+PATIENCE = 30  # seconds until a change is served, on a busy machine
+
+
+def bodies(catalog: dict):
+    """Registrations for the agent's API. Keys of meta that it refuses are left out, as the registrator does."""
+    for number, entry in enumerate(catalog["services"]):
+        for one in entry["instances"]:
+            meta = {key: value[:512] for key, value in (one["meta"] or {}).items() if KEY.fullmatch(key)}
+            yield {
+                "ID": f"{MARK}{number}-{one['id']}"[:LONGEST],
+                "Name": entry["name"][:LONGEST],
+                "Address": one["address"][:LONGEST],
+                "Port": one["port"],
+                "Tags": [tag[:LONGEST] for tag in one["tags"]],
+                "Meta": meta,
+                "Weights": {"Passing": one["weight"], "Warning": 1},
+            }
+
+
+def register(api, catalog: dict) -> tuple[int, int]:
+    """Register all of a catalog; how many the agent took, and how many it refused."""
+    taken = refused = 0
+    for body in bodies(catalog):
+        try:
+            api.tell("PUT", "/v1/agent/service/register", body)
+            taken += 1
+        except urllib.error.HTTPError as error:
+            assert error.code == 400, f"{error.code} {error.read()[:300]!r} for {json.dumps(body)[:300]}"
+            refused += 1
+    return taken, refused
+
+
+def forget(api) -> None:
+    """Take all of these tests' services away."""
+    for found in api.get("/v1/agent/services"):
+        if found.startswith(MARK):
+            api.tell("PUT", f"/v1/agent/service/deregister/{quote(found, safe='')}")
+    left = [found for found in api.get("/v1/agent/services") if found.startswith(MARK)]
+    assert left == [], f"the agent keeps {[one[:80] for one in left]}"
+
+
+def status(balancer) -> dict:
+    return json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))
+
+
+def served(balancer, site, good) -> bool:
+    """Each good service answers through a balancer, as one of its instances does."""
+    for service in good:
+        answer = http_get(balancer.address, site.host_of(service.name), service.port or 80)
+        assert (answer.status, answer.body) == (200, BACKEND_BODY), f"{balancer.name}: {service.name}: {answer.status}"
+    return True
+
+
+def fallbacks(balancer, since: float) -> list[str]:
+    """Runs of the guard since a moment that refused a configuration as a whole, as the journal tells them."""
+    told = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
+    return [line for line in told.splitlines() if line.startswith("failed:")]
+
+
+def run(site, folder, show, count: int) -> None:
+    api, places = site.consul(site.docker_hosts[0]), sorted(site.passing("httpbackend"))
+    since, taken, refused, took, seed = time.time(), 0, 0, [], 0
+    with asking(site, site.host_of("httpfront"), folder) as requests:
+        try:
+            for seed in random.sample(range(10**6), count):
+                ports = [FIRST_PORT + number for number in range(1000)]
+                hostile = Maker(seed, places, ports, kinds=("http", "tcp")).catalog()
+                before = {balancer: status(balancer)["generation"] for balancer in site.balancers}
+                told = register(api, hostile.catalog)
+                taken, refused = taken + told[0], refused + told[1]
+                for balancer in site.balancers:
+                    took.append(eventually(lambda b=balancer, h=hostile: served(b, site, h.good), PATIENCE)[1])
+                    now = status(balancer)
+                    assert (now["state"], now["reason"]) == ("ok", ""), f"seed {seed}: {now['reason']}"
+                    assert now["generation"] > before[balancer]
+                    assert {s.name for s in hostile.good} <= set(now["http"]) | set(now["tcp"])
+                forget(api)
+                for balancer in site.balancers:
+                    eventually(lambda b=balancer, h=hostile: not {s.name for s in h.good} & set(status(b)["http"]), PATIENCE)
+        except (AssertionError, *NOT_YET) as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        finally:
+            forget(api)
+    show(f"{count} catalogs: the agent took {taken} instances and refused {refused}")
+    show(f"every good service was served after {spread(took)}")
+    show(f"httpfront meanwhile: {requests}")
+    assert {balancer.name: fallbacks(balancer, since) for balancer in site.balancers} == {b.name: [] for b in site.balancers}
+    assert requests.failed() == []
+
+
+def test_l3_hostile_services(site, settled, tmp_path, show):
+    run(site, tmp_path, show, 5)
+
+
+@pytest.mark.more
+def test_l3_many_hostile_services(site, settled, tmp_path, show):
+    run(site, tmp_path, show, 60)

@@ -1,0 +1,112 @@
+"""L4: containers that start and stop all the time cost no more than a reload a second, and nobody else a request."""
+
+import contextlib
+import itertools
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from helpers import Repeating, everywhere, http_get, tcp_echo
+from requests_seen import asking
+
+PACE = 50 / 60  # starts and stops a second, of all docker hosts together
+INTERVAL = 1.0  # seconds between two reloads, at least
+BUSY = ("busy-a", "busy-b", "busy-c")  # one container of each on every docker host
+
+
+class Reloads(Repeating):
+    """The reloads of a balancer while the block runs, as its status tells: {number: Unix time}."""
+
+    pause = 0.3
+
+    def __init__(self, balancer):
+        super().__init__()
+        self.balancer, self.seen = balancer, {}
+        self.step()
+
+    def step(self) -> None:
+        now = json.loads(self.balancer.run("cat /var/lib/discovery-balancer/status.json"))
+        self.seen[now["reloads"]] = now["last_reload"]
+
+    @property
+    def count(self) -> int:
+        return max(self.seen) - min(self.seen)
+
+    @property
+    def closest(self) -> float:
+        """The shortest time between two reloads, in seconds."""
+        pairs = itertools.pairwise(sorted(self.seen.items()))
+        return min(((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs), default=float("inf"))
+
+
+class Echoes(Repeating):
+    """New connections to a tcp service through a balancer while the block runs."""
+
+    def __init__(self, balancer):
+        super().__init__()
+        self.balancer, self.count, self.failed = balancer, 0, []
+
+    def step(self) -> None:
+        self.count += 1
+        try:
+            said = tcp_echo(self.balancer.address, 9999, "churn")
+        except OSError as error:
+            said = repr(error)
+        if "[churn]" not in said:
+            self.failed.append(f"{self.balancer.name}: {said}")
+
+
+def start_and_stop(node, seconds: float, every: float, offset: float) -> int:
+    """Start and stop the busy containers of a host in turn at this pace, beginning `offset` seconds from now; how often."""
+    begin = time.monotonic() + offset
+    for number in range(round(seconds / every)):
+        time.sleep(max(0, begin + number * every - time.monotonic()))
+        node.run(f"docker {'stop -t 2' if number % 2 else 'start'} {BUSY[number // 2 % len(BUSY)]}")
+    return round(seconds / every)
+
+
+def churn(site, folder, show, seconds: float) -> None:
+    hosts, every = site.docker_hosts, len(site.docker_hosts) / PACE
+    reloads, echoes = [Reloads(balancer) for balancer in site.balancers], [Echoes(balancer) for balancer in site.balancers]
+    with asking(site, site.host_of("httpfront"), folder) as requests, ThreadPoolExecutor(len(hosts)) as pool:
+        with contextlib.ExitStack() as stack:
+            for one in (*reloads, *echoes):
+                stack.enter_context(one)
+            begin = time.monotonic()
+            turns = [pool.submit(start_and_stop, node, seconds, every, number / PACE) for number, node in enumerate(hosts)]
+            count = sum(turn.result() for turn in turns)
+            took = time.monotonic() - begin
+        show(f"{count} starts and stops in {took:.0f} s")
+        for one in reloads:
+            show(f"{one.balancer.name}: {one.count} reloads, {one.closest:.2f} s apart at least")
+        show(f"httpfront: {requests}; tcpfront: {sum(e.count for e in echoes)} new connections")
+        assert requests.failed() == []
+    assert [problem for one in echoes for problem in one.failed] == []
+    for one in reloads:
+        assert 0 < one.count <= took / INTERVAL + 1
+        assert one.closest >= INTERVAL
+
+
+@pytest.fixture
+def busy(site, settled, start_container):
+    """The containers that start and stop; they are there, and stopped."""
+    for node in site.docker_hosts:
+        for name in BUSY:
+            start_container(node, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=http")
+        node.run(f"docker stop -t 2 {' '.join(BUSY)}")
+    yield
+    for node in site.docker_hosts:
+        node.run(f"docker start {' '.join(BUSY)}")
+    for name in BUSY:  # whatever was coalesced: what is there in the end is served
+        everywhere(site.balancers, lambda b, n=name: http_get(b.address, site.host_of(n)).status == 200, 30)
+
+
+def test_l4_churn(site, busy, tmp_path, show):
+    churn(site, tmp_path, show, 20)
+
+
+@pytest.mark.more
+def test_l4_churn_of_a_minute(site, busy, tmp_path, show):
+    churn(site, tmp_path, show, 60)
