@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+import string
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from discovery_balancer.nginx import Nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import plan
 from discovery_balancer.render import render_nginx
-from hostile import BREAKING, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
+from discovery_balancer.settings import PARSERS, PREFIX
+from hostile import BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
 
 RUN = "/run/discovery-balancer"
 OPTIONS = Options(domain="hospital.example", nginx_socket=f"{RUN}/nginx.sock")
@@ -69,10 +71,32 @@ def rendered(folder, files):
     return [one for name in files for one in foreign(folder / name, RUN)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(catalogs, st.sampled_from([OPTIONS, ENDING]))
 def test_l3_nothing_outside_the_table_is_rendered(folder, services, options):
     assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == []
+
+
+def spoiled(put) -> list:
+    """A service for each text that a configuration could get, with that text spoiled; all else about it is good."""
+    good = {"id": "i", "node": "n", "address": "10.0.0.1", "port": 80, "tags": TAGS, "meta": {}, "weight": 1}
+    found = [{"name": put(name), "instances": [good]} for name in ("web", "echo-9999")]
+    for address in ("10.0.0.1", "2001:db8::1", "fe80::1%eth0"):
+        found.append({"name": f"address-{len(found) + 7000}", "instances": [{**good, "address": put(address)}]})
+    for key in PARSERS:
+        name = f"{key.replace('_', '-')}-{len(found) + 7000}"
+        meta = {PREFIX + other: value.replace("{name}", name) for other, value in (FINE | {"path": "/a/b"}).items()}
+        meta[PREFIX + key] = put(meta[PREFIX + key])
+        found.append({"name": name, "instances": [{**good, "meta": meta}]})
+    return found
+
+
+@pytest.mark.parametrize("options", [OPTIONS, ENDING], ids=["", "with certificates"])
+@pytest.mark.parametrize("where", [0, 0.5, 1], ids=["before", "within", "after"])
+def test_l3_no_character_passes_in_any_place(folder, options, where):
+    for character in string.punctuation + string.whitespace + "\0\x1b\x85\u2028٩ｗ":
+        services = spoiled(lambda text, one=character: text[: int(len(text) * where)] + one + text[int(len(text) * where) :])
+        assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == [], repr(character)
 
 
 @given(catalogs)
