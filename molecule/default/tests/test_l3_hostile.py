@@ -21,13 +21,19 @@ FIRST_PORT = 21000
 PATIENCE = 30  # seconds until a change is served, on a busy machine
 
 
+def cut(value: str) -> str:
+    """The part of a value of meta that Consul takes."""
+    return value.encode(errors="replace")[:512].decode(errors="ignore")
+
+
 def bodies(catalog: dict):
     """Registrations for the agent's API. Keys of meta that it refuses are left out, as the registrator does."""
     for number, entry in enumerate(catalog["services"]):
-        for one in entry["instances"]:
-            meta = {key: value[:512] for key, value in (one["meta"] or {}).items() if KEY.fullmatch(key)}
+        for which, one in enumerate(entry["instances"]):
+            meta = {key: cut(value) for key, value in (one["meta"] or {}).items() if KEY.fullmatch(key)}
+            printable = "".join(c for c in one["id"] if c.isprintable())  # no other id can be taken out of the agent again
             yield {
-                "ID": f"{MARK}{number}-{one['id']}"[:LONGEST],
+                "ID": f"{MARK}{number}-{which}-{printable}"[:LONGEST],
                 "Name": entry["name"][:LONGEST],
                 "Address": one["address"][:LONGEST],
                 "Port": one["port"],
@@ -64,11 +70,18 @@ def status(balancer) -> dict:
 
 
 def served(balancer, site, good) -> bool:
-    """Each good service answers through a balancer, as one of its instances does."""
+    """Each good service answers through a balancer, and its status, which comes a moment later, says so."""
     for service in good:
         answer = http_get(balancer.address, site.host_of(service.name), service.port or 80)
         assert (answer.status, answer.body) == (200, BACKEND_BODY), f"{balancer.name}: {service.name}: {answer.status}"
-    return True
+    now = status(balancer)
+    assert (now["state"], now["reason"]) == ("ok", ""), now["reason"]
+    return {service.name for service in good} <= set(now["http"]) | set(now["tcp"])
+
+
+def gone(balancer, good) -> bool:
+    now = status(balancer)
+    return not {service.name for service in good} & (set(now["http"]) | set(now["tcp"]))
 
 
 def fallbacks(balancer, since: float) -> list[str]:
@@ -86,17 +99,13 @@ def run(site, folder, show, count: int) -> None:
                 ports = [FIRST_PORT + number for number in range(1000)]
                 hostile = Maker(seed, places, ports, kinds=("http", "tcp")).catalog()
                 before = {balancer: status(balancer)["generation"] for balancer in site.balancers}
-                told = register(api, hostile.catalog)
-                taken, refused = taken + told[0], refused + told[1]
+                taken, refused = (sum(pair) for pair in zip((taken, refused), register(api, hostile.catalog), strict=True))
                 for balancer in site.balancers:
                     took.append(eventually(lambda b=balancer, h=hostile: served(b, site, h.good), PATIENCE)[1])
-                    now = status(balancer)
-                    assert (now["state"], now["reason"]) == ("ok", ""), f"seed {seed}: {now['reason']}"
-                    assert now["generation"] > before[balancer]
-                    assert {s.name for s in hostile.good} <= set(now["http"]) | set(now["tcp"])
+                    assert status(balancer)["generation"] > before[balancer]
                 forget(api)
                 for balancer in site.balancers:
-                    eventually(lambda b=balancer, h=hostile: not {s.name for s in h.good} & set(status(b)["http"]), PATIENCE)
+                    eventually(lambda b=balancer, h=hostile: gone(b, h.good), PATIENCE)
         except (AssertionError, *NOT_YET) as error:
             raise AssertionError(f"seed {seed}: {error}") from error
         finally:
