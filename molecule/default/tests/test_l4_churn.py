@@ -36,9 +36,17 @@ class Reloads(Repeating):
 
     @property
     def closest(self) -> float:
-        """The shortest time between two reloads, in seconds."""
+        """The shortest time between two reloads, in seconds. The guard counts its interval from the start of a run, and a run
+        that was slow reloads late: so two can be closer than the interval, but never more than one a second on the whole."""
         pairs = itertools.pairwise(sorted(self.seen.items()))
         return min(((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs), default=float("inf"))
+
+    @property
+    def too_many(self) -> list[str]:
+        """Stretches of time, between any two reloads, with more than one reload a second, and one."""
+        pairs = itertools.combinations(sorted(self.seen.items()), 2)
+        found = [(b[0] - a[0], b[1] - a[1]) for a, b in pairs if b[0] - a[0] > (b[1] - a[1]) / INTERVAL + 1]
+        return [f"{count} reloads in {seconds:.1f} s" for count, seconds in found]
 
 
 class Echoes(Repeating):
@@ -86,7 +94,7 @@ def churn(site, folder, show, seconds: float) -> None:
     assert [problem for one in echoes for problem in one.failed] == []
     for one in reloads:
         assert 0 < one.count <= took / INTERVAL + 1
-        assert one.closest >= INTERVAL
+        assert one.too_many == []
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ ALLOWED = {
             "server": "",
             "map": r"\$(server_port \$discovery_service|ssl_preread_server_name \$discovery_tls|discovery_tls \$discovery_step)",
         },
-        r"map \$server_port \$discovery_service": {"default": "-", PORT: rf"({NAME}|\$discovery_tls)"},
+        r"map \$server_port \$discovery_service": {"default": "-", PORT: rf"({NAME}|\$discovery_tls)", "": r"\$discovery_tls"},
         r"map \$ssl_preread_server_name \$discovery_tls": {
             "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
         },
@@ -76,7 +76,6 @@ ALLOWED = {
             "(proxy_connect|proxy)_timeout": TIME,
             "(ssl_preread|proxy_protocol)": "on",
             "access_log": "off",
-            "set_real_ip_from": "unix:",
         },
     },
 }  # fmt: skip
