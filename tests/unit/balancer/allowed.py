@@ -19,7 +19,8 @@ TIME = r"[0-9]{1,9}(ms|s|m|h)"
 
 PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
 FILE = r"/[A-Za-z0-9._/@+-]+"
-SOCKET = "unix:{run}"  # the directory of nginx's sockets
+MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
+SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 
 UPSTREAM = {
     "zone": rf"{NAME} \d+k",
@@ -39,7 +40,7 @@ ALLOWED = {
         "upstream": UPSTREAM | {"keepalive": r"\d+", "keepalive_timeout": TIME},
         "server": ANSWER
         | {
-            "listen": rf"({PLACE}( default_server)?|{SOCKET}/(nginx|https)\.sock( ssl http2 proxy_protocol default_server)?)",
+            "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
             "error_page": "502 504 @discovery_failed",
@@ -69,9 +70,9 @@ ALLOWED = {
             "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
         },
         r"map \$discovery_tls \$discovery_step": {"default": "discovery_through", "": "", "discovery_https": "discovery_https"},
-        "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SOCKET}/(https|through)\.sock)", "least_conn": ""},
+        "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SECOND}/(https|through)\.sock)", "least_conn": ""},
         "server": {
-            "listen": rf"({PLACE}|{SOCKET}/through\.sock proxy_protocol)",
+            "listen": rf"({PLACE}|{SECOND}/through\.sock proxy_protocol)",
             "proxy_pass": rf"(tcp_{NAME}|\$discovery_(tls|step))",
             "(proxy_connect|proxy)_timeout": TIME,
             "(ssl_preread|proxy_protocol)": "on",
