@@ -14,6 +14,7 @@ from real_nginx import DOMAIN, Backends, Balancer
 
 CHECKED, ASKED = 500, 40  # catalogs that nginx checks; and such that it loads, whose services are asked for
 FIRST = 7_000
+MOST = 100_000  # bytes of the status, however long the values of a catalog are: it goes into the KV store, which takes 512 kB
 READY = "nginx is not running; the configuration is ready"
 
 
@@ -69,6 +70,8 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
         tagged = any({"http", "tcp", "tls"} & set(instance["tags"]) for instance in entry["instances"])
         if tagged and entry["name"].lower() not in served and cut(entry["name"]) not in left_out:
             found.append(f"{entry['name'][:100]!r} is neither served nor left out")
+    if (size := balancer.store.status_file.stat().st_size) > MOST:
+        found.append(f"the status has {size} bytes")
     balancer.store.prune(2)
     return found
 

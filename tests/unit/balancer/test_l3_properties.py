@@ -15,7 +15,7 @@ from discovery_balancer.options import Options
 from discovery_balancer.plan import plan
 from discovery_balancer.render import render_nginx
 from discovery_balancer.settings import PARSERS, PREFIX, cut
-from hostile import BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
+from hostile import ADDRESSES, BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
 
 RUN = "/run/discovery-balancer"
 OPTIONS = Options(domain="hospital.example", nginx_socket=f"{RUN}/nginx.sock")
@@ -81,6 +81,7 @@ def spoiled(put) -> list:
     """A service for each text that a configuration could get, with that text spoiled; all else about it is good."""
     good = {"id": "i", "node": "n", "address": "10.0.0.1", "port": 80, "tags": TAGS, "meta": {}, "weight": 1}
     found = [{"name": put(name), "instances": [good]} for name in ("web", "echo-9999")]
+    found.append({"name": put("app"), "instances": [{**good, "meta": {PREFIX + "hosts": "app.example.org"}}]})
     for address in ("10.0.0.1", "2001:db8::1", "fe80::1%eth0"):
         found.append({"name": f"address-{len(found) + 7000}", "instances": [{**good, "address": put(address)}]})
     for key in PARSERS:
@@ -97,6 +98,13 @@ def test_l3_no_character_passes_in_any_place(folder, options, where):
     for character in string.punctuation + string.whitespace + "\0\x1b\x85\u2028٩ｗ":
         services = spoiled(lambda text, one=character: text[: int(len(text) * where)] + one + text[int(len(text) * where) :])
         assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == [], repr(character)
+
+
+@pytest.mark.parametrize("options", [OPTIONS, ENDING], ids=["", "with certificates"])
+def test_l3_no_odd_value_passes_in_any_place(folder, options):
+    for value in VALUES + ODD + BREAKING + NAMES + TCP_NAMES + ADDRESSES:
+        services = spoiled(lambda text, one=value: one)
+        assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == [], repr(value)
 
 
 @given(catalogs)
