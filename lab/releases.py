@@ -103,10 +103,12 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     (files / sums).write_text(f"{digest}  {archive}\n")
 
 
-def go_sum(module: str, source: Path) -> None:
-    """Start a folder's checksums from those of a module, as name@version."""
+def go_sum(module: str, source: Path) -> Path:
+    """Start a folder's checksums from those of a module, as name@version; the folder of that module's files."""
     downloaded = run(_go_tool(), "mod", "download", "-json", module, env=GO_ENVIRONMENT, cwd=source)
-    shutil.copyfile(Path(json.loads(downloaded)["Dir"]) / "go.sum", source / "go.sum")
+    folder = Path(json.loads(downloaded)["Dir"])
+    shutil.copyfile(folder / "go.sum", source / "go.sum")
+    return folder
 
 
 def go_build(source: Path, program: Path, package: str) -> None:

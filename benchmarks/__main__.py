@@ -1,0 +1,118 @@
+"""The benchmarks of the balancer: `run` measures (and makes the lab it needs), `report` writes docs/benchmarks.md anew."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from lab import nodes
+from lab.errors import LabError
+
+from benchmarks import balancers, churn, many, propagation, report, throughput
+from benchmarks.site import LINES, Bench, lab_up, machine
+
+INVENTORY = Path("benchmarks/inventory")
+COPY = Path(".lab/benchmarks")
+RESULTS = Path("benchmarks/results")
+MEASUREMENTS = ("propagation", "throughput", "churn", "many")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="measure; without options all of it (about three hours on 2 cores)")
+    run.add_argument("--only", type=listed(MEASUREMENTS), default=MEASUREMENTS, help="of " + ", ".join(MEASUREMENTS))
+    names = tuple(balancer.name for balancer in balancers.ALL)
+    run.add_argument("--balancers", type=listed(names), default=names, help="of " + ", ".join(names))
+    run.add_argument("--events", type=int, default=100, help="propagation: events of each balancer on each line")
+    run.add_argument("--lines", type=listed(tuple(LINES)), default=tuple(LINES), help="propagation: of " + ", ".join(LINES))
+    run.add_argument("--seconds", type=int, default=15, help="throughput: of one run of wrk")
+    run.add_argument("--rounds", type=int, default=5, help="throughput: runs of wrk for each balancer")
+    run.add_argument("--connections", type=int, default=32, help="throughput: connections of wrk")
+    run.add_argument("--containers", type=int, default=50, help="churn: containers that start and stop")
+    run.add_argument("--churn-seconds", type=float, default=60, help="churn: in which they do")
+    run.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=[30, 150, 1000], help="many")
+    run.add_argument("--inventory", type=Path, help=f"default: {INVENTORY}, or its copy in a free subnet")
+    run.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    run.add_argument("--site-stands", action="store_true", help="do not run the playbooks: an earlier run has")
+    run.add_argument("--keep", action="store_true", help="leave the lab running")
+    written = commands.add_parser("report", help="tables and plots from the results")
+    written.add_argument("--results", type=Path, default=RESULTS)
+    written.add_argument("--document", type=Path, default=Path("docs/benchmarks.md"))
+    arguments = parser.parse_args(argv)
+    if arguments.command == "report":
+        report.write(arguments.results, arguments.document)
+        return 0
+    try:
+        measure(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def listed(known: tuple[str, ...]):
+    """A comma-separated part of these names, in their own order."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return tuple(name for name in known if name in chosen)
+
+    return parse
+
+
+def measure(arguments) -> None:
+    """Make the lab, measure, keep each result as soon as it is there, take the lab down."""
+    inventory = arguments.inventory or nodes.place(INVENTORY, COPY)
+    try:
+        site = lab_up(inventory, playbooks=not arguments.site_stands)
+        bench = Bench(site)
+        bench.prepare()
+        about = machine(bench)
+        for name in arguments.only:
+            begin = time.monotonic()
+            settings, results = MEASURE[name](bench, arguments)
+            kept = {"machine": about, "settings": settings, "took": round(time.monotonic() - begin), "results": results}
+            arguments.results.mkdir(parents=True, exist_ok=True)
+            (arguments.results / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+            told(f"{name}: {kept['took']} s, kept in {arguments.results / name}.json")
+    finally:
+        if not arguments.keep:
+            nodes.down(inventory)
+
+
+def told(text: str) -> None:
+    print(f"bench: {text}", flush=True)
+
+
+def chosen(arguments, among):
+    return tuple(balancer for balancer in among if balancer.name in arguments.balancers)
+
+
+def _propagation(bench, a):
+    who = chosen(a, balancers.FOLLOWING)
+    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, told)
+
+
+def _throughput(bench, a):
+    settings = {"seconds": a.seconds, "rounds": a.rounds, "connections": a.connections}
+    who = chosen(a, balancers.ALL)
+    return settings, throughput.measure(bench, bench.site.stranger(), a.seconds, a.rounds, a.connections, who, told)
+
+
+def _churn(bench, a):
+    settings = {"containers": a.containers, "seconds": a.churn_seconds}
+    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), told)
+
+
+def _many(bench, a):
+    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), told)
+
+
+MEASURE = {"propagation": _propagation, "throughput": _throughput, "churn": _churn, "many": _many}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

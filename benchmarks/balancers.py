@@ -1,0 +1,105 @@
+"""The balancers that are measured. One runs at a time: they would take the machine from each other."""
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import releases
+from lab.shell import CACHE, run, step
+
+TRAEFIK, TRAEFIK_VERSION = "github.com/traefik/traefik/v3", "3.6.12"
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """One balancer on the first host of load_balancers.
+
+    :ivar port: of its virtual hosts
+    :ivar units: systemd units, in the order in which they start
+    :ivar every: seconds between two requests that look for a change
+    :ivar slots: events that may be under way at once: one that looks at the catalog every 15 s takes so long for each
+    """
+
+    name: str
+    title: str
+    port: int
+    units: tuple[str, ...]
+    every: float = 0.01
+    slots: int = 1
+
+
+OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer.timer"))
+TEMPLATE = Balancer("template", "the documents' template", 8081, ("bench-template-nginx", "bench-template"))
+KEEPALIVE = Balancer("keepalive", "nginx by hand, keep-alive", 8082, ("bench-keepalive",))
+POLLING = Balancer("traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20)
+WATCHING = Balancer("traefik-watch", f"Traefik {TRAEFIK_VERSION}, watching", 8084, ("bench-traefik-watch",))
+FOLLOWING = (OURS, TEMPLATE, WATCHING, POLLING)
+ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)
+
+
+@contextlib.contextmanager
+def only(node, balancer: Balancer, everyone: tuple[Balancer, ...] = ALL):
+    """Run this balancer alone while the block runs; afterwards ours runs again, as the site wants it."""
+    _switch(node, balancer, everyone)
+    try:
+        yield
+    finally:
+        _switch(node, OURS, everyone)
+
+
+def _switch(node, balancer, everyone) -> None:
+    others = [unit for other in everyone if other is not balancer for unit in reversed(other.units)]
+    node.run(f"systemctl stop {' '.join(others)}")
+    node.run(f"systemctl start {' '.join(balancer.units)}")
+
+
+def memory(node, balancer: Balancer) -> int:
+    """What the processes of a balancer take, in bytes: shared pages count in parts (PSS)."""
+    services = [unit for unit in balancer.units if not unit.endswith(".timer")]
+    return int(node.run(f"python3 - {' '.join(services)} <<'END'\n{MEMORY}END"))
+
+
+# Runs on the node: the processes of the units, by parent, because containers share the machine's cgroup tree.
+MEMORY = """
+import pathlib, subprocess, sys
+
+parents = {}
+for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    try:
+        parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        pass
+todo = [int(subprocess.check_output(["systemctl", "show", "-p", "MainPID", "--value", unit])) for unit in sys.argv[1:]]
+total = 0
+while todo:
+    pid = todo.pop()
+    todo += [child for child, parent in parents.items() if parent == pid]
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        continue
+    total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+print(total)
+"""
+
+
+def traefik() -> Path:
+    """The program, built once from the Go module proxy (four minutes; more on a busy machine)."""
+    program = CACHE / "programs" / f"traefik-{TRAEFIK_VERSION}"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        with step(f"building Traefik {TRAEFIK_VERSION} (once; some minutes)"), tempfile.TemporaryDirectory() as scratch:
+            source = Path(scratch)
+            folder = releases.go_sum(f"{TRAEFIK}@v{TRAEFIK_VERSION}", source)
+            # Whoever requires a module does not get what its go.mod replaces and excludes: take these along.
+            own = (folder / "go.mod").read_text()
+            kept = own[own.index("\nreplace (") :]
+            (source / "go.mod").write_text(f"module build\n\ngo 1.25\n\nrequire {TRAEFIK} v{TRAEFIK_VERSION}\n{kept}")
+            releases.go_build(source, source / "traefik", f"{TRAEFIK}/cmd/traefik")
+            new = program.with_suffix(".new")
+            shutil.move(source / "traefik", new)
+            new.rename(program)
+    run(program, "version")
+    return program

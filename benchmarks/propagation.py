@@ -1,0 +1,138 @@
+"""(a) A container starts, is drained, is killed: when do the clients of a balancer see it?
+
+Beside the container stays another instance of the same service, so there is always somebody to answer, and a wrong
+answer is the balancer's fault. All times are from one clock: the nodes are containers of this machine.
+
+start   process started (as the engine says) → first answer of the new instance; also → passing in the catalog
+drain   maintenance asked for → end of the last answer that was asked for after it and came from the instance
+kill    SIGKILL sent → end of the last answer that was not 200; 0 when there was none
+"""
+
+import random
+import time
+
+from benchmarks import figures
+from benchmarks.asking import Asking, ask_once, last, quiet_since
+from benchmarks.balancers import FOLLOWING, Balancer, only
+from benchmarks.site import LINES, Bench, all_at_once, eventually
+
+PATIENCE = 60  # seconds until a change counts as never seen
+QUIET = 1.0  # seconds without a wrong answer end an event
+PAUSE = (1.1, 2.1)  # seconds between two events of one service: longer than our reload interval, and never in step with it
+DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
+
+
+def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, told=print) -> list[dict]:
+    """Every balancer alone, on each line; one entry for each, with the events as they were.
+
+    :returns: [{"balancer", "line", "events": [{"start", "catalog", "ready", "drain", "kill", "failed"}]}], times in s
+    """
+    found = []
+    for line in lines:
+        for balancer in who:
+            with only(bench.balancer, balancer):
+                seen = one(bench, balancer, line, events)
+            found.append({"balancer": balancer.name, "line": line, "events": seen})
+            told(f"propagation, {line}, {balancer.title}: {spread(seen)}")
+    return found
+
+
+def spread(seen: list[dict]) -> str:
+    """The figures of some events, for people."""
+    parts = []
+    for key in ("start", "catalog", "drain", "kill"):
+        values = [event[key] for event in seen if key in event]
+        if values:
+            told = figures.summary(values)
+            missing = f", {told['missing']} never" if told["missing"] else ""
+            parts.append(f"{key} p50 {figures.seconds(told.get('p50'))} p99 {figures.seconds(told.get('p99'))}{missing}")
+    return "; ".join(parts) + f"; {sum(event['failed'] for event in seen)} failed requests in {len(seen)} events"
+
+
+def one(bench: Bench, balancer: Balancer, line: str, events: int) -> list[dict]:
+    """The events of one balancer on one line, shared out among its slots."""
+    slots = min(balancer.slots, events)
+    shares = [events // slots + (slot < events % slots) for slot in range(slots)]
+    jobs = [lambda slot=slot, share=share: _slot(bench, balancer, line, slot, share) for slot, share in enumerate(shares)]
+    try:
+        return [event for seen in all_at_once(jobs, slots) for event in seen]
+    finally:
+        bench.remove_all()
+
+
+def _slot(bench, balancer, line, slot, events) -> list[dict]:
+    """Events one after the other, of a service of their own."""
+    service = f"bench-{line}-{slot}"
+    host = bench.site.host_of(service)
+    steady = bench.run(service, f"{service}-steady", line)
+    place = (bench.balancer.address, balancer.port)
+    eventually(lambda: ask_once(*place, host).ok, PATIENCE, every=0.1)
+    chance = random.Random(f"{line} {slot}")
+    seen = []
+    with Asking(*place, host, balancer.every) as asking, bench.watch(service) as watch:
+        for number in range(events):
+            name = f"{service}-{number}"
+            bench.create(service, name, line)
+            _pause(chance, balancer)
+            seen.append(_event(bench, balancer, name, asking, watch, chance, drained=line == DRAINED_LINE))
+            bench.remove(name)
+            _keep_small(asking)
+    bench.remove(steady.name)
+    return seen
+
+
+def _event(bench, balancer, name, asking, watch, chance, drained) -> dict:
+    """Start, drain and lift where wanted, kill."""
+    identity = bench.instance_id(name)
+    instance = bench.start(name)
+    event = {
+        "start": _from(instance.started, _when(lambda: asking.first(name, instance.started))),
+        "catalog": _from(instance.started, next((at for at, passing, _ in watch.history if identity in passing), None)),
+        "engine": instance.started - instance.asked,
+    }
+    if drained and event["start"] is not None:
+        _pause(chance, balancer)
+        moment = bench.drain(name, True)
+        event["drain"] = _settled(asking, lambda s: s.instance == name, moment)
+        _pause(chance, balancer)
+        lifted = bench.drain(name, False)
+        _when(lambda: asking.first(name, lifted))
+    _pause(chance, balancer)
+    killed = time.time()
+    bench.kill(name)
+    event["kill"] = _settled(asking, lambda s: not s.ok, killed)
+    event["failed"] = sum(not sample.ok for sample in asking.since(instance.asked))
+    return event
+
+
+def _when(probe) -> float | None:
+    """Wait for a moment that a probe tells; None when it does not come."""
+    try:
+        return eventually(probe, PATIENCE, every=0.02)[0]
+    except AssertionError:
+        return None
+
+
+def _settled(asking, wrong, moment) -> float | None:
+    """Seconds from a moment to the last wrong answer, once there has been none for a while; None when they do not end."""
+    while time.time() - moment < PATIENCE:
+        time.sleep(0.1)
+        samples = asking.since(moment)
+        if samples and samples[-1].ended - quiet_since(samples, wrong, moment) > QUIET:
+            return last(samples, wrong, moment)
+    return None
+
+
+def _from(moment, value):
+    return None if value is None else value - moment
+
+
+def _pause(chance, balancer) -> None:
+    """Some time; where several events are under way at once, spread over one look at the catalog."""
+    shortest, longest = PAUSE
+    time.sleep(chance.uniform(shortest, longest if balancer.slots == 1 else 15))
+
+
+def _keep_small(asking) -> None:
+    """Forget the samples of events that are over."""
+    del asking.samples[:-1]

@@ -1,0 +1,74 @@
+"""(b) Requests a second and their times, from another machine of the lab's network, by wrk.
+
+Two instances of the static backend behind each balancer; every balancer writes the same access log. In rounds, so that
+a machine that gets slower does so for all of them; the middle one of the rounds counts.
+"""
+
+import statistics
+
+from benchmarks import figures
+from benchmarks.asking import ask_once
+from benchmarks.balancers import ALL, KEEPALIVE, only
+from benchmarks.site import Bench, eventually
+
+SERVICE = "bench-load"
+INSTANCES = 2
+DIRECT = "backend"  # the name of what is asked without a balancer
+
+
+def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int, who=ALL, told=print) -> list[dict]:
+    """One entry for the backend alone and each balancer: {"balancer", "rounds": [what figures.wrk tells]}.
+
+    :param stranger: a node that is no host of the site; the load comes from there
+    """
+    stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
+    host = bench.site.host_of(SERVICE)
+    try:
+        instances = [bench.run(SERVICE, f"{SERVICE}-{number}") for number in range(INSTANCES)]
+        bench.balancer.run(f"cat >/etc/bench/keepalive-hosts.conf <<'END'\n{_by_hand(bench, host, instances)}END\n")
+        targets = {DIRECT: (bench.app.address, instances[0].port)}
+        found = {name: [] for name in (DIRECT, *(balancer.name for balancer in who))}
+        for number in range(rounds):
+            found[DIRECT].append(_wrk(stranger, *targets[DIRECT], host, seconds, connections))
+            for balancer in who:
+                with only(bench.balancer, balancer):
+                    place = (bench.balancer.address, balancer.port)
+                    eventually(lambda place=place: ask_once(*place, host).ok, 60, every=0.2)
+                    found[balancer.name].append(_wrk(stranger, *place, host, seconds, connections))
+                told(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
+    finally:
+        bench.remove_all()
+    return [{"balancer": name, "rounds": seen} for name, seen in found.items()]
+
+
+def middle(rounds: list[dict]) -> dict:
+    """The round with the middle rate, with the failed requests of all of them."""
+    rate = statistics.median_low([one["rate"] for one in rounds])
+    chosen = next(one for one in rounds if one["rate"] == rate)
+    return chosen | {"failed": sum(one["failed"] for one in rounds)}
+
+
+def _wrk(stranger, address, port, host, seconds, connections) -> dict:
+    command = f"wrk --latency -t1 -c{connections} -d{seconds}s -H 'Host: {host}' http://{address}:{port}/"
+    stranger.run(command.replace(f"-d{seconds}s", "-d1s"))  # connections to the instances are made in the first moment
+    return figures.wrk(stranger.run(command))
+
+
+def _by_hand(bench, host, instances) -> str:
+    """What somebody who knows nginx would write for these instances."""
+    servers = "".join(f"    server {bench.app.address}:{instance.port};\n" for instance in instances)
+    return f"""upstream hand {{
+{servers}    keepalive 16;
+}}
+server {{
+    listen {KEEPALIVE.port};
+    server_name {host};
+    location / {{
+        proxy_pass http://hand;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }}
+}}
+"""
