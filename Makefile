@@ -7,7 +7,7 @@ SCENARIOS ?= hospital resolver scaling_swarm
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help system demo lab lab-down lint unit package molecule test test-all clean
+.PHONY: help system demo lab lab-down lint unit package molecule test test-all bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ test: lint unit package molecule ## everything that CI runs
 
 test-all: ## and what does not fit its time
 	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) resolver_all scaling debian"
+
+bench: .venv/ready ## measure the balancer beside others, BENCH='--only churn' for a part; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks run $(BENCH)
+	$(BIN)/python -m benchmarks report
 
 clean: ## remove what make has made here (not the lab: see lab-down)
 	rm -rf .venv .cache .ansible

@@ -20,6 +20,8 @@ class Balancer:
     :ivar units: systemd units, in the order in which they start
     :ivar every: seconds between two requests that look for a change
     :ivar slots: events that may be under way at once: one that looks at the catalog every 15 s takes so long for each
+    :ivar pause: seconds between two events of a slot, shortest and longest. More than our reload interval, and never in step
+        with it nor with looks at the catalog
     """
 
     name: str
@@ -28,12 +30,13 @@ class Balancer:
     units: tuple[str, ...]
     every: float = 0.01
     slots: int = 1
+    pause: tuple[float, float] = (1.1, 2.1)
 
 
 OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer.timer"))
 TEMPLATE = Balancer("template", "the documents' template", 8081, ("bench-template-nginx", "bench-template"))
 KEEPALIVE = Balancer("keepalive", "nginx by hand, keep-alive", 8082, ("bench-keepalive",))
-POLLING = Balancer("traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20)
+POLLING = Balancer("traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20, pause=(1, 15))
 WATCHING = Balancer("traefik-watch", f"Traefik {TRAEFIK_VERSION}, watching", 8084, ("bench-traefik-watch",))
 FOLLOWING = (OURS, TEMPLATE, WATCHING, POLLING)
 ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)

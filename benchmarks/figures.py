@@ -2,6 +2,7 @@
 
 import math
 import re
+import statistics
 
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -45,6 +46,13 @@ def wrk(printed: str) -> dict:
 def _seconds(text: str) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
     return float(number) * SECONDS[unit]
+
+
+def middle(rounds: list[dict]) -> dict:
+    """Of several results of `wrk` the one with the middle rate, with the failed requests of all of them."""
+    rate = statistics.median_low([one["rate"] for one in rounds])
+    chosen = next(one for one in rounds if one["rate"] == rate)
+    return chosen | {"failed": sum(one["failed"] for one in rounds)}
 
 
 def share_of(value: float, of: float) -> str:

@@ -8,7 +8,6 @@ import http.client
 import json
 import time
 
-from benchmarks import figures
 from benchmarks.asking import ask_once
 from benchmarks.balancers import FOLLOWING, Balancer, memory, only
 from benchmarks.site import Bench, Repeating, all_at_once, eventually
@@ -55,8 +54,15 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
     finally:
         _deregister_all(bench)
         bench.remove_all()
-    told = {"registered": registered, "catalog": catalog.complete - begin, "served": served, "missing": missing, "one_more": more, "memory": used}
-    return told | {"reloads": None if before is None else after - before}
+    return {
+        "registered": registered,
+        "catalog": catalog.complete - begin,
+        "served": served,
+        "missing": missing,
+        "one_more": more,
+        "reloads": None if before is None else after - before,
+        "memory": used,
+    }
 
 
 def _parts(names: list[str]) -> list[list[str]]:
@@ -121,8 +127,3 @@ def _one_more(bench, balancer, port, number) -> float | None:
     _register(bench, [name], port)
     missing = _until_served(bench, place, [name])
     return None if missing else time.time() - begin
-
-
-def spread(seen: dict) -> str:
-    """How long one more takes, for people."""
-    return figures.seconds(figures.summary(seen["one_more"]).get("p50"))

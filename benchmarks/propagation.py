@@ -18,7 +18,6 @@ from benchmarks.site import LINES, Bench, all_at_once, eventually
 
 PATIENCE = 60  # seconds until a change counts as never seen
 QUIET = 1.0  # seconds without a wrong answer end an event
-PAUSE = (1.1, 2.1)  # seconds between two events of one service: longer than our reload interval, and never in step with it
 DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
 
 
@@ -128,9 +127,7 @@ def _from(moment, value):
 
 
 def _pause(chance, balancer) -> None:
-    """Some time; where several events are under way at once, spread over one look at the catalog."""
-    shortest, longest = PAUSE
-    time.sleep(chance.uniform(shortest, longest if balancer.slots == 1 else 15))
+    time.sleep(chance.uniform(*balancer.pause))
 
 
 def _keep_small(asking) -> None:

@@ -38,7 +38,6 @@ LINES = {
     },
     "http": {"Env": ["SERVICE_CHECK_HTTP=/", "SERVICE_CHECK_INTERVAL=2s"]},
 }
-LINE_TITLES = {"none": "no check", "engine": "engine health, 1 s", "http": "HTTP check, 2 s"}
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,8 @@ def lab_up(inventory: Path, playbooks: bool = True):
 
 def machine(bench: Bench) -> dict:
     """What was measured on, for whoever reads the figures."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     versions = {
         "nginx": bench.balancer.run("/usr/sbin/nginx -v 2>&1").rpartition("/")[2].strip(),
@@ -213,4 +213,4 @@ def all_at_once(jobs: list, slots: int) -> list:
         return list(pool.map(lambda job: job(), jobs))
 
 
-__all__ = ["Bench", "Instance", "LINES", "LINE_TITLES", "Repeating", "all_at_once", "eventually", "lab_up", "machine"]
+__all__ = ["Bench", "Instance", "LINES", "Repeating", "all_at_once", "eventually", "lab_up", "machine"]

@@ -4,8 +4,6 @@ Two instances of the static backend behind each balancer; every balancer writes 
 a machine that gets slower does so for all of them; the middle one of the rounds counts.
 """
 
-import statistics
-
 from benchmarks import figures
 from benchmarks.asking import ask_once
 from benchmarks.balancers import ALL, KEEPALIVE, only
@@ -39,13 +37,6 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
     finally:
         bench.remove_all()
     return [{"balancer": name, "rounds": seen} for name, seen in found.items()]
-
-
-def middle(rounds: list[dict]) -> dict:
-    """The round with the middle rate, with the failed requests of all of them."""
-    rate = statistics.median_low([one["rate"] for one in rounds])
-    chosen = next(one for one in rounds if one["rate"] == rate)
-    return chosen | {"failed": sum(one["failed"] for one in rounds)}
 
 
 def _wrk(stranger, address, port, host, seconds, connections) -> dict:

@@ -1,7 +1,6 @@
 """Percentiles, and what wrk prints."""
 
 import pytest
-
 from benchmarks import figures
 
 WRK = """Running 5s test @ http://192.0.2.11:80/

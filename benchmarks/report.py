@@ -1,0 +1,189 @@
+"""From the results to tables and plots: pure, but for `write`."""
+
+import json
+from pathlib import Path
+
+from benchmarks import figures, plots
+from benchmarks.balancers import ALL
+from benchmarks.figures import middle, seconds
+
+BEGIN, END = "<!-- figures: written by `python -m benchmarks report` -->", "<!-- /figures -->"
+LINE_TITLES = {"none": "no check", "engine": "engine health, 1 s", "http": "HTTP check, 2 s"}
+TITLES = {"backend": "the backend alone"} | {balancer.name: balancer.title for balancer in ALL}
+
+
+def write(results: Path, document: Path) -> None:
+    """Replace the figures in a document, and their plots beside it in a folder of the document's name.
+
+    :raises ValueError: the document has no place for them
+    """
+    folder = document.with_suffix("")
+    parts = []
+    for name, tell in TELL.items():
+        path = results / f"{name}.json"
+        if path.exists():
+            kept = json.loads(path.read_text())
+            text, svg = tell(kept)
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.svg").write_text(svg)
+            parts += [text, f"![{name}]({folder.name}/{name}.svg)", machine(kept)]
+    document.write_text(inserted(document.read_text(), "\n\n".join(parts)))
+
+
+def inserted(document: str, text: str) -> str:
+    """A document with the text between its two marks."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no place for the figures: {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown: the first column to the left, figures to the right."""
+    lines = [headings, ["---"] + ["--:"] * (len(headings) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine(kept: dict) -> str:
+    """What was measured on."""
+    about, versions = kept["machine"], kept["machine"]["versions"]
+    told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return (
+        f"{about['time']}, {about['cpus']} CPUs ({about['cpu']}), {about['memory'] / 2**30:.0f} GiB, Linux {about['kernel']},"
+        f" load average before: {about['load_before']:.1f}; took {kept['took'] / 60:.0f} min. {told}."
+    )
+
+
+def propagation(kept: dict) -> tuple[str, str]:
+    """Table and plot of (a)."""
+    rows, panels, lines = [], {"start": {}, "drain": {}, "kill": {}}, {}
+    for entry in kept["results"]:
+        events, balancer = entry["events"], entry["balancer"]
+        told = {key: figures.summary([e[key] for e in events]) for key in ("start", "catalog")}
+        told |= {key: figures.summary([e[key] for e in events if key in e]) for key in ("drain", "kill")}
+        row = [LINE_TITLES[entry["line"]], TITLES[balancer]]
+        row += [_both(told[key]) for key in ("start", "catalog", "drain", "kill")]
+        rows.append([*row, str(sum(event["failed"] for event in events))])
+        lines.setdefault(entry["line"], {})[balancer] = told["start"]
+        if entry["line"] == "none":
+            for key, panel in panels.items():
+                panel[balancer] = [e[key] for e in events if e.get(key) is not None]
+    headings = ["health", "balancer", "start", "(in the catalog)", "drain", "kill", "failed requests"]
+    count = kept["settings"]["events"]
+    text = f"### Propagation\n\np50 / p99 / longest of {count} events each.\n\n{table(headings, rows)}{_propagation_said(lines)}"
+    names = {"start": "start → first answer", "drain": "drain → last answer", "kill": "kill → last wrong answer"}
+    drawn = {names[key]: panel for key, panel in panels.items() if any(panel.values())}
+    return text, plots.shares({panel: {b: v for b, v in of.items() if v} for panel, of in drawn.items()}, TITLES, "s")
+
+
+def _both(told: dict) -> str:
+    if not told["count"] and not told["missing"]:
+        return "–"
+    text = " / ".join(seconds(told.get(key)) for key in ("p50", "p99", "max"))
+    return text + (f" ({told['missing']} never)" if told["missing"] else "")
+
+
+def _propagation_said(lines: dict) -> str:
+    """Beside the aim: p50 ≤ 0.5 s, p99 ≤ 1 s without a network check, a tenth of Traefik's default."""
+    own, polling = lines.get("none", {}).get("ours"), lines.get("none", {}).get("traefik")
+    if not own or "p50" not in own:
+        return ""
+    met = _met(own["p50"] <= 0.5 and own["p99"] <= 1)
+    text = f"\n\nAim, no check: p50 ≤ 0.5 s and p99 ≤ 1 s: {seconds(own['p50'])} and {seconds(own['p99'])}, {met}."
+    if polling and "p50" in polling:
+        factor = polling["p50"] / own["p50"]
+        text += f" Aim: p50 at least 10 × below Traefik's default: {factor:.0f} ×, {_met(factor >= 10)}."
+    return text
+
+
+def throughput(kept: dict) -> tuple[str, str]:
+    """Table and plot of (b)."""
+    told = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
+    own = told.get("ours", {"rate": 0})["rate"]
+    rows = []
+    for balancer, one in told.items():
+        rates = [r["rate"] for e in kept["results"] if e["balancer"] == balancer for r in e["rounds"]]
+        rows.append([
+            TITLES[balancer], f"{one['rate']:,.0f}", f"{min(rates):,.0f} – {max(rates):,.0f}", seconds(one["p50"]),
+            seconds(one["p99"]), figures.share_of(own, one["rate"]), str(one["failed"]),
+        ])  # fmt: skip
+    settings = kept["settings"]
+    headings = ["balancer", "requests/s", "of all rounds", "p50", "p99", "ours to it", "failed requests"]
+    text = (
+        f"### Throughput\n\nwrk, one thread, {settings['connections']} connections, {settings['seconds']} s; the middle one of"
+        f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_said(told, own)
+    )
+    panels = {
+        "requests/s": {balancer: one["rate"] for balancer, one in told.items()},
+        "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in told.items()},
+    }
+    return text, plots.bars(panels, TITLES, "{:,.4g}")
+
+
+def _throughput_said(told: dict, own: float) -> str:
+    aims = {"keepalive": 0.95, "template": 1.8, "traefik": 1.5}
+    said = [
+        f"≥ {aim} × {TITLES[peer]}: {own / told[peer]['rate']:.2f} ×, {_met(own / told[peer]['rate'] >= aim)}"
+        for peer, aim in aims.items() if own and peer in told
+    ]  # fmt: skip
+    return "\n\nAims: " + "; ".join(said) + "." if said else ""
+
+
+def churn(kept: dict) -> tuple[str, str]:
+    """Table and plot of (c)."""
+    rows = []
+    for entry in kept["results"]:
+        reloads, failed = entry["reloads"], entry["failed"]
+        rate = "–" if reloads is None else f"{reloads / entry['seconds']:.2f}"
+        rows.append([
+            TITLES[entry["balancer"]], f"{entry['events']} in {entry['seconds']:.0f} s", "–" if reloads is None else str(reloads),
+            rate, *(f"{failed[service]} of {entry['asked'][service]}" for service in failed), str(entry["sent_again"]),
+        ])  # fmt: skip
+    headings = ["balancer", "starts and stops", "reloads", "a second", "failed, calm", "failed, busy", "sent again"]
+    text = "### Churn\n\n" + table(headings, rows)
+    if own := next((entry for entry in kept["results"] if entry["balancer"] == "ours"), None):
+        rate, failed = own["reloads"] / own["seconds"], sum(own["failed"].values())
+        text += f"\n\nAims: 0 failed: {failed}, {_met(failed == 0)}; at most one reload a second: {rate:.2f}, {_met(rate <= 1)}."
+    panels = {
+        "reloads a second": {e["balancer"]: (e["reloads"] or 0) / e["seconds"] for e in kept["results"]},
+        "failed requests": {e["balancer"]: sum(e["failed"].values()) for e in kept["results"]},
+    }
+    return text, plots.bars(panels, TITLES, "{:.3g}")
+
+
+def many(kept: dict) -> tuple[str, str]:
+    """Table and plot of (d)."""
+    rows, panels = [], {"all served, s": {}, "memory, MB": {}}
+    for entry in kept["results"]:
+        balancer, size = entry["balancer"], entry["services"]
+        served = seconds(entry["served"]) if entry["served"] is not None else f"{entry['missing']} never"
+        more = figures.summary(entry["one_more"])
+        rows.append([
+            str(size), TITLES[balancer], seconds(entry["registered"]), seconds(entry["catalog"]), served,
+            seconds(more.get("p50")), "–" if entry["reloads"] is None else str(entry["reloads"]),
+            f"{entry['memory'] / 1e6:.0f} MB",
+        ])  # fmt: skip
+        if entry["served"] is not None:
+            panels["all served, s"].setdefault(balancer, {})[size] = entry["served"]
+        panels["memory, MB"].setdefault(balancer, {})[size] = entry["memory"] / 1e6
+    headings = ["services", "balancer", "registered", "in the catalog", "all served", "one more (p50)", "reloads", "memory"]
+    text = "### Many services at once\n\n" + table(headings, rows) + _many_said(kept["results"])
+    return text, plots.sizes(panels, TITLES, "services")
+
+
+def _many_said(results: list[dict]) -> str:
+    aims = {30: 3, 150: 5, 1000: 10}
+    said = [
+        f"{entry['services']} in {aims[entry['services']]} s: {seconds(entry['served'])},"
+        f" {_met(entry['served'] is not None and entry['served'] <= aims[entry['services']])}"
+        for entry in results if entry["balancer"] == "ours" and entry["services"] in aims
+    ]  # fmt: skip
+    return "\n\nAims: " + "; ".join(said) + "." if said else ""
+
+
+def _met(yes: bool) -> str:
+    return "met" if yes else "missed"
+
+
+TELL = {"propagation": propagation, "throughput": throughput, "churn": churn, "many": many}

@@ -1,0 +1,133 @@
+"""Results become tables, verdicts about the aims, and plots."""
+
+import json
+import xml.etree.ElementTree
+
+import pytest
+from benchmarks import report
+from benchmarks.figures import middle
+
+ABOUT = {
+    "machine": {
+        "time": "2026-01-02 03:04 UTC", "cpus": 2, "cpu": "some", "memory": 2**33, "kernel": "6.1", "load_before": 0.25,
+        "versions": {"nginx": "1.26.3"},
+    },
+    "took": 60,
+}  # fmt: skip
+
+
+def event(start, kill=0.0, failed=0, **more):
+    return {"start": start, "catalog": 0.1, "engine": 0.3, "kill": kill, "failed": failed} | more
+
+
+PROPAGATION = ABOUT | {
+    "settings": {"events": 2},
+    "results": [
+        {"balancer": "ours", "line": "none", "events": [event(0.2, drain=0.3), event(0.4, drain=0.2)]},
+        {"balancer": "traefik", "line": "none", "events": [event(7.0, 12.0, 55, drain=9.0), event(None, None, 3)]},
+        {"balancer": "ours", "line": "http", "events": [event(1.2), event(1.4)]},
+    ],
+}
+
+
+def rounds(*rates):
+    return [{"rate": rate, "p50": 0.002, "p99": 0.02, "requests": 10, "failed": 1} for rate in rates]
+
+
+THROUGHPUT = ABOUT | {
+    "settings": {"seconds": 5, "rounds": 3, "connections": 32},
+    "results": [
+        {"balancer": "backend", "rounds": rounds(900.0, 1000.0, 1100.0)},
+        {"balancer": "ours", "rounds": rounds(400.0, 380.0, 390.0)},
+        {"balancer": "keepalive", "rounds": rounds(400.0, 400.0, 400.0)},
+        {"balancer": "template", "rounds": rounds(300.0, 300.0, 300.0)},
+    ],
+}
+CHURN = ABOUT | {
+    "settings": {"containers": 50, "seconds": 60},
+    "results": [
+        {"balancer": "ours", "events": 100, "seconds": 61.0, "reloads": 70, "asked": {"calm": 9, "busy": 8},
+         "failed": {"calm": 0, "busy": 0}, "sent_again": 4},
+        {"balancer": "traefik", "events": 100, "seconds": 60.0, "reloads": None, "asked": {"calm": 9, "busy": 8},
+         "failed": {"calm": 0, "busy": 5}, "sent_again": 0},
+    ],
+}  # fmt: skip
+
+
+def size(balancer, services, served, missing=0):
+    return {
+        "balancer": balancer, "services": services, "registered": 0.5, "catalog": 0.6, "served": served, "missing": missing,
+        "one_more": [0.2, 0.3] if served else [], "reloads": 2, "memory": 30_000_000,
+    }  # fmt: skip
+
+
+MANY = ABOUT | {"settings": {"sizes": [30, 1000]}, "results": [size("ours", 30, 2.0), size("ours", 1000, None, 7)]}
+ALL = {"propagation": PROPAGATION, "throughput": THROUGHPUT, "churn": CHURN, "many": MANY}
+
+
+def test_propagation():
+    text, _ = report.propagation(PROPAGATION)
+    assert "| no check | this collection | 200 ms / 400 ms / 400 ms |" in text
+    assert "7 s / 7 s / 7 s (1 never)" in text and "| 58 |" in text
+    assert "200 ms and 400 ms, met." in text and "35 ×, met." in text
+
+
+def test_propagation_says_what_misses_its_aim():
+    slow = [event(0.2), event(1.5)]
+    told = PROPAGATION | {"results": [{"balancer": "ours", "line": "none", "events": slow}]}
+    assert "200 ms and 1.5 s, missed." in report.propagation(told)[0]
+
+
+def test_the_middle_round_counts_with_all_failures():
+    assert middle(rounds(3.0, 1.0, 2.0)) == rounds(2.0)[0] | {"failed": 3}
+
+
+def test_throughput():
+    text, _ = report.throughput(THROUGHPUT)
+    assert "| the backend alone | 1,000 | 900 – 1,100 | 2 ms | 20 ms | 0.39 × | 3 |" in text
+    assert "≥ 0.95 × nginx by hand, keep-alive: 0.97 ×, met" in text
+    assert "≥ 1.8 × the documents' template: 1.30 ×, missed" in text
+
+
+def test_churn():
+    text, _ = report.churn(CHURN)
+    assert "| this collection | 100 in 61 s | 70 | 1.15 | 0 of 9 | 0 of 8 | 4 |" in text
+    assert "| – | – | 0 of 9 | 5 of 8 | 0 |" in text
+    assert "0 failed: 0, met; at most one reload a second: 1.15, missed." in text
+
+
+def test_many():
+    text, _ = report.many(MANY)
+    assert "| 30 | this collection | 500 ms | 600 ms | 2 s | 200 ms | 2 | 30 MB |" in text
+    assert "7 never" in text
+    assert "30 in 3 s: 2 s, met; 1000 in 10 s: –, missed." in text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_plot_is_svg_and_always_the_same(name):
+    first, again = (report.TELL[name](ALL[name])[1] for _ in range(2))
+    assert xml.etree.ElementTree.fromstring(first).tag.endswith("svg")
+    assert first == again
+
+
+def test_the_document_is_written_anew(tmp_path):
+    document = tmp_path / "benchmarks.md"
+    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    for name, kept in ALL.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    report.write(tmp_path, document)
+    once = document.read_text()
+    report.write(tmp_path, document)
+    assert document.read_text() == once
+    assert once.startswith("before\n") and once.endswith("after\n") and "old" not in once
+    assert [once.count(f"](benchmarks/{name}.svg)") for name in ALL] == [1, 1, 1, 1]
+    assert "2 CPUs (some), 8 GiB" in once
+
+
+def test_a_document_without_a_place_is_refused():
+    with pytest.raises(ValueError, match="no place"):
+        report.inserted("nothing here", "figures")
+
+
+def test_the_document_of_this_repository_has_a_place():
+    assert report.inserted((report.Path(__file__).parents[3] / "docs/benchmarks.md").read_text(), "x")
