@@ -22,6 +22,11 @@ class Sample:
     def ok(self) -> bool:
         return self.status == 200
 
+    def of(self, service: str) -> bool:
+        """Whether an instance of this service answered, whose names begin with the service's. A balancer without a host of this
+        name may answer from another one's instance, with 200."""
+        return self.ok and self.instance.startswith(service)
+
 
 def ask(connection: http.client.HTTPConnection, host: str) -> Sample:
     """One request on a connection, open already or not."""

@@ -38,7 +38,7 @@ def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:
         for service in (STEADY, BUSY):
             bench.run(service, f"{service}-steady")
         for service in (STEADY, BUSY):
-            eventually(lambda s=service: ask_once(*place, bench.site.host_of(s)).ok, 60, every=0.1)
+            eventually(lambda s=service: ask_once(*place, bench.site.host_of(s)).of(s), 60, every=0.1)
         names = [f"{BUSY}-{number}" for number in range(events)]
         all_at_once([lambda name=name: bench.create(BUSY, name) for name in names], AT_ONCE)
         before = bench.reloads(balancer)
@@ -64,8 +64,7 @@ def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:
         "reloads": None if before is None else after - before,
         "asked": {s: sum(len(client.samples) for (of, _), client in clients.items() if of == s) for s in (STEADY, BUSY)},
         "failed": {
-            s: sum(sample.status == 0 or sample.status >= 500 or sample.status == 404
-                   for (of, _), client in clients.items() if of == s for sample in client.samples)
+            s: sum(not sample.of(s) for (of, _), client in clients.items() if of == s for sample in client.samples)
             for s in (STEADY, BUSY)
         },
         "sent_again": sum(client.sent_again for client in clients.values()),

@@ -1,7 +1,8 @@
 """(d) Many services at once: how long until each one is served, what one more takes then, and memory.
 
-The services are registered through the HTTP API of the agent of the containers' host, all with the address of one
-instance of the static backend: a thousand containers do not fit on a node of the lab.
+The services are registered through the HTTP API of the agent of the containers' host, each with a port of its own of one
+nginx, which tells it: a thousand containers do not fit on a node of the lab, and a balancer that does not know a host yet may
+answer from another one's instance.
 """
 
 import http.client
@@ -14,6 +15,7 @@ from benchmarks.site import Bench, Repeating, all_at_once, eventually
 
 BACKEND, SERVICE = "bench-behind", "bench-many"
 AT_ONCE = 8  # registrations at the same time
+FIRST_PORT = 20000
 PATIENCE = 180  # seconds until a service counts as never served
 MORE = 5  # further services, one after the other, when the others are there
 PAUSE = 1.5  # seconds between these
@@ -36,21 +38,24 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
     """One balancer and one size."""
     place = (bench.balancer.address, balancer.port)
     try:
-        behind = bench.run(BACKEND, BACKEND)
-        eventually(lambda: ask_once(*place, bench.site.host_of(BACKEND)).ok, 60, every=0.1)
+        bench.serve_ports(BACKEND, FIRST_PORT, FIRST_PORT + size + MORE - 1)
+        ports = {f"{SERVICE}-{number:04d}": FIRST_PORT + number for number in range(size)}
+        # The balancer follows the catalog again, after it was stopped.
+        first = {f"{SERVICE}-first": FIRST_PORT}
+        _register(bench, first)
+        eventually(lambda: not _pending(bench, place, first), 60, every=0.1)
         time.sleep(PAUSE)
-        names = [f"{SERVICE}-{number:04d}" for number in range(size)]
         before = bench.reloads(balancer)
         begin = time.time()
-        with _Catalog(bench, len(names)) as catalog:
-            all_at_once([lambda part=part: _register(bench, part, behind.port) for part in _parts(names)], AT_ONCE)
+        with _Catalog(bench, len(ports) + 1) as catalog:
+            all_at_once([lambda part=part: _register(bench, part) for part in _parts(ports)], AT_ONCE)
             registered = time.time() - begin
             eventually(lambda: catalog.complete, PATIENCE)
-        missing = _until_served(bench, place, names)
+        missing = _until_served(bench, place, ports)
         served = None if missing else time.time() - begin
         after = bench.reloads(balancer)
         used = memory(bench.balancer, balancer)
-        more = [] if missing else [_one_more(bench, balancer, behind.port, number) for number in range(MORE)]
+        more = [] if missing else [_one_more(bench, place, number, FIRST_PORT + size + number) for number in range(MORE)]
     finally:
         _deregister_all(bench)
         bench.remove_all()
@@ -65,8 +70,8 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
     }
 
 
-def _parts(names: list[str]) -> list[list[str]]:
-    return [names[start::AT_ONCE] for start in range(AT_ONCE)]
+def _parts(ports: dict[str, int]) -> list[dict[str, int]]:
+    return [dict(list(ports.items())[start::AT_ONCE]) for start in range(AT_ONCE)]
 
 
 class _Catalog(Repeating):
@@ -81,11 +86,11 @@ class _Catalog(Repeating):
             self.complete = time.time()
 
 
-def _register(bench, names, port) -> None:
+def _register(bench, ports) -> None:
     """On one kept connection: a handshake for each would be most of the time."""
     api = bench.agent()
     agent = http.client.HTTPSConnection(bench.app.address, 8501, timeout=30, context=api.tls)
-    for name in names:
+    for name, port in ports.items():
         body = {"Name": name, "Tags": ["http"], "Address": bench.app.address, "Port": port}
         agent.request("PUT", "/v1/agent/service/register", json.dumps(body), api.headers)
         answer = agent.getresponse()
@@ -97,33 +102,36 @@ def _register(bench, names, port) -> None:
 
 def _deregister_all(bench) -> None:
     api = bench.agent()
-    names = [name for name in bench.site.consul(bench.app).get("/v1/agent/services") if name.startswith(SERVICE)]
+    left = [name for name in bench.site.consul(bench.app).get("/v1/agent/services") if name.startswith(SERVICE)]
 
     def leave(part):
         for name in part:
             api.tell("PUT", f"/v1/agent/service/deregister/{name}")
 
-    all_at_once([lambda part=part: leave(part) for part in _parts(names)], AT_ONCE)
+    all_at_once([lambda part=part: leave(part) for part in _parts(dict.fromkeys(left, 0))], AT_ONCE)
     eventually(lambda: not any(n.startswith(SERVICE) for n in bench.site.consul().get("/v1/catalog/services")), 60)
 
 
-def _until_served(bench, place, names) -> int:
-    """Ask for each name until it has been served once; how many never were."""
+def _until_served(bench, place, ports) -> int:
+    """Ask for each service until its own instance has answered once; how many never did."""
     end = time.monotonic() + PATIENCE
-    pending = list(names)
-    while pending and time.monotonic() < end:
-        name = pending.pop()
-        if not ask_once(*place, bench.site.host_of(name)).ok:
-            pending.append(name)
-            time.sleep(0.02)
-    return len(pending)
+    while (ports := _pending(bench, place, ports)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return len(ports)
 
 
-def _one_more(bench, balancer, port, number) -> float | None:
+def _pending(bench, place, ports) -> dict[str, int]:
+    """Which are not served yet: from the first that is not, without asking for the others."""
+    todo = list(ports.items())
+    while todo and ask_once(*place, bench.site.host_of(todo[-1][0])).instance == str(todo[-1][1]):
+        todo.pop()
+    return dict(todo)
+
+
+def _one_more(bench, place, number, port) -> float | None:
     """How long one more service takes."""
-    place, name = (bench.balancer.address, balancer.port), f"{SERVICE}-more-{number}"
+    more = {f"{SERVICE}-more-{number}": port}
     time.sleep(PAUSE)
     begin = time.time()
-    _register(bench, [name], port)
-    missing = _until_served(bench, place, [name])
-    return None if missing else time.time() - begin
+    _register(bench, more)
+    return None if _until_served(bench, place, more) else time.time() - begin

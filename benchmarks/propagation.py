@@ -5,7 +5,7 @@ answer is the balancer's fault. All times are from one clock: the nodes are cont
 
 start   process started (as the engine says) → first answer of the new instance; also → passing in the catalog
 drain   maintenance asked for → end of the last answer that was asked for after it and came from the instance
-kill    SIGKILL sent → end of the last answer that was not 200; 0 when there was none
+kill    SIGKILL sent → end of the last answer that was none of this service's; 0 when there was none
 """
 
 import random
@@ -65,7 +65,7 @@ def _slot(bench, balancer, line, slot, events) -> list[dict]:
     host = bench.site.host_of(service)
     steady = bench.run(service, f"{service}-steady", line)
     place = (bench.balancer.address, balancer.port)
-    eventually(lambda: ask_once(*place, host).ok, PATIENCE, every=0.1)
+    eventually(lambda: ask_once(*place, host).of(service), PATIENCE, every=0.1)
     chance = random.Random(f"{line} {slot}")
     seen = []
     with Asking(*place, host, balancer.every) as asking, bench.watch(service) as watch:
@@ -73,14 +73,14 @@ def _slot(bench, balancer, line, slot, events) -> list[dict]:
             name = f"{service}-{number}"
             bench.create(service, name, line)
             _pause(chance, balancer)
-            seen.append(_event(bench, balancer, name, asking, watch, chance, drained=line == DRAINED_LINE))
+            seen.append(_event(bench, balancer, service, name, asking, watch, chance, drained=line == DRAINED_LINE))
             bench.remove(name)
             _keep_small(asking)
     bench.remove(steady.name)
     return seen
 
 
-def _event(bench, balancer, name, asking, watch, chance, drained) -> dict:
+def _event(bench, balancer, service, name, asking, watch, chance, drained) -> dict:
     """Start, drain and lift where wanted, kill."""
     identity = bench.instance_id(name)
     instance = bench.start(name)
@@ -99,8 +99,8 @@ def _event(bench, balancer, name, asking, watch, chance, drained) -> dict:
     _pause(chance, balancer)
     killed = time.time()
     bench.kill(name)
-    event["kill"] = _settled(asking, lambda s: not s.ok, killed)
-    event["failed"] = sum(not sample.ok for sample in asking.since(instance.asked))
+    event["kill"] = _settled(asking, lambda s: not s.of(service), killed)
+    event["failed"] = sum(not sample.of(service) for sample in asking.since(instance.asked))
     return event
 
 

@@ -140,6 +140,21 @@ class Bench:
         self.create(service, name, line)
         return self.start(name)
 
+    def serve_ports(self, name: str, first: int, last: int) -> None:
+        """Run a backend in the network of the host, on each of these ports; it answers with the port."""
+        config = f"{CONFIG}.ports"
+        text = (HERE / "backend.conf").read_text().replace(f"listen {PORT};", f"listen {first}-{last};")
+        self.app.run(f"cat >{config} <<'END'\n{text.replace('$hostname', '$server_port')}END\n")
+        body = {
+            "Image": "nginx:1.26",
+            "Cmd": ["nginx", "-c", CONFIG, "-g", "daemon off;"],
+            "Labels": {"org.fewnodes.bench": "1", "SERVICE_IGNORE": "true"},
+            "HostConfig": {"Binds": [f"{config}:{CONFIG}:ro"], "NetworkMode": "host"},
+        }
+        self.engine.ask("POST", f"/containers/create?name={name}", body)
+        self.made.add(name)
+        self.engine.ask("POST", f"/containers/{name}/start")
+
     def watch(self, service: str) -> Watch:
         """The passing instances of a service, as the catalog's own server tells them."""
         return Watch(self.site, service)
