@@ -58,15 +58,16 @@ def _switch(node, balancer, everyone) -> None:
     node.run(f"systemctl start {' '.join(balancer.units)}")
 
 
-def memory(node, balancer: Balancer) -> int:
-    """What the processes of a balancer take, in bytes: shared pages count in parts (PSS)."""
+def used(node, balancer: Balancer) -> tuple[int, float]:
+    """What the processes of a balancer hold and have used: memory in bytes (PSS: shared pages count in parts), CPU in seconds."""
     services = [unit for unit in balancer.units if not unit.endswith(".timer")]
-    return int(node.run(f"python3 - {' '.join(services)} <<'END'\n{MEMORY}END"))
+    memory, cpu = node.run(f"python3 - {' '.join(services)} <<'END'\n{USED}END").split()
+    return int(memory), float(cpu)
 
 
 # Runs on the node: the processes of the units, by parent, because containers share the machine's cgroup tree.
-MEMORY = """
-import pathlib, subprocess, sys
+USED = """
+import os, pathlib, subprocess, sys
 
 parents = {}
 for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -75,16 +76,18 @@ for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
     except OSError:
         pass
 todo = [int(subprocess.check_output(["systemctl", "show", "-p", "MainPID", "--value", unit])) for unit in sys.argv[1:]]
-total = 0
+memory = ticks = 0
 while todo:
     pid = todo.pop()
     todo += [child for child, parent in parents.items() if parent == pid]
     try:
         lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         continue
-    total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-print(total)
+    memory += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    ticks += sum(map(int, stat[11:15]))  # utime, stime, and those of children that have ended
+print(memory, ticks / os.sysconf("SC_CLK_TCK"))
 """
 
 

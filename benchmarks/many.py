@@ -10,7 +10,7 @@ import json
 import time
 
 from benchmarks.asking import ask_once
-from benchmarks.balancers import FOLLOWING, Balancer, memory, only
+from benchmarks.balancers import FOLLOWING, Balancer, only, used
 from benchmarks.site import Bench, Repeating, all_at_once, eventually
 
 BACKEND, SERVICE = "bench-behind", "bench-many"
@@ -54,7 +54,7 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
         missing = _until_served(bench, place, ports)
         served = None if missing else time.time() - begin
         after = bench.reloads(balancer)
-        used = memory(bench.balancer, balancer)
+        memory, _ = used(bench.balancer, balancer)
         more = [] if missing else [_one_more(bench, place, number, FIRST_PORT + size + number) for number in range(MORE)]
     finally:
         _deregister_all(bench)
@@ -66,7 +66,7 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
         "missing": missing,
         "one_more": more,
         "reloads": None if before is None else after - before,
-        "memory": used,
+        "memory": memory,
     }
 
 

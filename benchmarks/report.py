@@ -106,10 +106,11 @@ def throughput(kept: dict) -> tuple[str, str]:
         rates = [r["rate"] for e in kept["results"] if e["balancer"] == balancer for r in e["rounds"]]
         rows.append([
             TITLES[balancer], f"{one['rate']:,.0f}", f"{min(rates):,.0f} – {max(rates):,.0f}", seconds(one["p50"]),
-            seconds(one["p99"]), figures.share_of(own, one["rate"]), str(one["failed"]),
+            seconds(one["p99"]), f"{one['cpu'] * 1e6:.0f} µs" if "cpu" in one else "–", figures.share_of(own, one["rate"]),
+            str(one["failed"]),
         ])  # fmt: skip
     settings = kept["settings"]
-    headings = ["balancer", "requests/s", "of all rounds", "p50", "p99", "ours to it", "failed requests"]
+    headings = ["balancer", "requests/s", "of all rounds", "p50", "p99", "CPU a request", "ours to it", "failed requests"]
     text = (
         f"### Throughput\n\nwrk, one thread, {settings['connections']} connections, {settings['seconds']} s; the middle one of"
         f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_said(told, own)

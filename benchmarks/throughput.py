@@ -6,7 +6,7 @@ a machine that gets slower does so for all of them; the middle one of the rounds
 
 from benchmarks import figures
 from benchmarks.asking import ask_once
-from benchmarks.balancers import ALL, KEEPALIVE, only
+from benchmarks.balancers import ALL, KEEPALIVE, only, used
 from benchmarks.site import Bench, eventually
 
 SERVICE = "bench-load"
@@ -15,7 +15,8 @@ DIRECT = "backend"  # the name of what is asked without a balancer
 
 
 def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int, who=ALL, told=print) -> list[dict]:
-    """One entry for the backend alone and each balancer: {"balancer", "rounds": [what figures.wrk tells]}.
+    """One entry for the backend alone and each balancer: {"balancer", "rounds": [what figures.wrk tells, and of a balancer
+    "cpu": CPU time of its processes for one request, in s]}.
 
     :param stranger: a node that is no host of the site; the load comes from there
     """
@@ -32,7 +33,10 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
                 with only(bench.balancer, balancer):
                     place = (bench.balancer.address, balancer.port)
                     eventually(lambda place=place: ask_once(*place, host).ok, 60, every=0.2)
-                    found[balancer.name].append(_wrk(stranger, *place, host, seconds, connections))
+                    _, before = used(bench.balancer, balancer)
+                    one = _wrk(stranger, *place, host, seconds, connections)
+                    _, after = used(bench.balancer, balancer)
+                    found[balancer.name].append(one | {"cpu": (after - before) / one["requests"]})
                 told(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
     finally:
         bench.remove_all()
@@ -41,7 +45,6 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
 
 def _wrk(stranger, address, port, host, seconds, connections) -> dict:
     command = f"wrk --latency -t1 -c{connections} -d{seconds}s -H 'Host: {host}' http://{address}:{port}/"
-    stranger.run(command.replace(f"-d{seconds}s", "-d1s"))  # connections to the instances are made in the first moment
     return figures.wrk(stranger.run(command))
 
 

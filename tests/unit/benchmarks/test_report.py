@@ -38,7 +38,7 @@ THROUGHPUT = ABOUT | {
     "settings": {"seconds": 5, "rounds": 3, "connections": 32},
     "results": [
         {"balancer": "backend", "rounds": rounds(900.0, 1000.0, 1100.0)},
-        {"balancer": "ours", "rounds": rounds(400.0, 380.0, 390.0)},
+        {"balancer": "ours", "rounds": [one | {"cpu": 0.000123} for one in rounds(400.0, 380.0, 390.0)]},
         {"balancer": "keepalive", "rounds": rounds(400.0, 400.0, 400.0)},
         {"balancer": "template", "rounds": rounds(300.0, 300.0, 300.0)},
     ],
@@ -84,7 +84,8 @@ def test_the_middle_round_counts_with_all_failures():
 
 def test_throughput():
     text, _ = report.throughput(THROUGHPUT)
-    assert "| the backend alone | 1,000 | 900 – 1,100 | 2 ms | 20 ms | 0.39 × | 3 |" in text
+    assert "| the backend alone | 1,000 | 900 – 1,100 | 2 ms | 20 ms | – | 0.39 × | 3 |" in text
+    assert "| 20 ms | 123 µs | 1.00 × | 3 |" in text
     assert "≥ 0.95 × nginx by hand, keep-alive: 0.97 ×, met" in text
     assert "≥ 1.8 × the documents' template: 1.30 ×, missed" in text
 
