@@ -44,7 +44,7 @@ ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)
 
 @contextlib.contextmanager
 def only(node, balancer: Balancer, everyone: tuple[Balancer, ...] = ALL):
-    """Run this balancer alone while the block runs; afterwards ours runs again, as the site wants it."""
+    """Run this balancer alone, freshly started, while the block runs; afterwards ours runs again, as the site wants it."""
     _switch(node, balancer, everyone)
     try:
         yield
@@ -53,8 +53,7 @@ def only(node, balancer: Balancer, everyone: tuple[Balancer, ...] = ALL):
 
 
 def _switch(node, balancer, everyone) -> None:
-    others = [unit for other in everyone if other is not balancer for unit in reversed(other.units)]
-    node.run(f"systemctl stop {' '.join(others)}")
+    node.run(f"systemctl stop {' '.join(unit for one in everyone for unit in reversed(one.units))}")
     node.run(f"systemctl start {' '.join(balancer.units)}")
 
 

@@ -1,20 +1,19 @@
 """(d) Many services at once: how long until each one is served, what one more takes then, and memory.
 
-The services are registered through the HTTP API of the agent of the containers' host, each with a port of its own of one
-nginx, which tells it: a thousand containers do not fit on a node of the lab, and a balancer that does not know a host yet may
-answer from another one's instance.
+The services are written into the catalog by transactions, as those of a node without an agent: a thousand containers do not
+fit on a node of the lab, and an agent takes seconds to accept a thousand services. Each has a port of its own of one nginx,
+which tells it: a balancer that does not know a host yet may answer from another one's instance.
 """
 
-import http.client
-import json
 import time
 
 from benchmarks.asking import ask_once
 from benchmarks.balancers import FOLLOWING, Balancer, only, used
-from benchmarks.site import Bench, Repeating, all_at_once, eventually
+from benchmarks.site import Bench, Repeating, eventually
 
 BACKEND, SERVICE = "bench-behind", "bench-many"
-AT_ONCE = 8  # registrations at the same time
+NODE = "bench-many"
+AT_ONCE = 64  # operations in one transaction: the most that Consul takes
 FIRST_PORT = 20000
 PATIENCE = 180  # seconds until a service counts as never served
 MORE = 5  # further services, one after the other, when the others are there
@@ -48,7 +47,7 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
         before = bench.reloads(balancer)
         begin = time.time()
         with _Catalog(bench, len(ports) + 1) as catalog:
-            all_at_once([lambda part=part: _register(bench, part) for part in _parts(ports)], AT_ONCE)
+            _register(bench, ports)
             registered = time.time() - begin
             eventually(lambda: catalog.complete, PATIENCE)
         missing = _until_served(bench, place, ports)
@@ -70,10 +69,6 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
     }
 
 
-def _parts(ports: dict[str, int]) -> list[dict[str, int]]:
-    return [dict(list(ports.items())[start::AT_ONCE]) for start in range(AT_ONCE)]
-
-
 class _Catalog(Repeating):
     """Sees when the catalog's own server has so many of the services (`complete`, Unix time; 0 until then)."""
 
@@ -86,30 +81,23 @@ class _Catalog(Repeating):
             self.complete = time.time()
 
 
-def _register(bench, ports) -> None:
-    """On one kept connection: a handshake for each would be most of the time."""
-    api = bench.agent()
-    agent = http.client.HTTPSConnection(bench.app.address, 8501, timeout=30, context=api.tls)
-    for name, port in ports.items():
-        body = {"Name": name, "Tags": ["http"], "Address": bench.app.address, "Port": port}
-        agent.request("PUT", "/v1/agent/service/register", json.dumps(body), api.headers)
-        answer = agent.getresponse()
-        said = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"Consul refuses {name}: {answer.status} {said[:200].decode(errors='replace')}")
-    agent.close()
+def _register(bench, ports: dict[str, int]) -> None:
+    """Write services into the catalog, under a node of their own that has no agent; the node comes with the first of them."""
+    api = bench.site.consul()
+    node = {"Node": {"Verb": "set", "Node": {"Node": NODE, "Address": bench.app.address}}}
+    services = [
+        {"Service": {"Verb": "set", "Node": NODE, "Service": {
+            "ID": name, "Service": name, "Tags": ["http"], "Address": bench.app.address, "Port": port}}}
+        for name, port in ports.items()
+    ]  # fmt: skip
+    for start in range(0, len(services), AT_ONCE - 1):
+        api.put("/v1/txn", [node, *services[start : start + AT_ONCE - 1]])
 
 
 def _deregister_all(bench) -> None:
-    api = bench.agent()
-    left = [name for name in bench.site.consul(bench.app).get("/v1/agent/services") if name.startswith(SERVICE)]
-
-    def leave(part):
-        for name in part:
-            api.tell("PUT", f"/v1/agent/service/deregister/{name}")
-
-    all_at_once([lambda part=part: leave(part) for part in _parts(dict.fromkeys(left, 0))], AT_ONCE)
-    eventually(lambda: not any(n.startswith(SERVICE) for n in bench.site.consul().get("/v1/catalog/services")), 60)
+    api = bench.site.consul()
+    api.put("/v1/catalog/deregister", {"Node": NODE})
+    eventually(lambda: not any(n.startswith(SERVICE) for n in api.get("/v1/catalog/services")), 60)
 
 
 def _until_served(bench, place, ports) -> int:
