@@ -21,7 +21,7 @@ MEASUREMENTS = ("propagation", "throughput", "churn", "many")
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="measure; without options all of it (about three hours on 2 cores)")
+    run = commands.add_parser("run", help="measure; without options all of it (two to three hours on 2 cores)")
     run.add_argument("--only", type=listed(MEASUREMENTS), default=MEASUREMENTS, help="of " + ", ".join(MEASUREMENTS))
     names = tuple(balancer.name for balancer in balancers.ALL)
     run.add_argument("--balancers", type=listed(names), default=names, help="of " + ", ".join(names))
@@ -75,10 +75,14 @@ def measure(arguments) -> None:
         for name in arguments.only:
             begin = time.monotonic()
             settings, results = MEASURE[name](bench, arguments)
-            kept = {"machine": about, "settings": settings, "took": round(time.monotonic() - begin), "results": results}
             arguments.results.mkdir(parents=True, exist_ok=True)
-            (arguments.results / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
-            told(f"{name}: {kept['took']} s, kept in {arguments.results / name}.json")
+            path, found = arguments.results / f"{name}.json", []
+            for result in results:  # each is kept as soon as it is there: what ends early is not lost
+                found.append(result)
+                took = round(time.monotonic() - begin)
+                kept = {"machine": about, "settings": settings, "took": took, "results": found}
+                path.write_text(json.dumps(kept, indent=1) + "\n")
+            told(f"{name}: {took} s, kept in {path}")
     finally:
         if not arguments.keep:
             nodes.down(inventory)

@@ -16,19 +16,18 @@ AT_ONCE = 4  # containers that start or stop at the same time
 STEADY, BUSY = "bench-calm", "bench-busy"
 
 
-def measure(bench: Bench, events: int, seconds: float, who=FOLLOWING, told=print) -> list[dict]:
-    """One entry for each balancer: {"balancer", "events", "seconds", "reloads", "asked": {service: n}, "failed": {…},
-    "sent_again": n}.
+def measure(bench: Bench, events: int, seconds: float, who=FOLLOWING, told=print):
+    """One entry for each balancer, as soon as it is there: {"balancer", "events", "seconds", "reloads", "asked": {service: n},
+    "failed": {service: n}, "sent_again": n}.
 
     :param events: containers that start and stop
     :param seconds: in which they do
     """
-    found = []
     for balancer in who:
         with only(bench.balancer, balancer):
-            found.append({"balancer": balancer.name} | one(bench, balancer, events, seconds))
-        told(f"churn, {balancer.title}: {found[-1]}")
-    return found
+            seen = {"balancer": balancer.name} | one(bench, balancer, events, seconds)
+        yield seen
+        told(f"churn, {balancer.title}: {seen}")
 
 
 def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:

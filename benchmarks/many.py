@@ -20,17 +20,16 @@ MORE = 5  # further services, one after the other, when the others are there
 PAUSE = 1.5  # seconds between these
 
 
-def measure(bench: Bench, sizes: list[int], who=FOLLOWING, told=print) -> list[dict]:
-    """One entry for each size and balancer: {"balancer", "services", "registered", "catalog", "served", "missing",
-    "one_more": […], "reloads", "memory"}; times in s from the first registration, None where one never was served.
+def measure(bench: Bench, sizes: list[int], who=FOLLOWING, told=print):
+    """One entry for each size and balancer, as soon as it is there: {"balancer", "services", "registered", "catalog", "served",
+    "missing", "one_more": […], "reloads", "memory"}; times in s from the first registration, None where one never was served.
     """
-    found = []
     for size in sizes:
         for balancer in who:
             with only(bench.balancer, balancer):
-                found.append({"balancer": balancer.name, "services": size} | one(bench, balancer, size))
-            told(f"many, {size}, {balancer.title}: {found[-1]}")
-    return found
+                seen = {"balancer": balancer.name, "services": size} | one(bench, balancer, size)
+            yield seen
+            told(f"many, {size}, {balancer.title}: {seen}")
 
 
 def one(bench: Bench, balancer: Balancer, size: int) -> dict:

@@ -21,19 +21,17 @@ QUIET = 1.0  # seconds without a wrong answer end an event
 DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
 
 
-def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, told=print) -> list[dict]:
-    """Every balancer alone, on each line; one entry for each, with the events as they were.
+def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, told=print):
+    """Every balancer alone, on each line; one entry for each as soon as it is there, with the events as they were.
 
-    :returns: [{"balancer", "line", "events": [{"start", "catalog", "ready", "drain", "kill", "failed"}]}], times in s
+    :returns: {"balancer", "line", "events": [{"start", "catalog", "engine", "drain", "kill", "failed"}]}, times in s
     """
-    found = []
     for line in lines:
         for balancer in who:
             with only(bench.balancer, balancer):
                 seen = one(bench, balancer, line, events)
-            found.append({"balancer": balancer.name, "line": line, "events": seen})
+            yield {"balancer": balancer.name, "line": line, "events": seen}
             told(f"propagation, {line}, {balancer.title}: {spread(seen)}")
-    return found
 
 
 def spread(seen: list[dict]) -> str:
