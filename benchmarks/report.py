@@ -1,6 +1,11 @@
-"""From the results to tables and plots: pure, but for `write`."""
+"""From the results to tables and plots: pure, but for `write`.
+
+One function for each measurement: from what was kept to its text and a function that draws its plot.
+"""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import figures, plots
@@ -23,9 +28,9 @@ def write(results: Path, document: Path) -> None:
         path = results / f"{name}.json"
         if path.exists():
             kept = json.loads(path.read_text())
-            text, svg = tell(kept)
+            text, draw = tell(kept)
             folder.mkdir(exist_ok=True)
-            (folder / f"{name}.svg").write_text(svg)
+            (folder / f"{name}.svg").write_text(draw())
             parts += [text, f"![{name}]({folder.name}/{name}.svg)", machine(kept)]
     document.write_text(inserted(document.read_text(), "\n\n".join(parts)))
 
@@ -55,7 +60,7 @@ def machine(kept: dict) -> str:
     )
 
 
-def propagation(kept: dict) -> tuple[str, str]:
+def propagation(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (a)."""
     rows, panels, lines = [], {"start": {}, "drain": {}, "kill": {}}, {}
     for entry in kept["results"]:
@@ -74,7 +79,8 @@ def propagation(kept: dict) -> tuple[str, str]:
     text = f"### Propagation\n\np50 / p99 / longest of {count} events each.\n\n{table(headings, rows)}{_propagation_said(lines)}"
     names = {"start": "start → first answer", "drain": "drain → last answer", "kill": "kill → last wrong answer"}
     drawn = {names[key]: panel for key, panel in panels.items() if any(panel.values())}
-    return text, plots.shares({panel: {b: v for b, v in of.items() if v} for panel, of in drawn.items()}, TITLES, "s")
+    drawn = {panel: {balancer: values for balancer, values in of.items() if values} for panel, of in drawn.items()}
+    return text, partial(plots.shares, drawn, TITLES, "s")
 
 
 def _both(told: dict) -> str:
@@ -97,7 +103,7 @@ def _propagation_said(lines: dict) -> str:
     return text
 
 
-def throughput(kept: dict) -> tuple[str, str]:
+def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (b)."""
     told = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
     own = told.get("ours", {"rate": 0})["rate"]
@@ -119,7 +125,7 @@ def throughput(kept: dict) -> tuple[str, str]:
         "requests/s": {balancer: one["rate"] for balancer, one in told.items()},
         "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in told.items()},
     }
-    return text, plots.bars(panels, TITLES, "{:,.4g}")
+    return text, partial(plots.bars, panels, TITLES, "{:,.4g}")
 
 
 def _throughput_said(told: dict, own: float) -> str:
@@ -131,7 +137,7 @@ def _throughput_said(told: dict, own: float) -> str:
     return "\n\nAims: " + "; ".join(said) + "." if said else ""
 
 
-def churn(kept: dict) -> tuple[str, str]:
+def churn(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (c)."""
     rows = []
     for entry in kept["results"]:
@@ -150,10 +156,10 @@ def churn(kept: dict) -> tuple[str, str]:
         "reloads a second": {e["balancer"]: (e["reloads"] or 0) / e["seconds"] for e in kept["results"]},
         "failed requests": {e["balancer"]: sum(e["failed"].values()) for e in kept["results"]},
     }
-    return text, plots.bars(panels, TITLES, "{:.3g}")
+    return text, partial(plots.bars, panels, TITLES, "{:.3g}")
 
 
-def many(kept: dict) -> tuple[str, str]:
+def many(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (d)."""
     rows, panels = [], {"all served, s": {}, "memory, MB": {}}
     for entry in kept["results"]:
@@ -170,7 +176,7 @@ def many(kept: dict) -> tuple[str, str]:
         panels["memory, MB"].setdefault(balancer, {})[size] = entry["memory"] / 1e6
     headings = ["services", "balancer", "registered", "in the catalog", "all served", "one more (p50)", "reloads", "memory"]
     text = "### Many services at once\n\n" + table(headings, rows) + _many_said(kept["results"])
-    return text, plots.sizes(panels, TITLES, "services")
+    return text, partial(plots.sizes, panels, TITLES, "services")
 
 
 def _many_said(results: list[dict]) -> str:
