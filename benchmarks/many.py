@@ -35,6 +35,7 @@ def measure(bench: Bench, sizes: list[int], who=FOLLOWING, told=print):
 def one(bench: Bench, balancer: Balancer, size: int) -> dict:
     """One balancer and one size."""
     place = (bench.balancer.address, balancer.port)
+    _deregister_all(bench)  # what a run that was killed has left
     try:
         bench.serve_ports(BACKEND, FIRST_PORT, FIRST_PORT + size + MORE - 1)
         ports = {f"{SERVICE}-{number:04d}": FIRST_PORT + number for number in range(size)}

@@ -4,6 +4,8 @@ Two instances of the static backend behind each balancer; every balancer writes 
 a machine that gets slower does so for all of them; the middle one of the rounds counts.
 """
 
+import time
+
 from benchmarks import figures
 from benchmarks.asking import ask_once
 from benchmarks.balancers import ALL, KEEPALIVE, only, used
@@ -11,6 +13,7 @@ from benchmarks.site import Bench, eventually
 
 SERVICE = "bench-load"
 INSTANCES = 2
+SETTLE = 2  # seconds from the first answer to the measurement: the units have just been started
 DIRECT = "backend"  # the name of what is asked without a balancer
 
 
@@ -29,10 +32,12 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
         found = {name: [] for name in (DIRECT, *(balancer.name for balancer in who))}
         for number in range(rounds):
             found[DIRECT].append(_wrk(stranger, *targets[DIRECT], host, seconds, connections))
-            for balancer in who:
+            turn = number % len(who)  # everyone is first once: the machine is not the same in the course of a round
+            for balancer in who[turn:] + who[:turn]:
                 with only(bench.balancer, balancer):
                     place = (bench.balancer.address, balancer.port)
                     eventually(lambda place=place: ask_once(*place, host).ok, 60, every=0.2)
+                    time.sleep(SETTLE)
                     _, before = used(bench.balancer, balancer)
                     one = _wrk(stranger, *place, host, seconds, connections)
                     _, after = used(bench.balancer, balancer)
