@@ -57,7 +57,7 @@ def _by_hand(bench, host, instances) -> str:
     """What somebody who knows nginx would write for these instances."""
     servers = "".join(f"    server {bench.app.address}:{instance.port};\n" for instance in instances)
     return f"""upstream hand {{
-{servers}    keepalive 16;
+{servers}    keepalive 64;
 }}
 server {{
     listen {KEEPALIVE.port};
