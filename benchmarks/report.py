@@ -125,7 +125,7 @@ def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
         "requests/s": {balancer: one["rate"] for balancer, one in told.items()},
         "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in told.items()},
     }
-    return text, partial(plots.bars, panels, TITLES, "{:,.4g}")
+    return text, partial(plots.bars, panels, TITLES, "{:,.0f}")
 
 
 def _throughput_said(told: dict, own: float) -> str:
