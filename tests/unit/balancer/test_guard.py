@@ -252,6 +252,14 @@ def test_old_generations_are_removed(site):
     assert [g.number for g in site.store.generations()] == [4, 5, 6]
 
 
+def test_generations_do_not_pile_up_while_the_balancer_is_down(site):
+    site.balancer.pid = 0
+    for number in range(6):
+        site.catalog(f"web-{number}")
+        site.run()
+    assert [generation.number for generation in site.store.generations()] == [4, 5, 6]
+
+
 def test_taken_port_leaves_that_service_out_until_it_is_free(site):
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))

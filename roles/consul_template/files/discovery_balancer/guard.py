@@ -59,8 +59,8 @@ class Outcome:
 
 
 def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0, source=None) -> dict:
-    """Run once, under the lock, and record the result. Returns no earlier than the reload interval
-    after its own reload: what changes meanwhile is taken together by the next run.
+    """Run once, under the lock, and record the result. A run that bothered the balancer takes the reload interval
+    at least: what changes meanwhile is taken together by the next run.
 
     :param patience: seconds in which a balancer that has just been started may begin to answer
     :param source: why the catalog is not followed at present, "" when it is; None: as the last run knew it
@@ -110,6 +110,7 @@ def _run(store, options, balancer, clock):
         store.point(new)
     if running != marker:
         if not master:
+            store.prune(options.keep_generations)
             return Outcome(reason or f"{options.balancer} is not running; the configuration is ready", wanted), changed
         balancer.reload()
         if not _took_over(balancer, marker, clock):
