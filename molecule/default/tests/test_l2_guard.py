@@ -70,6 +70,7 @@ def test_l2_taken_port(site, balancer, start_container, show):
     show(f"taken port: served {seconds:.1f} s after it was free")
 
 
+@pytest.mark.more
 def test_l2_broken_template(site, balancer, start_container, show):
     balancer.run(
         f"cp -p {TEMPLATE} /root/template && echo '{{{{ broken' >> {TEMPLATE} && systemctl --no-block restart consul-template"

@@ -3,6 +3,8 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from evidence import assert_tells_no_secret, assert_unchanged, changes, recap, reversed_inventory, secrets_of
 from plays import play, state_of
 
@@ -60,6 +62,7 @@ def test_h13_edited_files_are_restored(site, settled, show):
     assert_tells_no_secret(site, done)
 
 
+@pytest.mark.more
 def test_h13_runs_limited_to_each_host_change_nothing(site, settled, show):
     before, secrets = state_of(site), secrets_of(site)
     with ThreadPoolExecutor() as pool:
