@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 INVENTORY ?= inventories/hospital
 PYTHON ?= python3
-SCENARIOS ?= hospital resolver scaling_swarm
+SCENARIOS ?= three_nodes resolver scaling_swarm
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
