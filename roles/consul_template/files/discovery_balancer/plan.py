@@ -73,13 +73,14 @@ def plan(catalog: dict, options) -> Plan:
     Names of virtual hosts are DNS names (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
     """
     left_out = [(cut(s["name"]), cut(s["reason"])) for s in catalog.get("skipped") or []]
+    own_addresses = _own(options)
     served, shifted, remarks = {kind: {} for kind in KINDS}, {}, []
     claims = {}  # what two services may not share, to the name of the one that has it
     for kind, name, tagged, chosen, problems in _asked_for(catalog.get("services") or []):
         remarks += [(cut(name), problem) for problem in problems]
         try:
             instances, bad = _instances(tagged)
-            own = [i.port for i in instances if i.address in _own(options)]
+            own = [i.port for i in instances if i.address in own_addresses]
             left_out += [(cut(name), reason) for reason in bad]
             spread = traffic.spread(instances, (catalog.get("traffic") or {}).get(name))
             if instances and not spread.instances:
