@@ -40,6 +40,16 @@ def follows(site, node, start_container, name: str) -> float:
     return eventually(lambda: http_get(node.address, site.host_of(name)).body == BACKEND_BODY, MINUTE)[1]
 
 
+@contextlib.contextmanager
+def template_edited(node, command: str):
+    """consul-template starts with a template that a command has changed, while the block runs."""
+    node.run(f"cp -p {TEMPLATE} /root/template && {command} && systemctl --no-block restart consul-template")
+    try:
+        yield
+    finally:
+        node.run(f"mv /root/template {TEMPLATE}")
+
+
 def broken(site, node, show, what: str, *words) -> None:
     """Wait until the status says so, while the last good generation serves."""
     _, seconds = eventually(lambda: says(node, *words), MINUTE)
@@ -72,13 +82,8 @@ def test_l2_taken_port(site, balancer, start_container, show):
 
 @pytest.mark.more
 def test_l2_broken_template(site, balancer, start_container, show):
-    balancer.run(
-        f"cp -p {TEMPLATE} /root/template && echo '{{{{ broken' >> {TEMPLATE} && systemctl --no-block restart consul-template"
-    )
-    try:
+    with template_edited(balancer, f"echo '{{{{ broken' >> {TEMPLATE}"):
         broken(site, balancer, show, "broken template", "consul-template does not run")
-    finally:
-        balancer.run(f"mv /root/template {TEMPLATE}")
     healed(balancer, show, "broken template")
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
@@ -190,13 +195,8 @@ def test_l2_damaged_catalog(site, balancer, show):
 
 @pytest.mark.more
 def test_l2_template_that_makes_no_catalog(site, balancer, show):
-    balancer.run(
-        f"cp -p {TEMPLATE} /root/template && echo 'no JSON' > {TEMPLATE} && systemctl --no-block restart consul-template"
-    )
-    try:
+    with template_edited(balancer, f"echo 'no JSON' > {TEMPLATE}"):
         broken(site, balancer, show, "template without JSON", "catalog.json is not JSON")
-    finally:
-        balancer.run(f"mv /root/template {TEMPLATE}")
     healed(balancer, show, "template without JSON")
 
 

@@ -186,6 +186,11 @@ def places(site) -> dict[tuple[str, int], str]:
     return {(one.address, one.port): one.name for one in running(site)}
 
 
+def changed_hands(before: dict, after: dict) -> list[tuple[str, int]]:
+    """The places that another service has now."""
+    return [place for place in before if after.get(place, before[place]) != before[place]]
+
+
 def lab_container(node) -> str:
     return node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
 
@@ -251,8 +256,7 @@ def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
         eventually(lambda: agrees(site), 180, every=1)
         took = time.monotonic() - start
         time.sleep(3)
-    after = places(site)
-    moved = [place for place in before if after.get(place, before[place]) != before[place]]
+    moved = changed_hands(before, places(site))
     show(f"{clients}; catalog is true again after {took:.0f} s; {len(moved)} of {len(before)} ports changed hands")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
     assert clients.wrong == []
@@ -278,8 +282,7 @@ def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
             server.run("systemctl start consul")
         eventually(lambda: agrees(site, server), 120, every=1)
         time.sleep(3)
-    after = places(site)
-    moved = [place for place in before if after.get(place, before[place]) != before[place]]
+    moved = changed_hands(before, places(site))
     show(f"{clients}; {len(moved)} ports of {other.name} changed hands while {server.name} was away")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
     assert clients.wrong == []
@@ -310,8 +313,7 @@ def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
         eventually(lambda: agrees(site) and balancer.unit("nginx", "ActiveState") == ["active"], 120, every=1)
         (balancing,), (knowing,) = (balancer.unit(unit, "ActiveEnterTimestampMonotonic") for unit in ("nginx", "consul-template"))
         time.sleep(3)
-    after = places(site)
-    moved = [place for place in before if place[0] == other.address and after.get(place, before[place]) != before[place]]
+    moved = [place for place in changed_hands(before, places(site)) if place[0] == other.address]
     waited = (int(balancing) - int(knowing)) / 1e6
     show(f"{clients}; {len(moved)} ports of {other.name} changed hands; nginx started {waited:.1f} s after the first catalog")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
