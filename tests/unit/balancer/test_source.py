@@ -12,6 +12,7 @@ import pytest
 from discovery_balancer import __main__ as command
 from discovery_balancer import source
 from discovery_balancer.source import Source
+from discovery_balancer.store import Store
 
 KEY = "/v1/kv/discovery/balancer/n1"
 STATUS = {"state": "ok", "reason": "", "generation": 3, "left_out": [], "remarks": [], "time": 5, "http": {"web": 1}}
@@ -214,3 +215,39 @@ def test_command_heal_tells_refreshes_and_always_ends_with_0(watched, agent, uni
     status = json.loads((tmp_path / "status.json").read_text())
     assert "refuses" in status["reason"] and "refuses" in json.loads(agent.puts[0][3])["reason"]
     assert unit.orders == ["reload"]  # there is no catalog
+
+
+class Log:
+    """A clock, and a server that has read its log after so many looks at the clock."""
+
+    def __init__(self, file, looks):
+        self.now, self.file, self.looks = 0.0, file, looks
+        file.touch()
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.looks -= 1
+        if not self.looks:
+            self.file.unlink()
+
+
+@pytest.mark.parametrize(("written", "kept"), [("new", "new"), ("", "old")])
+def test_r1_what_a_server_that_starts_has_told_is_asked_for_again(tmp_path, written, kept):
+    store, starting = Store(tmp_path), tmp_path / "starting"
+    store.write_catalog("old")
+    clock = Log(starting, 3)
+    source.settle(store, lambda: "" if starting.exists() else written, starting, clock)
+    assert ((tmp_path / "catalog.json").read_text(), starting.exists()) == (kept, False)
+
+
+def test_r1_without_a_start_nobody_is_asked(tmp_path):
+    source.settle(None, None, tmp_path / "starting")
+
+
+def test_r1_a_server_without_a_leader_is_not_waited_for_for_ever(tmp_path):
+    clock = Log(tmp_path / "starting", 10_000)
+    source.settle(None, None, tmp_path / "starting", clock)
+    assert source.LOG_SECONDS <= clock.now < source.LOG_SECONDS + 1

@@ -10,7 +10,7 @@ import time
 from . import guard, options, preview
 from .plan import Plan
 from .preview import printable
-from .source import Source
+from .source import Source, settle
 from .store import Store
 
 STALE_SECONDS = 60  # the timer runs the guard every 15 s, at most every 30
@@ -66,7 +66,13 @@ def _run(store, arguments, source):
     problem = source.problem() if source else None
     patience = getattr(arguments, "wait", 0)
     try:
-        status = guard.apply(store, lambda: options.load(arguments.options), patience=patience, source=problem)
+        status = guard.apply(
+            store,
+            lambda: options.load(arguments.options),
+            patience=patience,
+            source=problem,
+            settle=lambda: settle(store, lambda: preview.rendered(TEMPLATE)),
+        )
     except OSError as error:  # not even the status could be written; `status` tells by its age
         print(f"failed: {error}")
         return

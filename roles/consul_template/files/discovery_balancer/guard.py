@@ -58,12 +58,13 @@ class Outcome:
     reloaded: bool = False
 
 
-def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0, source=None) -> dict:
+def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0, source=None, settle=None) -> dict:
     """Run once, under the lock, and record the result. A run that bothered the balancer takes the reload interval
     at least: what changes meanwhile is taken together by the next run.
 
     :param patience: seconds in which a balancer that has just been started may begin to answer
     :param source: why the catalog is not followed at present, "" when it is; None: as the last run knew it
+    :param settle: called before the catalog is read, under the lock: makes sure that it is of the present
     """
     with store.locked():
         started, interval, tried = clock.monotonic(), 0, False
@@ -74,6 +75,8 @@ def apply(store, load_options, balancers=BALANCERS, clock=time, patience=0, sour
                 raise ValueError(f"balancer: {options.balancer!r} is not one of {', '.join(sorted(balancers))}")
             balancer = balancers[options.balancer](options)
             _until(balancer.running, patience, clock)
+            if settle:
+                settle()
             outcome, tried = _run(store, options, balancer, clock)
         except Exception as error:  # whatever it is: record it, and let the last good generation serve
             outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))

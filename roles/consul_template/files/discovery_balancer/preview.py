@@ -16,7 +16,7 @@ def preview(store, options, template) -> tuple:
     :param template: command line of consul-template with its configuration
     """
     try:
-        text = _rendered([*template, "-once", "-dry"])
+        text = rendered(template)
         catalog, problem = guard.usable(json.loads(text) if text else store.catalog())
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         catalog, problem = None, str(error)
@@ -34,8 +34,13 @@ def preview(store, options, template) -> tuple:
     return "\n".join(map(printable, lines)) or "nothing would change", 0
 
 
-def _rendered(command) -> str:
-    """What consul-template would write: it prints the text after a line "> <file>", or nothing when the file is like that."""
+def rendered(template) -> str:
+    """What consul-template would write: it prints the text after a line "> <file>", or nothing when the file is like that.
+
+    :param template: its command line, with its configuration
+    :raises ValueError: it could not tell
+    """
+    command = [*template, "-once", "-dry"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -62,6 +62,10 @@ class Store:
             raise ValueError("consul-template's catalog.json is no catalog: is its template broken?")
         return catalog
 
+    def write_catalog(self, text: str):
+        """In consul-template's place."""
+        _replace(self.root / "catalog.json", text)
+
     def generations(self) -> list:
         """All complete generations, oldest first."""
         found = []
