@@ -1,5 +1,6 @@
 """R1: who asks for a service is never answered by another one, whatever becomes of the engines and their ports."""
 
+import base64
 import contextlib
 import http.client
 import re
@@ -262,6 +263,20 @@ def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
     assert clients.wrong == []
 
 
+@contextlib.contextmanager
+def long_log(site, asked):
+    """What the servers write down becomes long, so that reading it takes a while; what was written goes after the block."""
+    api, key = site.consul(asked), "test-r1/log"
+    value = base64.b64encode(bytes(1000)).decode()
+    entries = [{"KV": {"Verb": "set", "Key": f"{key}/{number}", "Value": value}} for number in range(64)]  # Consul takes 64 at once
+    try:
+        for _ in range(100):
+            api.put("/v1/txn", entries)
+        yield
+    finally:
+        api.tell("DELETE", f"/v1/kv/{key}?recurse")
+
+
 def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
     """A server that was away knows what was before it knows what is, and its DNS answers are its own. Not a balancer's server:
     without its agent a balancer serves what it knew."""
@@ -276,8 +291,9 @@ def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
     with Clients(site) as clients:
         try:
             server.run("systemctl stop consul")
-            restart_engine([other])
-            eventually(known, 60, every=1)
+            with long_log(site, other):
+                restart_engine([other])
+                eventually(known, 60, every=1)
         finally:
             server.run("systemctl start consul")
         eventually(lambda: agrees(site, server), 120, every=1)
