@@ -288,12 +288,11 @@ def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
         told, truth = registered(site, other), running(site)
         return all((one in told) == (one in truth) for one in told | truth if one.node == other.name)
 
-    with Clients(site) as clients:
+    with long_log(site, other), Clients(site) as clients:
         try:
             server.run("systemctl stop consul")
-            with long_log(site, other):
-                restart_engine([other])
-                eventually(known, 60, every=1)
+            restart_engine([other])
+            eventually(known, 60, every=1)
         finally:
             server.run("systemctl start consul")
         eventually(lambda: agrees(site, server), 120, every=1)
