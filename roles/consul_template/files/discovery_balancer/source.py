@@ -108,8 +108,8 @@ class Source:
 
 def settle(store, rendered, starting=STARTING, clock=time):
     """Have a catalog of the present, where a Consul server on this host has just started. What consul-template has got from it
-    meanwhile may be of the past, and consul-template waits for the guard now. A server that does not come to know a leader has told
-    nothing either: the catalog stays as it is.
+    meanwhile may be of the past, and consul-template waits for the guard now. A server that does not come to know a leader
+    has told nothing either: the catalog stays as it is.
 
     :param rendered: () -> the catalog as consul-template would write it now, "" for one like the last
     :raises ValueError: consul-template could not tell
