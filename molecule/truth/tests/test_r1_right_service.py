@@ -268,7 +268,8 @@ def long_log(site, asked):
     """What the servers write down becomes long, so that reading it takes a while; what was written goes after the block."""
     api, key = site.consul(asked), "test-r1/log"
     value = base64.b64encode(bytes(1000)).decode()
-    entries = [{"KV": {"Verb": "set", "Key": f"{key}/{number}", "Value": value}} for number in range(64)]  # the most in one request
+    most = 64  # in one request
+    entries = [{"KV": {"Verb": "set", "Key": f"{key}/{number}", "Value": value}} for number in range(most)]
     try:
         for _ in range(100):
             api.put("/v1/txn", entries)
