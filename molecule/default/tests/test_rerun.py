@@ -38,6 +38,7 @@ def test_h13_rerun_in_reversed_order_changes_nothing(site, settled, show, tmp_pa
     assert seconds <= 90
 
 
+@pytest.mark.more
 def test_h13_edited_files_are_restored(site, settled, show):
     """Every managed file of a host that carries everything; the others go on as they are."""
     node = site.balancers[-1]

@@ -82,7 +82,7 @@ def seen(watch, node, name: str, after: float, before: float, there: bool) -> fl
     raise AssertionError(f"{name} on {node.name}: not {'there' if there else 'gone'} after {after}")
 
 
-@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.more)])
+@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.more)])
 def test_r3_nothing_changes_and_nothing_is_written(site, settled, show, seconds):
     """On the whole site: no service's index moves, nor the one of the list of services; registrator says nothing."""
     time.sleep(SETTLED)
