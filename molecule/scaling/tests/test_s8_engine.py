@@ -6,6 +6,7 @@ import pytest
 
 from engines import seconds_of
 from helpers import eventually
+from reach import pings
 
 COMMANDS = ("docker ps", "docker network ls")
 
@@ -39,8 +40,9 @@ def starts(node) -> float:
 
 @pytest.mark.more
 @pytest.mark.overlay("consul")
-def test_s8_the_store_is_down(site, settled, show):
-    """All Consul servers are away. Containers on a network of the store that cannot start then start with the next restart."""
+def test_s8_the_store_is_down(site, settled, talkers, show):
+    """All Consul servers are away. Containers on a network of the store that cannot start then start with the next restart, and
+    the network is whole again."""
     node = site.docker_hosts[0]
     with down(site.servers, "consul"):
         show(f"store down: {quick(site.docker_hosts)}")
@@ -48,6 +50,8 @@ def test_s8_the_store_is_down(site, settled, show):
         show(f"store down, after that start: {quick(site.docker_hosts)}")
     eventually(site.leader, 60)
     node.run("systemctl restart docker")
+    _, seconds = eventually(lambda: not any(lost for _, lost in pings(talkers(), 2).values()), 60, every=1)
+    show(f"packets between all hosts again {seconds:.1f} s after that restart")
 
 
 @pytest.mark.overlay("swarm")

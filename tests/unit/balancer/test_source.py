@@ -217,37 +217,25 @@ def test_command_heal_tells_refreshes_and_always_ends_with_0(watched, agent, uni
     assert unit.orders == ["reload"]  # there is no catalog
 
 
-class Log:
-    """A clock, and a server that has read its log after so many looks at the clock."""
+def leader(says):
+    """What the leader says; an error: it cannot be asked."""
 
-    def __init__(self, file, looks):
-        self.now, self.file, self.looks = 0.0, file, looks
-        file.touch()
+    def asked():
+        if isinstance(says, Exception):
+            raise says
+        return says
 
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-        self.looks -= 1
-        if not self.looks:
-            self.file.unlink()
+    return asked
 
 
-@pytest.mark.parametrize(("written", "kept"), [("new", "new"), ("", "old")])
-def test_r1_what_a_server_that_starts_has_told_is_asked_for_again(tmp_path, written, kept):
-    store, starting = Store(tmp_path), tmp_path / "starting"
+@pytest.mark.parametrize(
+    ("starting", "says", "kept"),
+    [(True, "new", "new"), (True, "", "old"), (True, ValueError("no answer"), "old"), (False, AssertionError(), "old")],
+)
+def test_r1_what_a_server_that_starts_has_told_is_asked_of_the_leader(tmp_path, starting, says, kept):
+    store, file = Store(tmp_path), tmp_path / "starting"
     store.write_catalog("old")
-    clock = Log(starting, 3)
-    source.settle(store, lambda: "" if starting.exists() else written, starting, clock)
-    assert ((tmp_path / "catalog.json").read_text(), starting.exists()) == (kept, False)
-
-
-def test_r1_without_a_start_nobody_is_asked(tmp_path):
-    source.settle(None, None, tmp_path / "starting")
-
-
-def test_r1_a_server_without_a_leader_is_not_waited_for_for_ever(tmp_path):
-    clock = Log(tmp_path / "starting", 10_000)
-    source.settle(None, None, tmp_path / "starting", clock)
-    assert source.LOG_SECONDS <= clock.now < source.LOG_SECONDS + 1
+    if starting:
+        file.touch()
+    source.settle(store, leader(says), file)
+    assert (tmp_path / "catalog.json").read_text() == kept

@@ -15,6 +15,7 @@ from .store import Store
 
 STALE_SECONDS = 60  # the timer runs the guard every 15 s, at most every 30
 SPARE = "/run/discovery-balancer-status.json"
+LEADER_SECONDS = 10  # for a catalog of the leader's
 TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 
 
@@ -71,7 +72,7 @@ def _run(store, arguments, source):
             lambda: options.load(arguments.options),
             patience=patience,
             source=problem,
-            settle=lambda: settle(store, lambda: preview.rendered(TEMPLATE)),
+            settle=lambda: settle(store, lambda: preview.rendered([*TEMPLATE, "-max-stale=0s"], LEADER_SECONDS)),
         )
     except OSError as error:  # not even the status could be written; `status` tells by its age
         print(f"failed: {error}")

@@ -34,17 +34,18 @@ def preview(store, options, template) -> tuple:
     return "\n".join(map(printable, lines)) or "nothing would change", 0
 
 
-def rendered(template) -> str:
+def rendered(template, seconds=SECONDS) -> str:
     """What consul-template would write: it prints the text after a line "> <file>", or nothing when the file is like that.
 
     :param template: its command line, with its configuration
+    :param seconds: for that
     :raises ValueError: it could not tell
     """
     command = [*template, "-once", "-dry"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise ValueError(f"consul-template has got no answer within {SECONDS} s") from None
+        raise ValueError(f"consul-template has got no answer within {seconds} s") from None
     head, _, text = done.stdout.partition("\n")
     if done.returncode or (head and not head.startswith("> ")):
         raise ValueError(f"consul-template: {(done.stderr or done.stdout).strip()[-500:]}")

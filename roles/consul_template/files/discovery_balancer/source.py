@@ -4,6 +4,7 @@ A token that was deleted, or a consul-template that has ended, leaves a catalog 
 timer asks the same question with the same token: is there an instance of `consul`?
 """
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -18,8 +19,8 @@ BLIND = "blind: the catalog shows no instance of `consul`; is consul-template's 
 SEEN_BY_ALL = "/v1/health/service/consul?passing&stale"  # `stale`: an answer without a leader is good enough
 TRIES, PAUSE = 3, 2  # a restart of the agent or of consul-template is no reason
 PATIENCE = 3  # seconds for an answer of the agent on this host
-STARTING = pathlib.Path("/run/consul/starting/names.json")  # there while a server on this host reads its log (role consul)
-LOG_SECONDS = 10  # for that
+# Of the role consul: there while a server on this host knows less than its leader.
+STARTING = pathlib.Path("/run/consul/starting/names.json")
 TOLD = ("state", "reason", "generation", "left_out", "remarks")  # of the status, in the KV store
 
 
@@ -106,23 +107,15 @@ class Source:
             return False
 
 
-def settle(store, rendered, starting=STARTING, clock=time):
-    """Have a catalog of the present, where a Consul server on this host has just started. What consul-template has got from it
-    meanwhile may be of the past, and consul-template waits for the guard now. A server that does not come to know a leader
-    has told nothing either: the catalog stays as it is.
+def settle(store, asked_of_leader, starting=STARTING):
+    """Have a catalog of the present, where a Consul server on this host has just started: what consul-template has got from it
+    may be of the past. Where the leader cannot be asked, nobody has told anything, and the catalog stays as it is.
 
-    :param rendered: () -> the catalog as consul-template would write it now, "" for one like the last
-    :raises ValueError: consul-template could not tell
+    :param asked_of_leader: () -> the catalog as consul-template would write it, "" for one like the last
     """
-    if not starting.exists():
-        return
-    deadline = clock.monotonic() + LOG_SECONDS
-    while starting.exists():
-        if clock.monotonic() >= deadline:
-            return
-        clock.sleep(0.05)
-    if text := rendered():
-        store.write_catalog(text)
+    with contextlib.suppress(ValueError):
+        if starting.exists() and (text := asked_of_leader()):
+            store.write_catalog(text)
 
 
 def _started(pid) -> float:
