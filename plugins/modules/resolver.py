@@ -214,6 +214,8 @@ class Change:
             beside = [f"{path}.dpkg-dist" for path in asked["files"] if not os.path.exists(f"{path}.dpkg-dist")]
             with not_started(asked["package"] == "systemd-resolved"):
                 self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
+            for package in self.replaced:  # what keeps units from starting keeps them from stopping, too
+                self.host.run("systemctl", "stop", package, check=False)
             for path in beside:
                 remove(path)  # the package's own file, which nobody wants
             if not asked["link"]:

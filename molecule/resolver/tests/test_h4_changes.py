@@ -147,7 +147,7 @@ def test_h4_a_lease_does_not_change_a_plain_resolv_conf(site, tmp_path):
     """A host whose DHCP client comes later: its next run puts the hook there, which dhclient's script obeys."""
     node = site.group("dnsmasq")[0]
     assert method_of(node) in MANAGERS
-    node.run("mkdir -p /etc/dhcp/dhclient-enter-hooks.d")
+    node.run("[ ! -d /etc/dhcp ] || mv /etc/dhcp /etc/dhcp.before; mkdir -p /etc/dhcp/dhclient-enter-hooks.d")
     try:
         assert changed(dns(site, tmp_path, "--limit", node.name))[node.name] == 1
         hook = node.run("cat /etc/dhcp/dhclient-enter-hooks.d/zz-discovery")
@@ -155,4 +155,4 @@ def test_h4_a_lease_does_not_change_a_plain_resolv_conf(site, tmp_path):
         # As dhclient-script does: its own function first, then the hooks, then the call.
         node.run("sh -ec 'make_resolv_conf() { exit 7; }; . /etc/dhcp/dhclient-enter-hooks.d/zz-discovery; make_resolv_conf'")
     finally:
-        node.run("rm -r /etc/dhcp/dhclient-enter-hooks.d")
+        node.run("rm -r /etc/dhcp; [ ! -d /etc/dhcp.before ] || mv /etc/dhcp.before /etc/dhcp")
