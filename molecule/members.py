@@ -34,6 +34,11 @@ def known(site, name: str, asked=None) -> list[str]:
     return [place for place, names in places.items() if name in names]
 
 
+def alive(site, name: str, asked) -> bool:
+    """Whether gossip still takes a node for alive."""
+    return {member["Name"]: member["Status"] for member in site.consul(asked).get("/v1/agent/members")}[name] == 1
+
+
 def agents(nodes) -> dict[str, list[str]]:
     """What a restart of an agent would change."""
     return {node.name: node.unit("consul", "MainPID", "ActiveEnterTimestampMonotonic") for node in nodes}

@@ -1,5 +1,7 @@
 """H14: an application that hangs, or answers with errors, while its container runs on."""
 
+import json
+
 import pytest
 
 from helpers import eventually, http_get
@@ -32,22 +34,22 @@ def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, sh
     options = f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http -e SERVICE_CHECK_HTTP=/"
     for node in (sick, sound):
         start_container(node, SERVICE, f"httpbackend:v1.0.0 {python(APPLICATION)}", options)
-    (place,) = site.places(sick, f"name=^{SERVICE}$")
-    served = f"grep -rqF {place[0]}:{place[1]} /etc/nginx/discovery/"
 
-    def everywhere(there: bool) -> bool:
-        return all((node.tries(served).rc == 0) == there for node in site.balancers)
+    def everywhere(instances: int) -> bool:
+        """Every guard says, after its reload, that nginx serves so many."""
+        told = [json.loads(node.run("cat /var/lib/discovery-balancer/status.json")) for node in site.balancers]
+        return all(status["http"].get(SERVICE) == instances for status in told)
 
-    eventually(lambda: everywhere(True), 30)
+    eventually(lambda: everywhere(2), 30)
     begin, repair = FAULTS[fault]
     sick.run(begin)
     try:
-        _, gone = eventually(lambda: everywhere(False), 2 * WITHIN)
+        _, gone = eventually(lambda: everywhere(1), 2 * WITHIN)
         running = sick.run(f"docker inspect -f '{{{{.State.Status}}}}' {SERVICE}")
         answers = [http_get(node.address, site.host_of(SERVICE)) for node in site.balancers for _ in range(5)]
     finally:
         sick.run(repair)
-    _, back = eventually(lambda: everywhere(True), 2 * WITHIN)
+    _, back = eventually(lambda: everywhere(2), 2 * WITHIN)
     show(f"{fault}: out of both balancers after {gone:.1f} s, back {back:.1f} s after its recovery")
     assert running == "running"
     other = sound.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}")
