@@ -1,8 +1,11 @@
 """S3: one overlay network, the same on every docker host, whatever restarts."""
 
 import json
+import re
 import subprocess
 import time
+
+import pytest
 
 from helpers import eventually
 from reach import network_name, pings, told
@@ -57,3 +60,18 @@ def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
     eventually(lambda: networks(site) == before, 120)
     eventually(lambda: talks(talkers), 120)
     show(f"{node.name} rebooted, all reach each other {time.monotonic() - start:.1f} s after the stop")
+
+
+@pytest.mark.overlay("consul")
+def test_s3_what_goes_to_a_wrong_host_is_led_back(site, settled, talkers, show):
+    """What a crash of a host leaves behind when another host gets its addresses: the table of a third one is wrong."""
+    one, other, third = talkers()[:3]
+    listed = one.node.run(f"ls -d /run/docker/netns/*-{network_on(site, one.node)['Id'][:8]}* | sort -V | tail -1")
+    table = f"nsenter --net={listed.strip()} bridge fdb"
+    assert one.lost(other, 2)[1] == 0
+    (known,) = re.findall(rf"{other.mac} dev (\S+) dst (\S+)", one.node.run(f"{table} show"))
+    assert known[1] == other.node.address
+    one.node.run(f"{table} replace {other.mac} dev {known[0]} dst {third.node.address} self permanent")
+    assert one.lost(other, 2)[1] == 2
+    _, seconds = eventually(lambda: one.lost(other, 1)[1] == 0, 30)
+    show(f"packets to the wrong host: led back after {seconds:.1f} s")

@@ -1,0 +1,121 @@
+"""dockerd-overlay-peers: which destinations of an overlay network are wrong."""
+
+import base64
+import importlib.util
+import json
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "roles/dockerd/files/dockerd-overlay-peers"
+loader = SourceFileLoader("overlay_peers", str(PROGRAM))
+peers = importlib.util.module_from_spec(importlib.util.spec_from_loader("overlay_peers", loader))
+loader.exec_module(peers)
+
+NETWORK = "d4cc16bc25a0ec08"
+MAC = "02:42:0a:5a:00:04"
+
+
+def entry(host: str, mac: str = MAC, created: int = 1, network: str = NETWORK) -> dict:
+    value = {"name": "web", "ep_iface": {"mac": mac, "addr": "10.90.0.4/16"}, "locator": host}
+    text = base64.b64encode(json.dumps(value).encode()).decode()
+    return {"Key": f"docker/network/v1.0/endpoint/{network}/{created}/", "Value": text, "CreateIndex": created}
+
+
+def known(mac: str, host: str, device: str = "vxlan0") -> dict:
+    return {"mac": mac, "ifname": device, "dst": host, "flags": ["self"], "state": "permanent"}
+
+
+def test_the_host_of_an_address():
+    assert peers.hosts([entry("10.0.0.1")], own="10.0.0.9") == {NETWORK: {MAC: "10.0.0.1"}}
+
+
+def test_an_address_of_this_host_is_nowhere_else():
+    assert peers.hosts([entry("10.0.0.9")], own="10.0.0.9") == {NETWORK: {}}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_entries_the_younger_one_is_true(order):
+    entries = [entry("10.0.0.1", created=5), entry("10.0.0.2", created=7)][::order]
+    assert peers.hosts(entries, own="") == {NETWORK: {MAC: "10.0.0.2"}}
+
+
+def test_an_older_entry_elsewhere_does_not_count_when_the_address_is_here():
+    entries = [entry("10.0.0.1", created=5), entry("10.0.0.9", created=7)]
+    assert peers.hosts(entries, own="10.0.0.9") == {NETWORK: {}}
+
+
+@pytest.mark.parametrize("value", [None, "", "e30=", base64.b64encode(b'{"ep_iface": null, "locator": "10.0.0.1"}').decode()])
+def test_an_entry_that_tells_nothing_is_left_out(value):
+    assert peers.hosts([entry("10.0.0.1") | {"Value": value}], own="") == {}
+
+
+def test_networks_are_kept_apart():
+    entries = [entry("10.0.0.1"), entry("10.0.0.2", network="ffff00")]
+    assert peers.hosts(entries, own="") == {NETWORK: {MAC: "10.0.0.1"}, "ffff00": {MAC: "10.0.0.2"}}
+
+
+def test_a_destination_that_is_another_host_is_wrong():
+    assert peers.wrong([known(MAC, "10.0.0.1")], {MAC: "10.0.0.2"}) == {MAC: ("vxlan0", "10.0.0.1")}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [],
+        [known(MAC, "10.0.0.2")],
+        [known("02:42:0a:5a:00:05", "10.0.0.1")],
+        [{"mac": MAC, "ifname": "veth0", "master": "br0"}],
+    ],
+)
+def test_what_is_right_or_unknown_or_missing_is_left_alone(table):
+    assert peers.wrong(table, {MAC: "10.0.0.2"}) == {}
+
+
+@pytest.mark.parametrize(
+    "names, namespace",
+    [
+        (["default", "1-d4cc16bc25", "9a8b7c6d5e4f"], "1-d4cc16bc25"),
+        (["9-d4cc16bc25", "10-d4cc16bc2"], "10-d4cc16bc2"),
+        (["default", "1-ffff00ffff", "ingress_sbox"], ""),
+        ([], ""),
+    ],
+)
+def test_the_namespace_of_a_network(names, namespace):
+    assert peers.namespace_of(NETWORK, names) == namespace
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """A host that has a network and this table; what was replaced in it."""
+    replaced = []
+
+    def run(namespace, *command):
+        if command[:2] == ("bridge", "-json"):
+            return json.dumps([known(MAC, "10.0.0.1")])
+        replaced.append((namespace, command))
+        return ""
+
+    monkeypatch.setattr(peers, "run", run)
+    monkeypatch.setattr(peers, "namespace_of", lambda network, names: "1-d4cc16bc25" if network == NETWORK else "")
+    return replaced
+
+
+def test_only_what_stays_wrong_is_replaced(kernel):
+    places = {NETWORK: {MAC: "10.0.0.2"}}
+    seen = peers.look(places, {})
+    assert (seen, kernel) == ({(NETWORK, MAC): "10.0.0.2"}, [])
+    peers.look(places, seen)
+    command = f"bridge fdb replace {MAC} dev vxlan0 dst 10.0.0.2 self permanent"
+    assert kernel == [("1-d4cc16bc25", tuple(command.split()))]
+
+
+def test_a_change_in_between_counts_anew(kernel):
+    seen = peers.look({NETWORK: {MAC: "10.0.0.2"}}, {})
+    peers.look({NETWORK: {MAC: "10.0.0.3"}}, seen)
+    assert kernel == []
+
+
+def test_a_network_that_is_not_here_is_left_alone(kernel):
+    assert peers.look({"ffff00": {MAC: "10.0.0.2"}}, {}) == {}
