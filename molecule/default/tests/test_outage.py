@@ -60,11 +60,14 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name
         # It may be the same server again: systemd starts it at once.
         _, seconds = eventually(lambda: term(site, survivor) > last and site.consul(survivor).get("/v1/status/leader"), 30)
         show(f"a leader again {seconds:.1f} s after the kill")
-        eventually(lambda: site.leader() and site.consul().health()["Healthy"], 60)
+        _, seconds = eventually(lambda: site.leader() and site.consul().health()["Healthy"], 60)
+        show(f"all servers healthy {seconds:.1f} s later")
         try:
+            start = time.monotonic()
             for node in site.nodes.values():
                 node.run("systemctl stop consul")
             stopped = time.monotonic()
+            show(f"all agents stopped in {stopped - start:.1f} s")
             before = traffic.asked
             for node in site.nodes.values():
                 assert lost_lookups(node, site_name) == 0, node.name
@@ -75,7 +78,8 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name
         finally:
             for node in site.nodes.values():
                 node.run("systemctl start --no-block consul")
-        eventually(lambda: site.leader() and len(site.passing("test-plain")) == len(site.docker_hosts), 60)
+        _, seconds = eventually(lambda: site.leader() and len(site.passing("test-plain")) == len(site.docker_hosts), 60)
+        show(f"the catalog is whole {seconds:.1f} s after they were started")
     show(f"{len(traffic.failed)} of {traffic.asked} requests failed")
     assert traffic.failed == []
 
