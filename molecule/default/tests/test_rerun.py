@@ -76,6 +76,7 @@ def test_h13_runs_limited_to_each_host_change_nothing(site, settled, show):
     assert secrets_of(site) == secrets
 
 
+@pytest.mark.more
 def test_h13_check_predicts_nothing_and_tells_no_secret(site, settled, show):
     before = state_of(site)
     done, seconds = play(site, "site.yml", "--check", "--diff")
