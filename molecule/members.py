@@ -15,6 +15,11 @@ def victim(site):
     return node
 
 
+def others_of(site, node) -> list:
+    """The other servers."""
+    return [server for server in site.servers if server is not node]
+
+
 def peers(site, asked=None) -> dict[str, str]:
     """Name to node id of the voters of Raft."""
     found = site.consul(asked).get("/v1/operator/raft/configuration")["Servers"]

@@ -1,16 +1,11 @@
 """consul-catch-up: when a server that starts may answer for names by itself."""
 
-import importlib.util
 import json
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 
 import pytest
+from programs import load
 
-PROGRAM = Path(__file__).parents[2] / "roles/consul/files/consul-catch-up"
-loader = SourceFileLoader("catch_up", str(PROGRAM))
-program = importlib.util.module_from_spec(importlib.util.spec_from_loader("catch_up", loader))
-loader.exec_module(program)
+program = load("consul/files/consul-catch-up")
 
 
 class Cluster:

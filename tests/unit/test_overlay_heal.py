@@ -1,16 +1,11 @@
 """dockerd-overlay-heal: when the engine is started once more without its local file."""
 
-import importlib.util
 import json
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 
 import pytest
+from programs import load
 
-PROGRAM = Path(__file__).parents[2] / "roles/dockerd/files/dockerd-overlay-heal"
-loader = SourceFileLoader("overlay_heal", str(PROGRAM))
-heal = importlib.util.module_from_spec(importlib.util.spec_from_loader("overlay_heal", loader))
-loader.exec_module(heal)
+heal = load("dockerd/files/dockerd-overlay-heal")
 
 ERROR = 'network sandbox join failed: could not get network sandbox (oper true): failed get network namespace ""'
 

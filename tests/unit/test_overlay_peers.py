@@ -1,17 +1,12 @@
 """dockerd-overlay-peers: which destinations of an overlay network are wrong."""
 
 import base64
-import importlib.util
 import json
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 
 import pytest
+from programs import load
 
-PROGRAM = Path(__file__).parents[2] / "roles/dockerd/files/dockerd-overlay-peers"
-loader = SourceFileLoader("overlay_peers", str(PROGRAM))
-peers = importlib.util.module_from_spec(importlib.util.spec_from_loader("overlay_peers", loader))
-loader.exec_module(peers)
+peers = load("dockerd/files/dockerd-overlay-peers")
 
 NETWORK = "d4cc16bc25a0ec08"
 MAC = "02:42:0a:5a:00:04"

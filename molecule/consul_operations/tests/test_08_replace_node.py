@@ -3,14 +3,14 @@
 import pytest
 
 from helpers import eventually
-from members import agents, alive, new_machine, peers, put, victim
+from members import agents, alive, new_machine, others_of, peers, put, victim
 from plays import play
 
 
 @pytest.mark.more
 def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
     node = victim(site)
-    others = [server for server in site.servers if server is not node]
+    others = others_of(site, node)
     before, running = peers(site), agents(others)
     put(site, "k8", "kept")
     new_machine(site, node)
@@ -31,10 +31,9 @@ def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
 @pytest.mark.more
 def test_k8_a_host_that_is_not_empty_is_not_replaced(site, settled):
     node = victim(site)
-    others = [server for server in site.servers if server is not node]
     node.run("systemctl stop consul")
     try:
-        eventually(lambda: not alive(site, node.name, others[0]), 60)
+        eventually(lambda: not alive(site, node.name, others_of(site, node)[0]), 60)
         done, _ = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
         assert done.returncode != 0
         assert "is not empty" in " ".join(done.stdout.split())

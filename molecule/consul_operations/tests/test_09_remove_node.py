@@ -3,12 +3,8 @@
 import pytest
 
 from helpers import eventually
-from members import agents, known, peers, victim, without_ssh
+from members import agents, known, others_of, peers, victim, without_ssh
 from plays import play
-
-
-def others_of(site, node):
-    return [server for server in site.servers if server is not node]
 
 
 def remove(site, node, *options):
