@@ -10,6 +10,7 @@ raw    such a first try that failed
 write  one KV write; a client that gets no answer from a server within half a second asks the next, until one has it
 read   one consistent KV read; not ok when it does not show the last acknowledged write
 down   how many servers accept no connection to their API (note)
+stall  how long this machine itself stood (module stalls)
 """
 
 import http.client
@@ -20,6 +21,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+import stalls
 
 HTTP_EVERY, KV_EVERY, LOOK_EVERY = 0.1, 0.1, 0.1  # seconds between two samples of one thread
 PATIENCE = 5  # seconds for an answer of a balancer
@@ -156,11 +159,13 @@ def main() -> None:
     every = plan.get("every", HTTP_EVERY)
     jobs = [(every, lambda a=a: ask_balancer(a, plan["host"], log)) for a in plan["balancers"]]
     if "token" in plan:
+        disk = open(f"{sys.argv[2]}.stall", "wb")  # noqa: SIM115
         writer, reader = KeyValue(plan), KeyValue(plan)
         jobs += [
             (KV_EVERY, lambda: write(writer, counter, log)),
             (KV_EVERY, lambda: read(reader, counter, log)),
             (LOOK_EVERY, lambda: look(plan["servers"], log)),
+            (0, lambda: log.add("stall", True, stalls.once(disk))),
         ]
     if plan.get("keep"):
         keepers = [Keeper(address, plan["host"]) for address in plan["balancers"]]
