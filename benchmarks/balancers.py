@@ -30,7 +30,7 @@ class Balancer:
     units: tuple[str, ...]
     every: float = 0.01
     slots: int = 1
-    pause: tuple[float, float] = (1.1, 2.1)
+    pause: tuple[float, float] = (1.1, 1.6)
 
 
 OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer.timer"))
