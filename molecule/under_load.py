@@ -43,7 +43,7 @@ class Seen:
     def allowed(self, gap: float) -> float:
         """The bound, in seconds, on this machine: a disk or processor that stood while the load ran is not Consul's fault, and
         when it stood for as long as a leader's lease, an election may have followed."""
-        return max(gap, CRASH_GAP) if self.stall >= LEASE else gap + self.stall
+        return self.stall + (gap if self.stall < LEASE else max(gap, CRASH_GAP))
 
 
 class Load:
