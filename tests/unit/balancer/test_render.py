@@ -76,7 +76,7 @@ upstream http_web {
     server [2001:db8::1]:81 weight=3 max_fails=0 backup;
     server 10.0.0.1:8080 max_fails=0 backup;
     server [2001:db8::1]:81 weight=3 max_fails=0 backup;
-    keepalive 16;
+    keepalive 64;
     keepalive_timeout 4s;
 }
 server {

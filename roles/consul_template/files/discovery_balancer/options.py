@@ -27,7 +27,7 @@ class Options:
     max_fails: int = 3
     tries: int = 3  # instances tried for one request
     fail_timeout: str = "5s"
-    keepalive: int = 16
+    keepalive: int = 64
     keepalive_timeout: str = "4s"
     reload_interval: float = 1.0
     keep_generations: int = 5
