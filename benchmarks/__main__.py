@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     run.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=[30, 150, 1000], help="many")
     run.add_argument("--inventory", type=Path, help=f"default: {INVENTORY}, or its copy in a free subnet")
     run.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    run.add_argument("--add", action="store_true", help="keep what is in the results and is not measured again")
     run.add_argument("--site-stands", action="store_true", help="do not run the playbooks: an earlier run has")
     run.add_argument("--keep", action="store_true", help="leave the lab running")
     written = commands.add_parser("report", help="tables and plots from the results")
@@ -79,15 +80,36 @@ def measure(arguments) -> None:
             settings, results = MEASURE[name](bench, arguments)
             arguments.results.mkdir(parents=True, exist_ok=True)
             path, found = arguments.results / f"{name}.json", []
+            earlier = json.loads(path.read_text()) if arguments.add and path.exists() else None
             for result in results:  # each is kept as soon as it is there: what ends early is not lost
                 found.append(result)
                 took = round(time.monotonic() - begin)
                 kept = {"machine": about, "settings": settings, "took": took, "results": found}
-                path.write_text(json.dumps(kept, indent=1) + "\n")
+                path.write_text(json.dumps(added(earlier, kept), indent=1) + "\n")
             told(f"{name}: {took} s, kept in {path}")
     finally:
         if not arguments.keep:
             nodes.down(inventory)
+
+
+def added(earlier: dict | None, kept: dict) -> dict:
+    """Results with those of an earlier run that they do not replace, and what that one was measured on.
+
+    :raises LabError: the earlier run had other settings
+    """
+    if earlier is None:
+        return kept
+    if earlier["settings"] != kept["settings"]:
+        raise LabError(f"--add: the results there are of {earlier['settings']}, these of {kept['settings']}")
+    new = {identity(one) for one in kept["results"]}
+    before = [one for one in earlier["results"] if identity(one) not in new]
+    run = {key: earlier[key] for key in ("machine", "took")}
+    return kept | {"results": before + kept["results"], "earlier": [*earlier.get("earlier", []), run]}
+
+
+def identity(result: dict) -> tuple:
+    """What a result is of."""
+    return tuple(result.get(key) for key in ("line", "services", "balancer"))
 
 
 def told(text: str) -> None:

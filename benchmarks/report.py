@@ -31,7 +31,7 @@ def write(results: Path, document: Path) -> None:
             text, draw = tell(kept)
             folder.mkdir(exist_ok=True)
             (folder / f"{name}.svg").write_text(draw())
-            parts += [text, f"![{name}]({folder.name}/{name}.svg)", machine(kept)]
+            parts += [text, f"![{name}]({folder.name}/{name}.svg)", *map(machine, [*kept.get("earlier", []), kept])]
     document.write_text(inserted(document.read_text(), "\n\n".join(parts)))
 
 

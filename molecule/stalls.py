@@ -24,14 +24,17 @@ class Stalls(Repeating):
     """Looks while the block runs.
 
     :ivar longest: the longest stall yet, in seconds
+    :ivar total: of all that were longer than a nap
     """
 
     pause = 0
 
     def __init__(self):
         super().__init__()
-        self.longest = 0.0
+        self.longest = self.total = 0.0
         self.file = tempfile.TemporaryFile()  # noqa: SIM115
 
     def step(self) -> None:
-        self.longest = max(self.longest, once(self.file))
+        stall = once(self.file)
+        self.longest = max(self.longest, stall)
+        self.total += stall if stall > NAP else 0
