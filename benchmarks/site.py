@@ -215,7 +215,7 @@ def machine(bench: Bench) -> dict:
         "cpus": os.cpu_count(),
         "cpu": cpu,
         "memory": memory,
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "load_before": os.getloadavg()[0],
         "versions": versions,
         "time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
