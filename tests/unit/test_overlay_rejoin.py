@@ -22,7 +22,9 @@ def test_those_that_could_not_join_are_started():
     assert rejoin.left_behind(found, "discovery") == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("other", [{"policy": "no"}, {"policy": "on-failure"}, {"network": "bridge"}, {"error": ""}, {"status": "running"}])
+@pytest.mark.parametrize(
+    "other", [{"policy": "no"}, {"policy": "on-failure"}, {"network": "bridge"}, {"error": ""}, {"status": "running"}]
+)
 def test_what_was_stopped_or_ended_or_is_elsewhere_stays(other):
     assert rejoin.left_behind([container(**other)], "discovery") == []
 
