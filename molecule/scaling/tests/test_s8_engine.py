@@ -60,3 +60,30 @@ def test_s8_an_engine_starts_while_a_manager_is_down(site, settled, show):
     lost, node, *_ = site.docker_hosts
     with down([lost], "docker.service docker.socket"):
         show(f"dockerd starts with a manager down in {starts(node):.1f} s")
+
+
+@pytest.fixture
+def same_address(site):
+    """Two containers that should run and want one address of the network: the second could not join."""
+    node, first, second = site.docker_hosts[0], "test-s8-first", "test-s8-second"
+    address = "10.90.77.77"
+    run = f"docker run -d --restart always --network {site.network} --ip {address} -e SERVICE_IGNORE=1 --name"
+    try:
+        node.run(f"{run} {first} httpbackend:v1.0.0")
+        assert node.tries(f"{run} {second} httpbackend:v1.0.0").rc != 0
+        yield node, first, second
+    finally:
+        node.tries(f"docker rm -f {first} {second}")
+
+
+@pytest.mark.overlay("swarm")
+def test_s8_a_container_that_could_not_join_is_started_again(same_address, show):
+    node, first, second = same_address
+    node.run("systemctl start discovery-overlay-rejoin")
+    eventually(lambda: f"{second}: " in node.run("journalctl -u discovery-overlay-rejoin -n 5 -o cat --no-pager"), 30)
+    assert node.run(f"docker inspect -f '{{{{.State.Running}}}}' {second}").strip() == "false"
+    node.run(f"docker rm -f {first}")
+    _, seconds = eventually(lambda: node.run(f"docker inspect -f '{{{{.State.Running}}}}' {second}").strip() == "true", 30)
+    show(f"runs {seconds:.1f} s after it could")
+    eventually(lambda: node.unit("discovery-overlay-rejoin", "ActiveState") == ["inactive"], 30)
+    assert node.unit("discovery-overlay-rejoin", "WantedBy")[0] == "docker.service", "it runs with each start of the engine"
