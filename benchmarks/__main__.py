@@ -79,14 +79,15 @@ def measure(arguments) -> None:
             begin = time.monotonic()
             settings, results = MEASURE[name](bench, arguments)
             arguments.results.mkdir(parents=True, exist_ok=True)
-            path, found = arguments.results / f"{name}.json", []
+            path = arguments.results / f"{name}.json"
             earlier = json.loads(path.read_text()) if arguments.add and path.exists() else None
+            kept = {"machine": about, "settings": settings, "took": 0, "results": []}
+            added(earlier, kept)  # refuses other settings before anything is measured
             for result in results:  # each is kept as soon as it is there: what ends early is not lost
-                found.append(result)
-                took = round(time.monotonic() - begin)
-                kept = {"machine": about, "settings": settings, "took": took, "results": found}
+                kept["results"].append(result)
+                kept["took"] = round(time.monotonic() - begin)
                 path.write_text(json.dumps(added(earlier, kept), indent=1) + "\n")
-            told(f"{name}: {took} s, kept in {path}")
+            told(f"{name}: {kept['took']} s, kept in {path}")
     finally:
         if not arguments.keep:
             nodes.down(inventory)

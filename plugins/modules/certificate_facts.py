@@ -93,6 +93,7 @@ import stat  # noqa: E402
 from collections.abc import Iterator, Mapping  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text  # noqa: E402
 
 try:
@@ -146,8 +147,8 @@ def differences(wanted: Mapping) -> Iterator[str]:
     yield from _file(f"{stem}.key", stat.S_IFREG | 0o400, owner, group)
     if text(f"{directory}/ca.pem") != wanted["trusted"]:
         yield f"{directory}/ca.pem is another"
-    certificate = present(f"{stem}.pem")
-    if certificate.count("-----BEGIN") != 1 or certificate != text(f"{stem}.pem"):
+    certificate = text(f"{stem}.pem")
+    if certificate.count("-----BEGIN") != 1 or not PEM.fullmatch(certificate):
         yield f"{stem}.pem is no certificate, or more than one"
     elif x509 is None:
         yield "there is no python3-cryptography to read it"
@@ -214,8 +215,7 @@ def _public(key) -> bytes:
 
 def _end(certificate) -> str:
     """When a certificate ends, in UTC, as ASN.1 writes it."""
-    end = certificate.not_valid_after_utc if hasattr(certificate, "not_valid_after_utc") else certificate.not_valid_after
-    return end.strftime("%Y%m%d%H%M%SZ")
+    return not_after(certificate).strftime("%Y%m%d%H%M%SZ")
 
 
 if __name__ == "__main__":

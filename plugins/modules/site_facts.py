@@ -43,6 +43,7 @@ from calendar import timegm
 from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
@@ -150,9 +151,7 @@ def end(pem: str) -> int:
     from cryptography import x509
 
     certificate = x509.load_pem_x509_certificate(pem.encode())
-    if hasattr(certificate, "not_valid_after_utc"):
-        return timegm(certificate.not_valid_after_utc.utctimetuple())
-    return timegm(certificate.not_valid_after.utctimetuple())
+    return timegm(not_after(certificate).utctimetuple())
 
 
 def backups(directory: str) -> dict:
