@@ -79,6 +79,11 @@ def test_l5_share_over_a_thousand_requests(percent):
     assert abs(seen["v2"] - percent * REQUESTS / 100) <= TOLERANCE * REQUESTS
 
 
+def test_l5_a_small_share_is_not_told_as_none():
+    result = spread(instances(v1=1, v2=[100] * 20), {"v3": 0})
+    assert result.percent == {"v1": 0.05, "v2": 100.0}
+
+
 some_weights = st.lists(st.integers(1, 300), min_size=1, max_size=12)
 
 

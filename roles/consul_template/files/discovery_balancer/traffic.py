@@ -77,7 +77,7 @@ def spread(instances, value, max_weight=MAX_WEIGHT) -> Spread:
     chosen = [i for i in instances if i.version in parts]
     weights = _whole([parts[i.version] * i.weight / own[i.version] for i in chosen], [i.version for i in chosen], max_weight)
     missing = sorted(v for v in shares if shares[v] and v not in parts)
-    there = {version: round(float(part) * 100, 1) for version, part in sorted(parts.items())}
+    there = {version: _percent(part) for version, part in sorted(parts.items())}
     return Spread(
         tuple(dataclasses.replace(i, weight=weight) for i, weight in zip(chosen, weights)),  # noqa: B905  as long; Python 3.9
         there,
@@ -97,6 +97,12 @@ def _parts(instances, shares) -> dict:
         named.update({v: (left or 1) * weight / sum(others.values()) for v, weight in others.items()})
     total = sum(named.values())
     return {version: part / total for version, part in named.items()}
+
+
+def _percent(part) -> float:
+    """A part in percent with one decimal place; a smaller part with its first digit, so that 0 always means none."""
+    percent = float(part) * 100
+    return round(percent, 1) or float(f"{percent:.1g}")
 
 
 def _whole(targets, versions, max_weight) -> list:
