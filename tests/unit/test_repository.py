@@ -72,6 +72,23 @@ def test_no_role_leaves_a_name_that_another_one_uses():
 
 
 @roles()
+def test_calls_of_common_fit_its_argument_specs(role):
+    """Most calls are not checked at run time, which costs a task for each host: what they give and leave out is checked here."""
+    specs = yaml.safe_load((ROOT / "roles/common/meta/argument_specs.yml").read_text())["argument_specs"]
+    known = {name for spec in specs.values() for name in spec.get("options") or {}}
+    for path in (role / "tasks").glob("*.yml"):
+        for task in tasks(path):
+            call = task.get("ansible.builtin.include_role", {})
+            if call.get("name") != "common" or call.get("rolespec_validate", True):
+                continue
+            options = specs.get(call["tasks_from"], {}).get("options") or {}
+            given = {name for name in task.get("vars", {}) if not name.startswith("__")}
+            assert given <= known, f"{path}: {task['name']}"
+            needed = {name for name, option in options.items() if option.get("required")}
+            assert needed <= given, f"{path}: {task['name']}"
+
+
+@roles()
 def test_role_names_no_inventory_group(role):
     """Roles take lists of hosts; groups are the inventory's business."""
     files = [p for d in ("tasks", "templates", "defaults", "vars", "handlers") for p in (role / d).rglob("*") if p.is_file()]
