@@ -189,6 +189,7 @@ def _write_lab_file(site: Site) -> None:
             f"-o {option}"
             for option in (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
         ),
+        "discovery_admins": [str(site.gateway)],
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
         **signing.sign(releases.MIRROR),

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: firewall_facts
+short_description: What a host says before its firewall changes
+description:
+  - Tells where the controller's connection comes from, which other services rule the host's packets, and, on demand, which ports
+    answer and what the firewall has dropped. Nothing is changed.
+options:
+  listening:
+    description: Whether to tell the ports that answer, those that containers publish, and the firewall's state, too.
+    type: bool
+    default: false
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  fewnodes.discovery.firewall_facts:
+  register: seen
+"""
+
+RETURN = r"""
+firewall:
+  description: What was seen.
+  returned: always
+  type: dict
+  contains:
+    controller:
+      description: Address that the connection comes from, and port of this host that it came to; empty and 0 without SSH.
+      type: list
+    rivals: {description: Units of other firewalls that run., type: list, elements: str}
+    listening: {description: "Ports that answer, each with protocol, address, port and program.", type: list, elements: dict}
+    published: {description: "Ports of containers, each with protocol, address, port and container.", type: list, elements: dict}
+    loaded: {description: The rules that were confirmed are those in force., type: bool}
+    trial: {description: Rules are on trial., type: bool}
+    dropped: {description: Packets dropped since the rules were loaded., type: int}
+"""
+
+import os
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, Engine
+
+RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
+COUNTER = re.compile(r"counter packets (\d+)")
+LISTENER = re.compile(r"^(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]*)\")?", re.MULTILINE)
+
+
+def connection(pid: int, read) -> tuple[str, int]:
+    """Where the SSH connection above a process comes from, and the port that it came to; ('', 0) without one.
+
+    sudo empties the environment, so the first ancestor that still has SSH_CONNECTION (sshd(8)) tells: client's address and
+    port, server's address and port.
+
+    :param read: content of a file of /proc by its path, '' when it cannot be read
+    """
+    while pid > 1:
+        for entry in read(f"/proc/{pid}/environ").split("\0"):
+            name, _, value = entry.partition("=")
+            if name == "SSH_CONNECTION" and len(value.split()) == 4:
+                parts = value.split()
+                return parts[0], int(parts[3])
+        parent = re.search(r"^PPid:\s*(\d+)$", read(f"/proc/{pid}/status"), re.MULTILINE)
+        pid = int(parent[1]) if parent else 0
+    return "", 0
+
+
+def listeners(shown: str) -> list[dict]:
+    """Sockets that answer others than this host.
+
+    :param shown: what `ss --numeric --listening --tcp --udp --processes --no-header` prints
+    """
+    found = []
+    for protocol, address, port, program in LISTENER.findall(shown):
+        bare = address.split("%")[0].strip("[]")
+        if not bare.startswith("127.") and bare != "::1":
+            found.append({"protocol": protocol, "address": bare, "port": int(port), "program": program})
+    return found
+
+
+def publishers(containers: list[dict]) -> list[dict]:
+    """Ports that containers publish, as the engine's /containers/json tells them."""
+    return [
+        {"protocol": port["Type"], "address": port["IP"], "port": port["PublicPort"], "container": one["Names"][0].lstrip("/")}
+        for one in containers for port in one.get("Ports") or [] if "PublicPort" in port
+    ]  # fmt: skip
+
+
+def content(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def main():
+    module = AnsibleModule(argument_spec={"listening": {"type": "bool", "default": False}}, supports_check_mode=True)
+    states = module.run_command(["systemctl", "is-active", *RIVALS])[1].split()
+    seen = {
+        "controller": connection(os.getpid(), content),
+        "rivals": [unit for unit, state in zip(RIVALS, states) if state == "active"],  # noqa: B905  as long; Python 3.9
+    }
+    if module.params["listening"]:
+        firewall = nftables.Firewall(module)
+        shown = module.run_command("ss --numeric --listening --tcp --udp --processes --no-header", check_rc=True)[1]
+        active = os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0
+        seen.update(
+            listening=listeners(shown),
+            published=publishers(Engine().get("/containers/json")) if active else [],
+            loaded=bool(firewall.confirmed) and firewall.in_force() == firewall.listing(firewall.confirmed),
+            trial=firewall.on_trial(),
+            dropped=sum(map(int, COUNTER.findall(firewall.in_force(counters=True)))),
+        )
+    module.exit_json(changed=False, firewall=seen)
+
+
+if __name__ == "__main__":
+    main()
