@@ -29,15 +29,22 @@ def play(site, playbook: str, *options, inventory: Path | None = None) -> tuple[
     :param options: further arguments of ansible-playbook
     :param inventory: another one than the site's
     """
+    start = time.monotonic()
+    done = _run("ansible-playbook", "-i", inventory or site.inventory, *options, playbook)
+    return done, time.monotonic() - start
+
+
+def adhoc(site, host: str, *options) -> subprocess.CompletedProcess:
+    """Run one module on one host, as root."""
+    return _run("ansible", "-i", site.inventory, host, "-b", *options)
+
+
+def _run(program: str, *arguments) -> subprocess.CompletedProcess:
     tools = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": f"{tools}:{environment['PATH']}"}
-    start = time.monotonic()
-    done = subprocess.run(
-        [tools / "ansible-playbook", "-i", inventory or site.inventory, *options, playbook],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done, time.monotonic() - start
+    command = [tools / program, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def refused(site, words, *options):

@@ -1,14 +1,12 @@
 """What a host lets in: openings, the rules made of them, mistakes, and what the rules do to real packets."""
 
 import subprocess
-from pathlib import Path
 
-import jinja2
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall as module
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall_facts as facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import firewall
+from firewall_rules import known, rendered
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -195,24 +193,6 @@ def test_ports_of_containers():
     ports = [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 32768, "Type": "tcp"}, {"PrivatePort": 81, "Type": "tcp"}]
     shop = {"protocol": "tcp", "address": "0.0.0.0", "port": 32768, "container": "shop"}
     assert facts.publishers([{"Names": ["/shop"], "Ports": ports}]) == [shop]
-
-
-ROLE = Path(__file__).parents[3] / "roles/firewall"
-
-
-def rendered(**ruleset) -> str:
-    """The role's template with a ruleset, as Ansible renders it."""
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
-    environment.filters["comment"] = "# {}".format
-    template = environment.from_string((ROLE / "templates/discovery-firewall.nft.j2").read_text())
-    return template.render(ansible_managed="managed", __firewall_ruleset=ruleset)
-
-
-def known(**on) -> dict:
-    """The role's own table of openings, without its conditions."""
-    table = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__firewall_known"]
-    table["ssh"]["tcp"], table["balancer"]["tcp"] = [22], [80, 443, "9990-9999"]
-    return {name: one | {"on": on.get(name, True)} for name, one in table.items()}
 
 
 @pytest.mark.parametrize(

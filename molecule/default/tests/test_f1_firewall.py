@@ -1,0 +1,222 @@
+"""F1: only declared ports answer, asked by a stranger, by hosts of the site and by containers; and nobody is locked out."""
+
+import json
+import statistics
+import time
+
+import pytest
+
+from doors import (
+    DECLARED_TO_CONTAINERS,
+    FREE,
+    UNDECLARED,
+    answers,
+    declared_to_all,
+    declared_to_members,
+    listening,
+    published,
+    start_asker,
+    start_undeclared,
+)
+from helpers import eventually, tcp_open
+from plays import adhoc, play, state_of
+
+TABLE = "inet discovery"
+TRIAL = 10  # seconds
+
+
+@pytest.fixture(scope="module")
+def askers(site) -> dict[str, str]:
+    """A container on each docker host, and a program on each host that nobody has declared."""
+    for node in site.nodes.values():
+        start_undeclared(node)
+    names = {node.name: start_asker(node, site.network or "bridge") for node in site.docker_hosts}
+    yield names
+    for node in site.docker_hosts:
+        node.run(f"docker rm -f {names[node.name]}")
+    for node in site.nodes.values():
+        node.tries("systemctl stop undeclared.service")
+
+
+def ports_of(node) -> set[int]:
+    return listening(node) | (published(node) if "docker_hosts" in node.variables["group_names"] else set()) | {FREE}
+
+
+def expected(site, node) -> dict[str, set[int]]:
+    """Who should reach which of a host's ports."""
+    there = ports_of(node)
+    everyone = declared_to_all(site, node) & there
+    own = published(node) if node in site.docker_hosts else set()
+    hidden = (declared_to_members(site, node) | {UNDECLARED, FREE}) - DECLARED_TO_CONTAINERS - own
+    return {
+        "stranger": everyone,
+        "member": everyone | (declared_to_members(site, node) & there) | own,
+        "container here": there - {FREE} - (declared_to_members(site, node) - DECLARED_TO_CONTAINERS),
+        "container elsewhere": (everyone | (declared_to_members(site, node) & there) | own) - hidden,
+    }
+
+
+def seen(site, stranger, askers, node) -> dict[str, dict]:
+    ports = ports_of(node)
+    member = next(one for one in site.docker_hosts if one is not node)
+    told = {
+        "stranger": answers(stranger, node.address, ports),
+        "member": answers(member, node.address, ports),
+        "container elsewhere": answers(member, node.address, ports, askers[member.name]),
+    }
+    if node.name in askers:
+        told["container here"] = answers(node, node.address, ports, askers[node.name])
+    return told
+
+
+def check(site, stranger, askers) -> bool:
+    for node in site.nodes.values():
+        wanted, told = expected(site, node), seen(site, stranger, askers, node)
+        assert {who: said["open"] for who, said in told.items()} == {who: wanted[who] for who in told}, node.name
+        assert not told["stranger"]["refused"], f"{node.name} refuses a stranger, so it tells that it is there: {told}"
+    return True
+
+
+def test_f1_only_declared_ports_answer(site, stranger, askers, show):
+    check(site, stranger, askers)
+    for node in site.nodes.values():
+        told = seen(site, stranger, askers, node)
+        counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())
+        show(f"{node.name}: of {len(ports_of(node))} ports answer: {counts}; a stranger {sorted(told['stranger']['open'])}")
+
+
+@pytest.mark.on("docker_hosts")
+def test_f1_no_way_to_a_container_s_own_address(site, stranger, node, show):
+    """The engine lets packets to a published port's container pass, whoever routes them there."""
+    name = site.container_of("httpbackend", node)
+    address = node.run(f"docker inspect -f '{{{{.NetworkSettings.IPAddress}}}}' {name}").strip()
+    port = int(node.run(f"docker port {name}").split("/")[0])
+    assert answers(node, address, [port])["open"] == {port}, f"{name} does not listen on {address}:{port}"
+    stranger.run(f"ip route replace {address}/32 via {node.address}")
+    try:
+        assert answers(stranger, address, [port])["silence"] == {port}
+    finally:
+        stranger.run(f"ip route del {address}/32")
+    show(f"{node.name}: {address}:{port} is silent for a stranger with a route")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "systemctl restart docker",
+        "systemctl start nftables && systemctl reload nftables",
+        "systemctl restart nftables",
+        "nft delete table inet discovery",
+        "systemctl reboot",
+    ],
+)
+def test_f1_survives(site, stranger, askers, event, show):
+    """What was there before is there again; a table that somebody deletes comes back with the next run of the play."""
+    node = site.servers[0]
+    node.tries(event)
+    start = time.monotonic()
+    if "reboot" in event:
+        eventually(lambda: not tcp_open(node.address, 22), 60)
+        eventually(lambda: node.tries("true").rc == 0, 120, every=1)
+        start_undeclared(node)
+    if "delete" in event:
+        assert "undeclared" not in node.tries(f"nft list table {TABLE}").stdout
+        done, _ = play(site, "playbooks/firewall.yml", "--limit", node.name)
+        assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-3000:]
+    node.tries(f"docker start {askers[node.name]}")
+    eventually(lambda: check(site, stranger, askers), 120, every=1)
+    site.settle()
+    show(f"after {event}: as before after {time.monotonic() - start:.1f} s")
+
+
+def test_f1_containers_come_and_go(site, stranger, askers):
+    """A published port is closed to strangers from its first moment on."""
+    node = site.docker_hosts[-1]
+    for _ in range(5):
+        node.run("docker run -d --name f1 -P -e SERVICE_IGNORE=1 httpbackend:v1.0.0")
+        try:
+            (port,) = {int(line.rsplit(":", 1)[1]) for line in node.run("docker port f1").splitlines() if "0.0.0.0" in line}
+            assert answers(stranger, node.address, [port])["silence"] == {port}
+            member = next(one for one in site.docker_hosts if one is not node)
+            eventually(lambda port=port, member=member: answers(member, node.address, [port])["open"] == {port}, 10)
+        finally:
+            node.run("docker rm -f f1")
+
+
+def test_f1_a_service_can_be_opened(site, stranger, tmp_path):
+    """By one variable, and closed again without it."""
+    node = site.docker_hosts[-1]
+    node.run("docker run -d --name f1 -p 8090:8080 -e SERVICE_IGNORE=1 -e PORT=8080 httpbackend:v1.0.0")
+    try:
+        said = json.dumps({"firewall_openings": {"f1": {"tcp": [8090], "from": [stranger.address]}}})
+        assert answers(stranger, node.address, [8090])["silence"]
+        assert play(site, "playbooks/firewall.yml", "--limit", node.name, "-e", said)[0].returncode == 0
+        assert answers(stranger, node.address, [8090])["silence"] == set()
+        assert play(site, "playbooks/firewall.yml", "--limit", node.name)[0].returncode == 0
+        assert answers(stranger, node.address, [8090])["silence"] == {8090}
+    finally:
+        node.run("docker rm -f f1")
+
+
+def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
+    """Nobody confirms it, because nobody can."""
+    node = site.servers[-1]
+    before = node.run(f"nft --stateless list table {TABLE}")
+    chain = "chain input { type filter hook input priority 0; policy drop; ct state established accept; }"
+    rules = f"table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{ {chain} }}\n"
+    options = ["-m", "fewnodes.discovery.firewall", "-a", json.dumps({"rules": rules, "seconds": TRIAL})]
+    start = time.monotonic()
+    done = adhoc(site, node.name, *options)
+    assert '"tried": true' in done.stdout, done.stdout
+    assert not tcp_open(node.address, 22), "the rule set did not cut anybody off"
+    eventually(lambda: tcp_open(node.address, 22), TRIAL + 20, every=0.5)
+    seconds = time.monotonic() - start
+    assert node.run(f"nft --stateless list table {TABLE}") == before
+    show(f"unconfirmed rules gone after {seconds:.1f} s, of a trial of {TRIAL} s")
+    assert seconds >= TRIAL - 1
+
+
+def test_f1_nothing_to_do_changes_nothing(site):
+    before = state_of(site)
+    done, _ = play(site, "playbooks/firewall.yml")
+    assert done.returncode == 0 and "changed=1" not in done.stdout, done.stdout[-3000:]
+    assert state_of(site) == before
+
+
+def test_f1_the_page_tells_what_answers_to_whom(site):
+    done, _ = play(site, "playbooks/firewall_status.yml")
+    assert done.returncode == 0, done.stdout
+    for node in site.nodes.values():
+        assert f"{node.name}: the rules are in force" in done.stdout
+    assert "ssh" in done.stdout and "everyone" in done.stdout and "httpfront" in done.stdout
+
+
+@pytest.mark.more
+def test_f1_off_and_on(site, stranger, askers):
+    node = site.servers[-1]
+    assert play(site, "playbooks/firewall.yml", "--limit", node.name, "-e", "discovery_firewall=false")[0].returncode == 0
+    assert answers(stranger, node.address, [8300, UNDECLARED])["open"] == {8300, UNDECLARED}
+    assert node.tries(f"nft list table {TABLE}").rc != 0
+    assert play(site, "playbooks/firewall.yml", "--limit", node.name)[0].returncode == 0
+    check(site, stranger, askers)
+
+
+@pytest.mark.more
+def test_f1_costs_nothing(site, stranger, show):
+    """wrk through a balancer, the table loaded and away by turns."""
+    stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
+    node = site.balancers[0]
+    command = f"wrk --latency -t1 -c16 -d5s -H 'Host: {site.host_of('httpfront')}' http://{node.address}/"
+    rates = {"with": [], "without": []}
+    try:
+        for turn in range(6):
+            way = "with" if turn % 2 else "without"
+            node.run("nft --file /etc/discovery-firewall.nft" if turn % 2 else f"nft delete table {TABLE}")
+            told = stranger.run(command)
+            rates[way].append(float(told.split("Requests/sec:")[1].split()[0]))
+    finally:
+        node.run("nft --file /etc/discovery-firewall.nft")
+    with_, without = (statistics.median(rates[way]) for way in ("with", "without"))
+    show(f"wrk: {with_:.0f}/s with the firewall, {without:.0f}/s without (medians of 3 times 5 s)")
+    assert with_ >= 0.85 * without
+

@@ -1,0 +1,85 @@
+"""Which ports of a host answer whom (F1), asked by those themselves: strangers, other hosts of the site, containers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from reach import IMAGE, python
+
+if TYPE_CHECKING:
+    from conftest import Node, Site
+
+UNDECLARED = 4444  # a program of the host that nobody has declared listens here while a test wants it
+FREE = 4445  # nobody ever listens here
+# Connects to all ports of an address at once; prints what each one says as JSON: open, refused or silence.
+KNOCK = """
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def knock(port):
+    try:
+        socket.create_connection((sys.argv[1], port), 2).close()
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "silence"
+    return "open"
+ports = list(map(int, sys.argv[2:]))
+print(json.dumps(dict(zip(ports, ThreadPoolExecutor(64).map(knock, ports)))))
+"""
+LISTENING = re.compile(r"^\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s", re.MULTILINE)
+
+
+def listening(node: Node) -> set[int]:
+    """TCP ports of a host that a program listens on for others than the host itself."""
+    shown = LISTENING.findall(node.run("ss --no-header --numeric --listening --tcp"))
+    return {int(port) for address, port in shown if not address.startswith(("127.", "[::1]"))}
+
+
+def published(node: Node) -> set[int]:
+    """TCP ports that containers of a host publish."""
+    told = node.run("docker ps --format '{{.Ports}}'")
+    return {int(port) for port in re.findall(r"0\.0\.0\.0:(\d+)->\d+/tcp", told)}
+
+
+def answers(asker: Node, address: str, ports: Iterable[int], container: str = "") -> dict[str, set[int]]:
+    """What a machine, or a container on it, gets from ports of an address: {"open": ports, "refused": …, "silence": …}."""
+    command = python(KNOCK, address, *map(str, sorted(ports)))
+    told = json.loads(asker.run(f"docker exec {container} {command}" if container else command))
+    return {word: {int(port) for port, said in told.items() if said == word} for word in ("open", "refused", "silence")}
+
+
+def start_asker(node: Node, network: str = "bridge") -> str:
+    """A container that does nothing; its name."""
+    name = f"asker-{network}"
+    node.tries(f"docker rm -f {name}")
+    sleep = "import time; time.sleep(100000)"
+    node.run(f"docker run -d --name {name} --network {network} -e SERVICE_IGNORE=1 --entrypoint '' {IMAGE} {python(sleep)}")
+    return name
+
+
+def start_undeclared(node: Node) -> None:
+    """A program of the host that listens where nothing is declared."""
+    node.tries("systemctl stop undeclared.service")
+    node.run(f"systemd-run --quiet --collect --unit undeclared python3 -m http.server {UNDECLARED} --directory /run/lock")
+
+
+def declared_to_all(site: Site, node: Node) -> set[int]:
+    """What everyone reaches by the table in the role's README."""
+    return {22} | ({80, 443, *range(9990, 10000)} if node in site.balancers else set())
+
+
+def declared_to_members(site: Site, node: Node) -> set[int]:
+    """What the other hosts of the site reach beside that, but for published ports."""
+    ports = {53, 8301, 8501}
+    ports |= {8300} if node in site.servers else set()
+    if node in site.docker_hosts:
+        ports |= {2376}
+        overlay = node.variables.get("discovery_overlay", "none")
+        ports |= {"none": set(), "consul": {7946}, "swarm": {7946, 2377}}[overlay]
+    return ports
+
+
+DECLARED_TO_CONTAINERS = {53, 8501}
