@@ -190,6 +190,7 @@ def _write_lab_file(site: Site) -> None:
             for option in (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
         ),
         "discovery_admins": [str(site.gateway)],
+        "firewall_openings": {"consul_rpc": {"from": ["members", "admins"]}},  # tests look at its certificate from here
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
         **signing.sign(releases.MIRROR),

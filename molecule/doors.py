@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from reach import IMAGE, python
 
 if TYPE_CHECKING:
     from conftest import Node, Site
 
+TABLE = "inet discovery"
 UNDECLARED = 4444  # a program of the host that nobody has declared listens here while a test wants it
 FREE = 4445  # nobody ever listens here
 # Connects to all ports of an address at once; prints what each one says as JSON: open, refused or silence.
@@ -83,3 +86,61 @@ def declared_to_members(site: Site, node: Node) -> set[int]:
 
 
 DECLARED_TO_CONTAINERS = {53, 8501}
+
+
+@pytest.fixture(scope="module")
+def askers(site) -> dict[str, str]:
+    """A container on each docker host, and a program on each host that nobody has declared."""
+    for node in site.nodes.values():
+        start_undeclared(node)
+    names = {node.name: start_asker(node, site.network or "bridge") for node in site.docker_hosts}
+    yield names
+    for node in site.docker_hosts:
+        node.run(f"docker rm -f {names[node.name]}")
+    for node in site.nodes.values():
+        node.tries("systemctl stop undeclared.service")
+
+
+def ports_of(node: Node) -> set[int]:
+    """TCP ports of a host that somebody may reach, and one that nobody listens on."""
+    return listening(node) | (published(node) if "docker_hosts" in node.variables["group_names"] else set()) | {FREE}
+
+
+def expected(site: Site, node: Node) -> dict[str, set[int]]:
+    """Who should reach which of a host's ports."""
+    there = ports_of(node)
+    everyone = declared_to_all(site, node) & there
+    own = published(node) if node in site.docker_hosts else set()
+    hidden = (declared_to_members(site, node) | {UNDECLARED, FREE}) - DECLARED_TO_CONTAINERS - own
+    return {
+        "stranger": everyone,
+        "member": everyone | (declared_to_members(site, node) & there) | own,
+        "container here": there - {FREE} - (declared_to_members(site, node) - DECLARED_TO_CONTAINERS),
+        "container elsewhere": (everyone | (declared_to_members(site, node) & there) | own) - hidden,
+    }
+
+
+def seen(site: Site, stranger: Node, askers: dict[str, str], node: Node) -> dict[str, dict]:
+    """What each of them gets from a host's ports."""
+    ports = ports_of(node)
+    member = next(one for one in site.docker_hosts if one is not node)
+    told = {
+        "stranger": answers(stranger, node.address, ports),
+        "member": answers(member, node.address, ports),
+        "container elsewhere": answers(member, node.address, ports, askers[member.name]),
+    }
+    if node.name in askers:
+        told["container here"] = answers(node, node.address, ports, askers[node.name])
+    return told
+
+
+def check(site: Site, stranger: Node, askers: dict[str, str]) -> list[str]:
+    """Everyone reaches what is declared, and nothing else; what was seen, a line a host."""
+    lines = []
+    for node in site.nodes.values():
+        wanted, told = expected(site, node), seen(site, stranger, askers, node)
+        assert {who: said["open"] for who, said in told.items()} == {who: wanted[who] for who in told}, node.name
+        assert not told["stranger"]["refused"], f"{node.name} refuses a stranger, so it tells that it is there: {told}"
+        counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())
+        lines.append(f"{node.name}: of {len(ports_of(node))} ports answer: {counts}; a stranger {sorted(told['stranger']['open'])}")
+    return lines
