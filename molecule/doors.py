@@ -142,5 +142,5 @@ def check(site: Site, stranger: Node, askers: dict[str, str]) -> list[str]:
         assert {who: said["open"] for who, said in told.items()} == {who: wanted[who] for who in told}, node.name
         assert not told["stranger"]["refused"], f"{node.name} refuses a stranger, so it tells that it is there: {told}"
         counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())
-        lines.append(f"{node.name}: of {len(ports_of(node))} ports answer: {counts}; a stranger {sorted(told['stranger']['open'])}")
+        lines.append(f"{node.name}: {len(ports_of(node))} ports; open: {counts}; a stranger {sorted(told['stranger']['open'])}")
     return lines
