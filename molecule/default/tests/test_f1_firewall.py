@@ -94,8 +94,8 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
     """Nobody confirms it, because nobody can."""
     node = site.servers[-1]
     before = node.run(f"nft --stateless list table {TABLE}")
-    chain = "chain input { type filter hook input priority 0; policy drop; ct state established accept; }"
-    rules = f"table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{ {chain} }}\n"
+    chain = "chain input {\ntype filter hook input priority 0; policy drop;\nct state established accept\n}"
+    rules = f"table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{chain}\n}}\n"
     options = ["-m", "fewnodes.discovery.firewall", "-a", json.dumps({"rules": rules, "seconds": TRIAL})]
     start = time.monotonic()
     done = adhoc(site, node.name, *options)
