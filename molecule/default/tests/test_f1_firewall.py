@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from doors import TABLE, UNDECLARED, answers, check, start_undeclared
+from doors import PLAYBOOK, TABLE, UNDECLARED, answers, check, start_undeclared
 from helpers import eventually, tcp_open
 from plays import adhoc, play, state_of
 
+pytestmark = [pytest.mark.more, pytest.mark.usefixtures("firewall")]
 TRIAL = 10  # seconds
 
 
@@ -53,7 +54,7 @@ def test_f1_survives(site, stranger, askers, event, show):
         start_undeclared(node)
     if "delete" in event:
         assert "undeclared" not in node.tries(f"nft list table {TABLE}").stdout
-        done, _ = play(site, "playbooks/firewall.yml", "--limit", node.name)
+        done, _ = play(site, PLAYBOOK, "--limit", node.name)
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-3000:]
     node.tries(f"docker start {askers[node.name]}")
     eventually(lambda: check(site, stranger, askers), 120, every=1)
@@ -82,9 +83,9 @@ def test_f1_a_service_can_be_opened(site, stranger, tmp_path):
     try:
         said = json.dumps({"firewall_openings": {"f1": {"tcp": [8090], "from": [stranger.address]}}})
         assert answers(stranger, node.address, [8090])["silence"]
-        assert play(site, "playbooks/firewall.yml", "--limit", node.name, "-e", said)[0].returncode == 0
+        assert play(site, PLAYBOOK, "--limit", node.name, "-e", said)[0].returncode == 0
         assert answers(stranger, node.address, [8090])["silence"] == set()
-        assert play(site, "playbooks/firewall.yml", "--limit", node.name)[0].returncode == 0
+        assert play(site, PLAYBOOK, "--limit", node.name)[0].returncode == 0
         assert answers(stranger, node.address, [8090])["silence"] == {8090}
     finally:
         node.run("docker rm -f f1")
@@ -110,7 +111,7 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
 
 def test_f1_nothing_to_do_changes_nothing(site):
     before = state_of(site)
-    done, _ = play(site, "playbooks/firewall.yml")
+    done, _ = play(site, PLAYBOOK)
     assert done.returncode == 0 and "changed=1" not in done.stdout, done.stdout[-3000:]
     assert state_of(site) == before
 
@@ -123,17 +124,15 @@ def test_f1_the_page_tells_what_answers_to_whom(site):
     assert "ssh" in done.stdout and "everyone" in done.stdout and "httpfront" in done.stdout
 
 
-@pytest.mark.more
 def test_f1_off_and_on(site, stranger, askers):
     node = site.servers[-1]
-    assert play(site, "playbooks/firewall.yml", "--limit", node.name, "-e", "discovery_firewall=false")[0].returncode == 0
+    assert play(site, PLAYBOOK, "--limit", node.name, "-e", "discovery_firewall=false")[0].returncode == 0
     assert answers(stranger, node.address, [8300, UNDECLARED])["open"] == {8300, UNDECLARED}
     assert node.tries(f"nft list table {TABLE}").rc != 0
-    assert play(site, "playbooks/firewall.yml", "--limit", node.name)[0].returncode == 0
+    assert play(site, PLAYBOOK, "--limit", node.name)[0].returncode == 0
     check(site, stranger, askers)
 
 
-@pytest.mark.more
 def test_f1_costs_nothing(site, stranger, show):
     """wrk through a balancer, the table loaded and away by turns."""
     stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
@@ -152,3 +151,21 @@ def test_f1_costs_nothing(site, stranger, show):
     show(f"wrk: {with_:.0f}/s with the firewall, {without:.0f}/s without (medians of 3 times 5 s)")
     assert with_ >= 0.85 * without
 
+
+
+MISTAKES = {
+    "shut out": ({"ssh": {"from": ["members"]}}, ["shut the controller out", "firewall_ssh_port"]),
+    "sender": ({"x": {"from": ["office"]}}, ["firewall_openings has 'x'", "from has 'office'"]),
+    "port": ({"x": {"tcp": [70000]}}, ["firewall_openings has 'x'", "tcp has 70000"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_f1_bad_input_stops_before_anything_changes(site, mistake):
+    added, words = MISTAKES[mistake]
+    before = [node.run(f"nft --stateless list table {TABLE}") for node in site.nodes.values()]
+    done, _ = play(site, PLAYBOOK, "-e", json.dumps({"firewall_openings": added}))
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and [word for word in words if word not in said] == [], said[-3000:]
+    assert "changed=1" not in said
+    assert [node.run(f"nft --stateless list table {TABLE}") for node in site.nodes.values()] == before

@@ -19,9 +19,6 @@ MISTAKES = {
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
     "placement": ("all", {"discovery_balancer_placement": "overlay"}, ["nginx_placement is 'overlay'", "with discovery_overlay"]),
     "dns method": ("all", {"discovery_dns_method": "bind9"}, ["consul_dns_method is 'bind9'"]),
-    "shut out": ("all", {"firewall_openings": {"ssh": {"from": ["members"]}}}, ["shut the controller out", "firewall_ssh_port"]),
-    "sender": ("host", {"firewall_openings": {"x": {"from": ["office"]}}}, ["firewall_openings has 'x'", "from has 'office'"]),
-    "port": ("host", {"firewall_openings": {"x": {"tcp": [70000]}}}, ["firewall_openings has 'x'", "tcp has 70000"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
 

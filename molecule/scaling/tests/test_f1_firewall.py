@@ -5,12 +5,14 @@ import pytest
 from doors import check, start_undeclared
 from helpers import eventually, tcp_open
 
+pytestmark = pytest.mark.more
+
 
 def test_f1_only_declared_ports_answer(site, stranger, askers, show):
     show("\n".join(check(site, stranger, askers)))
 
 
-@pytest.mark.parametrize("event", ["systemctl restart docker", pytest.param("systemctl reboot", marks=pytest.mark.more)])
+@pytest.mark.parametrize("event", ["systemctl restart docker", "systemctl reboot"])
 def test_f1_survives(site, stranger, askers, event):
     """The host of the balancer, whose ports are published by a container."""
     node = site.balancers[0]
