@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plays import play
 from reach import IMAGE, python
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 def knock(port):
     try:
-        socket.create_connection((sys.argv[1], port), 2).close()
+        socket.create_connection((sys.argv[1], port), 1).close()
     except ConnectionRefusedError:
         return "refused"
     except OSError:
@@ -93,6 +92,8 @@ DECLARED_TO_CONTAINERS = {53, 8501}
 @pytest.fixture(scope="module")
 def firewall(site) -> Iterator[None]:
     """The firewall on every host; afterwards it is off, as it was."""
+    from plays import play  # reads conftest, which reads this
+
     done, _ = play(site, PLAYBOOK)
     assert done.returncode == 0, done.stdout[-3000:]
     yield

@@ -104,7 +104,7 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
     options = ["-m", "fewnodes.discovery.firewall", "-a", json.dumps({"rules": rules, "seconds": TRIAL})]
     start = time.monotonic()
     done = adhoc(site, node.name, *options)
-    assert '"tried": true' in done.stdout, done.stdout
+    assert 'tried: true' in done.stdout, done.stdout
     assert not tcp_open(node.address, 22), "the rule set did not cut anybody off"
     eventually(lambda: tcp_open(node.address, 22), TRIAL + 20, every=0.5)
     seconds = time.monotonic() - start
