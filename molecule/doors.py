@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,8 +151,10 @@ def seen(site: Site, stranger: Node, askers: dict[str, str], node: Node) -> dict
 def check(site: Site, stranger: Node, askers: dict[str, str]) -> list[str]:
     """Everyone reaches what is declared, and nothing else; what was seen, a line a host."""
     lines = []
-    for node in site.nodes.values():
-        wanted, told = expected(site, node), seen(site, stranger, askers, node)
+    nodes = list(site.nodes.values())
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda node: (expected(site, node), seen(site, stranger, askers, node)), nodes))
+    for node, (wanted, told) in zip(nodes, found, strict=True):
         assert {who: said["open"] for who, said in told.items()} == {who: wanted[who] for who in told}, node.name
         assert not told["stranger"]["refused"], f"{node.name} refuses a stranger, so it tells that it is there: {told}"
         counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())

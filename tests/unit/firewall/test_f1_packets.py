@@ -204,6 +204,19 @@ def test_f1_the_site_opens_and_closes(networks, added, ports):
         networks.load()
 
 
+def test_f1_another_table_keeps_its_say(networks):
+    """What it drops stays dropped, what it accepts is still ours to drop, and a reload leaves it as it is."""
+    other = "table inet other { chain input { type filter hook input priority 0; tcp dport 80 drop; tcp dport 5432 accept; }; }"
+    networks.run("host", "nft --file -", other)
+    try:
+        before = networks.run("host", "nft list table inet other")
+        networks.load()
+        assert networks.open("stranger", HOST) == [22]
+        assert networks.run("host", "nft list table inet other") == before
+    finally:
+        networks.run("host", "nft delete table inet other")
+
+
 def test_f1_a_connection_outlives_a_change(networks):
     """Established connections are left alone, so a reload breaks nobody's."""
     program = (
