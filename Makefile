@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 INVENTORY ?= inventories/hospital
 PYTHON ?= python3
-SCENARIOS ?= three_nodes resolver scaling_swarm
+SCENARIOS ?= three_nodes resolver
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -48,7 +48,7 @@ test: export DISCOVERY_TESTS ?= usual
 test: lint unit package molecule ## everything that CI runs
 
 test-all: ## and what does not fit its time
-	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) resolver_all scaling debian"
+	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) scaling_swarm resolver_all scaling debian"
 
 bench: .venv/ready ## measure the balancer beside others, BENCH='--only churn' for a part; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks run $(BENCH)
