@@ -190,7 +190,9 @@ def lab_up(inventory: Path, playbooks: bool = True):
     """The lab, with the site on it by the collection's own playbook, and the other balancers; the site as the tests see it."""
     program = balancers.traefik()
     nodes.up(Lab.read(inventory))
-    todo = ((ROOT / "site.yml", []), (HERE / "peers.yml", ["-e", f"bench_traefik={program}"])) if playbooks else ()
+    # The clients ask the other balancers, and the containers, straight away.
+    opening = json.dumps({"firewall_openings": {"bench": {"tcp": ["1-65535"], "from": ["everyone"]}}})
+    todo = ((ROOT / "site.yml", ["-e", opening]), (HERE / "peers.yml", ["-e", f"bench_traefik={program}"])) if playbooks else ()
     for playbook, extra in todo:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), "-i", str(inventory), *extra]
         subprocess.run(command, cwd=ROOT, env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, check=True)

@@ -1,4 +1,4 @@
-"""Nodes that boot: their containers are started again."""
+"""Nodes that boot, lose their power, and get it back: their containers are stopped, killed, started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def podman(*arguments: str) -> None:
-    subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=120)
+    subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=180)
 
 
 def lab_container(node: Node) -> str:
@@ -30,4 +30,26 @@ def reboot(nodes: Sequence[Node]) -> None:
     """Stop and start the nodes, and wait until they take SSH again."""
     before = boots(nodes)
     podman("restart", *map(lab_container, nodes))
+    booted(nodes, before)
+
+
+def shut_down(nodes: Sequence[Node]) -> None:
+    podman("stop", *map(lab_container, nodes))
+
+
+def crash(nodes: Sequence[Node]) -> None:
+    """Take their power away: no connection is closed, packets just end."""
+    podman("kill", "--signal", "KILL", *map(lab_container, nodes))
+
+
+def power_on(nodes: Sequence[Node]) -> None:
+    """Start nodes that are down; they do not answer yet."""
+    podman("start", *map(lab_container, nodes))
+
+
+def booted(nodes: Sequence[Node], before: list[str]) -> None:
+    """Wait until the nodes take SSH after a boot.
+
+    :param before: what `boots` told before it
+    """
     eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)

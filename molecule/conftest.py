@@ -21,7 +21,7 @@ from lab.machine import podman_subnets
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 from compared import compared  # noqa: F401  fixture
-from doors import askers, firewall  # noqa: F401  fixtures
+from doors import askers  # noqa: F401  a fixture
 from helpers import FRONT_BODY, Consul, eventually, http_get, tcp_echo
 from lookups import agent_stopped, asking, both, steady, user_network  # noqa: F401  fixtures
 from reach import talkers  # noqa: F401  fixture

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from conftest import Node, Site
 
 TABLE = "inet discovery"
-PLAYBOOK = "playbooks/firewall.yml"
 UNDECLARED = 4444  # a program of the host that nobody has declared listens here while a test wants it
 FREE = 4445  # nobody ever listens here
 # Connects to all ports of an address at once; prints what each one says as JSON: open, refused or silence.
@@ -91,19 +90,7 @@ DECLARED_TO_CONTAINERS = {53, 8501}
 
 
 @pytest.fixture(scope="module")
-def firewall(site) -> Iterator[None]:
-    """The firewall on every host; afterwards it is off, as it was."""
-    from plays import play  # reads conftest, which reads this
-
-    done, _ = play(site, PLAYBOOK)
-    assert done.returncode == 0, done.stdout[-3000:]
-    yield
-    done, _ = play(site, PLAYBOOK, "-e", "discovery_firewall=false")
-    assert done.returncode == 0, done.stdout[-3000:]
-
-
-@pytest.fixture(scope="module")
-def askers(site, firewall) -> Iterator[dict[str, str]]:
+def askers(site) -> Iterator[dict[str, str]]:
     """A container on each docker host, and a program on each host that nobody has declared."""
     for node in site.nodes.values():
         start_undeclared(node)

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from boots import reboot
-from doors import PLAYBOOK, TABLE, UNDECLARED, answers, check, start_undeclared
+from doors import TABLE, UNDECLARED, answers, check, start_undeclared
 from helpers import eventually, tcp_open
-from plays import adhoc, play, state_of
+from plays import adhoc, play, refused, state_of
 
-pytestmark = [pytest.mark.more, pytest.mark.usefixtures("firewall")]
+PLAYBOOK = "playbooks/firewall.yml"
 TRIAL = 10  # seconds
 
 
@@ -38,10 +38,10 @@ def test_f1_no_way_to_a_container_s_own_address(site, stranger, node, show):
     "event",
     [
         "systemctl restart docker",
-        "systemctl start nftables && systemctl reload nftables",
+        pytest.param("systemctl start nftables && systemctl reload nftables", marks=pytest.mark.more),
         "systemctl restart nftables",
-        "nft delete table inet discovery",
-        "reboot",
+        pytest.param("nft delete table inet discovery", marks=pytest.mark.more),
+        pytest.param("reboot", marks=pytest.mark.more),
     ],
 )
 def test_f1_survives(site, stranger, askers, event, show):
@@ -128,6 +128,19 @@ def test_f1_the_page_tells_what_answers_to_whom(site):
     assert "ssh" in done.stdout and "everyone" in done.stdout and "httpfront" in done.stdout
 
 
+def test_f1_a_host_that_the_others_do_not_know_stops_before_anything_changes(site):
+    """A new host, in a run for it alone: the others take its SSH and nothing else."""
+    new, *others = [node.name for node in site.servers]
+    known = json.dumps({"firewall_members": others})
+    assert play(site, PLAYBOOK, "--limit", ",".join(others), "-e", known)[0].returncode == 0
+    try:
+        refused(site, [f"{' and '.join(others)} do not let in {new}", "playbooks/firewall.yml without --limit"], "--limit", new)
+    finally:
+        assert play(site, PLAYBOOK)[0].returncode == 0
+        site.settle()
+
+
+@pytest.mark.more
 def test_f1_off_and_on(site, stranger, askers):
     node = site.servers[-1]
     assert play(site, PLAYBOOK, "--limit", node.name, "-e", "discovery_firewall=false")[0].returncode == 0
@@ -137,6 +150,7 @@ def test_f1_off_and_on(site, stranger, askers):
     check(site, stranger, askers)
 
 
+@pytest.mark.more
 def test_f1_costs_nothing(site, stranger, show):
     """wrk through a balancer, the table loaded and away by turns."""
     stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
@@ -154,7 +168,6 @@ def test_f1_costs_nothing(site, stranger, show):
     with_, without = (statistics.median(rates[way]) for way in ("with", "without"))
     show(f"wrk: {with_:.0f}/s with the firewall, {without:.0f}/s without (medians of 3 times 5 s)")
     assert with_ >= 0.85 * without
-
 
 
 MISTAKES = {

@@ -1,8 +1,8 @@
 """A workload host that crashes under load: no connection is closed, packets just end."""
 
-import subprocess
 import time
 
+from boots import crash, power_on
 from helpers import eventually, everywhere, http_get
 from requests_seen import asking
 
@@ -17,9 +17,8 @@ def test_h16_crash_of_a_workload_host(site, settled, start_container, tmp_path, 
     host = site.host_of("test-plain")
     eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
-    container = victim.variables["lab_container"].replace("{{ inventory_hostname }}", victim.name)
     with asking(site, host, tmp_path) as requests:
-        subprocess.run(["podman", "kill", "--signal", "KILL", container], check=True, capture_output=True, timeout=60)
+        crash([victim])
         crashed = time.time()
         try:
             time.sleep(PATIENCE + WATCHED)
@@ -30,5 +29,5 @@ def test_h16_crash_of_a_workload_host(site, settled, start_container, tmp_path, 
             assert len(after) > 100 * len(site.balancers)
             assert requests.failed(crashed + PATIENCE) == []
         finally:
-            subprocess.run(["podman", "start", container], check=True, capture_output=True, timeout=60)
+            power_on([victim])
     eventually(lambda: victim.run("systemctl is-active docker").strip() == "active", 120)

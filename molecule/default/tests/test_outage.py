@@ -1,10 +1,10 @@
 """The whole site, or the whole of Consul, away at once."""
 
-import subprocess
 import time
 
 import pytest
 
+from boots import crash, power_on
 from helpers import NOT_YET, Repeating, eventually, http_get, lost_lookups, tcp_echo
 
 
@@ -85,7 +85,7 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain_host, site_name
 
 
 def test_h15_everything_answers_after_a_power_cycle_of_all(site, settled, site_name, show):
-    containers = [node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name) for node in site.nodes.values()]
+    nodes = list(site.nodes.values())
     names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
 
     def answers() -> bool:
@@ -94,8 +94,8 @@ def test_h15_everything_answers_after_a_power_cycle_of_all(site, settled, site_n
         return site.is_healthy()
 
     start = time.monotonic()
-    subprocess.run(["podman", "kill", "--signal", "KILL", *containers], check=True, capture_output=True, timeout=60)
-    subprocess.run(["podman", "start", *containers], check=True, capture_output=True, timeout=120)
+    crash(nodes)
+    power_on(nodes)
     started = time.monotonic() - start
     eventually(answers, 180 - started, every=1)
     show(f"everything answers {time.monotonic() - start:.0f} s after the power went, {started:.0f} s of it without power")

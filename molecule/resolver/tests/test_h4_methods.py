@@ -1,10 +1,10 @@
 """H4 by each method: names resolve whatever happens to who answers them."""
 
-import subprocess
 import time
 
 import pytest
 
+from boots import reboot
 from helpers import eventually, lost_lookups
 from lookups import looking_up, resolves
 from methods import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
@@ -92,11 +92,10 @@ def test_h4_every_agent_is_stopped(nodes, site_name, steady, show):
 
 def test_h4_a_reboot_of_all(nodes, both, site_name, steady, show):
     """Site names from the first moment, while no Consul has a leader yet."""
-    containers = [node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name) for node in nodes]
     before = {node.name: servers(node) for node in nodes}
     with looking_up(nodes, [site_name]) as lookups:
         start = time.monotonic()
-        subprocess.run(["podman", "restart", *containers], check=True, capture_output=True, timeout=180)
+        reboot(nodes)
         for node in nodes:
             eventually(lambda node=node: resolves(node, both), 120)
         seconds = time.monotonic() - start

@@ -6,14 +6,12 @@ from boots import reboot
 from doors import check, start_undeclared
 from helpers import eventually
 
-pytestmark = pytest.mark.more
-
 
 def test_f1_only_declared_ports_answer(site, stranger, askers, show):
     show("\n".join(check(site, stranger, askers)))
 
 
-@pytest.mark.parametrize("event", ["systemctl restart docker", "reboot"])
+@pytest.mark.parametrize("event", ["systemctl restart docker", pytest.param("reboot", marks=pytest.mark.more)])
 def test_f1_survives(site, stranger, askers, event):
     """The host of the balancer, whose ports are published by a container."""
     node = site.balancers[0]

@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 import time
 
 import pytest
 
+from boots import reboot
 from helpers import eventually
 from reach import network_name, pings, told
 
@@ -54,9 +54,8 @@ def test_s3_network_outlives_a_restart_of_an_engine(site, settled, talkers, show
 
 def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
     before, node = networks(site), site.docker_hosts[-1]
-    container = node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
     start = time.monotonic()
-    subprocess.run(["podman", "restart", container], check=True, capture_output=True, timeout=120)
+    reboot([node])
     eventually(lambda: networks(site) == before, 120)
     eventually(lambda: talks(talkers), 120)
     show(f"{node.name} rebooted, all reach each other {time.monotonic() - start:.1f} s after the stop")

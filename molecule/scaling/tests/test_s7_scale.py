@@ -3,7 +3,6 @@
 import datetime
 import json
 import shutil
-import subprocess
 import time
 
 import pytest
@@ -11,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from boots import crash, power_on
 from catalog import Watch
 from evidence import assert_unchanged
 from helpers import eventually, http_get
@@ -96,24 +96,23 @@ def test_s7_one_to_many_to_one_under_load(site, scale, hosts, tmp_path, show):
 def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
     victim = next(node for node in hosts if node not in site.balancers)
     survivor = next(node for node in hosts if node is not victim)
-    container = victim.variables["lab_container"].replace("{{ inventory_hostname }}", victim.name)
     ran(scale(4))
     with asking(site, site.host_of(SERVICE), tmp_path) as requests:
-        subprocess.run(["podman", "kill", "--signal", "KILL", container], check=True, capture_output=True, timeout=60)
+        crash([victim])
         try:
-            crash = time.time()
+            crashed = time.time()
             time.sleep(2 * CRASH)
             done = scale(4)
             ran(done)
             assert f"no engine answers on {victim.name}" in done.stdout
             assert len(instances([survivor])) == 4
         finally:
-            subprocess.run(["podman", "start", container], check=True, capture_output=True, timeout=60)
+            power_on([victim])
         eventually(lambda: len(instances([victim])) == 2, 120, every=1)
         ran(scale(4))
         assert sorted(node for node, _, _ in instances(hosts).values()) == sorted([victim.name, survivor.name] * 2)
         time.sleep(2)
-    early = [one for one in requests.seen(crash) if not one.ok and one.kind != "raw" and one.t < crash + CRASH]
+    early = [one for one in requests.seen(crashed) if not one.ok and one.kind != "raw" and one.t < crashed + CRASH]
     show(f"{requests}; {len(early)} of the failed within {CRASH:.0f} s of the crash")
     assert len(requests.failed()) == len(early)
 

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import re
 import shlex
-import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import dns.exception
 import pytest
 from dns.rdatatype import A
 
+from boots import booted, boots, crash, power_on, reboot, shut_down
 from compared import agrees, registered, running
 from helpers import NOT_YET, Repeating, dns_ask, eventually
 
@@ -192,19 +192,6 @@ def changed_hands(before: dict, after: dict) -> list[tuple[str, int]]:
     return [place for place in before if after.get(place, before[place]) != before[place]]
 
 
-def lab_container(node) -> str:
-    return node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
-
-
-def podman(*arguments: str) -> None:
-    subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=120)
-
-
-def boots(nodes) -> list[str]:
-    """When init was started: another one after a boot."""
-    return [node.run("cat /proc/1/stat").split()[21] for node in nodes]
-
-
 def restart_engine(nodes) -> None:
     for node in nodes:
         node.run("systemctl restart docker")
@@ -222,17 +209,11 @@ def kill_engine(nodes) -> None:
         eventually(runs_again, 60)
 
 
-def reboot(nodes) -> None:
-    before = boots(nodes)
-    podman("restart", *map(lab_container, nodes))
-    eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)
-
-
 def power_cycle(nodes) -> None:
     before = boots(nodes)
-    podman("kill", "--signal", "KILL", *map(lab_container, nodes))
-    podman("start", *map(lab_container, nodes))
-    eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)
+    crash(nodes)
+    power_on(nodes)
+    booted(nodes, before)
 
 
 @pytest.mark.parametrize(
@@ -322,10 +303,10 @@ def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
     late = otherwise(balancer, "consul-template", f"[Service]\\nExecStartPre=/bin/sleep {SLOW}")
     with late, Clients(site) as clients:
         boot = boots([balancer])
-        podman("stop", lab_container(balancer))
+        shut_down([balancer])
         restart_engine([other])
-        podman("start", lab_container(balancer))
-        eventually(lambda: boots([balancer]) != boot, 120)
+        power_on([balancer])
+        booted([balancer], boot)
         eventually(lambda: agrees(site) and balancer.unit("nginx", "ActiveState") == ["active"], 120, every=1)
         (balancing,), (knowing,) = (balancer.unit(unit, "ActiveEnterTimestampMonotonic") for unit in ("nginx", "consul-template"))
         time.sleep(3)
