@@ -10,6 +10,7 @@ NFT = "/usr/sbin/nft"
 TABLE = ("inet", "discovery")
 CONFIRMED = "/etc/discovery-firewall.nft"
 TRIAL = "/run/discovery-firewall/trial.nft"
+UNIT = "discovery-firewall.service"
 TIMER = "discovery-firewall-rollback"
 # Back to the confirmed rules, or to none: what was before the trial. It needs nothing of ours that could be missing.
 ROLLBACK = (
@@ -55,6 +56,11 @@ class Firewall:
 
     def on_trial(self) -> bool:
         return os.path.exists(TRIAL)
+
+    def at_boot(self) -> bool:
+        """Whether the unit that loads the rules is enabled, and active."""
+        asked = ("is-enabled", "is-active")
+        return all(self.module.run_command(["systemctl", "--quiet", verb, UNIT])[0] == 0 for verb in asked)
 
     def try_out(self, rules: str, seconds: int) -> None:
         """Load rules; they are taken back after so many seconds unless they are confirmed."""

@@ -49,6 +49,10 @@ tried:
   description: Rules are on trial now.
   returned: always
   type: bool
+at_boot:
+  description: The unit that loads the confirmed rules is enabled and was started.
+  returned: when I(state=tried)
+  type: bool
 why:
   description: What was different.
   returned: when I(state=tried)
@@ -100,7 +104,13 @@ def tried(module, firewall) -> dict:
     if why and not module.check_mode:
         firewall.try_out(rules, module.params["seconds"])
     diff = {"before_header": nftables.CONFIRMED, "after_header": nftables.CONFIRMED, "before": before, "after": rules}
-    return {"changed": bool(why), "tried": bool(why) and not module.check_mode, "why": why, "diff": diff}
+    return {
+        "changed": bool(why),
+        "tried": bool(why) and not module.check_mode,
+        "at_boot": firewall.at_boot(),
+        "why": why,
+        "diff": diff,
+    }
 
 
 def confirmed(module, firewall) -> dict:

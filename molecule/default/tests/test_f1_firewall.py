@@ -8,7 +8,7 @@ import pytest
 
 from boots import reboot
 from doors import TABLE, UNDECLARED, answers, check, start_undeclared
-from helpers import eventually, tcp_open
+from helpers import eventually, http_get, tcp_open
 from plays import adhoc, play, refused, state_of
 
 PLAYBOOK = "playbooks/firewall.yml"
@@ -151,11 +151,14 @@ def test_f1_off_and_on(site, stranger, askers):
 
 
 @pytest.mark.more
-def test_f1_costs_nothing(site, stranger, show):
-    """wrk through a balancer, the table loaded and away by turns."""
+def test_f1_costs_nothing(site, stranger, start_container, show):
+    """wrk through a balancer to a static page, the table loaded and away by turns."""
+    start_container(site.docker_hosts[-1], "test-static", "nginx:1.26", "-e SERVICE_NAME=test-static -e SERVICE_TAGS=http")
     stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
     node = site.balancers[0]
-    command = f"wrk --latency -t1 -c16 -d5s -H 'Host: {site.host_of('httpfront')}' http://{node.address}/"
+    host = site.host_of("test-static")
+    eventually(lambda: http_get(node.address, host).status == 200, 60)
+    command = f"wrk --latency -t1 -c16 -d5s -H 'Host: {host}' http://{node.address}/"
     rates = {"with": [], "without": []}
     try:
         for turn in range(6):
