@@ -8,14 +8,6 @@ description:
   - Tells where the controller's connection comes from, which other services rule the host's packets, and, on demand, which ports
     answer and what the firewall has dropped. Nothing is changed.
 options:
-  others:
-    description: Addresses of hosts of the site that are not part of this run, by name.
-    type: dict
-    default: {}
-  ssh_port:
-    description: Port of SSH on these.
-    type: int
-    default: 22
   listening:
     description: Whether to tell the ports that answer, those that containers publish, and the firewall's state, too.
     type: bool
@@ -38,7 +30,6 @@ firewall:
     controller:
       description: Address that the connection comes from, and port of this host that it came to; empty and 0 without SSH.
       type: list
-    shut: {description: "Those of I(others) that take SSH and are silent at Consul's port.", type: list, elements: str}
     rivals: {description: Units of other firewalls that run., type: list, elements: str}
     listening: {description: "Ports that answer, each with protocol, address, port and program.", type: list, elements: dict}
     published: {description: "Ports of containers, each with protocol, address, port and container.", type: list, elements: dict}
@@ -49,14 +40,11 @@ firewall:
 
 import os
 import re
-import socket
-from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, Engine
 
-GOSSIP = 8301  # Consul's port that every host of the site opens to every other one
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
 COUNTER = re.compile(r"counter packets (\d+)")
 LISTENER = re.compile(r"^(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]*)\")?", re.MULTILINE)
@@ -102,22 +90,6 @@ def publishers(containers: list[dict]) -> list[dict]:
     ]  # fmt: skip
 
 
-def says(address: str, port: int, seconds: float = 2) -> str:
-    """What a TCP port says: open, refused or silence."""
-    try:
-        socket.create_connection((address, port), seconds).close()
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "silence"
-    return "open"
-
-
-def shut(address: str, ssh_port: int, ask=says) -> bool:
-    """Whether a host is there and does not let this one in: that looks like a firewall that does not know it."""
-    return ask(address, ssh_port) == "open" and ask(address, GOSSIP) == "silence"
-
-
 def content(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -127,20 +99,9 @@ def content(path: str) -> str:
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "others": {"type": "dict", "default": {}},
-            "ssh_port": {"type": "int", "default": 22},
-            "listening": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    others, ssh_port = module.params["others"], module.params["ssh_port"]
-    with ThreadPoolExecutor() as pool:
-        silent = dict(zip(others, pool.map(lambda address: shut(address, ssh_port), others.values())))  # noqa: B905  Python 3.9
+    module = AnsibleModule(argument_spec={"listening": {"type": "bool", "default": False}}, supports_check_mode=True)
     states = module.run_command(["systemctl", "is-active", *RIVALS])[1].split()
     seen = {
-        "shut": [name for name, is_shut in silent.items() if is_shut],
         "controller": connection(os.getpid(), content),
         "rivals": [unit for unit, state in zip(RIVALS, states) if state == "active"],  # noqa: B905  as long; Python 3.9
     }

@@ -37,8 +37,7 @@ def firewall_problems(host: str, said: Mapping, seen: Mapping) -> list[str]:
 
     :param host: inventory name
     :param said: known, added (as for `openings`), who (class to its networks), closed (ports), seconds
-    :param seen: of the host: controller (address, port of its SSH connection; '' and 0 where that is not known), rivals (units),
-        shut (hosts that do not let this one in)
+    :param seen: of the host: controller (address, port of its SSH connection; '' and 0 where that is not known), rivals (units)
     :returns: [] when nothing is wrong
     """
     problems = [
@@ -54,11 +53,6 @@ def firewall_problems(host: str, said: Mapping, seen: Mapping) -> list[str]:
         problems.append(
             f"{' and '.join(seen['rivals'])} rules the packets of {host}: two of them undo each other's rules. Stop and disable"
             " it, or set discovery_firewall to false for this host"
-        )
-    if seen["shut"]:
-        problems.append(
-            f"{' and '.join(seen['shut'])} do not let in {host}, and are not part of this run: their firewall does not know it"
-            " as a host of the site. Run playbooks/firewall.yml without --limit first; it changes nothing where the host is known"
         )
     source, port = seen["controller"]
     if not problems and source and not admits(openings(said["known"], said["added"]), said["who"], source, "tcp", port):

@@ -109,6 +109,7 @@ def newcomer(site):
         yield name, address
     finally:
         extra.unlink()
+        assert play(site, "playbooks/firewall.yml")[0].returncode == 0  # none of the others knows it any more
         subprocess.run(["podman", "rm", "-f", "-t", "0", "-v", container], check=True)
         subprocess.run(["podman", "volume", "rm", "-f", f"{container}-docker"], check=True)
         site.consul().tell("PUT", f"/v1/agent/force-leave/{name}?prune")
@@ -127,6 +128,12 @@ def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site,
     (lost / "gossip_key").unlink()
     done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost), "--limit", name)
     assert done.returncode != 0 and "has no gossip_key, but" in " ".join(done.stdout.split()), done.stdout[-3000:]
+    done, _ = play(site, "site.yml", "--limit", name)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and f"does not let in host {name} ({address}) at port 8301" in said, said[-3000:]
+    assert "changed=0" in done.stdout, done.stdout[-3000:]
+    done, _ = play(site, "playbooks/firewall.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
     with load.planned("a new node"):
         done, _ = play(site, "playbooks/consul.yml", "--limit", name)
         assert done.returncode == 0, done.stdout[-3000:]

@@ -1,6 +1,5 @@
 """What a host lets in: openings, the rules made of them, mistakes, and what the rules do to real packets."""
 
-import socket
 import subprocess
 
 import pytest
@@ -20,7 +19,7 @@ KNOWN = {
 }
 WHO = {"members": ["192.0.2.1", "192.0.2.2"], "engines": ["192.0.2.1"], "admins": ["198.51.100.0/24", "2001:db8::/32"]}
 SAID = {"known": KNOWN, "added": {}, "who": WHO, "closed": [], "seconds": 30}
-SEEN = {"controller": ["203.0.113.9", 22], "rivals": [], "shut": []}
+SEEN = {"controller": ["203.0.113.9", 22], "rivals": []}
 
 
 def said(**changes):
@@ -71,34 +70,6 @@ def test_a_wrong_opening_is_told(name, one, told):
 )  # fmt: skip
 def test_a_wrong_variable_is_told(changes, told):
     assert told in firewall.firewall_problems("a", said(**changes), SEEN)[0]
-
-
-def test_hosts_that_do_not_let_this_one_in_are_told():
-    (problem,) = firewall.firewall_problems("a", SAID, {**SEEN, "shut": ["b", "c"]})
-    assert "b and c do not let in a" in problem and "without --limit" in problem
-
-
-@pytest.mark.parametrize(
-    ("ssh", "gossip", "is_shut"),
-    [
-        ("open", "silence", True),
-        ("open", "open", False),
-        ("open", "refused", False),  # bare, or its agent is down
-        ("silence", "silence", False),  # away
-        ("refused", "silence", False),
-    ],
-)
-def test_a_host_is_shut_when_it_takes_ssh_and_is_silent_at_the_port_of_the_site(ssh, gossip, is_shut):
-    assert facts.shut("192.0.2.2", 22, lambda _, port: ssh if port == 22 else gossip) is is_shut
-
-
-def test_what_a_port_says():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        place = server.getsockname()
-        assert facts.says(*place) == "refused"
-        server.listen()
-        assert facts.says(*place) == "open"
 
 
 def test_another_firewall_is_not_fought():
