@@ -20,6 +20,13 @@ INVENTORY_LABEL = "org.fewnodes.inventory"
 
 # On a host systemd makes the root mount shared; in a container it does not. Units with a mount namespace of their
 # own would then hold the network namespaces of containers that are gone, and with them their published ports.
+# What tests run beside the platform: they look at a server's certificate from here, start programs of hosts that are instances
+# of services (molecule/serving.py), and tcp services on ports of their own (L3).
+OPENINGS = {
+    "consul_rpc": {"from": ["members", "admins"]},
+    "test_instances": {"tcp": ["18100-18199"], "from": ["members", "admins"]},
+    "test_listeners": {"tcp": ["21000-21999"], "from": ["admins"]},
+}
 SHARED_MOUNTS = """[Unit]
 DefaultDependencies=no
 Before=sysinit.target
@@ -190,7 +197,7 @@ def _write_lab_file(site: Site) -> None:
             for option in (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
         ),
         "discovery_admins": [str(site.gateway)],
-        "firewall_openings": {"consul_rpc": {"from": ["members", "admins"]}},  # tests look at its certificate from here
+        "firewall_openings": OPENINGS,
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
         **signing.sign(releases.MIRROR),
