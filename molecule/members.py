@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from conftest import ROOT
+from helpers import eventually
 
 UNREACHABLE_PORT = 9
 
@@ -57,6 +58,13 @@ def starts(site) -> dict[str, int]:
 def leading(site) -> str:
     """Name of the server that leads."""
     return next(node.name for node in site.servers if site.leader() == f"{node.address}:8300")
+
+
+def lead(site, node) -> None:
+    """Let this server lead."""
+    if leading(site) != node.name:
+        site.consul().tell("POST", f"/v1/operator/raft/transfer-leader?id={peers(site)[node.name]}")
+        eventually(lambda: leading(site) == node.name, 30)
 
 
 def put(site, key: str, value: str) -> None:

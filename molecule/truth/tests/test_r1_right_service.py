@@ -16,6 +16,7 @@ from dns.rdatatype import A
 from boots import booted, boots, crash, power_on, reboot, shut_down
 from compared import agrees, registered, running
 from helpers import NOT_YET, Repeating, dns_ask, eventually
+from members import lead
 
 NAMES = [f"test-r1-{letter}" for letter in "abcde"]
 SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here
@@ -297,9 +298,11 @@ def otherwise(node, unit: str, line: str):
 
 
 def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
-    """Ports change hands while the balancer is down, and its first look at the catalog is late."""
+    """Ports change hands while the balancer is down, and its first look at the catalog is late. Its server led, so that there
+    is no leader when the engine starts again."""
     balancer, other = site.balancers[-1], next(node for node in site.docker_hosts if node not in site.balancers)
     before = places(site)
+    lead(site, balancer)
     late = otherwise(balancer, "consul-template", f"[Service]\\nExecStartPre=/bin/sleep {SLOW}")
     with late, Clients(site) as clients:
         boot = boots([balancer])

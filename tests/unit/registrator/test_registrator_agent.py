@@ -1,10 +1,12 @@
-"""How the agent is reached: URIs, certificates, token."""
+"""How the agent is reached: URIs, certificates, token; and what the catalog is told."""
+
+import contextlib
 
 import pytest
 
 from agent_server import Authority, UnixServer, agent_at, tls
 from registrator import clear
-from registrator.agent import Agent, AgentError, Target, read_token, target, token_digest
+from registrator.agent import Agent, AgentError, Refused, Target, read_token, target, token_digest
 from registrator_cases import HOST
 
 SERVICES = {"web": {"ID": "web", "Service": "web", "Meta": {"registrator": HOST}}}
@@ -119,6 +121,35 @@ def test_what_clears_a_host_uses_tls_as_well(authority, environment, capsys, mon
     with agent_at(context=tls(authority, "127.0.0.1")) as (port, _):
         assert clear.main([f"consul-tls://127.0.0.1:{port}"]) == 0
     assert "cleared services=0" in capsys.readouterr().out
+
+
+# --- the catalog
+
+
+@pytest.mark.parametrize("answer, fails", [
+    (None, False),
+    (AgentError("PUT /v1/catalog/deregister: 500 Unknown service ID 'web'"), False),  # the agent's sync was first
+    (AgentError("PUT /v1/catalog/deregister: 500 No cluster leader"), True),
+    (Refused(403, "Permission denied"), True),
+])  # fmt: skip
+def test_the_catalog_forgets_a_service(monkeypatch, answer, fails):
+    asked = []
+
+    def request(_, method, path, body=None):
+        asked.append((method, path, body))
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(Agent, "_request", request)
+    with pytest.raises(type(answer)) if fails else contextlib.nullcontext():
+        Agent("consul://127.0.0.1:8500").forget("node-1", "web")
+    assert asked == [("PUT", "/v1/catalog/deregister", {"Node": "node-1", "ServiceID": "web"})]
+
+
+@pytest.mark.parametrize("checks, name", [({}, ""), ({"service:web:health": {"Node": "node-1", "ServiceID": "web"}}, "node-1")])
+def test_checks_tell_the_agents_name(checks, name):
+    with agent_at(services=checks) as (port, _):
+        assert Agent(f"consul://127.0.0.1:{port}").node() == name
 
 
 # --- token

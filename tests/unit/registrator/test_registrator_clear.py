@@ -58,31 +58,75 @@ def test_a_daemon_json_that_is_none_says_nothing(text):
 
 
 class FakeAgent:
-    """Fails a number of times, then does what it is told."""
+    """Fails a number of times, then does what it is told; so do the servers behind it."""
 
-    def __init__(self, *_, failures=0, leaders=(), timeout=None):
-        self.entries, self.failures, self.leaders = dict(SERVICES), failures, list(leaders)
+    def __init__(self, *_, failures=0, leaderless=0, name="node-1.site", timeout=None):
+        self.entries, self.failures, self.leaderless, self.name = dict(SERVICES), failures, leaderless, name
+        self.forgotten = []
 
-    def reaches_leader(self):
-        return self.leaders.pop(0) if self.leaders else True
+    def node(self):
+        return self.name
 
     def services(self):
         self.failures -= 1
         if self.failures >= 0:
-            raise AgentError("no leader")
+            raise AgentError("it starts")
         return dict(self.entries)
 
     def deregister(self, service_id):
         del self.entries[service_id]
 
+    def forget(self, node, service_id):
+        assert service_id not in self.entries, "the agent would bring it back"
+        self.leaderless -= 1
+        if self.leaderless >= 0:
+            raise AgentError("No cluster leader")
+        self.forgotten.append((node, service_id))
 
-def test_it_tries_until_the_agent_answers(monkeypatch, capsys):
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No pauses, and what was slept otherwise."""
+    slept = []
     monkeypatch.setattr(clear, "PAUSE", 0)
+    monkeypatch.setattr("time.sleep", lambda seconds: slept.append(seconds) if seconds else None)
+    return slept
+
+
+def test_it_tries_until_the_agent_answers(capsys):
     agent = FakeAgent(failures=3)
-    clear.insist(agent, [Owner(HOST)], False)
+    clear.clear_all(agent, [Owner(HOST)], False)
     assert "web" not in agent.entries and len(agent.entries) == 4
     out = capsys.readouterr().out
     assert out.count("failed") == 1 and "cleared services=1" in out
+
+
+def test_the_catalog_is_told_until_the_servers_have_agreed(capsys):
+    """Without a leader the catalog keeps everything, and still answers."""
+    agent = FakeAgent(leaderless=3)
+    assert clear.clear_all(agent, [Owner(HOST), Owner(HOST, "engine-1")], False) == 2
+    assert agent.forgotten == [("node-1.site", "renamed"), ("node-1.site", "web")]
+    assert capsys.readouterr().out.count("No cluster leader") == 1
+
+
+def test_an_agent_without_checks_is_called_as_its_host():
+    agent = FakeAgent(name="")
+    clear.clear_all(agent, [Owner(HOST)], False)
+    assert agent.forgotten == [(HOST, "web")]
+
+
+def test_what_went_before_a_failure_is_told_to_the_catalog_as_well():
+    class Failing(FakeAgent):
+        def deregister(self, service_id):
+            if service_id == "web" and not self.failed:
+                self.failed = True
+                raise AgentError("it restarts")
+            super().deregister(service_id)
+
+    agent = Failing()
+    agent.failed = False
+    clear.clear_all(agent, [Owner(HOST), Owner(HOST, "engine-1")], False)
+    assert [service_id for _, service_id in agent.forgotten] == ["renamed", "web"]
 
 
 @pytest.fixture
@@ -113,22 +157,19 @@ def test_with_live_restore_containers_outlive_the_engine_but_not_a_boot(host, ar
     assert ("web" in host["agent"].entries) is left
 
 
-def test_it_waits_for_a_leader_because_without_one_the_catalog_keeps_everything(monkeypatch, capsys):
-    monkeypatch.setattr(clear, "PAUSE", 0)
-    agent = FakeAgent(leaders=[False, False, True])
-    clear.await_leader(agent, seconds=5)
-    assert agent.leaders == [] and len(agent.entries) == len(SERVICES)
-    assert capsys.readouterr().out == ""
-
-
-def test_it_does_not_wait_for_a_leader_for_ever(monkeypatch, capsys):
-    monkeypatch.setattr(clear, "PAUSE", 0)
-    clear.await_leader(FakeAgent(leaders=[False] * 10**6), seconds=0.05)
-    assert "no leader" in capsys.readouterr().out
-
-
-def test_without_a_leader_the_agent_is_cleared_all_the_same(host, monkeypatch):
-    monkeypatch.setattr(clear, "LEADER", 0.01)
-    host["agent"] = FakeAgent(leaders=[False] * 10**6)
+def test_without_a_leader_the_agent_is_cleared_all_the_same(host, monkeypatch, capsys):
+    monkeypatch.setattr(clear, "DEADLINE", 1)
+    host["agent"] = FakeAgent(leaderless=10**9)
     assert clear.main(["consul://127.0.0.1:8500"]) == 0
-    assert "web" not in host["agent"].entries
+    assert "web" not in host["agent"].entries and host["agent"].forgotten == []
+    assert "not done within 1 s: catalog and balancers follow later" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, entries, waits", [
+    (["-stopped"], SERVICES, True), ([], SERVICES, True), (["-stopped"], {}, True), ([], {}, False),
+])  # fmt: skip
+def test_balancers_get_the_time_to_follow(host, quick, arguments, entries, waits):
+    """After a stop always, because what the registrator took out itself may be as new; at boot where something was left."""
+    host["agent"].entries = dict(entries)
+    assert clear.main([*arguments, "consul://127.0.0.1:8500"]) == 0
+    assert quick == [clear.FOLLOW] * waits

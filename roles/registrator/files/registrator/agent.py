@@ -1,4 +1,4 @@
-"""The Consul agent's HTTP API, /v1/agent/* only: what is registered here, and how to change it.
+"""The Consul agent's HTTP API, /v1/agent/* with one exception: what is registered here, and how to change it.
 
 Runs on the host, too: Python 3.9.
 """
@@ -114,20 +114,27 @@ class Agent:
     def checks(self) -> dict[str, dict]:
         return self._read("/v1/agent/checks")
 
-    def reaches_leader(self) -> bool:
-        """Can the agent tell the catalog of a change now? /v1/status/leader names a leader that is gone for seconds more;
-        this is answered by the leader itself, without one by nobody."""
-        try:
-            self._request("GET", "/v1/catalog/services")
-        except (OSError, http.client.HTTPException, Refused, AgentError):
-            return False
-        return True
+    def node(self) -> str:
+        """The agent's name in the catalog, which its checks carry; '' where it has none."""
+        return next((check["Node"] for check in self.checks().values()), "")
 
     def register(self, payload: dict) -> None:
         self._request("PUT", "/v1/agent/service/register", payload)
 
     def deregister(self, service_id: str) -> None:
         self._remove(f"/v1/agent/service/deregister/{quote(service_id, safe=':')}")
+
+    def forget(self, node: str, service_id: str) -> None:
+        """Take a service out of the catalog itself. Returns when the servers have agreed on it, which nobody learns from
+        the agent's own sync; without a leader that fails. May be done by whoever may write the service.
+
+        https://developer.hashicorp.com/consul/api-docs/catalog#deregister-entity
+        """
+        try:
+            self._request("PUT", "/v1/catalog/deregister", {"Node": node, "ServiceID": service_id})
+        except AgentError as error:
+            if "Unknown service ID" not in str(error):  # the agent's sync was first
+                raise
 
     def drop_check(self, check_id: str) -> None:
         self._remove(f"/v1/agent/check/deregister/{quote(check_id, safe=':')}")

@@ -2,9 +2,10 @@
 
 For the host, not for the image: runs when the engine has ended, however it did, and before it starts at boot. Until the
 registrator runs again nobody else would, and ports that the engine gave away may belong to other services by then. The
-agent tells the catalog at once, but only while there is a leader: without one the catalog, which still answers, may keep
-the old entries until after the engine's start. So it waits for a leader, too. It ends within DEADLINE seconds and always
-with 0: neither an engine nor a boot may wait for it longer, or fail. Python 3.9.
+agent tells the catalog by itself, but only while there is a leader: without one the catalog, which still answers, may keep
+the old entries until after the engine's start. So the catalog is told, too, until the servers have agreed on it; then the
+balancers get the time to follow. It ends within DEADLINE seconds and always with 0: neither an engine nor a boot may wait
+for it longer, or fail. Python 3.9.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from .agent import Agent, AgentError, Refused
 from .log import log
 from .mark import Owner, described, is_ours, is_predecessors
 
-DEADLINE = 5  # seconds in all
-DEADLINE_AT_BOOT = 10  # seconds: agents that all boot at once have to agree on a leader first
-LEADER = 0.6  # the part of it that the wait for a leader may take
-PATIENCE = 2  # seconds for one answer of the agent
+DEADLINE = 10  # seconds in all: servers that all boot at once, or have lost their leader, have to agree on one first
+FOLLOW = 2  # seconds that a balancer may be behind the catalog: it reloads once a second, and takes a while to do so
+PATIENCE = 1  # seconds for one answer: a request that went to a leader without power hangs, the next one may find another
 PAUSE = 0.2  # seconds between two attempts
+T = TypeVar("T")
 DAEMON_JSON = "/etc/docker/daemon.json"
 FAILURES = (OSError, http.client.HTTPException, ValueError, AgentError, Refused)
 
@@ -60,27 +62,28 @@ def owners(host: str, daemon: dict, read) -> list[Owner]:
     return [Owner(host, engine) for engine in sorted(engines)]
 
 
-def clear(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
-    """Remove them until none is left; how many there were."""
-    gone = 0
+def clear(agent: Agent, owners: list[Owner], cleanup: bool, removed: list[str]) -> None:
+    """Take them out of the agent until none is left.
+
+    :param removed: gets the id of each one that is out, so that none is lost when this fails on the way
+    """
     while True:
         services = agent.services()
         ids = leftover(services, owners, cleanup)
         for service_id in ids:
             agent.deregister(service_id)
+            removed.append(service_id)
             log("deregistered", id=service_id, **described(services[service_id]), reason="the engine does not run")
-        gone += len(ids)
         if not ids:
-            return gone
+            return
 
 
-def insist(agent: Agent, owners: list[Owner], cleanup: bool) -> None:
-    """Try until it is done; at boot the agent may need a moment."""
+def insist(step: Callable[[], T]) -> T:
+    """Try until it works; at boot the agent may need a moment."""
     trouble = ""
     while True:
         try:
-            log("cleared", services=clear(agent, owners, cleanup))
-            return
+            return step()
         except FAILURES as error:
             if trouble != f"{type(error).__name__}: {error}":
                 trouble = f"{type(error).__name__}: {error}"
@@ -88,14 +91,15 @@ def insist(agent: Agent, owners: list[Owner], cleanup: bool) -> None:
         time.sleep(PAUSE)
 
 
-def await_leader(agent: Agent, seconds: float) -> None:
-    """Wait until there is a leader, or these seconds have passed."""
-    end = time.monotonic() + seconds
-    while not agent.reaches_leader():
-        if time.monotonic() >= end:
-            log("failed", reason=f"no leader within {seconds:.0f} s: the catalog follows later")
-            return
-        time.sleep(PAUSE)
+def clear_all(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
+    """Take them out of the agent and of the catalog; how many there were."""
+    removed: list[str] = []
+    node = insist(agent.node) or owners[0].host
+    insist(lambda: clear(agent, owners, cleanup, removed))
+    for service_id in removed:
+        insist(lambda service_id=service_id: agent.forget(node, service_id))
+    log("cleared", services=len(removed))
+    return len(removed)
 
 
 def read(path: str) -> str:
@@ -123,19 +127,19 @@ def late(*_: object) -> None:
 def main(arguments: list[str]) -> int:
     """0, whatever happens."""
     stopped = "-stopped" in arguments
-    deadline = DEADLINE if stopped else DEADLINE_AT_BOOT
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(deadline)
+    signal.alarm(DEADLINE)
     try:
         daemon = settings(read(DAEMON_JSON))
         if stopped and daemon.get("live-restore"):
             log("kept", reason="live-restore: the containers run on without the engine")
-        else:
-            agent = Agent(arguments[-1], timeout=PATIENCE)
-            await_leader(agent, LEADER * deadline)
-            insist(agent, owners(os.uname().nodename, daemon, read), "-cleanup" in arguments)
+            return 0
+        agent = Agent(arguments[-1], timeout=PATIENCE)
+        found = clear_all(agent, owners(os.uname().nodename, daemon, read), "-cleanup" in arguments)
+        if found or stopped:  # the registrator may have taken them out a moment ago
+            time.sleep(FOLLOW)
     except Late:
-        log("failed", reason=f"not done within {deadline} s")
+        log("failed", reason=f"not done within {DEADLINE} s: catalog and balancers follow later")
     finally:
         signal.alarm(0)
     return 0
