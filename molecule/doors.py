@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers import eventually
 from reach import IMAGE, python
 
 if TYPE_CHECKING:
@@ -148,3 +149,13 @@ def check(site: Site, stranger: Node, askers: dict[str, str]) -> list[str]:
         counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())
         lines.append(f"{node.name}: {len(ports_of(node))} ports; open: {counts}; a stranger {sorted(told['stranger']['open'])}")
     return lines
+
+
+def await_check(site: Site, stranger: Node, askers: dict[str, str], node: Node) -> None:
+    """Wait until `check` passes after an event on a host, which may have ended the container that asks there."""
+
+    def as_before() -> list[str]:
+        node.run(f"docker start {askers[node.name]}")  # the engine may end it only now
+        return check(site, stranger, askers)
+
+    eventually(as_before, 120, every=1)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from boots import reboot
-from doors import TABLE, UNDECLARED, answers, check, start_undeclared
+from doors import TABLE, UNDECLARED, answers, await_check, check, start_undeclared
 from helpers import eventually, http_get, tcp_open
 from plays import adhoc, play, state_of
 
@@ -57,11 +57,7 @@ def test_f1_survives(site, stranger, askers, event, show):
         done, _ = play(site, PLAYBOOK, "--limit", node.name)
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-3000:]
 
-    def as_before():
-        node.run(f"docker start {askers[node.name]}")  # the engine may have ended it, and may do so still
-        return check(site, stranger, askers)
-
-    eventually(as_before, 120, every=1)
+    await_check(site, stranger, askers, node)
     site.settle()
     show(f"after {event}: as before after {time.monotonic() - start:.1f} s")
 

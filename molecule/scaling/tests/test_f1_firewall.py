@@ -3,8 +3,7 @@
 import pytest
 
 from boots import reboot
-from doors import check, start_undeclared
-from helpers import eventually
+from doors import await_check, check, start_undeclared
 
 
 def test_f1_only_declared_ports_answer(site, stranger, askers, show):
@@ -21,9 +20,5 @@ def test_f1_survives(site, stranger, askers, event):
     else:
         node.run(event)
 
-    def as_before():
-        node.run(f"docker start {askers[node.name]}")  # the engine may have ended it
-        return check(site, stranger, askers)
-
-    eventually(as_before, 120, every=1)
+    await_check(site, stranger, askers, node)
     site.settle()
