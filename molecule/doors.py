@@ -58,7 +58,7 @@ def answers(asker: Node, address: str, ports: Iterable[int], container: str = ""
 
 def start_asker(node: Node, network: str = "bridge") -> str:
     """A container that does nothing; its name."""
-    name = f"asker-{network}"
+    name = f"asker-{network}-{node.name}"  # an overlay network of Consul's store has each name once
     node.tries(f"docker rm -f {name}")
     sleep = "import time; time.sleep(100000)"
     node.run(f"docker run -d --name {name} --network {network} -e SERVICE_IGNORE=1 --entrypoint '' {IMAGE} {python(sleep)}")
