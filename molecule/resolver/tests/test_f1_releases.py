@@ -1,4 +1,4 @@
-"""F1 on each Debian release: what nft and the kernel's tables are called there must not matter."""
+"""F1 on each Debian release: each one's nft loads the same rules."""
 
 from doors import check
 

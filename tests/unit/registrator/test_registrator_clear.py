@@ -115,16 +115,20 @@ def test_an_agent_without_checks_is_called_as_its_host():
     assert agent.forgotten == [(HOST, "web")]
 
 
-def test_what_went_before_a_failure_is_told_to_the_catalog_as_well():
+@pytest.mark.parametrize("is_out", [False, True], ids=["not done", "done, without an answer"])
+def test_what_went_before_a_failure_is_told_to_the_catalog_as_well(is_out):
     class Failing(FakeAgent):
+        failed = False
+
         def deregister(self, service_id):
-            if service_id == "web" and not self.failed:
+            fails = service_id == "web" and not self.failed
+            if is_out or not fails:
+                super().deregister(service_id)
+            if fails:
                 self.failed = True
                 raise AgentError("it restarts")
-            super().deregister(service_id)
 
     agent = Failing()
-    agent.failed = False
     clear.clear_all(agent, [Owner(HOST), Owner(HOST, "engine-1")], False)
     assert [service_id for _, service_id in agent.forgotten] == ["renamed", "web"]
 

@@ -62,28 +62,28 @@ def owners(host: str, daemon: dict, read) -> list[Owner]:
     return [Owner(host, engine) for engine in sorted(engines)]
 
 
-def clear(agent: Agent, owners: list[Owner], cleanup: bool, removed: list[str]) -> None:
+def clear(agent: Agent, owners: list[Owner], cleanup: bool, removed: set[str]) -> None:
     """Take them out of the agent until none is left.
 
-    :param removed: gets the id of each one that is out, so that none is lost when this fails on the way
+    :param removed: gets the id of each one before it goes, so that none is lost when this fails on the way
     """
     while True:
         services = agent.services()
         ids = leftover(services, owners, cleanup)
         for service_id in ids:
+            removed.add(service_id)
             agent.deregister(service_id)
-            removed.append(service_id)
             log("deregistered", id=service_id, **described(services[service_id]), reason="the engine does not run")
         if not ids:
             return
 
 
-def insist(step: Callable[[], T]) -> T:
+def insist(step: Callable[..., T], *arguments: object) -> T:
     """Try until it works; at boot the agent may need a moment."""
     trouble = ""
     while True:
         try:
-            return step()
+            return step(*arguments)
         except FAILURES as error:
             if trouble != f"{type(error).__name__}: {error}":
                 trouble = f"{type(error).__name__}: {error}"
@@ -93,11 +93,11 @@ def insist(step: Callable[[], T]) -> T:
 
 def clear_all(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
     """Take them out of the agent and of the catalog; how many there were."""
-    removed: list[str] = []
+    removed: set[str] = set()
     node = insist(agent.node) or owners[0].host
-    insist(lambda: clear(agent, owners, cleanup, removed))
-    for service_id in removed:
-        insist(lambda service_id=service_id: agent.forget(node, service_id))
+    insist(clear, agent, owners, cleanup, removed)
+    for service_id in sorted(removed):
+        insist(agent.forget, node, service_id)
     log("cleared", services=len(removed))
     return len(removed)
 
