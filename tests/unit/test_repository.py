@@ -52,7 +52,7 @@ def test_role_main_is_a_table_of_contents(role):
 
 def kept(role: Path) -> set[str]:
     """Names that a role leaves on the host for the rest of the run: registered, or set as facts. They outrank variables."""
-    steps = [task for path in (role / "tasks").glob("*.yml") for task in tasks(path)]
+    steps = [task for path in (role / "tasks").rglob("*.yml") for task in tasks(path)]
     facts = [task.get("ansible.builtin.set_fact", {}) for task in steps]
     return {task["register"] for task in steps if "register" in task} | {name for fact in facts for name in fact}
 
@@ -76,7 +76,7 @@ def test_calls_of_common_fit_its_argument_specs(role):
     """Most calls are not checked at run time, which costs a task for each host: what they give and leave out is checked here."""
     specs = yaml.safe_load((ROOT / "roles/common/meta/argument_specs.yml").read_text())["argument_specs"]
     known = {name for spec in specs.values() for name in spec.get("options") or {}}
-    for path in (role / "tasks").glob("*.yml"):
+    for path in (role / "tasks").rglob("*.yml"):
         for task in tasks(path):
             call = task.get("ansible.builtin.include_role", {})
             if call.get("name") != "common" or call.get("rolespec_validate", True):
