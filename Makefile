@@ -7,7 +7,7 @@ SCENARIOS ?= three_nodes resolver
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help system demo lab lab-down lint unit package molecule test test-all bench clean
+.PHONY: help system demo lab lab-down docs lint unit package molecule test test-all bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: .venv/ready ## yamllint, ansible-lint, ruff
 	yamllint --strict .
 	ruff check .
 	ansible-lint --strict
+
+docs: .venv/ready ## the variable tables of the documents, made from the argument specs
+	$(BIN)/python tests/variable_tables.py
 
 unit: .venv/ready ## unit tests
 	pytest tests/unit
