@@ -15,14 +15,14 @@ from pathlib import Path
 
 from lab import nodes
 from lab.inventory import Site as Lab
+from tests.support.catalog_watch import Watch
+from tests.support.site import Site
+from tests.support.wait import Repeating, eventually
 
 from benchmarks import balancers
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT / "molecule"))  # the tests' helpers are modules of their own
-from catalog import Watch  # noqa: E402
-from helpers import Repeating, eventually  # noqa: E402
 
 PORT = 8080  # of the static backend
 CONFIG = "/etc/bench-backend.conf"
@@ -77,7 +77,7 @@ class Engine:
 class Bench:
     """What the measurements need of a site.
 
-    :param site: as the tests see it (molecule/conftest.py)
+    :param site: as the tests see it (tests.support.site)
     :ivar balancer: the host of the balancers
     :ivar app: the host of the containers
     """
@@ -196,7 +196,6 @@ def lab_up(inventory: Path, playbooks: bool = True):
     for playbook, extra in todo:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), "-i", str(inventory), *extra]
         subprocess.run(command, cwd=ROOT, env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, check=True)
-    from conftest import Site  # needs pytest and testinfra, which the smoke test has loaded already
 
     return Site(inventory.resolve())
 

@@ -21,7 +21,7 @@ INVENTORY_LABEL = "org.fewnodes.inventory"
 # On a host systemd makes the root mount shared; in a container it does not. Units with a mount namespace of their
 # own would then hold the network namespaces of containers that are gone, and with them their published ports.
 # What tests run beside the platform: they look at a server's certificate from here, start programs of hosts that are instances
-# of services (molecule/serving.py), and tcp services on ports of their own (L3).
+# of services (tests/support/instances.py), and tcp services on ports of their own (L3).
 OPENINGS = {
     "consul_rpc": {"from": ["members", "admins"]},
     "test_instances": {"tcp": ["18100-18199"], "from": ["members", "admins"]},

@@ -1,13 +1,8 @@
 """What the load of the tests may see: a machine that stands still is allowed for, and nothing else."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "molecule"))
-import stalls  # noqa: E402
-from under_load import CRASH_GAP, PLANNED_GAP, Seen  # noqa: E402
+from tests.support import stalls
+from tests.support.under_load import CRASH_GAP, PLANNED_GAP, Seen
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """K3: an upgrade of Consul on the running site."""
 
-from members import leading, starts
-from plays import play
+from tests.support.cluster import leading, starts
+from tests.support.playbook import play
 
 
 def versions(site) -> dict[str, str]:

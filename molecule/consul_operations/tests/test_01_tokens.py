@@ -5,8 +5,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-
-from helpers import Consul, dns_ask, eventually
+from tests.support.clients import dns_ask
+from tests.support.consul import Consul
+from tests.support.wait import eventually
 
 GHOST = {"Node": "k1-ghost", "Address": "192.0.2.77"}
 # What somebody may ask for: method, path and body. Harmless where it is allowed; {node} and {address} are the host's.

@@ -4,10 +4,9 @@ import json
 import time
 
 import pytest
-
-from helpers import eventually
-from members import leading, starts
-from plays import play
+from tests.support.cluster import leading, starts
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
 RESTART_TOO = {"consul_extra_config": {"telemetry": {"disable_hostname": True, "metrics_prefix": "test"}}}  # from RESTART as well

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-
-from helpers import eventually
-from members import starts
-from plays import play
+from tests.support.cluster import starts
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 PLAYBOOK = "playbooks/rotate_gossip_key.yml"
 KEYRING = "/v1/operator/keyring"

@@ -5,9 +5,8 @@ import socket
 import ssl
 
 import pytest
-
-from members import starts
-from plays import play
+from tests.support.cluster import starts
+from tests.support.playbook import play
 
 PLAYBOOK = "playbooks/rotate_certificates.yml"
 TLS = "/etc/consul.d/tls"

@@ -6,9 +6,9 @@ import urllib.error
 import uuid
 
 import pytest
-
-from helpers import Consul, eventually
-from plays import play
+from tests.support.consul import Consul
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 APP = "k6-app"
 ROTATE = "playbooks/rotate_tokens.yml"

@@ -5,9 +5,8 @@ import time
 import urllib.error
 
 import pytest
-
-from helpers import eventually
-from plays import play
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 SNAPSHOTS = "/var/backups/consul"
 WRITTEN = re.compile(r"snapshot of \S+: (\S+[.]snap)")

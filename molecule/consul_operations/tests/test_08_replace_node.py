@@ -1,10 +1,9 @@
 """K8: a server comes back with an empty disk."""
 
 import pytest
-
-from helpers import eventually
-from members import agents, alive, new_machine, others_of, peers, put, victim
-from plays import play
+from tests.support.cluster import agents, alive, new_machine, others_of, peers, put, victim
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 
 @pytest.mark.more

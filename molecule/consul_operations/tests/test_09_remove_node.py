@@ -1,10 +1,9 @@
 """K9: a server is removed from the running site, and added again."""
 
 import pytest
-
-from helpers import eventually
-from members import agents, known, others_of, peers, victim, without_ssh
-from plays import play
+from tests.support.cluster import agents, known, others_of, peers, victim, without_ssh
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 
 def remove(site, node, *options):

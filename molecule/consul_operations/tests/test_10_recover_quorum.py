@@ -1,10 +1,9 @@
 """K10: two of three servers are lost with their data; the third becomes the cluster, and they are replaced."""
 
 import pytest
-
-from helpers import eventually
-from members import peers, put, wipe
-from plays import play
+from tests.support.cluster import peers, put, wipe
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 
 def recover(site, *options):

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from conftest import ROOT
-from helpers import eventually
-from plays import play, state_of
+from tests.support.playbook import play, state_of
+from tests.support.site import ROOT
+from tests.support.wait import eventually
 
 FILES = ["gossip_key", "ca.key", "ca.pem", "management_token"]
 

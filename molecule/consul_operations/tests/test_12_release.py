@@ -9,8 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from plays import play, state_of
+from tests.support.playbook import play, state_of
 
 VERSION = "1.99.0"  # newer than what is installed, and made up
 ARCHIVE, SUMS = f"consul_{VERSION}_linux_amd64.zip", f"consul_{VERSION}_SHA256SUMS"

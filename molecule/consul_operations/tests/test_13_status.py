@@ -3,9 +3,8 @@
 import re
 
 import pytest
-
-from helpers import eventually
-from plays import play
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 
 def page(site, *options: str) -> tuple[str, int]:

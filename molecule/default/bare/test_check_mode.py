@@ -1,7 +1,6 @@
 """Check mode on bare hosts: it goes through, and nothing is there afterwards that was not there before."""
 
-from evidence import recap
-from plays import play
+from tests.support.playbook import play, recap
 
 # Everything but logs, caches and what systemd's own timers write.
 FINGERPRINT = r"""

@@ -1,6 +1,6 @@
 """The site before anything runs on it."""
 
-from helpers import http_get
+from tests.support.clients import http_get
 
 
 def test_h3_only_consul_is_in_the_catalog(site):

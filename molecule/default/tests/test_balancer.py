@@ -5,8 +5,8 @@ import re
 from collections import Counter
 
 import pytest
-
-from helpers import BACKEND_BODY, FRONT_BODY, everywhere, http_get, tcp_echo, tcp_open
+from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo, tcp_open
+from tests.support.wait import everywhere
 
 REQUESTS = 300
 SHARE = 0.2

@@ -7,9 +7,10 @@ import urllib.error
 
 import pytest
 import yaml
-
-from conftest import ROOT
-from helpers import Consul, eventually, tcp_open
+from tests.support.clients import tcp_open
+from tests.support.consul import Consul
+from tests.support.site import ROOT
+from tests.support.wait import eventually
 
 
 @pytest.mark.on("consul_servers")

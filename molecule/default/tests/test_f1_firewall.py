@@ -5,11 +5,11 @@ import statistics
 import time
 
 import pytest
-
-from boots import reboot
-from doors import TABLE, UNDECLARED, answers, await_check, check, start_undeclared
-from helpers import eventually, http_get, tcp_open
-from plays import adhoc, play, state_of
+from tests.support.clients import http_get, tcp_open
+from tests.support.firewall_reach import TABLE, UNDECLARED, answers, await_check, check, start_undeclared
+from tests.support.playbook import adhoc, play, state_of
+from tests.support.reboot import reboot
+from tests.support.wait import eventually
 
 PLAYBOOK = "playbooks/firewall.yml"
 TRIAL = 10  # seconds

@@ -7,8 +7,8 @@ import ssl
 import subprocess
 
 import pytest
-
-from helpers import eventually, everywhere, tcp_open
+from tests.support.clients import tcp_open
+from tests.support.wait import eventually, everywhere
 
 HOST = "secure.example.org"
 

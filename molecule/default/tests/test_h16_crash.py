@@ -2,9 +2,10 @@
 
 import time
 
-from boots import crash, power_on
-from helpers import eventually, everywhere, http_get
-from requests_seen import asking
+from tests.support.clients import http_get
+from tests.support.reboot import crash, power_on
+from tests.support.requests_seen import asking
+from tests.support.wait import eventually, everywhere
 
 PATIENCE, WATCHED = 10, 15  # seconds: from when on nothing may fail, and for how long that is looked at
 

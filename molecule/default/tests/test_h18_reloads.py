@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 
-from helpers import eventually, everywhere, http_get
+from tests.support.clients import http_get
+from tests.support.wait import eventually, everywhere
 
 RELOADS = 10
 LONG = 30  # seconds

@@ -3,7 +3,8 @@
 import http.client
 import json
 
-from helpers import everywhere, http_get
+from tests.support.clients import http_get
+from tests.support.wait import everywhere
 
 
 def ask(balancer, host: str, path: str = "/", **headers: str):

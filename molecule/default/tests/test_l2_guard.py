@@ -5,8 +5,8 @@ import contextlib
 import json
 
 import pytest
-
-from helpers import BACKEND_BODY, FRONT_BODY, eventually, http_get
+from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
+from tests.support.wait import eventually
 
 MINUTE = 60
 STATE = "/var/lib/discovery-balancer"

@@ -9,10 +9,10 @@ import urllib.error
 from urllib.parse import quote
 
 import pytest
+from tests.support.clients import BACKEND_BODY, http_get
+from tests.support.requests_seen import asking, spread
+from tests.support.wait import NOT_YET, eventually
 from tests.unit.balancer.hostile import Maker
-
-from helpers import BACKEND_BODY, NOT_YET, eventually, http_get
-from requests_seen import asking, spread
 
 MARK = "l3-"  # ids of these tests begin so
 KEY = re.compile("[A-Za-z0-9_-]{1,128}")

@@ -7,9 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from helpers import Repeating, everywhere, http_get, tcp_echo
-from requests_seen import asking
+from tests.support.clients import http_get, tcp_echo
+from tests.support.requests_seen import asking
+from tests.support.wait import Repeating, everywhere
 
 PACE = 50 / 60  # starts and stops a second, of all docker hosts together
 INTERVAL = 1.0  # seconds between two reloads, at least

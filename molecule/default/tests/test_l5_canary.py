@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
-
-from helpers import eventually, http_get
-from plays import play
-from requests_seen import asking
+from tests.support.clients import http_get
+from tests.support.playbook import play
+from tests.support.requests_seen import asking
+from tests.support.wait import eventually
 
 SERVICE, PORT, IMAGE = "test-shift-9995", 9995, "httpbackend:v1.0.0"
 REQUESTS, TOLERANCE = 1000, 0.03

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-
-from helpers import dns_ask, eventually, lost_lookups
-from lookups import unresolved
+from tests.support.clients import dns_ask, lost_lookups
+from tests.support.dns_load import unresolved
+from tests.support.wait import eventually
 
 
 @pytest.mark.on("all")

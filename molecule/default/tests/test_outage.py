@@ -3,9 +3,9 @@
 import time
 
 import pytest
-
-from boots import crash, power_on
-from helpers import NOT_YET, Repeating, eventually, http_get, lost_lookups, tcp_echo
+from tests.support.clients import http_get, lost_lookups, tcp_echo
+from tests.support.reboot import crash, power_on
+from tests.support.wait import NOT_YET, Repeating, eventually
 
 
 class Traffic(Repeating):

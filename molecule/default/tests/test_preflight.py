@@ -2,8 +2,7 @@
 
 import pytest
 import yaml
-
-from plays import play, refused
+from tests.support.playbook import play, refused
 
 # What is wrong, as variables of one host or of all, and what the message must name.
 MISTAKES = {

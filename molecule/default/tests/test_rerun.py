@@ -4,10 +4,17 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from evidence import assert_tells_no_secret, assert_unchanged, changes, recap, reversed_inventory, secrets_of
-from plays import play, state_of
-from stalls import Stalls
+from tests.support.playbook import (
+    assert_tells_no_secret,
+    assert_unchanged,
+    changes,
+    play,
+    recap,
+    reversed_inventory,
+    secrets_of,
+    state_of,
+)
+from tests.support.stalls import Stalls
 
 # Where the site's files on a host are: everything in these places is managed, whatever its name.
 MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \

@@ -1,7 +1,7 @@
 """The catalog: exactly what runs."""
 
-from conftest import SAMPLE_SERVICES
-from helpers import FRONT_BODY, http_get
+from tests.support.clients import FRONT_BODY, http_get
+from tests.support.site import SAMPLE_SERVICES
 
 
 def test_h3_catalog_is_exactly_what_runs(site, settled, show):

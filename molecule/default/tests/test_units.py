@@ -3,9 +3,9 @@
 import time
 
 import pytest
-
-from boots import reboot
-from helpers import eventually, lost_lookups
+from tests.support.clients import lost_lookups
+from tests.support.reboot import reboot
+from tests.support.wait import eventually
 
 
 def test_h2_unit_is_enabled_and_active(node_and_unit):

@@ -1,6 +1,6 @@
 """F1 on each Debian release: each one's nft loads the same rules."""
 
-from doors import check
+from tests.support.firewall_reach import check
 
 
 def test_f1_only_declared_ports_answer(site, stranger, askers, show):

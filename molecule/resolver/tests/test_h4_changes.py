@@ -1,10 +1,9 @@
 """H4: what the play changes costs no lookup; what does not work is taken back; what others did is repaired or refused."""
 
 import pytest
-
-from helpers import lost_lookups
-from lookups import looking_up, settle
-from methods import FIRST, MANAGERS, METHODS, another, changed, differences, dns, method_of, servers, state
+from tests.support.clients import lost_lookups
+from tests.support.dns_load import looking_up, settle
+from tests.support.resolver import FIRST, MANAGERS, METHODS, another, changed, differences, dns, method_of, servers, state
 
 # What keeps a change from working: variables of all hosts, and what the message must say.
 BROKEN = {

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-
-from boots import reboot
-from helpers import eventually, lost_lookups
-from lookups import looking_up, resolves
-from methods import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
+from tests.support.clients import lost_lookups
+from tests.support.dns_load import looking_up, resolves
+from tests.support.reboot import reboot
+from tests.support.resolver import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
+from tests.support.wait import eventually
 
 
 @pytest.fixture

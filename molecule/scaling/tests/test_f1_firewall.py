@@ -1,9 +1,8 @@
 """F1 with an overlay network: only declared ports answer, also the balancer's in its container, and after what may go wrong."""
 
 import pytest
-
-from boots import reboot
-from doors import await_check, check, start_undeclared
+from tests.support.firewall_reach import await_check, check, start_undeclared
+from tests.support.reboot import reboot
 
 
 def test_f1_only_declared_ports_answer(site, stranger, askers, show):

@@ -1,8 +1,7 @@
 """H6 on the overlay network: containers of glibc and musl images resolve both kinds of name, with and without the local agent."""
 
 import pytest
-
-from lookups import unresolved
+from tests.support.dns_load import unresolved
 
 pytestmark = pytest.mark.on("docker_hosts")
 

@@ -6,9 +6,8 @@ import json
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-
-from engines import PORT, REFUSED, as_admin, ask, bundle, edited, expired_client, usages
-from plays import play
+from tests.support.docker import PORT, REFUSED, as_admin, ask, bundle, edited, expired_client, usages
+from tests.support.playbook import play
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 

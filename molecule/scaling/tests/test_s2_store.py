@@ -3,8 +3,8 @@
 import urllib.error
 
 import pytest
-
-from helpers import Consul, eventually
+from tests.support.consul import Consul
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.overlay("consul")
 

@@ -5,10 +5,9 @@ import re
 import time
 
 import pytest
-
-from boots import reboot
-from helpers import eventually
-from reach import network_name, pings, told
+from tests.support.overlay_reach import network_name, pings, told
+from tests.support.reboot import reboot
+from tests.support.wait import eventually
 
 
 def network_on(site, node) -> dict:

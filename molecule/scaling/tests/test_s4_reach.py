@@ -4,9 +4,8 @@ import json
 import re
 
 import pytest
-
-from helpers import eventually
-from reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, told
+from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, told
+from tests.support.wait import eventually
 
 PACKETS = 50  # from each container to each other one
 TABLE = "inet discovery_overlay"

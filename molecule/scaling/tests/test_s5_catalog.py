@@ -5,10 +5,9 @@ import ipaddress
 import time
 
 import pytest
-
-from catalog import Watch
-from conftest import SAMPLE_SERVICES
-from helpers import eventually
+from tests.support.catalog_watch import Watch
+from tests.support.site import SAMPLE_SERVICES
+from tests.support.wait import eventually
 
 SERVICES = [service["name"] for service in SAMPLE_SERVICES]
 QUIET = 60  # seconds in which nothing may be written

@@ -9,9 +9,9 @@ import json
 import time
 
 import pytest
-
-from helpers import BACKEND_BODY, FRONT_BODY, NOT_YET, Repeating, eventually, http_get, tcp_echo
-from plays import play
+from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo
+from tests.support.playbook import play
+from tests.support.wait import NOT_YET, Repeating, eventually
 
 HEALED = 5.0  # seconds
 CONTAINER = "discovery-nginx"

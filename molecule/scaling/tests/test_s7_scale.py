@@ -9,13 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from boots import crash, power_on
-from catalog import Watch
-from evidence import assert_unchanged
-from helpers import eventually, http_get
-from plays import play
-from requests_seen import asking, spread
+from tests.support.catalog_watch import Watch
+from tests.support.clients import http_get
+from tests.support.playbook import assert_unchanged, play
+from tests.support.reboot import crash, power_on
+from tests.support.requests_seen import asking, spread
+from tests.support.wait import eventually
 
 SERVICE, IMAGE = "test-scale", "httpbackend:v1.0.0"
 MANY = 6

@@ -3,10 +3,9 @@
 import contextlib
 
 import pytest
-
-from engines import seconds_of
-from helpers import eventually
-from reach import pings
+from tests.support.docker import seconds_of
+from tests.support.overlay_reach import pings
+from tests.support.wait import eventually
 
 COMMANDS = ("docker ps", "docker network ls")
 

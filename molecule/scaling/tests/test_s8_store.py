@@ -4,9 +4,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from helpers import eventually
-from reach import pings, told
+from tests.support.overlay_reach import pings, told
+from tests.support.wait import eventually
 
 SECONDS = 5  # the bound for a command
 ELECTION = 30  # … and for the first one after a swarm has lost its leader

@@ -4,9 +4,8 @@ import ipaddress
 
 import pytest
 import yaml
-
-from plays import refused
-from reach import network_name
+from tests.support.overlay_reach import network_name
+from tests.support.playbook import refused
 
 
 def mistake(tmp_path, variables: dict) -> tuple:

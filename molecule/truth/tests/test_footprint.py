@@ -4,9 +4,8 @@ import re
 import time
 
 import pytest
-
-from compared import resync
-from helpers import eventually
+from tests.support.catalog_diff import resync
+from tests.support.wait import eventually
 
 MANY = 100
 LIMIT = 30  # MB

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-
-from helpers import eventually, http_get
-from reach import python
+from tests.support.clients import http_get
+from tests.support.overlay_reach import python
+from tests.support.wait import eventually
 
 SERVICE = "test-h14"
 WITHIN = 15.0  # seconds until both balancers have left it

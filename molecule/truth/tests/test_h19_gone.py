@@ -3,8 +3,8 @@
 import time
 
 import pytest
-
-from helpers import NOT_YET, Repeating, eventually, http_get
+from tests.support.clients import http_get
+from tests.support.wait import NOT_YET, Repeating, eventually
 
 SERVICE = "test-h19"
 WITHIN = 3.0  # seconds

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.exception
 import pytest
 from dns.rdatatype import A
-
-from boots import booted, boots, crash, power_on, reboot, shut_down
-from compared import agrees, registered, running
-from helpers import NOT_YET, Repeating, dns_ask, eventually
-from members import lead
+from tests.support.catalog_diff import agrees, registered, running
+from tests.support.clients import dns_ask
+from tests.support.cluster import lead
+from tests.support.reboot import booted, boots, crash, power_on, reboot, shut_down
+from tests.support.wait import NOT_YET, Repeating, eventually
 
 NAMES = [f"test-r1-{letter}" for letter in "abcde"]
 SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here

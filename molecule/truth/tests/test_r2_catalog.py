@@ -4,10 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from compared import agrees, catch_up, registered, running
-from helpers import eventually
-from members import peers
+from tests.support.catalog_diff import agrees, catch_up, registered, running
+from tests.support.cluster import peers
+from tests.support.wait import eventually
 
 OPTIONS = "--init -P --expose 80"
 LIGHT = "python:3.13-slim sleep infinity"  # a container that costs next to nothing

@@ -6,11 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from catalog import Watch
-from conftest import SAMPLE_SERVICES
-from helpers import eventually
-from stalls import Stalls
+from tests.support.catalog_watch import Watch
+from tests.support.site import SAMPLE_SERVICES
+from tests.support.stalls import Stalls
+from tests.support.wait import eventually
 
 SERVICE = "test-r3"
 EVENTS = 100

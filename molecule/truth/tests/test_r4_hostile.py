@@ -2,8 +2,8 @@
 
 import shlex
 
-from compared import agrees
-from helpers import eventually
+from tests.support.catalog_diff import agrees
+from tests.support.wait import eventually
 
 NAME = "test-hostile"
 # Each label, and a word of the reason that registrator gives for it. Ports tell the services of the container apart.

@@ -8,10 +8,9 @@ import json
 import pytest
 from lab import upstream
 from lab.inventory import Site as Lab
-
-from catalog import Watch
-from helpers import eventually
-from plays import play
+from tests.support.catalog_watch import Watch
+from tests.support.playbook import play
+from tests.support.wait import eventually
 
 OWN_CHECKS = {"health", "http", "https", "tcp", "ttl", "grpc"}
 

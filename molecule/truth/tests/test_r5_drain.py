@@ -1,11 +1,11 @@
 """R5: who is drained before it ends fails nobody, and comes back when it is told to."""
 
 import pytest
-
-from catalog import Watch
-from helpers import eventually, http_get
-from plays import play
-from requests_seen import asking
+from tests.support.catalog_watch import Watch
+from tests.support.clients import http_get
+from tests.support.playbook import play
+from tests.support.requests_seen import asking
+from tests.support.wait import eventually
 
 SERVICE, IMAGE = "test-drain", "httpbackend:v1.0.0"
 

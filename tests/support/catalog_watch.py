@@ -3,7 +3,7 @@
 import threading
 import time
 
-from helpers import NOT_YET
+from tests.support.wait import NOT_YET
 
 
 class Watch:

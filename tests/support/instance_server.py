@@ -1,7 +1,8 @@
 """An instance of a service, for tests: runs on a host (Python 3.9), speaks HTTP/1.1, and TLS when it is given a certificate.
 
-`python3 instance.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after that time,
-/status/<code> with that code; a websocket gets back what it sends, line by line; /posts tells the paths of all POST requests.
+`python3 instance_server.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after
+that time, /status/<code> with that code; a websocket gets back what it sends, line by line; /posts lists the paths of all POST
+requests.
 """
 
 import json

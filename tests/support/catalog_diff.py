@@ -6,9 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import pytest
-
-from helpers import eventually
+from tests.support.wait import eventually
 
 
 class Entry(NamedTuple):
@@ -84,11 +82,3 @@ def catch_up(site, since: float | None = None, asked=None) -> float:
     time.sleep(2)
     assert agrees(site, asked)
     return took
-
-
-@pytest.fixture
-def compared(site):
-    """For tests that leave other containers than the samples: catalog and engines agree before, and the site is healthy after."""
-    eventually(lambda: agrees(site), 60)
-    yield
-    site.settle()

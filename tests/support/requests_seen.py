@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import load as load_process
-from helpers import eventually
+from tests.support.site import ROOT
+from tests.support.wait import eventually
 
 EVERY = 0.02  # seconds between two requests of one client; two clients for each balancer
 
@@ -66,8 +66,8 @@ def asking(site, host: str, folder: Path):
     plan = {"balancers": [node.address for node in site.balancers], "servers": [], "host": host, "keep": True, "every": EVERY}
     (folder / "plan.json").write_text(json.dumps(plan))
     log = folder / "requests"
-    command = [sys.executable, load_process.__file__, folder / "plan.json", log]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "tests.support.load", folder / "plan.json", log]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
         requests = Requests(log)
         try:
             eventually(lambda: requests.seen(kind="http") and requests.seen(kind="keep"), 30)

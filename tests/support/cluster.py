@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from conftest import ROOT
-from helpers import eventually
+from tests.support.site import ROOT
+from tests.support.wait import eventually
 
 UNREACHABLE_PORT = 9
 

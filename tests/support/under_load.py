@@ -2,17 +2,12 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-import load as load_process
-from helpers import eventually
+from tests.support.load import gaps
+from tests.support.wait import eventually
 
 # Bounds of the acceptance rows, in seconds without an acknowledged write.
 PLANNED_GAP, CRASH_GAP = 1.0, 5.0
@@ -66,7 +61,7 @@ class Load:
             failed=[s["note"] for s in kinds["http"] if not s["ok"]],
             slowest=max((s["seconds"] for s in kinds["http"]), default=0.0),
             writes=len(kinds["write"]),
-            gap=load_process.gaps(kinds["write"], start, end),
+            gap=gaps(kinds["write"], start, end),
             stale=[s["note"] for s in kinds["read"] if not s["ok"]],
             down=max((len(s["note"]) for s in kinds["down"]), default=0),
             stall=max((s["seconds"] for s in kinds["stall"]), default=0.0),
@@ -93,36 +88,3 @@ class Load:
     def crash(self, name: str):
         """One server dies: nothing fails, writes go on within five seconds."""
         return self.under(name, CRASH_GAP, 1)
-
-
-@pytest.fixture(scope="session")
-def load_log(site, tmp_path_factory):
-    """The log of a load process that runs through all tests."""
-    site.settle(180)
-    folder = tmp_path_factory.mktemp("load")
-    token = str(uuid.uuid4())
-    api = site.consul()
-    rules = 'key_prefix "load/" { policy = "write" }'
-    policy = api.put("/v1/acl/policy", {"Name": f"load-{token[:8]}", "Rules": rules})
-    api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
-    plan = {
-        "balancers": [node.address for node in site.balancers],
-        "servers": [node.address for node in site.servers],
-        "host": site.host_of("httpfront"),
-        "key": "load",
-        "token": token,
-    }
-    (folder / "plan.json").write_text(json.dumps(plan))
-    (folder / "plan.json").chmod(0o600)
-    log = folder / "log"
-    with subprocess.Popen(
-        [sys.executable, load_process.__file__, folder / "plan.json", log], stdin=subprocess.PIPE
-    ) as process:
-        yield log
-        process.stdin.close()
-
-
-@pytest.fixture
-def load(load_log, show) -> Load:
-    """`with load.planned("rotation"):` asserts what clients saw meanwhile."""
-    return Load(load_log, show)

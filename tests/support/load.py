@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-import stalls
+from tests.support import stalls
 
 HTTP_EVERY, KV_EVERY, LOOK_EVERY = 0.1, 0.1, 0.1  # seconds between two samples of one thread
 PATIENCE = 5  # seconds for an answer of a balancer

@@ -7,7 +7,7 @@ import re
 import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.resolver import METHODS
 
-from plays import play
+from tests.support.playbook import play
 
 MANAGERS = {"systemd_resolved": "systemd-resolved", "dnsmasq": "discovery-dns"}
 REFRESH = {"resolvconf": "resolvconf -u", **{method: f"systemctl restart {unit}" for method, unit in MANAGERS.items()}}

@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from helpers import eventually
+from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from conftest import Node
+    from tests.support.site import Node
 
 
 def podman(*arguments: str) -> None:

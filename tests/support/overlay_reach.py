@@ -10,10 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
-    from conftest import Node, Site
+    from tests.support.site import Node, Site
 
 IMAGE = "httpbackend:v1.0.0"  # any of the site's images: python3 is all it takes
 TCP_PORT, UDP_PORT = 8099, 8098
@@ -139,13 +137,3 @@ def told(losses: dict[str, tuple[int, int]]) -> str:
     """Losses, as text."""
     sent, lost = (sum(pair[n] for pair in losses.values()) for n in (0, 1))
     return f"{lost} of {sent} packets lost" + "".join(f", {pair}: {n}" for pair, (_, n) in losses.items() if n)
-
-
-@pytest.fixture(scope="session")
-def talkers(site):
-    """A container on the overlay network of each docker host: talkers() gives them as they are now."""
-    network = network_name(site)
-    started = [start_talker(node, network) for node in site.docker_hosts]
-    yield lambda: [look(one.node, one.name, network) for one in started]
-    for one in started:
-        one.node.tries(f"docker rm -f {one.name}")

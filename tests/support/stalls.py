@@ -6,7 +6,7 @@ import tempfile
 import time
 from typing import BinaryIO
 
-from helpers import Repeating
+from tests.support.wait import Repeating
 
 NAP = 0.05  # seconds
 

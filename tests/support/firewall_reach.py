@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import pytest
-
-from helpers import eventually
-from reach import IMAGE, python
+from tests.support.overlay_reach import IMAGE, python
+from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from conftest import Node, Site
+    from tests.support.site import Node, Site
 
 TABLE = "inet discovery"
 UNDECLARED = 4444  # a program of the host that nobody has declared listens here while a test wants it
@@ -88,19 +86,6 @@ def declared_to_members(site: Site, node: Node) -> set[int]:
 
 
 DECLARED_TO_CONTAINERS = {53, 8501}
-
-
-@pytest.fixture(scope="module")
-def askers(site) -> Iterator[dict[str, str]]:
-    """A container on each docker host, and a program on each host that nobody has declared."""
-    for node in site.nodes.values():
-        start_undeclared(node)
-    names = {node.name: start_asker(node, site.network or "bridge") for node in site.docker_hosts}
-    yield names
-    for node in site.docker_hosts:
-        node.run(f"docker rm -f {names[node.name]}")
-    for node in site.nodes.values():
-        node.tries("systemctl stop undeclared.service")
 
 
 def ports_of(node: Node) -> set[int]:

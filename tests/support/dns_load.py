@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
-import pytest
-
-from helpers import eventually, lost_lookups
+from tests.support.clients import lost_lookups
+from tests.support.wait import eventually
 
 IMAGE = "python:3.13-slim"
 GLIBC = "getent ahostsv4"
@@ -108,47 +107,3 @@ def settle(site, names: list[str]) -> None:
     eventually(site.leader, 120, every=1)
     for node in site.nodes.values():
         eventually(lambda node=node: resolves(node, names), 120, every=1)
-
-
-@pytest.fixture
-def both(site, site_name) -> list[str]:
-    """A name of Consul and a name of the site."""
-    return [site.name_of("consul"), site_name]
-
-
-@pytest.fixture
-def steady(site, both):
-    """Every host resolves both kinds of name before the test, and again after it."""
-    settle(site, both)
-    yield
-    settle(site, both)
-
-
-@pytest.fixture
-def agent_stopped(site, node):
-    """The node's own Consul agent is stopped during the test."""
-    node.run("systemctl stop consul")
-    yield
-    node.run("systemctl start consul")
-    eventually(lambda: site.consul(node).get("/v1/status/leader"), 60)
-
-
-@pytest.fixture
-def user_network(node):
-    """A user-defined network, beside the default bridge."""
-    node.run("docker network create test-names")
-    yield "test-names"
-    node.tries("docker network rm test-names")
-
-
-@pytest.fixture
-def asking(node, networks) -> Iterator[list[str]]:
-    """A container in each of the networks that the test module names in `networks`. They run before anything is stopped: an
-    engine with its store in Consul starts none without the agent."""
-    names = [f"test-names-{network}-{node.name}" for network in networks]
-    try:
-        for name, network in zip(names, networks, strict=True):
-            node.run(f"docker run -d --name {name} --network {network} {IMAGE} sleep 3600")
-        yield names
-    finally:
-        node.tries(f"docker rm -f {' '.join(names)}")

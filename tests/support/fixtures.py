@@ -1,0 +1,277 @@
+"""Fixtures and hooks of the tests of a running site; a conftest.py takes all of them.
+
+`@pytest.mark.on("<group>")` runs a test once on each host of a group, as `node`.
+"""
+
+import ipaddress
+import itertools
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab.machine import podman_subnets
+
+from tests.support import dns_load, firewall_reach, overlay_reach
+from tests.support.catalog_diff import agrees
+from tests.support.instances import Instance
+from tests.support.site import ROOT, UNITS, Node, Site
+from tests.support.under_load import Load
+from tests.support.wait import eventually
+
+FIGURES = pytest.StashKey[list]()
+SITE = pytest.StashKey["Site"]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "on(group): run the test on each host of this inventory group, as `node`")
+    config.addinivalue_line("markers", "overlay(name): belongs to sites with this discovery_overlay only")
+    config.addinivalue_line("markers", "more: runs in `make test-all` only")
+    config.stash[FIGURES] = []
+    inventory = config.getoption("ansible_inventory")
+    config.stash[SITE] = Site(Path(inventory).resolve()) if inventory else None
+
+
+def pytest_generate_tests(metafunc):
+    site = metafunc.config.stash[SITE]
+    if "node" in metafunc.fixturenames:
+        group = metafunc.definition.get_closest_marker("on").args[0]
+        nodes = site.group(group) if site else []
+        metafunc.parametrize("node", nodes, ids=[node.name for node in nodes])
+    if "node_and_unit" in metafunc.fixturenames:
+        pairs = [(n, unit) for group, units in UNITS.items() for unit in units for n in site.group(group)] if site else []
+        metafunc.parametrize("node_and_unit", pairs, ids=[f"{node.name}-{unit}" for node, unit in pairs])
+
+
+def pytest_collection_modifyitems(config, items):
+    """`make test` leaves out what is marked as `more`. What is about another overlay than the site's does not belong to it."""
+    if site := config.stash[SITE]:
+        mine = next(iter(site.nodes.values())).variables.get("discovery_overlay", "none")
+        marks = {item: item.get_closest_marker("overlay") for item in items}
+        foreign = [item for item, mark in marks.items() if mark and mark.args[0] != mine]
+        items[:] = [item for item in items if item not in foreign]
+        config.hook.pytest_deselected(items=foreign)
+    if os.environ.get("DISCOVERY_TESTS") == "usual":
+        left_out = [item for item in items if item.get_closest_marker("more")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def site(request) -> Site:
+    """The site under test. Traffic goes to a lab of this machine only."""
+    site = request.config.stash[SITE]
+    if site is None:
+        pytest.skip("no site: give one with --ansible-inventory")
+    subnets = podman_subnets()
+    for node in site.nodes.values():
+        assert any(ipaddress.ip_address(node.address) in subnet for subnet in subnets), f"{node.address} is in no lab network"
+    return site
+
+
+@pytest.fixture(scope="session")
+def stranger(site) -> Node:
+    """A bare machine in the lab's network that the site does not know."""
+    return site.stranger()
+
+
+@pytest.fixture
+def settled(site):
+    """For tests that stop things: the site is healthy before, and again after."""
+    site.settle()
+    yield
+    site.settle()
+
+
+@pytest.fixture
+def start_container(site):
+    """Start containers of the sample images that go away after the test: start_container(node, name, image, *options).
+
+    Every port that the image exposes can be reached: published, or in the overlay network, which takes each name once.
+    """
+    started = []
+    reach = f"--network {site.network}" if site.network else "-P"
+
+    def start(node: Node, name: str, image: str, *options: str) -> None:
+        started.append((node, name))
+        node.run(f"docker run -d --name {name} {reach} {' '.join(options)} {image}")
+
+    yield start
+    for node, name in started:
+        node.tries(f"docker rm -f {name}")
+    site.settle()
+
+
+@pytest.fixture(scope="session")
+def site_name(site) -> str:
+    """A name that the site's own DNS serves."""
+    return next(iter(site.nodes.values())).variables["consul_dns_probe_names"][0]
+
+
+@pytest.fixture
+def show(request):
+    """Print a figure; it stands in the summary at the end as well."""
+
+    def show(text: str) -> None:
+        print(text)
+        request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
+
+    return show
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[FIGURES]:
+        terminalreporter.section("figures")
+        for line in config.stash[FIGURES]:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Attach the journal of the units to a failure."""
+    report = yield
+    if report.when == "call" and report.failed and (site := item.config.stash[SITE]):
+        for node in site.nodes.values():
+            try:
+                log = node.tries("journalctl --no-pager -n 30 -u consul -u docker -u nginx -u consul-template")
+                said = log.stdout
+            except RuntimeError as error:
+                said = str(error)
+            report.sections.append((f"journal of {node.name}", said))
+    return report
+
+
+@pytest.fixture
+def compared(site):
+    """For tests that leave other containers than the samples: catalog and engines agree before, and the site is healthy after."""
+    eventually(lambda: agrees(site), 60)
+    yield
+    site.settle()
+
+
+@pytest.fixture(scope="module")
+def askers(site) -> Iterator[dict[str, str]]:
+    """A container on each docker host, and a program on each host that nobody has declared."""
+    for node in site.nodes.values():
+        firewall_reach.start_undeclared(node)
+    names = {node.name: firewall_reach.start_asker(node, site.network or "bridge") for node in site.docker_hosts}
+    yield names
+    for node in site.docker_hosts:
+        node.run(f"docker rm -f {names[node.name]}")
+    for node in site.nodes.values():
+        node.tries("systemctl stop undeclared.service")
+
+
+@pytest.fixture
+def both(site, site_name) -> list[str]:
+    """A name of Consul and a name of the site."""
+    return [site.name_of("consul"), site_name]
+
+
+@pytest.fixture
+def steady(site, both):
+    """Every host resolves both kinds of name before the test, and again after it."""
+    dns_load.settle(site, both)
+    yield
+    dns_load.settle(site, both)
+
+
+@pytest.fixture
+def agent_stopped(site, node):
+    """The node's own Consul agent is stopped during the test."""
+    node.run("systemctl stop consul")
+    yield
+    node.run("systemctl start consul")
+    eventually(lambda: site.consul(node).get("/v1/status/leader"), 60)
+
+
+@pytest.fixture
+def user_network(node):
+    """A user-defined network, beside the default bridge."""
+    node.run("docker network create test-names")
+    yield "test-names"
+    node.tries("docker network rm test-names")
+
+
+@pytest.fixture
+def asking(node, networks) -> Iterator[list[str]]:
+    """A container in each of the networks that the test module names in `networks`. They run before anything is stopped: an
+    engine with its store in Consul starts none without the agent."""
+    names = [f"test-names-{network}-{node.name}" for network in networks]
+    try:
+        for name, network in zip(names, networks, strict=True):
+            node.run(f"docker run -d --name {name} --network {network} {dns_load.IMAGE} sleep 3600")
+        yield names
+    finally:
+        node.tries(f"docker rm -f {' '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def talkers(site):
+    """A container on the overlay network of each docker host: talkers() gives them as they are now."""
+    network = overlay_reach.network_name(site)
+    started = [overlay_reach.start_talker(node, network) for node in site.docker_hosts]
+    yield lambda: [overlay_reach.look(one.node, one.name, network) for one in started]
+    for one in started:
+        one.node.tries(f"docker rm -f {one.name}")
+
+
+@pytest.fixture
+def serve(site):
+    """Start an instance on a host and register it: serve(node, service, *tags, certificate="", **settings of the balancer)."""
+    started: list[Instance] = []
+    ports = itertools.count(18100)
+
+    def one(node, service: str, *tags: str, certificate: str = "", **settings: str) -> Instance:
+        instance = Instance(node, service, next(ports))
+        started.append(instance)
+        instance.start(certificate)
+        entry = {
+            "ID": instance.unit, "Name": service, "Address": node.address, "Port": instance.port, "Tags": list(tags),
+            "Meta": {f"balancer_{key}": value for key, value in settings.items()},
+        }  # fmt: skip
+        site.consul(node).put("/v1/agent/service/register", entry)
+        return instance
+
+    yield one
+    for instance in started:
+        site.consul(instance.node).tell("PUT", f"/v1/agent/service/deregister/{instance.unit}")
+        instance.stop()
+    if started:
+        site.settle()
+
+
+@pytest.fixture(scope="session")
+def load_log(site, tmp_path_factory):
+    """The log of a load process that runs through all tests."""
+    site.settle(180)
+    folder = tmp_path_factory.mktemp("load")
+    token = str(uuid.uuid4())
+    api = site.consul()
+    rules = 'key_prefix "load/" { policy = "write" }'
+    policy = api.put("/v1/acl/policy", {"Name": f"load-{token[:8]}", "Rules": rules})
+    api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
+    plan = {
+        "balancers": [node.address for node in site.balancers],
+        "servers": [node.address for node in site.servers],
+        "host": site.host_of("httpfront"),
+        "key": "load",
+        "token": token,
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").chmod(0o600)
+    log = folder / "log"
+    command = [sys.executable, "-m", "tests.support.load", folder / "plan.json", log]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
+        yield log
+        process.stdin.close()
+
+
+@pytest.fixture
+def load(load_log, show) -> Load:
+    """`with load.planned("rotation"):` asserts what clients saw meanwhile."""
+    return Load(load_log, show)

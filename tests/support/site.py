@@ -1,0 +1,183 @@
+"""The site under test. Its hosts, groups, addresses and variables come from the inventory, never from a test."""
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import testinfra
+import yaml
+from lab import nodes as lab_nodes
+from lab.images import SUITE
+from lab.inventory import Site as Lab
+from testinfra.utils.ansible_runner import AnsibleRunner
+
+from tests.support.clients import FRONT_BODY, http_get, tcp_echo
+from tests.support.consul import Consul
+from tests.support.wait import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").read_text())["sample_services"]
+UNITS = {
+    "consul_servers": ["consul"],
+    "consul_clients": ["consul"],
+    "docker_hosts": ["docker"],
+    "load_balancers": ["consul-template", "nginx"],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One host of the inventory, reached over SSH as its sudo user."""
+
+    name: str
+    address: str
+    variables: dict = field(repr=False)
+    host: testinfra.host.Host = field(repr=False)
+
+    def run(self, command: str, *args) -> str:
+        """Run a command as root; it must end with 0. What it printed."""
+        return self.host.check_output(command, *args)
+
+    def tries(self, command: str, *args):
+        """Run a command as root, whatever it ends with; rc, stdout, stderr."""
+        return self.host.run(command, *args)
+
+    def unit(self, unit: str, *properties: str) -> list[str]:
+        """Properties of a systemd unit, in the order asked for."""
+        shown = self.run(f"systemctl show {unit} -p {','.join(properties)}")
+        values = dict(line.split("=", 1) for line in shown.splitlines())
+        return [values[name] for name in properties]
+
+
+class Site:
+    """All hosts of the inventory, and the way to ask the site how it is."""
+
+    def __init__(self, inventory: Path):
+        self.inventory = inventory
+        self.runner = AnsibleRunner.get_runner(str(inventory))
+        self.sockets = tempfile.mkdtemp(prefix="site")
+        self.nodes = {name: self._node(name) for name in self.runner.get_hosts()}
+        anyone = next(iter(self.nodes.values())).variables
+        self.domain = anyone["discovery_domain"]
+        overlay = anyone.get("discovery_overlay", "none") != "none"
+        self.network = anyone.get("discovery_overlay_network", "discovery") if overlay else ""
+        self.datacenter = anyone.get("discovery_datacenter", "dc1")
+        self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
+        self.ca = self.secrets / "ca.pem"
+
+    @property
+    def _folder(self) -> Path:
+        return self.inventory if self.inventory.is_dir() else self.inventory.parent
+
+    def _node(self, name: str) -> Node:
+        return self._reached(name, self.runner.get_variables(name))
+
+    def stranger(self, suite: str = SUITE) -> Node:
+        """A machine in the lab's network that is no host of the site, of a Debian release; it goes with the lab."""
+        like = next(iter(self.nodes.values())).variables
+        address = str(lab_nodes.stranger(Lab.read(self.inventory), suite))
+        own = {"ansible_host": address, "discovery_address": address, "group_names": []}
+        return self._reached(f"stranger-{suite}", like | own)
+
+    def _reached(self, name: str, variables: dict) -> Node:
+        address = variables.get("discovery_address", variables["ansible_host"])
+        user = f"{variables['ansible_user']}@" if "ansible_user" in variables else ""
+        host = testinfra.get_host(
+            f"ssh://{user}{variables['ansible_host']}:{variables.get('ansible_port', 22)}",
+            sudo=True,
+            ssh_identity_file=variables.get("ansible_ssh_private_key_file"),
+            ssh_extra_args=f"-o ServerAliveInterval=5 {variables.get('ansible_ssh_common_args', '')}".strip(),
+            controlpath=f"{self.sockets}/%%C",
+        )
+        return Node(name, address, variables, host)
+
+    def group(self, name: str) -> list[Node]:
+        """The hosts of an inventory group."""
+        return [node for node in self.nodes.values() if name in node.variables["group_names"]]
+
+    @property
+    def servers(self) -> list[Node]:
+        return self.group("consul_servers")
+
+    @property
+    def docker_hosts(self) -> list[Node]:
+        return self.group("docker_hosts")
+
+    @property
+    def balancers(self) -> list[Node]:
+        return self.group("load_balancers")
+
+    def name_of(self, service: str) -> str:
+        """The DNS name of a service."""
+        return f"{service}.service.{self.datacenter}.consul"
+
+    def host_of(self, service: str) -> str:
+        """The virtual host of a service."""
+        return f"{service}.{self.domain}"
+
+    def consul(self, node: Node | None = None) -> Consul:
+        """The API of a node (default: the first server), as management."""
+        node = node or self.servers[0]
+        return Consul(node.address, self.ca, (self.secrets / "management_token").read_text().strip())
+
+    def passing(self, service: str, asked: Node | None = None) -> set[tuple[str, int]]:
+        """Address and port of each healthy instance in the catalog, as one node (default: the first server) tells it."""
+        found = self.consul(asked).get(f"/v1/health/service/{service}?passing=1")
+        return {(e["Service"]["Address"] or e["Node"]["Address"], e["Service"]["Port"]) for e in found}
+
+    def container_of(self, service: str, node: Node) -> str:
+        """The name of a sample service's container on a docker host."""
+        return f"{service}-{node.name}" if self.network else service
+
+    def published(self, service: str) -> set[tuple[str, int]]:
+        """Address and port at which each running container of a sample service is there for others, as the engines tell it."""
+        found = set()
+        for node in self.docker_hosts:
+            found |= self.places(node, f"name=^{self.container_of(service, node)}$")
+        return found
+
+    def places(self, node: Node, *filters: str) -> set[tuple[str, int]]:
+        """The same for any containers of a docker host: in the overlay network, if they are in it, else by published port.
+
+        :param filters: of `docker ps`
+        """
+        chosen = " ".join(f"--filter '{one}'" for one in filters)
+        listed = node.run(f"ids=$(docker ps -q {chosen}); [ -z \"$ids\" ] || docker inspect $ids")
+        found = set()
+        for container in json.loads(listed or "[]"):
+            settings = container["NetworkSettings"]
+            if address := settings["Networks"].get(self.network, {}).get("IPAddress"):
+                found |= {(address, int(port.split("/")[0])) for port in container["Config"].get("ExposedPorts") or {}}
+            else:
+                bindings = [one for ports in settings["Ports"].values() for one in ports or []]
+                found |= {(node.address, int(one["HostPort"])) for one in bindings if one["HostIp"] == "0.0.0.0"}
+        return found
+
+    def leader(self) -> str:
+        """The leader that all servers name; '' while they have none or differ."""
+        named = {self.consul(node).get("/v1/status/leader") for node in self.servers}
+        return named.pop() if len(named) == 1 else ""
+
+    def is_healthy(self) -> bool:
+        """Everything that should run does, and answers; else an AssertionError or OSError says what does not."""
+        assert self.leader(), "no leader that all servers agree on"
+        assert self.consul().get("/v1/operator/autopilot/health")["Healthy"], "autopilot is not healthy"
+        expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}
+        assert set(self.consul().get("/v1/catalog/services")) == expected, "other services than the expected"
+        for service in expected - {"consul"}:
+            running, passing = self.published(service), self.passing(service)
+            assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"
+            assert passing == running, f"{service}: in the catalog {sorted(passing)}, in truth {sorted(running)}"
+        front = self.host_of("httpfront")
+        within_reach = set() if self.network else self.passing("httpfront")  # an overlay address is not, from here
+        for address, port in within_reach | {(balancer.address, 80) for balancer in self.balancers}:
+            answer = http_get(address, front, port)
+            assert (answer.status, answer.body) == (200, FRONT_BODY), f"{address}:{port}: {answer}"
+        for balancer in self.balancers:
+            assert "[probe]" in tcp_echo(balancer.address, 9999, "probe"), f"{balancer.name}: no echo on 9999"
+        return True
+
+    def settle(self, seconds: float = 120) -> float:
+        """Wait until the site is healthy; the seconds it took."""
+        return eventually(self.is_healthy, seconds, every=1)[1]
