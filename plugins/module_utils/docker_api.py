@@ -1,4 +1,4 @@
-"""The HTTP API of the engine on its local socket, as far as the modules need it: JSON in, JSON out."""
+"""The HTTP API of dockerd on its local socket, as far as the modules need it: JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import socket
 SOCKET = "/run/docker.sock"
 
 
-class EngineError(Exception):
-    """The engine answered, with a status of 400 or more.
+class DockerError(Exception):
+    """dockerd answered, with a status of 400 or more.
 
     :ivar status: the HTTP status, an int
     """
@@ -31,8 +31,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-class Engine:
-    """The engine of this host. While it is stopped, a request to its socket starts it: ask its unit first.
+class DockerApi:
+    """dockerd of this host. While it is stopped, a request to its socket starts it: ask its unit first.
 
     :param timeout: seconds for one request
     """
@@ -45,7 +45,7 @@ class Engine:
         """GET a path such as /info.
 
         :returns: the decoded JSON; of several documents (events) a list
-        :raises EngineError: an answer of 400 or more
+        :raises DockerError: an answer of 400 or more
         :raises OSError: no answer
         """
         content = self._ask("GET", path)
@@ -73,7 +73,7 @@ class Engine:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise EngineError(answer.status, content.strip()[:500])
+            raise DockerError(answer.status, content.strip()[:500])
         return content
 
     def containers(self, running: bool = False) -> list[dict]:
@@ -82,6 +82,6 @@ class Engine:
         for entry in self.get("/containers/json" if running else "/containers/json?all=1"):
             try:
                 found.append(self.get(f"/containers/{entry['Id']}/json"))
-            except EngineError:
+            except DockerError:
                 continue
         return found

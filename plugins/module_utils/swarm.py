@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 
 def swarm(info: Mapping, nodes: Iterable[Mapping]) -> dict:
-    """The swarm as one engine sees it.
+    """The swarm as one dockerd sees it.
 
     :param info: its /info
     :param nodes: its /nodes; empty where it is no manager

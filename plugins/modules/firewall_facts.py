@@ -43,7 +43,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, Engine
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, DockerApi
 
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
 COUNTER = re.compile(r"counter packets (\d+)")
@@ -111,7 +111,7 @@ def main():
         active = os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0
         seen.update(
             listening=listeners(shown),
-            published=publishers(Engine().get("/containers/json")) if active else [],
+            published=publishers(DockerApi().get("/containers/json")) if active else [],
             loaded=bool(firewall.confirmed) and firewall.in_force() == firewall.listing(firewall.confirmed),
             trial=firewall.on_trial(),
             dropped=sum(map(int, COUNTER.findall(firewall.in_force(counters=True)))),

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_member
-short_description: Makes a host's engine a member of a swarm
+short_description: Makes a host's dockerd a member of a swarm
 description:
-  - Makes a swarm, or joins one, or leaves it. An engine that is in a swarm stays in it, whichever it is; an engine that is in
-    none has nothing to leave. It comes back when the engine is an active member.
+  - Makes a swarm, or joins one, or leaves it. dockerd that is in a swarm stays in it, whichever it is; dockerd that is in
+    none has nothing to leave. It comes back when dockerd is an active member.
 options:
   state:
     description: Whether it is to be a member.
@@ -57,7 +57,7 @@ node:
 import time  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError  # noqa: E402
 
 PORT = 2377
 
@@ -70,7 +70,7 @@ def request(address: str, managers: list[str], token: str) -> tuple[str, dict]:
     return "/swarm/join", body | {"RemoteAddrs": [f"{manager}:{PORT}" for manager in managers], "JoinToken": token}
 
 
-def present(engine: Engine, address: str, managers: list[str], token: str, timeout: float) -> str:
+def present(docker: DockerApi, address: str, managers: list[str], token: str, timeout: float) -> str:
     """Become a member and wait until it is an active one.
 
     :returns: '', or what is wrong
@@ -78,12 +78,12 @@ def present(engine: Engine, address: str, managers: list[str], token: str, timeo
     path, body = request(address, managers, token)
     said = ""
     try:
-        engine.post(path, body)
-    except EngineError as error:
-        said = str(error)  # the engine may go on trying to join
+        docker.post(path, body)
+    except DockerError as error:
+        said = str(error)  # dockerd may go on trying to join
     end = time.monotonic() + timeout
     while True:
-        told = engine.get("/info")["Swarm"]
+        told = docker.get("/info")["Swarm"]
         if told["LocalNodeState"] == "active":
             return ""
         if told["LocalNodeState"] == "inactive" or time.monotonic() > end:
@@ -106,19 +106,19 @@ def main():
     given = module.params
     if given["managers"] and not given["token"]:
         module.fail_json(msg="swarm_member: managers without token; take the token from one of them")
-    engine = Engine(timeout=60)
+    docker = DockerApi(timeout=60)
     try:
-        member = engine.get("/info")["Swarm"]["LocalNodeState"] != "inactive"
+        member = docker.get("/info")["Swarm"]["LocalNodeState"] != "inactive"
         changed = member != (given["state"] == "present")
         if changed and not module.check_mode:
             if member:
-                engine.post("/swarm/leave?force=true")
-            elif said := present(engine, given["address"], given["managers"], given["token"] or "", given["timeout"]):
+                docker.post("/swarm/leave?force=true")
+            elif said := present(docker, given["address"], given["managers"], given["token"] or "", given["timeout"]):
                 what = f"join the swarm of {', '.join(given['managers'])}" if given["managers"] else "make a swarm"
-                module.fail_json(msg=f"the engine could not {what} as {given['address']}: {said}")
-        module.exit_json(changed=changed, node=engine.get("/info")["Swarm"].get("NodeID") or "")
-    except (EngineError, OSError) as error:
-        module.fail_json(msg=f"the engine's API: {type(error).__name__}: {error}")
+                module.fail_json(msg=f"dockerd could not {what} as {given['address']}: {said}")
+        module.exit_json(changed=changed, node=docker.get("/info")["Swarm"].get("NodeID") or "")
+    except (DockerError, OSError) as error:
+        module.fail_json(msg=f"dockerd's API: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

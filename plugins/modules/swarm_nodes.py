@@ -45,7 +45,7 @@ done:
 import time  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import node  # noqa: E402
 
 ORDER = {"manager": 0, "worker": 1}
@@ -63,37 +63,37 @@ def changes(nodes: list[dict], roles: dict[str, str], forget: list[str]) -> list
     return found + [(key, part) for _, key, part in wanted]
 
 
-def reached(engine: Engine, key: str, part: str) -> bool:
+def reached(docker: DockerApi, key: str, part: str) -> bool:
     """Whether a node has its part; a manager when the others reach it."""
-    told = engine.get(f"/nodes/{key}")
+    told = docker.get(f"/nodes/{key}")
     status = told.get("ManagerStatus") or {}
     return status.get("Reachability") == "reachable" if part == "manager" else not status
 
 
-def change(engine: Engine, key: str, part: str) -> None:
+def change(docker: DockerApi, key: str, part: str) -> None:
     """Ask for one change."""
     if part == "forget":
-        engine.delete(f"/nodes/{key}?force=true")
+        docker.delete(f"/nodes/{key}?force=true")
         return
-    told = engine.get(f"/nodes/{key}")
-    engine.post(f"/nodes/{key}/update?version={told['Version']['Index']}", {**told["Spec"], "Role": part})
+    told = docker.get(f"/nodes/{key}")
+    docker.post(f"/nodes/{key}/update?version={told['Version']['Index']}", {**told["Spec"], "Role": part})
 
 
-def carry_out(engine: Engine, key: str, part: str, timeout: float) -> None:
+def carry_out(docker: DockerApi, key: str, part: str, timeout: float) -> None:
     """Change a node and wait until it is so. A refusal (somebody else wrote, still a member of Raft) is tried again.
 
-    :raises EngineError: the last refusal, after the timeout
+    :raises DockerError: the last refusal, after the timeout
     """
     end = time.monotonic() + timeout
     while True:
         try:
-            change(engine, key, part)
-            while part != "forget" and not reached(engine, key, part):
+            change(docker, key, part)
+            while part != "forget" and not reached(docker, key, part):
                 if time.monotonic() > end:
-                    raise EngineError(0, f"node {key} is no {part} after {timeout} s")
+                    raise DockerError(0, f"node {key} is no {part} after {timeout} s")
                 time.sleep(0.5)
             return
-        except EngineError as error:
+        except DockerError as error:
             if time.monotonic() > end or error.status == 404:
                 raise
             time.sleep(1)
@@ -108,14 +108,14 @@ def main():
         },
         supports_check_mode=True,
     )
-    engine = Engine(timeout=60)
+    docker = DockerApi(timeout=60)
     try:
-        nodes = [node(told) for told in engine.get("/nodes")]
+        nodes = [node(told) for told in docker.get("/nodes")]
         todo = changes(nodes, module.params["roles"], module.params["forget"])
         for key, part in [] if module.check_mode else todo:
-            carry_out(engine, key, part, module.params["timeout"])
-    except (EngineError, OSError) as error:
-        module.fail_json(msg=f"the engine's API: {type(error).__name__}: {error}")
+            carry_out(docker, key, part, module.params["timeout"])
+    except (DockerError, OSError) as error:
+        module.fail_json(msg=f"dockerd's API: {type(error).__name__}: {error}")
     hosts = {one["id"]: one["host"] for one in nodes}
     module.exit_json(changed=bool(todo), done=[f"{hosts.get(key, key)}: {part}" for key, part in todo])
 

@@ -222,7 +222,7 @@ def _range(port) -> tuple[int, int] | None:
     return (low, high) if 1 <= low <= high <= LAST_PORT else None
 
 
-def firewall_page(host: str, said: Mapping, seen: Mapping) -> list[str]:
+def firewall_status(host: str, said: Mapping, seen: Mapping) -> list[str]:
     """What answers to whom on a host, for people.
 
     :param said: as for `firewall_problems`; seen: what the module firewall_facts tells with `listening`

@@ -1,8 +1,8 @@
 """An overlay network over several hosts: what keeps it from working, and what is still to be done for it.
 
-Pure functions over the states of the hosts, as the module overlay_state gives them, and the settings:
+Pure functions over the states of the hosts, as the module overlay_facts gives them, and the settings:
 `name`, `driver` (consul or swarm), `subnet` (CIDR), `options` (of the driver), `peers` (host to address, all docker
-hosts), `managers` (hosts), `pools` (networks that engines will be configured to take subnets from), and `play` (hosts
+hosts), `managers` (hosts), `pools` (networks that dockerd will be configured to take subnets from), and `play` (hosts
 that this run may change).
 """
 
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 DRIVERS = ("consul", "swarm")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 RESERVED = ("bridge", "default", "docker_gwbridge", "host", "ingress", "none")
-# What an engine takes subnets from when nothing else is configured (libnetwork/ipamutils), and gives to a new swarm's ingress.
+# What dockerd takes subnets from when nothing else is configured (libnetwork/ipamutils), and gives to a new swarm's ingress.
 POOLS = ["172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16", "172.20.0.0/14", "172.24.0.0/14", "172.28.0.0/14", "192.168.0.0/16"]
 INGRESS = "10.0.0.0/24"
-# What the engine adds to the options of an overlay network.
+# What dockerd adds to the options of an overlay network.
 OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
-MTU_OPTION = "com.docker.network.driver.mtu"  # of what carries the network; the engine takes the tunnel's header off it
-USUAL_MTU = 1500  # what the engine assumes
+MTU_OPTION = "com.docker.network.driver.mtu"  # of what carries the network; dockerd takes the tunnel's header off it
+USUAL_MTU = 1500  # what dockerd assumes
 HALF = 1  # a route this wide is a default route in two halves
 
 
@@ -37,7 +37,7 @@ def overlay_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[s
     for host, state in sorted(states.items()):
         if state["problem"]:
             problems.append(
-                f"the engine of host {host} does not tell its networks and swarm ({state['problem']}):"
+                f"dockerd of host {host} does not tell its networks and swarm ({state['problem']}):"
                 " see 'docker network ls', 'docker node ls' and 'journalctl -u docker' there"
             )
         problems += subnet_problems(host, state, settings) + network_problems(host, state, settings)
@@ -87,7 +87,7 @@ def subnet_problems(host: str, state: Mapping, settings: Mapping) -> list[str]:
     pools = state["pools"] or settings["pools"] or POOLS
     taken = [(route["network"], f"a route ({route['device']})") for route in state["routes"]]
     taken += [(n, f"the network {o['name']}") for o in state["networks"] if o["name"] != settings["name"] for n in o["subnets"]]
-    taken += [(pool, "a pool that the engine takes subnets from (default-address-pools)") for pool in pools]
+    taken += [(pool, "a pool that dockerd takes subnets from (default-address-pools)") for pool in pools]
     if settings["driver"] == "swarm" and state["swarm"]["state"] == "inactive":
         taken.append((INGRESS, "what a new swarm gives to its network ingress"))
     problems = []
@@ -137,12 +137,12 @@ def differences(network: Mapping, settings: Mapping) -> list[str]:
 
 
 def texts(options: Mapping) -> dict[str, str]:
-    """Options as the engine takes them."""
+    """Options as dockerd takes them."""
     return {key: str(value) for key, value in options.items()}
 
 
 def options_of(states: Mapping[str, Mapping], settings: Mapping) -> dict[str, str]:
-    """The options of a new network: those that are given, and the MTU where a host has another than the engine assumes."""
+    """The options of a new network: those that are given, and the MTU where a host has another than dockerd assumes."""
     smallest = min((state["mtu"] for state in states.values() if state["mtu"]), default=USUAL_MTU)
     found = {} if smallest == USUAL_MTU else {MTU_OPTION: str(smallest)}
     return found | texts(settings["options"])
@@ -154,7 +154,7 @@ def membership_problems(host: str, swarm: Mapping, settings: Mapping) -> list[st
         return []
     if settings["driver"] != "swarm":
         return [
-            f"host {host} is in a swarm, and discovery_overlay is {settings['driver']}, with which an engine in a swarm does not"
+            f"host {host} is in a swarm, and discovery_overlay is {settings['driver']}, with which dockerd in a swarm does not"
             f" start: run 'docker swarm leave --force' on {host} if nobody needs the swarm, or set discovery_overlay to swarm"
         ]
     peers = settings["peers"]
@@ -167,7 +167,7 @@ def membership_problems(host: str, swarm: Mapping, settings: Mapping) -> list[st
         ]
     if swarm["state"] != "active":
         return [
-            f"the engine of host {host} is in a swarm and its state there is {swarm['state']}"
+            f"dockerd of host {host} is in a swarm and its state there is {swarm['state']}"
             f" ({swarm['error'] or 'no reason given'}):"
             f" 'docker swarm unlock' for locked; else run 'docker swarm leave --force' on {host} and run this again"
         ]
@@ -220,9 +220,9 @@ def overlay_steps(states: Mapping[str, Mapping], settings: Mapping) -> dict:
     there = any(network["name"] == settings["name"] for state in states.values() for network in state["networks"])
     steps = {"problem": "", "init": "", "ask": "", "join": {}, "roles": {}, "forget": [], "create": "" if there else play[0]}
     steps["options"] = options_of(states, settings)
-    without = [host for host in play if not states[host]["engine"]]
+    without = [host for host in play if not states[host]["dockerd"]]
     if without:
-        return steps | {"problem": f"no engine answers on {', '.join(without)}: run the playbook docker.yml first", "create": ""}
+        return steps | {"problem": f"no dockerd answers on {', '.join(without)}: run the playbook docker.yml first", "create": ""}
     return _swarm_steps(states, settings, play, steps) if settings["driver"] == "swarm" else steps
 
 

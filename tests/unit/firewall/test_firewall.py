@@ -150,7 +150,7 @@ def test_the_page_tells_what_answers_to_whom():
         ],
         "published": [{"protocol": "tcp", "address": "0.0.0.0", "port": 32768, "container": "shop"}],
     }  # fmt: skip
-    page = firewall.firewall_page("a", SAID, seen)
+    page = firewall.firewall_status("a", SAID, seen)
     assert page[0] == "a: the rules are in force; 3 packets dropped"
     assert any(line.split() == ["ssh", "tcp", "22", "everyone", "sshd"] for line in page)
     assert any(line.split() == ["published", "any", "members", "shop"] for line in page)

@@ -3,11 +3,10 @@
 import copy
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.overlay_problems import FilterModule as Problems
-from ansible_collections.fewnodes.discovery.plugins.filter.overlay_steps import FilterModule as Steps
+from ansible_collections.fewnodes.discovery.plugins.filter.overlay import FilterModule
 
-overlay_problems = Problems().filters()["overlay_problems"]
-overlay_steps = Steps().filters()["overlay_steps"]
+overlay_problems = FilterModule().filters()["overlay_problems"]
+overlay_steps = FilterModule().filters()["overlay_steps"]
 
 ADDRESSES = {"a": "192.0.2.1", "b": "192.0.2.2", "c": "192.0.2.3", "d": "192.0.2.4"}
 SETTINGS = {
@@ -30,7 +29,7 @@ def host(**other):
         "state": "inactive", "error": "", "node": "", "address": "", "manager": False, "cluster": "", "managers": [], "nodes": [],
     }  # fmt: skip
     routes = [{"network": "192.0.2.0/24", "device": "eth0"}]
-    state = {"engine": True, "problem": "", "swarm": swarm, "networks": [], "pools": [], "routes": routes, "mtu": 1500}
+    state = {"dockerd": True, "problem": "", "swarm": swarm, "networks": [], "pools": [], "routes": routes, "mtu": 1500}
     return state | other
 
 
@@ -107,7 +106,7 @@ def test_a_wider_route_counts_but_not_a_default_route_in_two_halves():
     said(overlay_problems(states, SETTINGS), "10.0.0.0/8")
 
 
-def test_the_pools_of_the_engines():
+def test_the_pools_of_dockerd():
     assert any("default-address-pools" in text for text in overlay_problems(bare(), settings(subnet="172.20.0.0/16")))
     assert overlay_problems(bare(), settings(subnet="172.20.0.0/16", pools=["10.200.0.0/16"])) == []
     states = bare()
@@ -138,7 +137,7 @@ def test_a_network_of_this_name_that_is_another_one_is_refused_with_the_way_out(
     said(overlay_problems(states, SETTINGS), "network discovery exists on host b", "docker network rm discovery", *parts)
 
 
-def test_numbers_among_the_options_are_the_engine_s_texts():
+def test_numbers_among_the_options_become_texts():
     states = site()
     for state in states.values():
         for network in state["networks"]:
@@ -184,7 +183,7 @@ def test_with_the_consul_store_no_host_may_be_in_a_swarm():
     assert sum("does not start" in text for text in found) == 4
 
 
-def test_an_engine_that_does_not_tell():
+def test_dockerd_that_does_not_answer():
     states = site()
     states["b"]["problem"] = "EngineError: The swarm does not have a leader"
     said(overlay_problems(states, SETTINGS), "host b", "does not have a leader")
@@ -234,8 +233,8 @@ def test_another_list_of_managers():
     assert found == {"ask": "b", "roles": {"A": "worker", "D": "manager"}}
 
 
-def test_a_host_without_an_engine():
-    assert "c: run the playbook docker.yml" in steps(bare() | {"c": host(engine=False)})["problem"]
+def test_a_host_without_dockerd():
+    assert "c: run the playbook docker.yml" in steps(bare() | {"c": host(dockerd=False)})["problem"]
 
 
 def test_the_consul_store_needs_the_network_only():

@@ -2,20 +2,20 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: engine_service
-short_description: Make a running engine be what its files say, and see that its host is well afterwards
+module: dockerd_service
+short_description: Make running dockerd be what its files say, and see that its host is well afterwards
 description:
-  - Tells whether the engine of this host has to be started, reloaded or restarted, and reloads or restarts it.
-  - The unit records what the engine was started with in C(/run/dockerd-discovery), so a play that was interrupted is
+  - Tells whether dockerd of this host has to be started, reloaded or restarted, and reloads or restarts it.
+  - The unit records what dockerd was started with in C(/run/dockerd-discovery), so a play that was interrupted is
     continued by the next one, and a reboot counts as a restart.
-  - After a restart the module waits until the engine answers, every container that returns by itself runs, and every service
+  - After a restart the module waits until dockerd answers, every container that returns by itself runs, and every service
     of this host's agent of Consul that passed before passes again, those of containers with the address they have now.
   - The agent is asked with the DNS token that is on the host; without an agent only containers are waited for.
 options:
   state:
     description:
       - V(probed) changes nothing and says what has to be done.
-      - V(reloaded) makes the engine read its file again.
+      - V(reloaded) makes dockerd read its file again.
       - V(restarted) restarts it.
     type: str
     choices: [probed, reloaded, restarted]
@@ -36,12 +36,12 @@ author: fewnodes.discovery maintainers
 
 EXAMPLES = r"""
 - name: See what is to be done
-  fewnodes.discovery.engine_service:
+  fewnodes.discovery.dockerd_service:
     node: consul-1
   register: probe
 
-- name: Restart the engine
-  fewnodes.discovery.engine_service:
+- name: Restart dockerd
+  fewnodes.discovery.dockerd_service:
     state: restarted
     node: consul-1
   when: probe.action == 'restart'
@@ -77,10 +77,10 @@ import time
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils import docker_engine as core
+from ansible_collections.fewnodes.discovery.plugins.module_utils import dockerd as core
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import passing
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown
 
 UNIT = "docker.service"
@@ -120,7 +120,7 @@ def main():
 
 
 def read_state(module: AnsibleModule) -> core.State:
-    """The engine as its host shows it."""
+    """dockerd as its host shows it."""
     unit = shown(module, UNIT, "ActiveState", "MainPID", "NeedDaemonReload", "UnitFileState")
     if unit["ActiveState"] not in ("active", "reloading"):
         return core.State(active=False)
@@ -156,14 +156,14 @@ def sums(path: str) -> dict[str, str] | None:
 
 
 def reload(module: AnsibleModule) -> None:
-    """By SIGHUP; the engine tells by an event that it took the file, and in its log why not."""
-    engine = Engine()
+    """By SIGHUP; dockerd tells by an event that it took the file, and in its log why not."""
+    docker = DockerApi()
     begin = time.time()
     module.run_command(["systemctl", "reload", UNIT], check_rc=True)
     filters = quote(json.dumps({"type": ["daemon"], "event": ["reload"]}))
 
     def taken() -> str:
-        told = engine.get(f"/events?since={begin:.6f}&until={time.time():.6f}&filters={filters}")
+        told = docker.get(f"/events?since={begin:.6f}&until={time.time():.6f}&filters={filters}")
         return "" if told else "no word of it"
 
     missing = tried(taken, 10)
@@ -174,13 +174,13 @@ def reload(module: AnsibleModule) -> None:
 
 
 def tried(probe, seconds: float) -> str:
-    """Wait for a probe; an error of the engine counts as missing."""
+    """Wait for a probe; an error of dockerd counts as missing."""
 
     def careful() -> str:
         try:
             return probe()
-        except EngineError as error:
-            return f"the engine's API: {error}"
+        except DockerError as error:
+            return f"dockerd's API: {error}"
 
     return wait_until(careful, seconds)
 
@@ -190,7 +190,7 @@ class Restart:
 
     def __init__(self, module: AnsibleModule):
         self.module = module
-        self.engine = Engine(timeout=10)
+        self.docker = DockerApi(timeout=10)
         tokens = (read_json(AGENT_TOKENS) or {}).get("acl", {}).get("tokens", {})
         self.agent = Api(tokens.get("dns", ""), timeout=5)
 
@@ -202,20 +202,20 @@ class Restart:
         code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
         if code:
             fail(self.module, f"it did not start: {error.strip()}")
-        self.wait(lambda: "" if self.engine.get("/info") else "no answer", "it does not answer")
+        self.wait(lambda: "" if self.docker.get("/info") else "no answer", "it does not answer")
         if before is None:
             return []
         self.wait(lambda: core.not_yet(before, self.now()), "after its restart")
-        running = {core.name_of(container) for container in self.engine.containers(running=True)}
+        running = {core.name_of(container) for container in self.docker.containers(running=True)}
         return sorted(before["all"] - running)
 
     def look(self) -> dict | None:
-        """How it is before; None when the engine does not answer: then a restart cannot do harm."""
+        """How it is before; None when dockerd does not answer: then a restart cannot do harm."""
         if shown(self.module, UNIT, "ActiveState")["ActiveState"] not in ("active", "reloading"):
             return None
         try:
             containers = self.steady()
-        except (OSError, EngineError):
+        except (OSError, DockerError):
             return None
         back = {core.name_of(container) for container in containers if core.returning(container)}
         every = {core.name_of(container) for container in containers}
@@ -223,7 +223,7 @@ class Restart:
 
     def steady(self) -> list[dict]:
         """The containers that run, but for those that end again and again."""
-        return [found for found in self.engine.containers(running=True) if not found["State"]["Restarting"]]
+        return [found for found in self.docker.containers(running=True) if not found["State"]["Restarting"]]
 
     def now(self) -> dict:
         containers = self.steady()

@@ -1,7 +1,7 @@
-"""daemon.json: what others wrote stays, ours wins, what we no longer want goes, and nothing wrong gets to the engine."""
+"""daemon.json: what others wrote stays, ours wins, what we no longer want goes, and nothing wrong reaches dockerd."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_config import filled, merged, problems, replaced
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import filled, merged, problems, replaced
 from hypothesis import given
 from hypothesis import strategies as st
 

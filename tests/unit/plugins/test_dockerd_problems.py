@@ -1,26 +1,26 @@
 """What the role dockerd refuses before anything changes, and what the message names."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.engine_problems import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import FilterModule
 
-engine_problems = FilterModule().filters()["engine_problems"]
+dockerd_problems = FilterModule().filters()["dockerd_problems"]
 SWARM = {"state": "inactive", "node": ""}
 ALL = ["none", "consul", "swarm"]
-ENGINES = {
+RELEASES = {
     11: {"package": "docker.io", "version": "20.10.5+dfsg1-1+deb11u4", "overlays": ALL, "validate": False},
     12: {"package": "docker.io", "version": "20.10.24+dfsg1-1+deb12u1+b6", "overlays": ["none", "swarm"], "validate": False},
     13: {"package": "docker.io", "version": "26.1.5+dfsg1-9+deb13u1", "overlays": ["none", "swarm"], "validate": True},
 }
-ENGINE = {
+DOCKERD = {
     "installed": True, "binary": "/usr/sbin/dockerd", "unit": True, "swarm": SWARM, "options": "", "dropins": [], "config": {},
     "config_error": "", "written": {}, "containers": 0,
 }  # fmt: skip
 
 
-def found(release=13, engine=None, overlay="none", extra=None, **settings):
+def found(release=13, dockerd=None, overlay="none", extra=None, **settings):
     extra = extra or {}
     settings = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}} | settings
-    return engine_problems("h", ENGINE | ENGINES[release] | (engine or {}), settings)
+    return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), settings)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ MISTAKES = {
     "earlier drop-in": (
         (13, {"dropins": [{"path": "/etc/x/00.conf", "wins": False}]}, "none"), ["/etc/x/00.conf", "would be lost"],
     ),
-    "broken file": ((13, {"config": None, "config_error": "line 3"}, "none"), ["daemon.json of h", "line 3", "mend it"]),
+    "broken file": ((13, {"config": None, "config_error": "line 3"}, "none"), ["daemon.json of h", "line 3", "repair it"]),
     "live-restore of theirs, swarm": (
         (13, {"config": {"live-restore": True}}, "swarm"), ["/etc/docker/daemon.json sets live-restore", "docker.io 26.1.5"],
     ),

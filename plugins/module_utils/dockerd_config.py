@@ -1,10 +1,10 @@
-"""daemon.json: ours and what was there become one, and what an engine would refuse is found. Pure."""
+"""daemon.json: ours and what was there become one, and what dockerd would refuse is found. Pure."""
 
 from __future__ import annotations
 
 EMPTY = (None, "", [], {})
 
-# Settings of Docker 20.10 and what each is (daemon/config of moby v20.10.5): that engine cannot check a file itself.
+# Settings of Docker 20.10 and what each is (daemon/config of moby v20.10.5): dockerd cannot check a file itself.
 # From 23.0 `dockerd --validate` does. swarm and cluster keys are valid here, whether they make sense or not.
 _TEXT = """api-cors-header bip bridge cgroup-parent cluster-advertise cluster-store containerd containerd-namespace
 containerd-plugin-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime

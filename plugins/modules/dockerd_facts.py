@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: engine_facts
-short_description: What a host tells about its container engine
+module: dockerd_facts
+short_description: What a host tells about its dockerd
 description:
-  - Reads packages, unit, daemon.json, the running engine and its Swarm in one round trip.
-    Changes nothing, and does not start a stopped engine.
+  - Reads packages, unit, daemon.json, running dockerd and its Swarm in one round trip.
+    Changes nothing, and does not start stopped dockerd.
 options:
   package:
-    description: Package of the engine that would be installed where there is none.
+    description: Package of dockerd that would be installed where there is none.
     type: str
     default: docker.io
   version:
@@ -27,23 +27,23 @@ author: fewnodes.discovery maintainers
 """
 
 EXAMPLES = r"""
-- name: Look at the engine
-  fewnodes.discovery.engine_facts:
+- name: Look at dockerd
+  fewnodes.discovery.dockerd_facts:
   register: seen
 
 - name: Tell what it can do
   ansible.builtin.debug:
-    msg: "{{ seen.engine.version }}: {{ seen.engine.overlays | join(', ') }}; {{ seen.engine.swarm.state }}"
+    msg: "{{ seen.dockerd.version }}: {{ seen.dockerd.overlays | join(', ') }}; {{ seen.dockerd.swarm.state }}"
 """
 
 RETURN = r"""
-engine:
+dockerd:
   description: What was found.
   returned: always
   type: dict
   contains:
     installed:
-      description: Whether there is an engine. Without one, package, version and what it can do are those of the candidate.
+      description: Whether there is dockerd. Without one, package, version and what it can do are those of the candidate.
       type: bool
     package:
       description: Package that it is from, docker.io (the distribution's) or docker-ce; empty for a program without one.
@@ -62,18 +62,18 @@ engine:
       description: Whether it takes C(proxies) from daemon.json.
       type: bool
     binary:
-      description: Path of the program; empty without an engine.
+      description: Path of the program; empty without dockerd.
       type: str
     containers:
-      description: Number of containers, running or not, of the running engine.
+      description: Number of containers, running or not, of running dockerd.
       type: int
     swarm:
       description:
-        - The swarm as the running engine tells it, with the keys of M(fewnodes.discovery.overlay_state), without its nodes. The
-          state is V(unknown) when no engine runs.
+        - The swarm as running dockerd tells it, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
+          state is V(unknown) when no dockerd runs.
       type: dict
     bridge_addresses:
-      description: Addresses of this host that belong to networks of the running engine.
+      description: Addresses of this host that belong to networks of running dockerd.
       type: list
       elements: str
     config:
@@ -96,7 +96,7 @@ engine:
       description: Whether docker.service has a unit file.
       type: bool
     packages:
-      description: Packages of the engine that are installed.
+      description: Packages of dockerd that are installed.
       type: list
       elements: str
     held:
@@ -110,7 +110,7 @@ engine:
     certificate:
       description: Whether the host has a server certificate.
       type: bool
-    token_file:
+    cluster_store:
       description: Whether the host has a token for the Consul store.
       type: bool
 """
@@ -125,8 +125,8 @@ import socket
 import struct
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import Engine, EngineError
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import capabilities
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd import capabilities
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
@@ -143,7 +143,7 @@ SIOCGIFADDR = 0x8915  # linux/sockios.h: the address of a device
 
 
 def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
-    """Installed packages of engines: name to version and whether it is held."""
+    """Installed packages of dockerd: name to version and whether it is held."""
     shown = module.run_command(["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n", *PARTS])[1]
     rows = [line.split() for line in shown.splitlines()]
     return {row[0]: (row[1], row[2][0] == "h") for row in rows if len(row) == 3 and row[2][1] == "i"}
@@ -157,7 +157,7 @@ def candidate(module: AnsibleModule, package: str) -> str:
 
 
 def program(module: AnsibleModule, binary: str) -> dict:
-    """Package, version and path of the engine."""
+    """Package, version and path of dockerd."""
     installed = packages(module)
     package = next((name for name in PACKAGES if name in installed), "")
     version = installed[package][0] if package else ""
@@ -189,15 +189,15 @@ def other_starts(paths: list[str], ours: str) -> list[dict]:
 
 
 def running(unit: dict[str, str]) -> dict:
-    """What the running engine tells."""
+    """What running dockerd tells."""
     found = {"containers": 0, "bridge_addresses": [], "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
     if unit.get("ActiveState") not in ("active", "reloading"):
         return found
-    engine = Engine()
+    docker = DockerApi()
     try:
-        info = engine.get("/info")
-        bridges = engine.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
-    except (OSError, EngineError, ValueError):
+        info = docker.get("/info")
+        bridges = docker.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
+    except (OSError, DockerError, ValueError):
         return found
     return {
         "containers": info["Containers"],
@@ -207,7 +207,7 @@ def running(unit: dict[str, str]) -> dict:
 
 
 def bridge_addresses(network: dict) -> set[str]:
-    """The host's own addresses on a bridge. An engine of 20.10 that has never been restarted does not tell the gateway of its
+    """The host's own addresses on a bridge. dockerd of 20.10 that has never been restarted does not tell the gateway of its
     default bridge (seen), so the device is asked, too."""
     pools = (network.get("IPAM") or {}).get("Config") or []
     device = (network.get("Options") or {}).get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
@@ -256,20 +256,20 @@ def main():
     ours = module.params["dropin"]
     unit = shown(module, "docker.service", "ActiveState", "FragmentPath", "DropInPaths")
     binary = next((path for path in BINARIES if os.access(path, os.X_OK)), "")
-    # What systemd has not read yet counts too, and what waits for an engine that is not there yet.
+    # What systemd has not read yet counts too, and what waits for dockerd that is not there yet.
     waiting = glob.glob("/etc/systemd/system/docker.service.d/*.conf") + glob.glob("/run/systemd/system/docker.service.d/*.conf")
     dropins = sorted({*unit.get("DropInPaths", "").split(), *waiting}, key=os.path.basename)
-    engine = program(module, binary)
-    engine |= running(unit) | config()
-    engine |= {
+    dockerd = program(module, binary)
+    dockerd |= running(unit) | config()
+    dockerd |= {
         "unit": bool(unit.get("FragmentPath")),
         "options": options(),
         "dropins": other_starts(dropins, ours),
-        "held_here": [name for name in text(f"{RECORD}/held").split() if name in engine["held"]],
+        "held_here": [name for name in text(f"{RECORD}/held").split() if name in dockerd["held"]],
         "certificate": os.path.exists(CERTIFICATE),
-        "token_file": os.path.exists(TOKEN),
+        "cluster_store": os.path.exists(TOKEN),
     }
-    module.exit_json(changed=False, engine=engine)
+    module.exit_json(changed=False, dockerd=dockerd)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What an engine can do, what a running one has not taken yet, and when a host is well again."""
+"""Capabilities of dockerd, pending changes of a running one, and when a host is healthy again."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_engine import (
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd import (
     State,
     capabilities,
     not_yet,
@@ -26,7 +26,7 @@ FILES = {"/etc/docker/tls/server.pem": "one"}
         ("unknown-version", ()),
     ],
 )
-def test_the_engine_s_version_in_a_package_s(version, number):
+def test_version_of_dockerd_in_a_package_version(version, number):
     assert upstream(version) == number
 
 
@@ -45,7 +45,7 @@ def test_the_engine_s_version_in_a_package_s(version, number):
         ("docker.io", "", ["none"], False),
     ],
 )
-def test_what_an_engine_can_do(package, version, overlays, validates):
+def test_capabilities_of_dockerd(package, version, overlays, validates):
     able = capabilities(package, version)
     assert (able["overlays"], able["validate"]) == (overlays, validates)
 
@@ -56,11 +56,11 @@ def state(config=None, started=None, loaded=None, **changes) -> State:
     return State(config=CONFIG if config is None else config, started=started, loaded=loaded or started, **facts)
 
 
-def test_an_engine_that_is_what_its_files_say_is_left_alone():
+def test_dockerd_that_is_what_its_files_say_is_left_alone():
     assert pending(state()) == ("none", [])
 
 
-def test_a_stopped_engine_and_one_that_does_not_start_at_boot_are_started():
+def test_stopped_or_disabled_dockerd_is_started():
     assert pending(State(active=False))[0] == "start"
     assert pending(state(enabled=False)) == ("start", ["the unit is not enabled"])
 
@@ -78,17 +78,17 @@ def test_a_stopped_engine_and_one_that_does_not_start_at_boot_are_started():
         ({"config": CONFIG | {"cluster-store": "consul://127.0.0.1:8500"}}, "cluster-store changed"),
         ({"config": {"tlsverify": True, "debug": False}}, "registry-mirrors was taken out"),
         ({"loaded": CONFIG | {"labels": ["a=b"]}}, "labels was taken out"),
-        ({"started_files": None}, "it is not known what the engine was started with"),
+        ({"started_files": None}, "it is not known what dockerd was started with"),
     ],
 )
-def test_what_an_engine_reads_at_its_start_only_needs_a_restart(change, reason):
+def test_a_setting_read_at_the_start_only_needs_a_restart(change, reason):
     assert pending(state(**change)) == ("restart", [reason])
 
 
 @pytest.mark.parametrize("lost", ["config", "started"])
-def test_without_a_record_the_engine_is_restarted(lost):
+def test_without_a_record_dockerd_is_restarted(lost):
     facts = {"config": CONFIG, "started": CONFIG, "loaded": CONFIG, "files": FILES, "started_files": FILES} | {lost: None}
-    assert pending(State(active=True, **facts)) == ("restart", ["it is not known what the engine was started with"])
+    assert pending(State(active=True, **facts)) == ("restart", ["it is not known what dockerd was started with"])
 
 
 def test_what_sighup_applies_is_reloaded():

@@ -1,9 +1,9 @@
-"""What a host says before an overlay network is made, and what its engine says of a swarm."""
+"""What a host says before an overlay network is made, and what its dockerd reports of a swarm."""
 
 import json
 
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import node, swarm
-from ansible_collections.fewnodes.discovery.plugins.modules.overlay_state import mtu, network, routes
+from ansible_collections.fewnodes.discovery.plugins.modules.overlay_facts import mtu, network, routes
 from ansible_collections.fewnodes.discovery.plugins.modules.swarm_member import request
 from ansible_collections.fewnodes.discovery.plugins.modules.swarm_nodes import changes
 
@@ -32,7 +32,7 @@ def test_a_network_without_addresses():
     assert (found["subnets"], found["options"], found["attachable"]) == ([], {}, False)
 
 
-def test_an_engine_without_a_swarm():
+def test_dockerd_without_a_swarm():
     assert swarm({}, [])["state"] == "inactive"
     told = {"Swarm": {"LocalNodeState": "inactive", "RemoteManagers": None, "NodeID": ""}}
     assert swarm(told, []) == swarm({}, [])

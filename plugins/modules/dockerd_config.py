@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: engine_config
-short_description: Write daemon.json of the engine
+module: dockerd_config
+short_description: Write daemon.json of dockerd
 description:
   - Puts settings into C(/etc/docker/daemon.json) beside those that are there. Ours win; a setting with an empty value is not
     written, so what others wrote there stays; what was written by this module and is no longer wanted is removed.
-  - The result is checked on a copy before it takes the place of the file, by the engine itself (from 23.0), else by the
+  - The result is checked on a copy before it takes the place of the file, by dockerd itself (from 23.0), else by the
     settings that Docker 20.10 knows and the kind of their values.
   - What was written is recorded under C(/var/lib/dockerd-discovery). A file that is no JSON is made anew from that record.
 options:
@@ -26,15 +26,15 @@ options:
     elements: str
     default: []
   binary:
-    description: Path of the engine.
+    description: Path of dockerd.
     type: path
     default: /usr/sbin/dockerd
   validate:
-    description: Whether that engine can check a file (C(--validate)).
+    description: Whether dockerd can check a file (C(--validate)).
     type: bool
     default: false
   flags:
-    description: Flags that the engine is started with; a setting that is one of them as well would be refused.
+    description: Flags that dockerd is started with; a setting that is one of them as well would be refused.
     type: list
     elements: str
     default: []
@@ -48,7 +48,7 @@ author: fewnodes.discovery maintainers
 
 EXAMPLES = r"""
 - name: Write daemon.json
-  fewnodes.discovery.engine_config:
+  fewnodes.discovery.dockerd_config:
     config:
       log-driver: json-file
     validate: true
@@ -75,7 +75,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_config import filled, merged, problems, replaced
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import filled, merged, problems, replaced
 
 CONFIG = "/etc/docker/daemon.json"
 RECORD = "/var/lib/dockerd-discovery/daemon.json"
@@ -107,7 +107,7 @@ def written(config: dict) -> str:
 
 
 def check(module: AnsibleModule, content: str) -> None:
-    """Fail when the engine would refuse this file."""
+    """Fail when dockerd would refuse this file."""
     if not module.params["validate"]:
         found = problems(json.loads(content))
         if found:
@@ -120,7 +120,7 @@ def check(module: AnsibleModule, content: str) -> None:
         code, out, error = module.run_command(command)
     if code:
         said = (error or out).strip().replace(copy.name, CONFIG)
-        module.fail_json(msg=f"{CONFIG} is left as it is, the engine would refuse it: {said}. Look at dockerd_extra_config.")
+        module.fail_json(msg=f"{CONFIG} is left as it is, dockerd would refuse it: {said}. Look at dockerd_extra_config.")
 
 
 def differs(path: str, content: str | None) -> bool:

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: overlay_state
+module: overlay_facts
 short_description: What a host says before an overlay network is made
 description:
-  - Tells the swarm that the host's engine is in, the engine's networks, the host's routes, and whether the filter of the
-    overlay network's ports is loaded. A host whose engine does not run has none of the first two. Nothing is changed, and a
-    stopped engine is not started.
+  - Tells the swarm that the host's dockerd is in, dockerd's networks, the host's routes, and whether the filter of the
+    overlay network's ports is loaded. A host whose dockerd does not run has none of the first two. Nothing is changed, and a
+    stopped dockerd is not started.
 options:
   address:
     description: Address of the host that the others reach.
@@ -18,26 +18,26 @@ options:
     type: str
     default: discovery_overlay
   wait:
-    description: How long to ask again while the engine does not tell all, in seconds. A swarm needs some to find a leader.
+    description: How long to ask again while dockerd does not tell all, in seconds. A swarm needs some to find a leader.
     type: int
     default: 20
 author: fewnodes.discovery maintainers
 """
 
 EXAMPLES = r"""
-- name: See what the engine knows
-  fewnodes.discovery.overlay_state:
+- name: See what dockerd knows
+  fewnodes.discovery.overlay_facts:
     address: 192.0.2.1
   register: seen
 """
 
 RETURN = r"""
-state:
+overlay:
   description: The state of the host.
   returned: always
   type: dict
   contains:
-    engine: {description: The engine runs., type: bool}
+    dockerd: {description: dockerd runs., type: bool}
     problem: {description: Why it does not tell what it should; empty when it does., type: str}
     swarm:
       description:
@@ -46,10 +46,10 @@ state:
           id, host, address, manager and ready.
       type: dict
     networks:
-      description: Networks of the engine, each with name, id, driver, scope, attachable, subnets and options.
+      description: Networks of dockerd, each with name, id, driver, scope, attachable, subnets and options.
       type: list
       elements: dict
-    pools: {description: Networks that the engine is configured to take subnets from., type: list, elements: str}
+    pools: {description: Networks that dockerd is configured to take subnets from., type: list, elements: str}
     routes: {description: IPv4 routes except the default one., type: list, elements: dict}
     mtu: {description: Largest packet of the device that has the address; 0 where none has., type: int}
     nft: {description: The program nft is there., type: bool}
@@ -63,7 +63,7 @@ import time  # noqa: E402
 from collections.abc import Mapping  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, Engine, EngineError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, DockerApi, DockerError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm  # noqa: E402
 
 NFT = "/usr/sbin/nft"
@@ -108,20 +108,20 @@ def network(told: Mapping) -> dict:
     }
 
 
-def engine_state(engine: Engine) -> dict:
-    """What the engine tells; `problem` when it does not tell all."""
-    found = {"engine": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
+def overlay_state(docker: DockerApi) -> dict:
+    """What dockerd tells; `problem` when it does not tell all."""
+    found = {"dockerd": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
     try:
-        info = engine.get("/info")
+        info = docker.get("/info")
         found.update(
-            engine=True,
+            dockerd=True,
             swarm=swarm(info, []),
             pools=[pool["Base"] for pool in info.get("DefaultAddressPools") or []],
         )
         if found["swarm"]["manager"]:
-            found["swarm"] = swarm(info, engine.get("/nodes"))
-        found["networks"] = [network(one) for one in engine.get("/networks") or []]
-    except (EngineError, OSError) as error:
+            found["swarm"] = swarm(info, docker.get("/nodes"))
+        found["networks"] = [network(one) for one in docker.get("/networks") or []]
+    except (DockerError, OSError) as error:
         found["problem"] = f"{type(error).__name__}: {error}"
     return found
 
@@ -135,11 +135,11 @@ def main():
         },
         supports_check_mode=True,
     )
-    state = {"engine": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
-    # A request to the socket would start a stopped engine.
+    state = {"dockerd": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
+    # A request to the socket would start stopped dockerd.
     if os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0:
         end = time.monotonic() + module.params["wait"]
-        while (state := engine_state(Engine(timeout=60)))["problem"] and time.monotonic() < end:
+        while (state := overlay_state(DockerApi(timeout=60)))["problem"] and time.monotonic() < end:
             time.sleep(1)
     with open("/proc/net/route", encoding="ascii") as file:
         state["routes"] = routes(file.read())
@@ -147,7 +147,7 @@ def main():
     state["mtu"] = mtu(shown, module.params["address"])
     state["nft"] = os.path.exists(NFT)
     state["filter"] = state["nft"] and module.run_command([NFT, "list", "table", "inet", module.params["table"]])[0] == 0
-    module.exit_json(changed=False, state=state)
+    module.exit_json(changed=False, overlay=state)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""What an engine can do, and what a running one has not taken yet. Pure: no clock, no network, no files."""
+"""Capabilities of dockerd, and changes that a running one has not applied yet. Pure: no clock, no network, no files."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-# What the role can work with at all.
+# The oldest version that the role supports.
 OLDEST = (20, 10)
 
-# Settings that SIGHUP applies to an engine (daemon/reload.go of moby v20.10.5 to v26.1.5). One that is taken out of the file
-# is not: the engine then keeps what it has. The cluster store is left to a restart: its token is read there only.
+# Settings that SIGHUP applies to dockerd (daemon/reload.go of moby v20.10.5 to v26.1.5). One that is taken out of the file
+# is not: dockerd then keeps what it has. The cluster store is left to a restart: its token is read there only.
 RELOADABLE = (
     "allow-nondistributable-artifacts",
     "authorization-plugins",
@@ -29,20 +29,30 @@ RELOADABLE = (
 
 
 def upstream(version: str) -> tuple[int, ...]:
-    """The engine's own version in a package's: 5:20.10.24~3-0~debian-bullseye is (20, 10, 24); () when there is none."""
+    """dockerd's own version in a package's: 5:20.10.24~3-0~debian-bullseye is (20, 10, 24); () when there is none."""
     found = re.match(r"(?:\d+:)?v?(\d+(?:\.\d+)*)", version)
     return tuple(int(part) for part in found.group(1).split(".")) if found else ()
 
 
+def described(dockerd: dict) -> str:
+    """Name dockerd for messages, such as docker.io 26.1.5 (installed).
+
+    :param dockerd: package, version, binary and installed, as the module dockerd_facts returns them
+    """
+    number = re.search(r"\d+(\.\d+)+", dockerd["version"])
+    version = number.group() if number else "of unknown version"
+    return f"{dockerd['package'] or dockerd['binary']} {version} ({'installed' if dockerd['installed'] else 'to be installed'})"
+
+
 def capabilities(package: str, version: str) -> dict:
-    """What an engine can do, told by where it is from and its version (decision B12).
+    """Capabilities of dockerd, by its package and version.
 
     :param package: docker.io is the distribution's; docker-ce, or '' for a program without a package, is Docker's own build
     :param version: the package's version
     :returns: overlays (names that discovery_overlay may have), validate (it checks a file by --validate), proxies (it takes
         proxies from daemon.json)
 
-    The Consul store: in engines before 23.0 (moby's docs/deprecated.md). Of Debian's builds the one of Debian 11 has it
+    Consul as cluster store: in dockerd before 23.0 (moby's docs/deprecated.md). Of Debian's builds the one of Debian 11 has it
     (20.10.5, tried), the one of Debian 12 has not (20.10.24, tried); none between them was in a release. Swarm: tried with
     Debian's 20.10.5 and 26.1.5.
     """
@@ -57,14 +67,14 @@ def capabilities(package: str, version: str) -> dict:
 
 @dataclass(frozen=True)
 class State:
-    """One engine on its host.
+    """One dockerd on its host.
 
     :ivar active: its unit runs
     :ivar enabled: its unit starts at boot
     :ivar program: path of the program that runs, '' when unknown; a replaced one ends in " (deleted)"
     :ivar reload_units: systemd has not read the unit's files since they changed
     :ivar config: daemon.json now, None when it cannot be read
-    :ivar started: the same when the engine was started, None when there is no record
+    :ivar started: the same when dockerd was started, None when there is no record
     :ivar loaded: the same when it was last reloaded (or started)
     :ivar files: path to checksum of the other files that it reads at its start
     :ivar started_files: the same at its start, None when there is no record
@@ -82,19 +92,19 @@ class State:
 
 
 def pending(state: State) -> tuple[str, list[str]]:
-    """What has to be done so that the engine is what its files say.
+    """Find the change that makes dockerd run with what its files hold.
 
     :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
     """
     if not state.active:
-        return "start", ["the engine is not running"]
+        return "start", ["dockerd is not running"]
     reasons = []
     if state.program.endswith(" (deleted)"):
         reasons.append("the program was replaced")
     if state.reload_units:
         reasons.append("the unit changed")
     if state.config is None or state.started is None or state.started_files is None:
-        reasons.append("it is not known what the engine was started with")
+        reasons.append("it is not known what dockerd was started with")
     else:
         reasons += _changed(state.files, state.started_files)
         reasons += _changed(_fixed(state.config), _fixed(state.started))
@@ -110,7 +120,7 @@ def pending(state: State) -> tuple[str, list[str]]:
 
 
 def _fixed(config: dict) -> dict:
-    """The settings that an engine reads at its start only."""
+    """The settings that dockerd reads at its start only."""
     return {key: value for key, value in config.items() if key not in RELOADABLE}
 
 
@@ -119,7 +129,7 @@ def _changed(now: dict, before: dict) -> list[str]:
 
 
 def returning(container: dict) -> bool:
-    """Whether the engine starts a container again by itself after its own restart (an inspection)."""
+    """Whether dockerd starts a container again by itself after its own restart (an inspection)."""
     return container["HostConfig"]["RestartPolicy"]["Name"] in ("always", "unless-stopped")
 
 
@@ -156,7 +166,7 @@ def _has(container: dict, address: str, port: int) -> bool:
 
 
 def not_yet(before: dict, now: dict) -> str:
-    """What is still missing after a restart; '' when all is as it was before, as far as it returns by itself.
+    """What is still missing after a restart; '' when all that returns by itself is as it was before.
 
     :param before: containers (names of those that ran and return by themselves), passing (ids of services), owners (id of
         a service to the name of its container)

@@ -1,0 +1,121 @@
+"""dockerd: what keeps the role dockerd from working on a host, as far as it can be known before a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..module_utils.dockerd import OLDEST, described, upstream
+from ..module_utils.dockerd_config import merged, problems
+from .docker_cluster_store import cluster_store_problems
+
+CONFIG = "/etc/docker/daemon.json"
+
+
+def swarm_problems(host: str, dockerd: Mapping) -> list[str]:
+    """What keeps dockerd from being a member of a swarm."""
+    if "swarm" in dockerd["overlays"]:
+        return []
+    return [
+        f"dockerd_overlay is 'swarm' on {host}, whose dockerd is {described(dockerd)}: swarm needs 20.10 or newer."
+        " Set discovery_overlay: none"
+    ]
+
+
+# Overlay networks, each with its rules.
+OVERLAYS = {
+    "none": lambda host, dockerd: [],
+    "consul": cluster_store_problems,
+    "swarm": swarm_problems,
+}
+
+
+def dockerd_problems(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
+    """Find what must be put right first, one message each.
+
+    :param host: inventory name
+    :param dockerd: `dockerd` of the module dockerd_facts
+    :param settings: overlay, extra_config (of the site), config (all that the role wants in daemon.json)
+    :returns: [] when nothing is wrong
+    """
+    return [
+        *_program(host, dockerd),
+        *_overlay(host, dockerd, settings["overlay"]),
+        *_unit(host, dockerd),
+        *_config(host, dockerd, settings),
+    ]
+
+
+def _program(host: str, dockerd: Mapping) -> list[str]:
+    found = []
+    if upstream(dockerd["version"]) < OLDEST:
+        oldest = ".".join(str(part) for part in OLDEST)
+        found.append(f"dockerd of {host} is {described(dockerd)}, but the role dockerd needs {oldest} or newer: upgrade it")
+    if dockerd["installed"] and not dockerd["unit"]:
+        found.append(
+            f"{host} has {dockerd['binary']}, but no docker.service: install the package docker.io or docker-ce,"
+            " or remove the program"
+        )
+    return found
+
+
+def _overlay(host: str, dockerd: Mapping, overlay: str) -> list[str]:
+    """Check that dockerd supports the overlay network, and is not part of another."""
+    if overlay not in OVERLAYS:
+        return [f"dockerd_overlay is '{overlay}' on {host}: set discovery_overlay to one of {', '.join(OVERLAYS)}"]
+    return OVERLAYS[overlay](host, dockerd)
+
+
+def _unit(host: str, dockerd: Mapping) -> list[str]:
+    """Find flags outside daemon.json, which the ExecStart of the role would drop or never reach."""
+    found = []
+    if dockerd["options"] and dockerd["package"] == "docker.io":
+        found.append(
+            f"/etc/default/docker of {host} sets DOCKER_OPTS ({dockerd['options']}), which would be lost:"
+            " put these settings into dockerd_extra_config and remove the line"
+        )
+    for dropin in dockerd["dropins"]:
+        effect = "would win over the role's own" if dropin["wins"] else "would be lost"
+        found.append(
+            f"{dropin['path']} of {host} sets ExecStart, which {effect}:"
+            " put its settings into dockerd_extra_config and remove the file"
+        )
+    return found
+
+
+def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
+    """Check daemon.json as it would be."""
+    if dockerd["config"] is None and not dockerd["written"]:
+        return [f"{CONFIG} of {host} cannot be read ({dockerd['config_error']}): repair it, or remove it to start anew"]
+    present, written = dockerd["config"] or {}, dockerd["written"]
+    after = merged(present, settings["config"], written)
+    foreign = {key: value for key, value in present.items() if written.get(key) != value}
+
+    def source(key: str) -> str:
+        return "dockerd_extra_config" if key in settings["extra_config"] else CONFIG
+
+    found = []
+    overlay = settings["overlay"]
+    if overlay != "none" and after.get("live-restore"):
+        found.append(
+            f"{source('live-restore')} sets live-restore on {host}, which does not work with dockerd_overlay '{overlay}'"
+            f" (its dockerd is {described(dockerd)}): take it out, or set discovery_overlay: none"
+        )
+    store = sorted(key for key in after if key.startswith("cluster-"))
+    if overlay != "consul" and store:
+        found.append(
+            f"{source(store[0])} sets {', '.join(store)} on {host}, but dockerd_overlay is '{overlay}': take it out,"
+            " or set discovery_overlay: consul"
+        )
+    # By the file, not by what dockerd reports: that has links resolved.
+    root, now = (config.get("data-root", "/var/lib/docker") for config in (after, present))
+    if dockerd["containers"] and root != now:
+        found.append(
+            f"dockerd_data_root is {root} on {host}, but its dockerd has {dockerd['containers']} containers in"
+            f" {now}, which it would not find: set it to that, or stop dockerd and move the data first"
+        )
+    if not dockerd["validate"] and upstream(dockerd["version"]) >= OLDEST:
+        for problem in problems(after):
+            key = problem.split(" ", 1)[0].rstrip(":")
+            owner = CONFIG if key in foreign and key not in settings["config"] else "dockerd_extra_config"
+            found.append(f"{owner} on {host}: {problem}; dockerd is {described(dockerd)}")
+    return found
