@@ -1,0 +1,58 @@
+"""The documents: every relative link leads somewhere, and decisions have one form and an index."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[[^]\n]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```|^ {4,}[^\n|]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+DECISIONS = sorted(path for path in (ROOT / "docs/decisions").glob("*.md") if path.name != "README.md")
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(path for folder in ("docs", "roles", "lab", "benchmarks") for path in (ROOT / folder).rglob("*.md"))]
+)
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        found.add(re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    wrong = []
+    for target in LINK.findall(FENCE.sub("", document.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        goal = (document.parent / file).resolve() if file else document
+        if not goal.exists() or (anchor and anchor not in anchors(goal)):
+            wrong.append(target)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.stem)
+def test_decision_has_its_form(decision):
+    """A title, context, decision and consequences, in 25 lines at most: what is longer is two decisions."""
+    lines = decision.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) <= 25
+    parts = re.findall(r"^\*\*(\w+)\.\*\*", decision.read_text(), re.MULTILINE)
+    assert [part for part in parts if part != "Measured"] == ["Context", "Decision", "Consequences"]
+
+
+def test_index_of_decisions_is_complete():
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    wanted = [f"- [{path.read_text().splitlines()[0].removeprefix('# ')}]({path.name})" for path in DECISIONS]
+    assert [line for line in wanted if line not in index] == []
+    assert len(re.findall(r"^- \[", index, re.MULTILINE)) == len(wanted)
+
+
+def test_architecture_and_readme_are_short():
+    for name in ("docs/architecture.md",):
+        assert len((ROOT / name).read_text().splitlines()) <= 150, name
