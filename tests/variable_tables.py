@@ -98,10 +98,10 @@ def table(options: dict[str, dict], defaults: dict) -> str:
 
 
 def role_tables(role: Path) -> str:
-    """One table for the entry point main alone; else one for each entry point, under its name."""
+    """One table for the entry point main alone; else one for each entry point that is described, under its name."""
     specs, defaults = load(role / "meta/argument_specs.yml")["argument_specs"], load(role / "defaults/main.yml")
     parts = []
-    for entry, spec in specs.items():
+    for entry, spec in ((entry, spec) for entry, spec in specs.items() if spec):
         options = spec.get("options") or {}
         if len(specs) > 1:
             parts.append(f"### `{entry}`\n\n{marked(spec['short_description'], set()).rstrip('.')}.")

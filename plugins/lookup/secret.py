@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: secret
+short_description: Read secrets of the site
+description:
+  - Reads secrets from the secrets directory on the controller, without white space at their end, and decrypts those that
+    are encrypted with Ansible's vault. It writes nothing; the module M(fewnodes.discovery.secret) creates secrets.
+  - A file is decrypted once in each process.
+author: fewnodes.discovery maintainers
+options:
+  _terms:
+    description: Names of secrets, which are paths below the directory. Example, V(tokens/operations).
+    type: list
+    elements: str
+    required: true
+  directory:
+    description: Directory of the secrets; by default C(discovery_secrets_dir), else C(.secrets) beside the inventory.
+    type: path
+  vault_password_file:
+    description:
+      - File with the vault password, or a program that prints it; by default C(discovery_vault_password_file).
+    type: path
+  missing:
+    description: Text of the error when a secret is missing, instead of the standard one.
+    type: str
+  default:
+    description:
+      - Value of a missing secret, instead of an error. It lets templates render in check mode, where no secret is created.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: List the tokens
+  ansible.builtin.uri:
+    url: http://127.0.0.1:8500/v1/acl/tokens
+    headers:
+      X-Consul-Token: "{{ lookup('fewnodes.discovery.secret', 'management_token') }}"
+
+- name: Read two secrets
+  ansible.builtin.set_fact:
+    tokens: "{{ query('fewnodes.discovery.secret', 'tokens/operations', 'tokens/ui', default='') }}"
+  no_log: true
+"""
+
+RETURN = r"""
+_list:
+  description: The contents, in the order of the names.
+  type: list
+  elements: str
+"""
+
+from ansible.errors import AnsibleLookupError  # noqa: E402
+from ansible.plugins.lookup import LookupBase  # noqa: E402
+
+from ..plugin_utils.secrets import SecretError, Secrets, location  # noqa: E402
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        try:
+            directory = location(self._setting("directory", "discovery_secrets_dir"), self._variable("inventory_dir"))
+            password_file = self._setting("vault_password_file", "discovery_vault_password_file") or ""
+            secrets = Secrets(directory, password_file, self._loader)
+            return [self._read(secrets, str(name)) for name in self._flatten(terms)]
+        except SecretError as error:
+            raise AnsibleLookupError(str(error)) from None
+
+    def _read(self, secrets: Secrets, name: str) -> str:
+        try:
+            return secrets.read(name)
+        except FileNotFoundError:
+            if self.get_option("default") is not None:
+                return self.get_option("default")
+            raise SecretError(
+                self.get_option("missing")
+                or f"{secrets.directory} has no {name}: set discovery_secrets_dir to the secrets of this site, or run"
+                " playbooks/site.yml, which creates the missing ones"
+            ) from None
+
+    def _setting(self, option: str, variable: str):
+        given = self.get_option(option)
+        return self._variable(variable) if given is None else given
+
+    def _variable(self, name: str):
+        """A variable of the host; its templates are resolved."""
+        variables = self._templar.available_variables if self._templar else {}
+        return self._templar.template(variables[name]) if name in variables else None

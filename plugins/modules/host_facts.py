@@ -1,0 +1,44 @@
+"""Documentation of the action plugin host_facts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Packages, users and released programs of a host
+description:
+  - Lists them by one command over the connection, which changes nothing. The role C(common) keeps the result as
+    C(common_host).
+attributes:
+  check_mode:
+    description: Does the same in check mode.
+    support: full
+author: fewnodes.discovery maintainers
+"""
+
+EXAMPLES = r"""
+- name: List what is installed
+  fewnodes.discovery.host_facts:
+  register: found
+"""
+
+RETURN = r"""
+packages:
+  description: Names of the installed packages.
+  returned: always
+  type: list
+  elements: str
+users:
+  description: Names of the host's users.
+  returned: always
+  type: list
+  elements: str
+programs:
+  description: Paths of the released programs below C(/opt).
+  returned: always
+  type: list
+  elements: str
+package_tool:
+  description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
+  returned: always
+  type: bool
+"""

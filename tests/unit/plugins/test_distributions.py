@@ -1,0 +1,52 @@
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.fewnodes.discovery.plugins.filter.distribution import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.distributions import FAMILIES, RELEASES, SUPPORTED
+
+FILTERS = FilterModule().filters()
+distribution, package_names = FILTERS["distribution"], FILTERS["package_names"]
+
+
+def facts(release):
+    return {"distribution": "Debian", "distribution_major_version": release, "os_family": "Debian"}
+
+
+def test_the_supported_releases():
+    assert SUPPORTED == ("Debian 11", "Debian 12", "Debian 13")
+
+
+@pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
+def test_a_row_changes_only_what_its_family_has(release):
+    family = FAMILIES[release["family"]]
+    assert set(release) - {"family"} <= set(family)
+    for part in ("packages", "users", "paths"):
+        assert set(release.get(part, {})) <= set(family[part])
+
+
+def test_a_supported_release_has_its_row():
+    row = distribution(facts("13"))
+    assert (row["name"], row["supported"], row["family"]) == ("Debian 13", True, "Debian")
+    assert row["packages"]["docker"] == ["docker.io", "docker-cli", "ca-certificates"]
+    assert row["users"]["nginx"] == "www-data"
+
+
+@pytest.mark.parametrize("found", [facts("10"), {}, {"distribution": "Fedora", "os_family": "RedHat"}])
+def test_an_unsupported_release_and_unknown_facts_give_the_family(found):
+    row = distribution(found)
+    assert (row["supported"], row["family"]) == (False, "Debian")
+    assert row["packages"]["docker"] == ["docker.io", "ca-certificates"]
+
+
+def test_a_need_becomes_its_packages_and_a_name_stays():
+    assert package_names(["docker", "curl", "ca-certificates"], facts("12")) == ["docker.io", "ca-certificates", "curl"]
+
+
+def test_systemd_resolved_of_debian_11_has_no_package_of_its_own():
+    assert package_names(["systemd_resolved"], facts("11")) == []
+    assert package_names(["systemd_resolved"], facts("12")) == ["systemd-resolved"]
+
+
+@pytest.mark.parametrize("call", [lambda: distribution("x"), lambda: package_names("a", {}), lambda: package_names([], None)])
+def test_wrong_input_is_named(call):
+    with pytest.raises(AnsibleFilterError, match="fewnodes.discovery"):
+        call()

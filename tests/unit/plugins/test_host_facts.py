@@ -1,0 +1,22 @@
+import subprocess
+
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
+
+
+def test_a_report_is_read():
+    found = host_facts("user root\nuser consul\npackage nginx\nprogram /opt/consul/1.22.7/consul\npackage_tool\n")
+    assert found == {
+        "packages": ["nginx"],
+        "users": ["root", "consul"],
+        "programs": ["/opt/consul/1.22.7/consul"],
+        "package_tool": True,
+    }
+
+
+def test_a_host_without_python_apt_has_no_package_tool():
+    assert host_facts("user root\n") == {"packages": [], "users": ["root"], "programs": [], "package_tool": False}
+
+
+def test_the_report_of_this_machine_names_its_users():
+    report = subprocess.run(["sh", "-c", REPORT], capture_output=True, text=True, check=True).stdout
+    assert "root" in host_facts(report)["users"]
