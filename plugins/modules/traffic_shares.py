@@ -3,34 +3,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: traffic_shares
-short_description: How many of a hundred requests each version of a service gets from the balancers
+short_description: Sets the share of a service's requests that each version of it gets from the load balancers
 description:
-  - Writes the key C(discovery/traffic/<service>) of Consul's KV store, and only if it is as it was read (compare and set).
-  - Refuses, before anything changes, what could not work, and says what there is.
-  - Exactly one of O(shift_version) with O(shift_percent), O(shift_shares), O(shift_undo) and O(shift_end) says what shall be.
+  - Writes the key C(discovery/traffic/<service>) of Consul's KV store, and only if it is still as it was read (compare and set).
+  - Refuses shares that no healthy instance could serve, before anything changes. The messages name the variables of the role
+    P(fewnodes.discovery.shift#role).
 options:
-  shift_service:
+  service:
     description: Name of the service.
     type: str
-  shift_version:
-    description: Version that gets O(shift_percent); the others share the rest by the weights of their instances.
-    type: str
-  shift_percent:
-    description: From 0 (no request at all) to 100.
-    type: str
-  shift_shares:
-    description: Several versions at once, each with its percentage.
+    required: true
+  shares:
+    description:
+      - Version to percentage, a whole number from 0 (no request) to 100. The other versions share the rest by the weights of
+        their instances.
+      - Empty means by the weights of the instances alone.
     type: dict
-  shift_undo:
-    description: Back to what counted before the last change.
-    type: bool
-    default: false
-  shift_end:
-    description: By the weights of the instances again, whatever their version.
+    default: {}
+  undo:
+    description: Whether the shares before the last shift come back, instead of O(shares).
     type: bool
     default: false
   url:
-    description: The agent that is asked.
+    description: Address of the agent's API.
     type: str
     default: http://127.0.0.1:8500
   token:
@@ -43,15 +38,14 @@ author: fewnodes.discovery maintainers
 EXAMPLES = r"""
 - name: Try the new version
   fewnodes.discovery.traffic_shares:
-    shift_service: web
-    shift_version: v2
-    shift_percent: 10
+    service: web
+    shares: {v2: 10}
     token: "{{ token }}"
 """
 
 RETURN = r"""
 value:
-  description: What the key holds now; empty where there is none.
+  description: Value of the key after the change; empty where there is no key.
   returned: success
   type: str
 shares:
@@ -59,21 +53,21 @@ shares:
   returned: success
   type: dict
 versions:
-  description: The versions that there are, each with its number of instances and how many of them pass.
+  description: The registered versions, each with the number of its instances and how many of them pass.
   returned: success
   type: dict
 """
 
 from base64 import b64decode  # noqa: E402
+from collections.abc import Mapping  # noqa: E402
 from urllib.parse import quote  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.traffic import (  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.version_shares import (  # noqa: E402
     KEY,
     TAGS,
     decide,
-    request,
     versions_of,
 )
 
@@ -89,41 +83,37 @@ def read(api, path: str) -> tuple[str | None, int]:
     return b64decode(entry["Value"] or "").decode(errors="replace"), entry["ModifyIndex"]
 
 
-def shift(api, given: dict, check_mode: bool) -> dict:
-    """Read, decide, and write by compare-and-set; the result for exit_json, or problems."""
-    asked, problems = request(given)
-    if problems:
-        return {"problems": problems}
-    name = quote(asked["service"], safe="")
+def shift(api, service: str, shares: Mapping[str, int] | None, check_mode: bool) -> dict:
+    """Read, decide, and write by compare-and-set; the result for exit_json, or problems. Shares None mean undo."""
+    name = quote(service, safe="")
     path = f"/v1/kv/{KEY}{name}"
     text, index = read(api, path)
     versions = versions_of(api.get(f"/v1/health/service/{name}"))
     known = [] if versions else [n for n, tags in api.get("/v1/catalog/services").items() if TAGS & set(tags)]
-    decided = decide(asked, versions, known, text)
+    decided = decide(service, shares, versions, known, text)
     write = not decided["problems"] and decided["changed"] and not check_mode
     if write and not api.put_text(f"{path}?cas={index}", decided["value"]):
-        return {"problems": [f"somebody else has just shifted the traffic of {asked['service']}: look, and run again"]}
+        return {"problems": [f"the shares of {service} changed during this run: look at them, and run it again"]}
     return decided | {"versions": versions}
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "shift_service": {"type": "str"},
-            "shift_version": {"type": "str"},
-            "shift_percent": {"type": "str"},
-            "shift_shares": {"type": "dict"},
-            "shift_undo": {"type": "bool", "default": False},
-            "shift_end": {"type": "bool", "default": False},
+            "service": {"type": "str", "required": True},
+            "shares": {"type": "dict", "default": {}},
+            "undo": {"type": "bool", "default": False},
             "url": {"type": "str", "default": "http://127.0.0.1:8500"},
             "token": {"type": "str", "required": True, "no_log": True},
         },
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        result = shift(Api(module.params["token"], module.params["url"]), module.params, module.check_mode)
+        shares = None if params["undo"] else params["shares"]
+        result = shift(Api(params["token"], params["url"]), params["service"], shares, module.check_mode)
     except (ApiError, OSError) as error:
-        module.fail_json(msg=f"the agent {module.params['url']}: {error}")
+        module.fail_json(msg=f"the agent {params['url']}: {error}")
     if result["problems"]:
         module.fail_json(msg="; ".join(result["problems"]))
     module.exit_json(**{name: result[name] for name in ("changed", "value", "shares", "versions")})

@@ -1,4 +1,4 @@
-"""Containers of one service over several docker hosts: what is asked for, what runs, what to start and what to end."""
+"""Scaling: the containers of one service to start, to end and to keep on each docker host."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping
 
 from .site import NODE_NAME
 
-# On a container that scale_service has started: the service it is an instance of, and a hash of what it was made from.
+# Labels of a container that scale_service has started: its service, and a hash of image, env and network.
 SERVICE, SPEC = "org.fewnodes.scale.service", "org.fewnodes.scale.spec"
-# Set by the playbook, or one value for all instances where each needs its own.
+# The role sets SERVICE_NAME; an id is unique to an instance; an ignored instance would never pass.
 RESERVED = ("SERVICE_NAME", "SERVICE_ID", "SERVICE_IGNORE")
 WHOLE = re.compile(r"[0-9]+")
 
 
 def scale_request(given: Mapping, docker_hosts: Iterable[str], hosts: Iterable[str]) -> dict:
-    """What the caller's variables ask for, and what is wrong with them.
+    """The request that the variables express, and what is wrong with it.
 
     :param given: scale_service, scale_image, scale_count, and where set scale_hosts (list, or text with commas),
         scale_env (dict, or its JSON), scale_network
-    :param docker_hosts: hosts of the inventory with an engine
+    :param docker_hosts: hosts of the inventory that run dockerd
     :param hosts: all hosts of the inventory
     :returns: service, image, count (int), hosts (list), env (dict), network, spec (a hash of image, env and network), and
         problems: one text each, naming variable, value and what to set
@@ -37,7 +37,7 @@ def scale_request(given: Mapping, docker_hosts: Iterable[str], hosts: Iterable[s
         problems.append(f"scale_image is {image!r}: set it to the image to run (-e scale_image=web:1.0)")
     count = str(given.get("scale_count", ""))
     if not WHOLE.fullmatch(count):
-        problems.append(f"scale_count is {count!r}: set it to how many containers shall run, 0 or more (-e scale_count=3)")
+        problems.append(f"scale_count is {count!r}: set it to the number of containers, 0 or more (-e scale_count=3)")
     chosen = _host_list(given.get("scale_hosts") or []) or docker_hosts
     for name in chosen:
         if name not in docker_hosts:
@@ -57,31 +57,31 @@ def scale_request(given: Mapping, docker_hosts: Iterable[str], hosts: Iterable[s
     }
 
 
-def scale_plan(engines: Mapping[str, Iterable[Mapping]], request: Mapping) -> dict[str, dict[str, list[str]]]:
-    """What to start and what to end, so that the service runs `count` times, spread evenly over its hosts.
+def scale_plan(containers: Mapping[str, Iterable[Mapping]], request: Mapping) -> dict[str, dict[str, list[str]]]:
+    """The containers to start and to end, so that `count` of them run, spread evenly over the hosts of the service.
 
-    :param engines: hosts whose engine answers, each with its containers as GET /containers/json?all=1 lists them
+    :param containers: hosts whose dockerd answers, each with its containers as GET /containers/json?all=1 lists them
     :param request: of `scale_request`
     :returns: for each of these hosts the names of containers to `start`, to `end` and to `keep`, sorted
 
-    Hosts differ by one container at most. What runs stays, unless it is too much for its host, was made from something else
-    (image, env, network), or does not run well. Started names are `<service>-<host>-<number>`: an overlay network that is kept
-    in Consul takes each name once. Names that others hold are left out.
+    Hosts differ by one container at most. A running container stays, unless its host has too many or its spec (image, env,
+    network) differs. Started names are `<service>-<host>-<number>`, because an overlay network that is kept in Consul takes each
+    name once. A name that another container has is skipped.
     """
     taken: dict[str, set[str]] = {}
     good: dict[str, list[str]] = {}
     bad: dict[str, list[str]] = {}
-    for host, containers in engines.items():
+    for host, listed in containers.items():
         taken[host], good[host], bad[host] = set(), [], []
-        for container in containers:
+        for container in listed:
             name, labels = container["Names"][0].lstrip("/"), container.get("Labels") or {}
             taken[host].add(name)
             if labels.get(SERVICE) == request["service"]:
                 fits = host in request["hosts"] and labels.get(SPEC) == request["spec"] and container["State"] == "running"
                 (good if fits else bad)[host].append(name)
-    share = _shares({host: len(good[host]) for host in engines if host in request["hosts"]}, request["count"])
+    share = _shares({host: len(good[host]) for host in containers if host in request["hosts"]}, request["count"])
     plan = {}
-    for host in engines:
+    for host in containers:
         running = sorted(good[host], key=_number)
         keep = running[: share.get(host, 0)]
         free = (f"{request['service']}-{host}-{number}" for number in range(1, len(taken[host]) + request["count"] + 1))
@@ -91,11 +91,11 @@ def scale_plan(engines: Mapping[str, Iterable[Mapping]], request: Mapping) -> di
 
 
 def scale_ids(checks: Iterable[Mapping], names: Iterable[str], tags: Iterable[str] = ()) -> list[str]:
-    """Ids of the services that containers have, by the id's second part, which is the container's name.
+    """Service ids of containers; the second part of an id is the container's name.
 
-    :param checks: a host's, as /v1/health/node/<host> gives them
-    :param names: the containers'
-    :param tags: only of services with one of these; none: of all
+    :param checks: checks of a host, as /v1/health/node/<host> returns them
+    :param names: names of the containers
+    :param tags: only services with one of these; none: all
     """
     names, tags = set(names), set(tags)
     found = {
@@ -107,9 +107,9 @@ def scale_ids(checks: Iterable[Mapping], names: Iterable[str], tags: Iterable[st
 
 
 def scale_waiting(checks: Iterable[Mapping], names: Iterable[str]) -> list[str]:
-    """Containers that have no service yet, or one that does not pass; with what each waits for.
+    """Containers whose service is not registered yet or does not pass, each with its state.
 
-    :param checks: a host's, as /v1/health/node/<host> gives them
+    :param checks: checks of a host, as /v1/health/node/<host> returns them
     """
     checks = list(checks)
     waiting = []
@@ -121,7 +121,7 @@ def scale_waiting(checks: Iterable[Mapping], names: Iterable[str]) -> list[str]:
 
 
 def _shares(running: Mapping[str, int], count: int) -> dict[str, int]:
-    """How many each host gets; one more where more run already, then by name."""
+    """The number of containers of each host; one more where more run already, then by name."""
     if not running:
         return {}
     each, rest = divmod(count, len(running))
@@ -130,7 +130,7 @@ def _shares(running: Mapping[str, int], count: int) -> dict[str, int]:
 
 
 def _number(name: str) -> tuple[int, str]:
-    """Containers in the order of their numbers; others after them."""
+    """Sort key: containers by their numbers, then those without one."""
     end = name.rpartition("-")[2]
     return (int(end) if WHOLE.fullmatch(end) else 10**9, name)
 
@@ -144,7 +144,7 @@ def _host_list(given: str | Iterable[str]) -> list[str]:
 
 
 def _environment(given: str | Mapping) -> tuple[dict[str, str], list[str]]:
-    """The environment, and what is wrong with it."""
+    """The environment and the problems in it."""
     example = """such as -e '{"scale_env": {"SERVICE_TAGS": "http"}}'"""
     if isinstance(given, str):
         try:
@@ -154,12 +154,12 @@ def _environment(given: str | Mapping) -> tuple[dict[str, str], list[str]]:
     if not isinstance(given, Mapping):
         return {}, [f"scale_env is {given!r}: set it to names and texts, {example}"]
     problems = [
-        f"scale_env sets {key} to {value!r}, which is no text: put it in quotation marks"
+        f"scale_env sets {key} to {value!r}, which is no text: put the value in quotation marks"
         for key, value in given.items()
         if not isinstance(value, str)
     ]
     for key in given:
         name = re.sub(r"^SERVICE_[0-9]+_", "SERVICE_", str(key))
         if name in RESERVED:
-            problems.append(f"scale_env sets {key}: leave it out, each container is registered as scale_service")
+            problems.append(f"scale_env sets {key}: remove it, each container is registered under the name scale_service")
     return {str(key): str(value) for key, value in given.items()}, problems

@@ -38,16 +38,28 @@ def test_role_has_its_files(role):
     assert [name for name in wanted if not (role / name).is_file()] == []
 
 
+def is_operation(role: Path) -> bool:
+    """Whether a role changes a running site (drain, scale, …) instead of being a part of the platform; its meta tells."""
+    return "operation" in yaml.safe_load((role / "meta/main.yml").read_text())["galaxy_info"].get("galaxy_tags", [])
+
+
 @roles("common")
 def test_role_main_is_a_table_of_contents(role):
-    """main.yml imports files and does nothing itself; the phases have the same names everywhere, preflight comes first."""
+    """main.yml imports files and does nothing itself; the phases have the same names everywhere, preflight comes first.
+
+    An operation installs nothing: its phases have names of their own, and a platform role cannot pass for one.
+    """
     steps = [task for task in tasks(role / "tasks/main.yml") if "block" not in task]
     files = [task.get("ansible.builtin.import_tasks") or task.get("ansible.builtin.include_tasks") for task in steps]
     own_work = [task["name"] for task, file in zip(steps, files, strict=True) if file is None]
     assert own_work == [], "tasks/main.yml does more than import phases"
     phases = [file.removesuffix(".yml") for file in files]
     assert phases[0] == "preflight"
-    assert {"install", "configure", "service"} <= set(phases)
+    platform = {"install", "configure", "service"}
+    if is_operation(role):
+        assert platform.isdisjoint(path.stem for path in (role / "tasks").rglob("*.yml"))
+    else:
+        assert platform <= set(phases)
 
 
 def kept(role: Path) -> set[str]:

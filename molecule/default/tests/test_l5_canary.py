@@ -56,7 +56,7 @@ def share(site, versions, balancer, port=80) -> float:
 
 def test_l5_shift_and_roll_back(site, versions, tmp_path, show):
     by_weight = 1 / len(versions)
-    refused(site, f"shift_version is 'v9', which no instance of {SERVICE} has; there are: v1", version="v9", percent=10)
+    refused(site, f"shift_version is 'v9', which no instance of {SERVICE} has: choose among v1", version="v9", percent=10)
     with asking(site, site.host_of(SERVICE), tmp_path) as requests:
         for given, expected in (({"version": "v2", "percent": 10}, 0.1), ({"undo": "true"}, by_weight)):
             shifted(site, **given)
@@ -108,8 +108,8 @@ def test_l5_share_of_a_version_that_died_goes_to_the_others(site, versions, show
 @pytest.mark.more
 def test_l5_what_cannot_be_is_refused_before_anything_changes(site, versions):
     for given, words in (
-        ({"service": "nobody", "version": "v1", "percent": 10}, "there are: httpfront"),
+        ({"service": "nobody", "version": "v1", "percent": 10}, "choose among httpfront"),
         ({"version": "v2", "percent": 101}, "shift_percent is '101'"),
-        ({"undo": "true"}, "nothing to go back to"),
+        ({"undo": "true"}, "nothing to undo"),
     ):
         refused(site, words, **given)

@@ -103,7 +103,7 @@ def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
             time.sleep(2 * CRASH)
             done = scale(4)
             ran(done)
-            assert f"no engine answers on {victim.name}" in done.stdout
+            assert f"no dockerd answers on {victim.name}" in done.stdout
             assert len(instances([survivor])) == 4
         finally:
             power_on([victim])

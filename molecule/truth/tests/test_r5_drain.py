@@ -83,7 +83,7 @@ def test_r5_a_host_is_drained_with_what_starts_there(site, instances, start_cont
 def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show):
     host = site.host_of(SERVICE)
     refused = run(site, "drain", service=SERVICE)
-    assert refused.returncode != 0 and f"nothing would be left of {SERVICE}" in " ".join(refused.stdout.split())
+    assert refused.returncode != 0 and f"no healthy instance would be left of {SERVICE}" in " ".join(refused.stdout.split())
     assert len(site.passing(SERVICE)) == len(site.docker_hosts)
     done(site, "drain", service=SERVICE, last="true")
     seen = {balancer.name: http_get(balancer.address, host).status for balancer in site.balancers}
@@ -97,9 +97,9 @@ def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show)
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "nothing says what to drain"),
+        ({}, "drain_service, drain_container and drain_host are empty"),
         ({"host": "nowhere"}, "drain_host is 'nowhere', which is not in docker_hosts"),
-        ({"container": "test-nobody"}, "drain_container is 'test-nobody', which any docker host has not registered"),
+        ({"container": "test-nobody"}, "drain_container is 'test-nobody', which no docker host has registered"),
     ],
 )
 @pytest.mark.more

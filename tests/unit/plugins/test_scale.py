@@ -1,4 +1,4 @@
-"""Scaling a service: what is asked for, and what to start and end where."""
+"""Scale: the request, and the containers to start and to end on each host."""
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.scale import (
@@ -28,7 +28,7 @@ def ours(name, wanted, state="running", spec=None):
     return container(name, {SERVICE: wanted["service"], SPEC: spec or wanted["spec"]}, state)
 
 
-def test_what_is_asked_for():
+def test_the_request_has_every_variable():
     assert request() | {"spec": ""} == {
         "service": "web", "image": "web:1.0", "count": 3, "hosts": DOCKER_HOSTS, "env": {}, "network": "", "spec": "",
         "problems": [],
@@ -70,12 +70,12 @@ def test_another_image_env_or_network_is_another_spec():
     ("scale_env", {"SERVICE_NAME": "x"}, "SERVICE_NAME"),
     ("scale_env", {"SERVICE_80_ID": "x"}, "SERVICE_80_ID"),
 ])  # fmt: skip
-def test_bad_input_is_named(variable, value, seen):
+def test_invalid_input_is_reported(variable, value, seen):
     (problem,) = request(**{variable: value})["problems"]
     assert problem.startswith(variable) and seen in problem
 
 
-def test_every_mistake_is_named_at_once():
+def test_every_mistake_is_reported_at_once():
     assert len(scale_request({}, DOCKER_HOSTS, DOCKER_HOSTS)["problems"]) == 3
 
 
@@ -87,13 +87,13 @@ def test_first_containers_are_spread_and_named_by_host():
     }
 
 
-def test_names_that_others_hold_are_left_out():
+def test_names_of_other_containers_are_skipped():
     wanted = request(scale_count=2, scale_hosts="app-1")
     plan = scale_plan({"app-1": [container("web-app-1-1"), ours("web-app-1-3", wanted)]}, wanted)
     assert plan["app-1"] == {"start": ["web-app-1-2"], "end": [], "keep": ["web-app-1-3"]}
 
 
-def test_what_runs_already_stays_where_it_is():
+def test_a_running_container_stays_on_its_host():
     wanted = request(scale_count=1)
     plan = scale_plan({"app-1": [], "lb-1": [ours("web-lb-1-4", wanted)]}, wanted)
     assert [plan[host]["keep"] for host in DOCKER_HOSTS] == [[], ["web-lb-1-4"]]
@@ -101,7 +101,7 @@ def test_what_runs_already_stays_where_it_is():
 
 
 @pytest.mark.parametrize("state, spec", [("exited", None), ("restarting", None), ("paused", None), ("running", "older")])
-def test_what_does_not_fit_is_replaced(state, spec):
+def test_a_container_that_does_not_fit_is_replaced(state, spec):
     wanted = request(scale_count=1, scale_hosts="app-1")
     plan = scale_plan({"app-1": [ours("web-app-1-1", wanted, state, spec)]}, wanted)
     assert plan["app-1"] == {"start": ["web-app-1-2"], "end": ["web-app-1-1"], "keep": []}
@@ -118,18 +118,18 @@ def test_a_dead_hosts_share_goes_to_the_others():
     assert plan["lb-1"]["start"] == ["web-lb-1-1", "web-lb-1-2", "web-lb-1-3"]
 
 
-def test_without_any_engine_there_is_no_plan():
+def test_without_any_dockerd_there_is_no_plan():
     assert scale_plan({}, request()) == {}
 
 
 @st.composite
 def sites(draw):
-    """Engines with containers of ours, of an older spec, and of others; and a request."""
+    """Hosts with containers of ours, of an older spec, and of others; and a request."""
     names = ["a", "b", "c", "d"]
     wanted = scale_request(
         {**GOOD, "scale_count": draw(st.integers(0, 9)), "scale_hosts": draw(st.lists(st.sampled_from(names)))}, names, names
     )
-    engines = {}
+    hosts = {}
     for host in draw(st.lists(st.sampled_from(names), unique=True)):
         numbers = draw(st.lists(st.integers(1, 9), unique=True, max_size=7))
         kinds = [draw(st.sampled_from(["ours", "older", "exited", "other"])) for _ in numbers]
@@ -139,21 +139,21 @@ def sites(draw):
             "exited": lambda name: ours(name, wanted, "exited"),  # noqa: B023
             "other": container,
         }
-        engines[host] = [makers[kind](f"web-{host}-{number}") for number, kind in zip(numbers, kinds, strict=True)]
-    return engines, wanted
+        hosts[host] = [makers[kind](f"web-{host}-{number}") for number, kind in zip(numbers, kinds, strict=True)]
+    return hosts, wanted
 
 
 @given(sites())
 @settings(deadline=None)
 def test_the_plan_is_even_complete_and_moves_no_more_than_that_needs(site):
-    engines, wanted = site
-    plan = scale_plan(engines, wanted)
-    usable = [host for host in engines if host in wanted["hosts"]]
-    after = {host: len(plan[host]["keep"]) + len(plan[host]["start"]) for host in engines}
+    containers, wanted = site
+    plan = scale_plan(containers, wanted)
+    usable = [host for host in containers if host in wanted["hosts"]]
+    after = {host: len(plan[host]["keep"]) + len(plan[host]["start"]) for host in containers}
     assert sum(after.values()) == (wanted["count"] if usable else 0)
     assert not usable or max(after[host] for host in usable) - min(after[host] for host in usable) <= 1
     for host, steps in plan.items():
-        present = {one["Names"][0].lstrip("/"): one for one in engines[host]}
+        present = {one["Names"][0].lstrip("/"): one for one in containers[host]}
         mine = {name for name, one in present.items() if SERVICE in (one["Labels"] or {})}
         assert set(steps["keep"]) | set(steps["end"]) == mine and not set(steps["keep"]) & set(steps["end"])
         assert not set(steps["start"]) & set(present) and len(set(steps["start"])) == len(steps["start"])
@@ -164,12 +164,12 @@ def test_the_plan_is_even_complete_and_moves_no_more_than_that_needs(site):
 @given(sites())
 @settings(deadline=None)
 def test_once_done_there_is_nothing_to_do(site):
-    engines, wanted = site
-    plan = scale_plan(engines, wanted)
+    containers, wanted = site
+    plan = scale_plan(containers, wanted)
     done = {
-        host: [one for one in containers if one["Names"][0].lstrip("/") not in plan[host]["end"]]
+        host: [one for one in listed if one["Names"][0].lstrip("/") not in plan[host]["end"]]
         + [ours(name, wanted) for name in plan[host]["start"]]
-        for host, containers in engines.items()
+        for host, listed in containers.items()
     }
     assert all(steps["start"] == steps["end"] == [] for steps in scale_plan(done, wanted).values())
 
@@ -183,12 +183,12 @@ CHECKS = [
 ]
 
 
-def test_ids_of_containers():
+def test_service_ids_of_containers():
     assert scale_ids(CHECKS, ["web-app-1-1"]) == ["app-1:web-app-1-1:80", "app-1:web-app-1-1:81"]
     assert scale_ids(CHECKS, ["web-app-1-1"], ["http", "tcp"]) == ["app-1:web-app-1-1:80"]
     assert scale_ids(CHECKS, ["web-app-1-3"]) == []
 
 
-def test_what_is_waited_for():
+def test_containers_that_do_not_pass_are_listed():
     names = ["web-app-1-1", "web-app-1-2", "web-app-1-3"]
     assert scale_waiting(CHECKS, names) == ["web-app-1-2 (critical)", "web-app-1-3 (not registered)"]
