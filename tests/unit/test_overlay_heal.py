@@ -5,7 +5,7 @@ import json
 import pytest
 from programs import load
 
-heal = load("dockerd/files/dockerd-overlay-heal")
+heal = load("docker_cluster_store/files/dockerd-overlay-heal")
 
 ERROR = 'network sandbox join failed: could not get network sandbox (oper true): failed get network namespace ""'
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from programs import load
 
-peers = load("dockerd/files/dockerd-overlay-peers")
+peers = load("docker_cluster_store/files/dockerd-overlay-peers")
 
 NETWORK = "d4cc16bc25a0ec08"
 MAC = "02:42:0a:5a:00:04"
