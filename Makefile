@@ -35,14 +35,15 @@ lint: .venv/ready ## yamllint, ansible-lint, ruff
 	ruff check .
 	ansible-lint --strict
 
-docs: .venv/ready ## the variable tables of the documents, made from the argument specs
-	$(BIN)/python tests/variable_tables.py
+docs: .venv/ready ## generated files: tables of variables, comments in defaults, ignores of ansible-test
+	@$(BIN)/python -m tests.generate
 
 unit: .venv/ready ## unit tests
 	pytest tests/unit
 
-package: .venv/ready ## build the collection, install it into an empty place, run it from there
+package: .venv/ready ## build the collection, install it into an empty place, run it from there; ansible-test sanity
 	tests/package
+	tests/ansible_test
 
 molecule: .venv/ready ## the scenarios, each on real nodes
 	tests/scenarios $(SCENARIOS)

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         states = []
-        for _ in range(ATTEMPTS):
+        for _unused in range(ATTEMPTS):
             states.append(self._state())
             if states[-1]["clock_uncertainty"] <= GOOD_ENOUGH:
                 break

@@ -43,7 +43,7 @@ class Firewall:
         """The table as nft lists it, '' when there is none."""
         if not os.path.exists(NFT):
             return ""
-        code, out, _ = self.module.run_command([NFT, *([] if counters else ["--stateless"]), "list", "table", *TABLE])
+        code, out, _unused = self.module.run_command([NFT, *([] if counters else ["--stateless"]), "list", "table", *TABLE])
         return out if code == 0 else ""
 
     def listing(self, rules: str) -> str:

@@ -53,8 +53,9 @@ options:
     default: ""
 attributes:
   check_mode:
+    description: Changes nothing in either mode.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -205,7 +206,7 @@ def names(found: x509.SubjectAlternativeName) -> list[str]:
 
 def canonical(name: str) -> str:
     """One of a kind: IP:::1 and IP:0:0:0:0:0:0:0:1 are the same."""
-    kind, _, value = name.partition(":")
+    kind, _unused, value = name.partition(":")
     return f"IP:{ipaddress.ip_address(value)}" if kind == "IP" else f"{kind}:{value}"
 
 

@@ -41,8 +41,9 @@ options:
     default: 120
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
-author: [fewnodes.discovery]
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -210,7 +211,7 @@ class Restart:
                 self.wait(self.hand_over, "its leadership could not be handed over", HANDOVER)
         if shown(self.module, UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-        code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
+        code, _unused, error = self.module.run_command(["systemctl", "restart", UNIT])
         if code:
             self.fail(f"it did not start: {error.strip()}")
         if before:

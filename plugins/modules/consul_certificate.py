@@ -31,8 +31,9 @@ options:
     default: 60
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
-author: [fewnodes.discovery]
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -57,7 +58,8 @@ from pathlib import Path  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import wait_until  # noqa: E402
 
-HTTPS, RPC = 8501, 8300
+HTTPS = 8501
+RPC = 8300
 # First byte of a TLS connection to the RPC port (agent/pool/conn.go: RPCTLS).
 RPC_TLS = b"\x03"
 

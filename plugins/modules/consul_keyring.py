@@ -34,7 +34,7 @@ attributes:
   check_mode:
     support: full
     description: Says the first step only.
-author: [fewnodes.discovery]
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -44,7 +44,7 @@ options:
   token_file:
     description: File on the host with the SecretID, read where O(token) is empty.
     type: path
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

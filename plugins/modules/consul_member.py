@@ -38,7 +38,7 @@ attributes:
   check_mode:
     description: With V(absent) it checks whether the member may go, also of one that is alive.
     support: full
-author: [fewnodes.discovery]
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

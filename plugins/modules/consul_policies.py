@@ -19,7 +19,7 @@ options:
     description: SecretID with acl write.
     type: str
     required: true
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

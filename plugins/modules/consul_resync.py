@@ -25,7 +25,7 @@ options:
     description: How long to wait, in seconds.
     type: int
     default: 120
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -118,7 +118,7 @@ def looked_up(api: Api) -> tuple[dict, dict, dict, str]:
 
 
 def clear(api: Api, check_mode: bool) -> list[str]:
-    me, local, entry, _ = looked_up(api)
+    me, local, entry, _unused = looked_up(api)
     members = [member["Name"] for member in api.get("/v1/agent/members") if member["Status"] != LEFT]
     # Only an agent's node has a check of Serf: nodes that someone registered by hand stay.
     others = {check["Node"] for check in api.get("/v1/health/state/any") if check["CheckID"] == SERF}

@@ -20,7 +20,7 @@ options:
     description: Consul's program.
     type: path
     default: /usr/local/bin/consul
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -27,7 +27,7 @@ options:
     description: How long to wait, in seconds.
     type: int
     default: 90
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -56,7 +56,8 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, wait_until  # noqa: E402
 
 # What servers register by themselves, without any token of ours.
-OWN_SERVICE, OWN_CHECK = "consul", "serfHealth"
+OWN_SERVICE = "consul"
+OWN_CHECK = "serfHealth"
 
 
 def kept(data_dir: Path) -> list[tuple[str, str]]:

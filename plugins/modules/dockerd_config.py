@@ -40,10 +40,12 @@ options:
     default: []
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
   diff_mode:
+    description: Shows the content before and after.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -22,8 +22,9 @@ options:
     default: 10-discovery.conf
 attributes:
   check_mode:
+    description: Changes nothing in either mode.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -173,7 +174,7 @@ def program(module: AnsibleModule, binary: str) -> dict:
         "version": version,
         "binary": binary,
         "packages": sorted(installed),
-        "held": sorted(name for name, (_, held) in installed.items() if held),
+        "held": sorted(name for name, (_unused, held) in installed.items() if held),
         **capabilities(package, version),
     }
 

@@ -30,8 +30,9 @@ options:
     default: 120
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -199,7 +200,7 @@ class Restart:
         before = self.look()
         if shown(self.module, UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-        code, _, error = self.module.run_command(["systemctl", "restart", UNIT])
+        code, _unused, error = self.module.run_command(["systemctl", "restart", UNIT])
         if code:
             fail(self.module, f"it did not start: {error.strip()}")
         self.wait(lambda: "" if self.docker.get("/info") else "no answer", "it does not answer")

@@ -26,10 +26,12 @@ options:
     default: 30
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
   diff_mode:
+    description: Shows the content before and after.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -12,7 +12,7 @@ options:
     description: Whether to tell the ports that answer, those that containers publish, and the firewall's state, too.
     type: bool
     default: false
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -60,7 +60,7 @@ def connection(pid: int, read) -> tuple[str, int]:
     """
     while pid > 1:
         for entry in read(f"/proc/{pid}/environ").split("\0"):
-            name, _, value = entry.partition("=")
+            name, _unused, value = entry.partition("=")
             if name == "SSH_CONNECTION" and len(value.split()) == 4:
                 parts = value.split()
                 return parts[0], int(parts[3])

@@ -25,10 +25,12 @@ options:
       validate: {description: "Command that must accept new content; V(%s) is the file to test.", type: str}
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
   diff_mode:
+    description: Shows the content before and after.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -21,7 +21,7 @@ options:
     description: How long to ask again while dockerd does not tell all, in seconds. A swarm needs some to find a leader.
     type: int
     default: 20
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

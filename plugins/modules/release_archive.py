@@ -45,7 +45,7 @@ options:
     description: Seconds to wait for an answer of the mirror.
     type: int
     default: 10
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 attributes:
   check_mode:
     description: Verifies what is in the cache, and fetches nothing.
@@ -111,7 +111,7 @@ class Release:
         self.archive = f"{self.stem}_linux_{parameters['arch']}.zip"
         self.sums = f"{self.stem}_SHA256SUMS"
         self.url = f"{parameters['mirror'].rstrip('/')}/{parameters['name']}/{parameters['version']}"
-        self.cache = os.path.expanduser(parameters["cache"])
+        self.cache = parameters["cache"]
         self.key, self.fingerprint = parameters["key"], parameters["fingerprint"]
         self.path = os.path.join(self.cache, self.archive)
 

@@ -67,10 +67,12 @@ options:
     default: []
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
   diff_mode:
+    description: Shows the content before and after.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -110,7 +112,8 @@ RESOLV_CONF = "/etc/resolv.conf"
 POLICY = "/usr/sbin/policy-rc.d"
 SETTINGS = "/etc/resolvconf/resolv.conf.d"
 RECORDS = "/run/resolvconf/interface"
-NS, AAAA = 2, 28
+NS = 2
+AAAA = 28
 SECONDS = 10  # for units and names after a change
 
 

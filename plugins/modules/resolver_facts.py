@@ -9,8 +9,9 @@ description:
     nothing.
 attributes:
   check_mode:
+    description: Changes nothing in either mode.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

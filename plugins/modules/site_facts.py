@@ -16,7 +16,7 @@ options:
     description: Directory of the host's own snapshots.
     type: path
     default: /var/backups/consul
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

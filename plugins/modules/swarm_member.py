@@ -32,7 +32,7 @@ attributes:
   check_mode:
     description: Tells what it would do.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -25,7 +25,7 @@ attributes:
   check_mode:
     description: Tells what it would do.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
@@ -60,7 +60,7 @@ def changes(nodes: list[dict], roles: dict[str, str], forget: list[str]) -> list
     parts = {one["id"]: "manager" if one["manager"] else "worker" for one in nodes}
     found = [(one["id"], "worker") for one in gone if one["manager"]] + [(one["id"], "forget") for one in gone]
     wanted = sorted((ORDER[part], key, part) for key, part in roles.items() if parts.get(key, part) != part)
-    return found + [(key, part) for _, key, part in wanted]
+    return found + [(key, part) for _unused, key, part in wanted]
 
 
 def reached(docker: DockerApi, key: str, part: str) -> bool:

@@ -18,7 +18,7 @@ options:
     type: list
     elements: path
     default: []
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

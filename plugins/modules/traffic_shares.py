@@ -32,7 +32,7 @@ options:
     description: SecretID that reads services and writes the key.
     type: str
     required: true
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

@@ -108,7 +108,7 @@ def version_key(version: str) -> tuple | None:
     found = VERSION.fullmatch(version)
     if not found:
         return None
-    major, minor, patch, pre, _ = found.groups()
+    major, minor, patch, pre, _unused = found.groups()
     return int(major), int(minor), int(patch), pre is None, pre or ""
 
 

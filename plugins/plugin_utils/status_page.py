@@ -88,7 +88,7 @@ def _part(facts: Mapping, name: str, empty):
 def _cluster(seen: Mapping[str, Mapping]) -> tuple[str, Mapping]:
     """The leader's address that most agents name, and the cluster as an agent that names it tells it."""
     named = {name: _part(facts, "consul", {}).get("leader", "") for name, facts in seen.items()}
-    leader = next((address for address, _ in Counter(filter(None, named.values())).most_common(1)), "")
+    leader = next((address for address, _unused in Counter(filter(None, named.values())).most_common(1)), "")
     told = [_part(facts, "cluster", {}) for name, facts in seen.items() if named[name] == leader]
     return leader, next(filter(None, told), {})
 
@@ -160,7 +160,7 @@ def _certificates(seen, now, problems) -> list[str]:
     for name, facts in seen.items():
         told = []
         for kind, dates in _part(facts, "certificates", {}).items():
-            sort, _, what = kind.partition(" ")
+            sort, _unused, what = kind.partition(" ")
             left = (dates["end"] - now) // DAY
             if sort == "ca":
                 ends[what] = min(ends.get(what, dates["end"]), dates["end"])

@@ -1,6 +1,7 @@
 """The shape of the collection: what the style asks of every role, playbook and of the package."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
 GROUPS = ("consul_clients", "docker_hosts", "load_balancers")
 PACKAGED = {
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "changelogs", "docs", "galaxy.yml",
-    "meta", "playbooks", "plugins", "roles",
+    "meta", "playbooks", "plugins", "roles", "tests/sanity",
 }  # fmt: skip
 
 
@@ -137,8 +138,9 @@ def test_playbook_can_be_called_by_its_collection_name(playbook):
 def test_package_holds_the_product_only():
     """Everything in the checkout is either packaged on purpose or ignored by name."""
     patterns = GALAXY["build_ignore"]
-    names = {p.name for p in ROOT.iterdir() if not p.name.startswith(".") and not p.match("*.tar.gz")}
-    unmentioned = {n for n in names - PACKAGED if not any(Path(n).match(pattern) for pattern in patterns)}
+    entries = [p for p in (*ROOT.iterdir(), *(ROOT / "tests").iterdir()) if p != ROOT / "tests" and p.name[0] not in "._"]
+    names = {str(p.relative_to(ROOT)) for p in entries if not p.match("*.tar.gz")}
+    unmentioned = {n for n in names - PACKAGED if not any(fnmatch(n, pattern) for pattern in patterns)}
     assert unmentioned == set()
     assert PACKAGED.isdisjoint(patterns)
 

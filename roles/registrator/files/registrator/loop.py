@@ -195,7 +195,7 @@ def signal_number(text: str) -> int:
     """15, TERM, SIGTERM and SIGRTMIN+3 as a number; 0 when it is none."""
     if text.isdecimal():
         return int(text)
-    name, _, offset = text.upper().removeprefix("SIG").partition("+")
+    name, _unused, offset = text.upper().removeprefix("SIG").partition("+")
     if name == "RTMIN":
         return 34 + (int(offset) if offset.isdecimal() else 0)
     return getattr(signal.Signals.__members__.get(f"SIG{name}"), "value", 0)

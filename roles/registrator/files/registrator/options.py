@@ -7,6 +7,7 @@ from .agent import DEFAULT_URI, target
 
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # the second is where users of the original mount it
 
+
 class UsageError(Exception):
     """The command line cannot be used; the message says what to write instead."""
 

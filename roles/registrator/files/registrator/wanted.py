@@ -99,7 +99,7 @@ def _attributes(container: Container, port: Port) -> tuple[dict[str, str], set[s
         if not key.startswith("SERVICE_"):
             continue
         key = key.removeprefix("SERVICE_").lower()
-        first, _, rest = key.partition("_")
+        first, _unused, rest = key.partition("_")
         if rest and first.isdecimal():
             if first == str(port.number):
                 specific[rest] = value
@@ -232,7 +232,7 @@ def _meta(attributes: dict[str, str], leave_out: LeaveOut) -> dict[str, str]:
 def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped]) -> list[Service]:
     """Of two services with one id the one whose id is the default keeps it, then the lower container name."""
     taken: dict[str, tuple[str, Service]] = {}
-    for _, container, service in sorted(candidates, key=lambda c: (not c[0], c[1], c[2].port, c[2].name)):
+    for _unused, container, service in sorted(candidates, key=lambda c: (not c[0], c[1], c[2].port, c[2].name)):
         if service.id in taken:
             reason = f"the id {service.id!r} is taken by container {taken[service.id][0]}"
             skipped.append(Skipped(container, f"service {service.name}", reason))
@@ -246,7 +246,7 @@ def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped])
 
 def _network_owner(container: Container, by_id: dict[str, Container]) -> Container | None:
     """The container whose network this one uses: itself, unless it joined another's."""
-    mode, _, other = container.mode.partition(":")
+    mode, _unused, other = container.mode.partition(":")
     return by_id.get(other) if mode == "container" else container
 
 

@@ -8,13 +8,12 @@ role: their source is meta/site_variables.yml, in the same form.
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
 WIDTH = 120
 VARIABLE = re.compile(r"^([a-z_][a-z0-9_]*):")
@@ -167,15 +166,3 @@ def documents() -> dict[Path, str]:
     page = ROOT / "docs/variables.md"
     wanted[page] = between_markers(page.read_text(), site_tables(load(ROOT / "meta/site_variables.yml")))
     return wanted
-
-
-def main() -> int:
-    for path, text in documents().items():
-        if path.read_text() != text:
-            path.write_text(text)
-            print(f"{path.relative_to(ROOT)}: written")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,10 @@
+"""Files of the checkout that are made from others, and compared with them by a unit test."""
+
+from pathlib import Path
+
+from tests.generate import sanity_ignores, variable_tables
+
+
+def documents() -> dict[Path, str]:
+    """What each generated file should hold, by its path."""
+    return variable_tables.documents() | sanity_ignores.documents()
