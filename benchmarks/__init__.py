@@ -7,7 +7,6 @@ churn          (c) containers come and go under load: reloads and failed request
 many           (d) many services at once: until all are served, memory
 balancers      which balancers there are, and how one of them runs while the others do not
 site           the lab, made with the collection's own roles, and what the measurements do to it
-asking         a client that keeps asking, and what it saw
 figures        percentiles and what wrk printed (pure)
 report         results to tables and plots in docs/benchmarks.md (pure, but for the files)
 """

@@ -7,9 +7,10 @@ other instances come and go.
 import contextlib
 import time
 
-from benchmarks.asking import Asking, ask_once
+from tests.support.http_load import Client, request_once
+
 from benchmarks.balancers import FOLLOWING, Balancer, only
-from benchmarks.site import Bench, all_at_once, eventually
+from benchmarks.site import TIMEOUT, Bench, all_at_once, eventually
 
 EVERY = 0.01  # seconds between two requests of one client
 AT_ONCE = 4  # containers that start or stop at the same time
@@ -37,13 +38,13 @@ def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:
         for service in (STEADY, BUSY):
             bench.run(service, f"{service}-steady")
         for service in (STEADY, BUSY):
-            eventually(lambda s=service: ask_once(*place, bench.site.host_of(s)).of(s), 60, every=0.1)
+            eventually(lambda s=service: request_once(*place, bench.expected(s), TIMEOUT).ok, 60, every=0.1)
         names = [f"{BUSY}-{number}" for number in range(events)]
         all_at_once([lambda name=name: bench.create(BUSY, name) for name in names], AT_ONCE)
         before = bench.reloads(balancer)
         with contextlib.ExitStack() as stack:
             clients = {
-                (service, keep): stack.enter_context(Asking(*place, bench.site.host_of(service), EVERY, keep))
+                (service, keep): stack.enter_context(Client(*place, bench.expected(service), EVERY, keep, TIMEOUT))
                 for service in (STEADY, BUSY)
                 for keep in (False, True)
             }
@@ -63,10 +64,10 @@ def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:
         "reloads": None if before is None else after - before,
         "asked": {s: sum(len(client.samples) for (of, _), client in clients.items() if of == s) for s in (STEADY, BUSY)},
         "failed": {
-            s: sum(not sample.of(s) for (of, _), client in clients.items() if of == s for sample in client.samples)
+            s: sum(not sample.ok for (of, _), client in clients.items() if of == s for sample in client.samples)
             for s in (STEADY, BUSY)
         },
-        "sent_again": sum(client.sent_again for client in clients.values()),
+        "sent_again": sum(sample.resent for client in clients.values() for sample in client.samples),
     }  # fmt: skip
 
 

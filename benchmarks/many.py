@@ -7,9 +7,10 @@ which tells it: a balancer that does not know a host yet may answer from another
 
 import time
 
-from benchmarks.asking import ask_once
+from tests.support.http_load import request_once
+
 from benchmarks.balancers import FOLLOWING, Balancer, only, used
-from benchmarks.site import Bench, Repeating, eventually
+from benchmarks.site import TIMEOUT, Bench, Repeating, eventually
 
 BACKEND, SERVICE = "bench-behind", "bench-many"
 NODE = "bench-many"
@@ -111,7 +112,7 @@ def _until_served(bench, place, ports) -> int:
 def _pending(bench, place, ports) -> dict[str, int]:
     """Which are not served yet: from the first that is not, without asking for the others."""
     todo = list(ports.items())
-    while todo and ask_once(*place, bench.site.host_of(todo[-1][0])).instance == str(todo[-1][1]):
+    while todo and request_once(*place, bench.expected(todo[-1][0], str(todo[-1][1])), TIMEOUT).ok:
         todo.pop()
     return dict(todo)
 

@@ -11,10 +11,11 @@ kill    SIGKILL sent → end of the last answer that was none of this service's;
 import random
 import time
 
+from tests.support.http_load import Client, Sample, request_once
+
 from benchmarks import figures
-from benchmarks.asking import Asking, ask_once, last, quiet_since
 from benchmarks.balancers import FOLLOWING, Balancer, only
-from benchmarks.site import LINES, Bench, all_at_once, eventually
+from benchmarks.site import LINES, TIMEOUT, Bench, all_at_once, eventually
 
 PATIENCE = 60  # seconds until a change counts as never seen
 QUIET = 1.0  # seconds without a wrong answer end an event
@@ -60,46 +61,59 @@ def one(bench: Bench, balancer: Balancer, line: str, events: int) -> list[dict]:
 def _slot(bench, balancer, line, slot, events) -> list[dict]:
     """Events one after the other, of a service of their own."""
     service = f"bench-{line}-{slot}"
-    host = bench.site.host_of(service)
+    expected = bench.expected(service)
     steady = bench.run(service, f"{service}-steady", line)
     place = (bench.balancer.address, balancer.port)
-    eventually(lambda: ask_once(*place, host).of(service), PATIENCE, every=0.1)
+    eventually(lambda: request_once(*place, expected, TIMEOUT).ok, PATIENCE, every=0.1)
     chance = random.Random(f"{line} {slot}")
     seen = []
-    with Asking(*place, host, balancer.every) as asking, bench.watch(service) as watch:
+    with Client(*place, expected, balancer.every, timeout=TIMEOUT) as client, bench.watch(service) as watch:
         for number in range(events):
             name = f"{service}-{number}"
             bench.create(service, name, line)
             _pause(chance, balancer)
-            seen.append(_event(bench, balancer, service, name, asking, watch, chance, drained=line == DRAINED_LINE))
+            seen.append(_event(bench, balancer, name, client, watch, chance, drained=line == DRAINED_LINE))
             bench.remove(name)
-            _keep_small(asking)
+            _keep_small(client)
     bench.remove(steady.name)
     return seen
 
 
-def _event(bench, balancer, service, name, asking, watch, chance, drained) -> dict:
+def _event(bench, balancer, name, client, watch, chance, drained) -> dict:
     """Start, drain and lift where wanted, kill."""
     identity = bench.instance_id(name)
     instance = bench.start(name)
     event = {
-        "start": _from(instance.started, _when(lambda: asking.first(name, instance.started))),
+        "start": _from(instance.started, _when(lambda: client.first(name, instance.started))),
         "catalog": _from(instance.started, next((at for at, passing, _ in watch.history if identity in passing), None)),
         "engine": instance.started - instance.asked,
     }
     if drained and event["start"] is not None:
         _pause(chance, balancer)
         moment = bench.drain(name, True)
-        event["drain"] = _settled(asking, lambda s: s.instance == name, moment)
+        event["drain"] = _last_wrong(client, lambda s: s.instance == name, moment)
         _pause(chance, balancer)
         lifted = bench.drain(name, False)
-        _when(lambda: asking.first(name, lifted))
+        _when(lambda: client.first(name, lifted))
     _pause(chance, balancer)
     killed = time.time()
     bench.kill(name)
-    event["kill"] = _settled(asking, lambda s: not s.of(service), killed)
-    event["failed"] = sum(not sample.of(service) for sample in asking.since(instance.asked))
+    event["kill"] = _last_wrong(client, lambda s: not s.ok, killed)
+    event["failed"] = sum(not sample.ok for sample in client.sent_since(instance.asked))
     return event
+
+
+def last(samples: list[Sample], wrong, moment: float) -> float:
+    """Seconds from a moment to the end of the last wrong answer; 0 when there was none.
+
+    :param wrong: called with a sample
+    """
+    return max((s.ended - moment for s in samples if wrong(s)), default=0.0)
+
+
+def quiet_since(samples: list[Sample], wrong, moment: float) -> float:
+    """When the last wrong answer ended, or the moment itself when there was none."""
+    return moment + last(samples, wrong, moment)
 
 
 def _when(probe) -> float | None:
@@ -110,11 +124,11 @@ def _when(probe) -> float | None:
         return None
 
 
-def _settled(asking, wrong, moment) -> float | None:
+def _last_wrong(client, wrong, moment) -> float | None:
     """Seconds from a moment to the last wrong answer, once there has been none for a while; None when they do not end."""
     while time.time() - moment < PATIENCE:
         time.sleep(0.1)
-        samples = asking.since(moment)
+        samples = client.sent_since(moment)
         if samples and samples[-1].ended - quiet_since(samples, wrong, moment) > QUIET:
             return last(samples, wrong, moment)
     return None
@@ -128,6 +142,6 @@ def _pause(chance, balancer) -> None:
     time.sleep(chance.uniform(*balancer.pause))
 
 
-def _keep_small(asking) -> None:
+def _keep_small(client) -> None:
     """Forget the samples of events that are over."""
-    del asking.samples[:-1]
+    del client.samples[:-1]

@@ -16,6 +16,7 @@ from pathlib import Path
 from lab import nodes
 from lab.inventory import Site as Lab
 from tests.support.catalog_watch import Watch
+from tests.support.http_load import Expected
 from tests.support.site import Site
 from tests.support.wait import Repeating, eventually
 
@@ -25,6 +26,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 
 PORT = 8080  # of the static backend
+BODY = "hello\n"  # of its answers (backend.conf)
+TIMEOUT = 3  # seconds for an answer
 CONFIG = "/etc/bench-backend.conf"
 # How a container's health gets into the catalog: the three lines on which propagation is given.
 LINES = {
@@ -154,6 +157,14 @@ class Bench:
         self.engine.ask("POST", f"/containers/create?name={name}", body)
         self.made.add(name)
         self.engine.ask("POST", f"/containers/{name}/start")
+
+    def expected(self, service: str, instance: str = "") -> Expected:
+        """The answers of a service: its instances' names begin with its own. A balancer without a host of this name may answer
+        from another one's instance, with 200.
+
+        :param instance: another beginning of the names
+        """
+        return Expected(self.site.host_of(service), BODY, instance=instance or service)
 
     def watch(self, service: str) -> Watch:
         """The passing instances of a service, as the catalog's own server tells them."""

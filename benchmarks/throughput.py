@@ -6,10 +6,11 @@ a machine that gets slower does so for all of them; the middle one of the rounds
 
 import time
 
+from tests.support.http_load import request_once
+
 from benchmarks import figures
-from benchmarks.asking import ask_once
 from benchmarks.balancers import ALL, KEEPALIVE, only, used
-from benchmarks.site import Bench, eventually
+from benchmarks.site import TIMEOUT, Bench, eventually
 
 SERVICE = "bench-load"
 INSTANCES = 2
@@ -36,7 +37,7 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
             for balancer in who[turn:] + who[:turn]:
                 with only(bench.balancer, balancer):
                     place = (bench.balancer.address, balancer.port)
-                    eventually(lambda place=place: ask_once(*place, host).ok, 60, every=0.2)
+                    eventually(lambda place=place: request_once(*place, bench.expected(SERVICE), TIMEOUT).ok, 60, every=0.2)
                     time.sleep(SETTLE)
                     _, before = used(bench.balancer, balancer)
                     one = _wrk(stranger, *place, host, seconds, connections)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import dns.message
 import dns.query
 
-BACKEND_BODY = "this is httpbackendservice, version: v1.0.0\n"
+
+def backend_body(version: str) -> str:
+    """The body of each answer of a container of the image httpbackend, by its VERSION."""
+    return f"this is httpbackendservice, version: {version}\n"
+
+
+BACKEND_BODY = backend_body("v1.0.0")
 FRONT_BODY = f"this is httpfrontservice, version: v1.0.0, calling backendservice ok, its resp: [{BACKEND_BODY}]"
 
 

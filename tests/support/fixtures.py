@@ -5,11 +5,7 @@
 
 import ipaddress
 import itertools
-import json
 import os
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +15,8 @@ from lab.machine import podman_subnets
 from tests.support import dns_load, firewall_reach, overlay_reach
 from tests.support.catalog_diff import agrees
 from tests.support.instances import Instance
-from tests.support.site import ROOT, UNITS, Node, Site
-from tests.support.under_load import Load
+from tests.support.operation_load import LoadBounds, OperationLoad, operation_load
+from tests.support.site import UNITS, Node, Site
 from tests.support.wait import eventually
 
 FIGURES = pytest.StashKey[list]()
@@ -246,32 +242,14 @@ def serve(site):
 
 
 @pytest.fixture(scope="session")
-def load_log(site, tmp_path_factory):
-    """The log of a load process that runs through all tests."""
+def running_load(site, tmp_path_factory) -> Iterator[OperationLoad]:
+    """The load that runs through all tests."""
     site.settle(180)
-    folder = tmp_path_factory.mktemp("load")
-    token = str(uuid.uuid4())
-    api = site.consul()
-    rules = 'key_prefix "load/" { policy = "write" }'
-    policy = api.put("/v1/acl/policy", {"Name": f"load-{token[:8]}", "Rules": rules})
-    api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
-    plan = {
-        "balancers": [node.address for node in site.balancers],
-        "servers": [node.address for node in site.servers],
-        "host": site.host_of("httpfront"),
-        "key": "load",
-        "token": token,
-    }
-    (folder / "plan.json").write_text(json.dumps(plan))
-    (folder / "plan.json").chmod(0o600)
-    log = folder / "log"
-    command = [sys.executable, "-m", "tests.support.load", folder / "plan.json", log]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
-        yield log
-        process.stdin.close()
+    with operation_load(site, tmp_path_factory.mktemp("load")) as load:
+        yield load
 
 
 @pytest.fixture
-def load(load_log, show) -> Load:
-    """`with load.planned("rotation"):` asserts what clients saw meanwhile."""
-    return Load(load_log, show)
+def load(running_load, show) -> LoadBounds:
+    """`with load.planned("rotation"):` asserts what clients got meanwhile."""
+    return LoadBounds(running_load, show)

@@ -12,8 +12,9 @@ from lab.images import SUITE
 from lab.inventory import Site as Lab
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-from tests.support.clients import FRONT_BODY, http_get, tcp_echo
+from tests.support.clients import FRONT_BODY, backend_body, http_get, tcp_echo
 from tests.support.consul import Consul
+from tests.support.http_load import Expected
 from tests.support.wait import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +116,15 @@ class Site:
     def host_of(self, service: str) -> str:
         """The virtual host of a service."""
         return f"{service}.{self.domain}"
+
+    @property
+    def front(self) -> Expected:
+        """The sample service httpfront, through a balancer."""
+        return Expected(self.host_of("httpfront"), FRONT_BODY)
+
+    def backend(self, service: str) -> Expected:
+        """A service of the image httpbackend with its own name as VERSION, so that the body says which service answered."""
+        return Expected(self.host_of(service), backend_body(service))
 
     def consul(self, node: Node | None = None) -> Consul:
         """The API of a node (default: the first server), as management."""

@@ -1,5 +1,7 @@
-"""How long this machine itself stands still: other work on its disk or processors holds up the nodes too, and no bound on
-their times can hold meanwhile."""
+"""How long this machine itself stands still: other work on its disk or processors holds up the nodes too.
+
+A bound on the nodes' times grows with that, up to a ceiling: on a machine that stands still for longer nothing can be said.
+"""
 
 import os
 import tempfile
@@ -20,8 +22,23 @@ def once(file: BinaryIO) -> float:
     return time.monotonic() - begin - NAP
 
 
+def assert_within(what: str, seconds: float, bound: float, stalled: float, ceiling: float, allowed: float | None = None) -> None:
+    """A measured time holds its bound.
+
+    :param stalled: for how long the machine stood still meanwhile
+    :param ceiling: above it, a time over the bound is the machine's fault and no result
+    :param allowed: the bound on a machine that stood still for so long (default: the sum)
+    :raises AssertionError: it does not hold, or the machine is too slow to tell
+    """
+    if seconds <= bound:
+        return
+    over = f"{what}: {seconds:.2f} s, more than {bound:g} s"
+    assert stalled <= ceiling, f"machine too slow: it stood still for {stalled:.2f} s, more than {ceiling:g} s ({over})"
+    assert seconds <= (bound + stalled if allowed is None else allowed), f"{over}, the machine stood still for {stalled:.2f} s"
+
+
 class Stalls(Repeating):
-    """Looks while the block runs.
+    """Measures while the block runs.
 
     :ivar longest: the longest stall yet, in seconds
     :ivar total: of all that were longer than a nap

@@ -14,18 +14,19 @@ def eventually(probe, seconds: float, every: float = 0.3):
     :param probe: called without arguments; an error out of NOT_YET counts as "not yet"
     :param seconds: the bound
     :returns: what the probe returned, and the seconds it took
-    :raises AssertionError: the bound has passed; says what was still wrong
+    :raises AssertionError: not within the bound; says what was still wrong, or when it came true
     """
     start = time.monotonic()
     while True:
-        problem = "still not so"
+        value, problem = None, "still not so"
         try:
-            if value := probe():
-                return value, time.monotonic() - start
+            value = probe()
         except NOT_YET as error:
             problem = f"{type(error).__name__}: {error}"
-        if time.monotonic() - start > seconds:
-            raise AssertionError(f"not within {seconds} s: {problem}")
+        took = time.monotonic() - start
+        if value and took <= seconds:
+            return value, took
+        assert took <= seconds, f"not within {seconds} s: " + (f"only after {took:.1f} s" if value else problem)
         time.sleep(every)
 
 
@@ -36,7 +37,7 @@ class Repeating:
 
     def __init__(self):
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
         self._thread.start()

@@ -2,10 +2,9 @@
 
 import time
 
-from tests.support.clients import http_get
+from tests.support.http_load import await_served, http_load
 from tests.support.reboot import crash, power_on
-from tests.support.requests_seen import asking
-from tests.support.wait import eventually, everywhere
+from tests.support.wait import eventually
 
 PATIENCE, WATCHED = 10, 15  # seconds: from when on nothing may fail, and for how long that is looked at
 
@@ -14,21 +13,22 @@ def test_h16_crash_of_a_workload_host(site, settled, start_container, tmp_path, 
     """The instances call nobody by name: names under .consul keep a host that crashed until the servers miss it."""
     victim = next(node for node in reversed(site.docker_hosts) if node not in site.balancers)
     for node in site.docker_hosts:
-        start_container(node, f"test-plain-{node.name}", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-plain -e SERVICE_TAGS=http")
-    host = site.host_of("test-plain")
+        options = "-e SERVICE_NAME=test-plain -e VERSION=test-plain -e SERVICE_TAGS=http"
+        start_container(node, f"test-plain-{node.name}", "httpbackend:v1.0.0", options)
+    plain = site.backend("test-plain")
     eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
-    with asking(site, host, tmp_path) as requests:
+    await_served(site, plain)
+    with http_load(site, plain, tmp_path) as requests:
         crash([victim])
         crashed = time.time()
         try:
             time.sleep(PATIENCE + WATCHED)
-            after = requests.seen(crashed + PATIENCE)
-            failed = [one for one in requests.seen(crashed) if not one.ok and one.kind != "raw"]
-            last = max((one.t - crashed for one in failed), default=0)
+            after = requests.ended_since(crashed + PATIENCE)
+            failed = requests.failed(crashed)
+            last = max((one.ended - crashed for one in failed), default=0)
             show(f"{requests}; after the crash {len(failed)}, the last one {last:.1f} s after it")
             assert len(after) > 100 * len(site.balancers)
-            assert requests.failed(crashed + PATIENCE) == []
+            requests.assert_served(crashed + PATIENCE)
         finally:
             power_on([victim])
     eventually(lambda: victim.run("systemctl is-active docker").strip() == "active", 120)

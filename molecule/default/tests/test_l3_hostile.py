@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.support.clients import BACKEND_BODY, http_get
-from tests.support.requests_seen import asking, spread
+from tests.support.http_load import http_load, spread
 from tests.support.wait import NOT_YET, eventually
 from tests.unit.balancer.hostile import Maker
 
@@ -93,7 +93,7 @@ def fallbacks(balancer, since: float) -> list[str]:
 def run(site, folder, show, count: int) -> None:
     api, places = site.consul(site.docker_hosts[0]), sorted(site.passing("httpbackend"))
     since, taken, refused, took, seed = time.time(), 0, 0, [], 0
-    with asking(site, site.host_of("httpfront"), folder) as requests:
+    with http_load(site, site.front, folder) as requests:
         try:
             for seed in random.sample(range(10**6), count):
                 ports = [FIRST_PORT + number for number in range(1000)]
@@ -114,7 +114,7 @@ def run(site, folder, show, count: int) -> None:
     show(f"every good service was served after {spread(took)}")
     show(f"httpfront meanwhile: {requests}")
     assert {balancer.name: fallbacks(balancer, since) for balancer in site.balancers} == {b.name: [] for b in site.balancers}
-    assert requests.failed() == []
+    requests.assert_served()
 
 
 def test_l3_hostile_services(site, settled, tmp_path, show):

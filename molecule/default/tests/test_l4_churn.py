@@ -7,9 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.support.clients import http_get, tcp_echo
-from tests.support.requests_seen import asking
-from tests.support.wait import Repeating, everywhere
+from tests.support.clients import tcp_echo
+from tests.support.http_load import await_served, http_load
+from tests.support.wait import Repeating
 
 PACE = 50 / 60  # starts and stops a second, of all docker hosts together
 INTERVAL = 1.0  # seconds between two reloads, at least
@@ -78,7 +78,7 @@ def start_and_stop(node, seconds: float, every: float, offset: float) -> int:
 def churn(site, folder, show, seconds: float) -> None:
     hosts, every = site.docker_hosts, len(site.docker_hosts) / PACE
     reloads, echoes = [Reloads(balancer) for balancer in site.balancers], [Echoes(balancer) for balancer in site.balancers]
-    with asking(site, site.host_of("httpfront"), folder) as requests, ThreadPoolExecutor(len(hosts)) as pool:
+    with http_load(site, site.front, folder) as requests, ThreadPoolExecutor(len(hosts)) as pool:
         with contextlib.ExitStack() as stack:
             for one in (*reloads, *echoes):
                 stack.enter_context(one)
@@ -90,7 +90,7 @@ def churn(site, folder, show, seconds: float) -> None:
         for one in reloads:
             show(f"{one.balancer.name}: {one.count} reloads, {one.closest:.2f} s apart at least")
         show(f"httpfront: {requests}; tcpfront: {sum(e.count for e in echoes)} new connections")
-        assert requests.failed() == []
+        requests.assert_served()
     assert [problem for one in echoes for problem in one.failed] == []
     for one in reloads:
         assert 0 < one.count <= took / INTERVAL + 1
@@ -102,13 +102,13 @@ def busy(site, settled, start_container):
     """The containers that start and stop; they are there, and stopped."""
     for node in site.docker_hosts:
         for name in BUSY:
-            start_container(node, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=http")
+            start_container(node, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME={name} -e VERSION={name} -e SERVICE_TAGS=http")
         node.run(f"docker stop -t 2 {' '.join(BUSY)}")
     yield
     for node in site.docker_hosts:
         node.run(f"docker start {' '.join(BUSY)}")
     for name in BUSY:  # whatever was coalesced: what is there in the end is served
-        everywhere(site.balancers, lambda b, n=name: http_get(b.address, site.host_of(n)).status == 200, 30)
+        await_served(site, site.backend(name))
 
 
 def test_l4_churn(site, busy, tmp_path, show):

@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 from tests.support.clients import http_get
+from tests.support.http_load import await_served, http_load
 from tests.support.playbook import play
-from tests.support.requests_seen import asking
 from tests.support.wait import eventually
 
 SERVICE, PORT, IMAGE = "test-shift-9995", 9995, "httpbackend:v1.0.0"
+OPTIONS = f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http,tcp"
 REQUESTS, TOLERANCE = 1000, 0.03
 
 
@@ -19,11 +20,10 @@ def versions(site, settled, start_container) -> dict[str, str]:
     found = {}
     for node, version in wanted:
         name = f"test-shift-{version}"
-        start_container(node, name, IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http,tcp -e SERVICE_VERSION={version}")
+        start_container(node, name, IMAGE, f"{OPTIONS} -e SERVICE_VERSION={version}")
         found[node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {name}").strip()] = version
     eventually(lambda: len(site.passing(SERVICE)) == len(wanted), 30)
-    for balancer in site.balancers:
-        eventually(lambda at=balancer.address: http_get(at, site.host_of(SERVICE)).status == 200, 30)
+    await_served(site, site.backend(SERVICE))
     yield found
     site.consul().tell("DELETE", f"/v1/kv/discovery/traffic/{SERVICE}")
 
@@ -57,7 +57,7 @@ def share(site, versions, balancer, port=80) -> float:
 def test_l5_shift_and_roll_back(site, versions, tmp_path, show):
     by_weight = 1 / len(versions)
     refused(site, f"shift_version is 'v9', which no instance of {SERVICE} has: choose among v1", version="v9", percent=10)
-    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+    with http_load(site, site.backend(SERVICE), tmp_path) as requests:
         for given, expected in (({"version": "v2", "percent": 10}, 0.1), ({"undo": "true"}, by_weight)):
             shifted(site, **given)
             for balancer in site.balancers:
@@ -65,7 +65,7 @@ def test_l5_shift_and_roll_back(site, versions, tmp_path, show):
                 show(f"{given} on {balancer.name}: {seen:.1%} of {REQUESTS} to v2, {expected:.1%} asked for")
                 assert abs(seen - expected) <= TOLERANCE
         show(f"meanwhile {requests}")
-        assert requests.failed() == []
+        requests.assert_served()
 
 
 @pytest.mark.more

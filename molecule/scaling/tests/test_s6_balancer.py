@@ -10,8 +10,9 @@ import time
 
 import pytest
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo
+from tests.support.http_load import Client, Expected
 from tests.support.playbook import play
-from tests.support.wait import NOT_YET, Repeating, eventually
+from tests.support.wait import eventually
 
 HEALED = 5.0  # seconds
 CONTAINER = "discovery-nginx"
@@ -22,36 +23,6 @@ KILLS = {
     "docker rm -f": f"docker rm -f {CONTAINER}",
     "kill -9 of its docker run": "kill -9 $(systemctl show nginx -p MainPID --value)",
 }
-
-
-class Asked(Repeating):
-    """Asks a balancer for a virtual host, each time on a new connection, while the block runs; it must answer `wanted`."""
-
-    pause = 0.02
-
-    def __init__(self, address: str, host: str, wanted: int = 200):
-        super().__init__()
-        self.address, self.host, self.wanted = address, host, wanted
-        self.answered, self.failed, self.in_a_row = [time.monotonic()], [], 0
-
-    def step(self) -> None:
-        try:
-            answer = http_get(self.address, self.host)
-            assert answer.status == self.wanted, f"status {answer.status}"
-            self.answered.append(time.monotonic())
-            self.in_a_row += 1
-        except NOT_YET as error:
-            self.failed.append(repr(error))
-            self.in_a_row = 0
-
-    @property
-    def gap(self) -> float:
-        """The longest time without an answer, in seconds."""
-        return max((b - a for a, b in zip(self.answered, self.answered[1:], strict=False)), default=0.0)
-
-    def goes_on(self) -> bool:
-        """The last requests have been answered."""
-        return self.in_a_row >= 10
 
 
 def status(node) -> dict:
@@ -90,12 +61,12 @@ def test_s6_backends_have_overlay_addresses(site, settled, node):
 @pytest.mark.parametrize("how", KILLS)
 def test_s6_nginx_killed_heals(site, settled, node, how, show):
     before = node.run(MASTER)
-    with Asked(node.address, site.host_of("httpfront")) as asked:
-        eventually(asked.goes_on, 10)
+    with Client(node.address, 80, site.front) as requests:
+        eventually(lambda: requests.last_ok(10), 10)
         node.run(KILLS[how])
-        eventually(lambda: asked.failed and asked.goes_on(), 30)
-    show(f"{how}: {asked.gap:.1f} s without an answer")
-    assert asked.gap <= HEALED
+        eventually(lambda: requests.failed() and requests.last_ok(10), 30)
+    show(f"{how}: {requests.longest_gap():.1f} s without an answer")
+    assert requests.longest_gap() <= HEALED
     assert node.run(MASTER) != before
     eventually(lambda: node.run("discovery-balancer status"), HEALED)
     assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == "1"
@@ -109,16 +80,16 @@ def test_s6_nothing_fails_when_consul_template_dies(site, settled, node, start_c
 
     nginx, (before,) = node.run(MASTER), node.unit("consul-template", "MainPID")
     host = site.host_of("test-after")
-    with Asked(node.address, site.host_of("httpfront")) as asked:
-        eventually(asked.goes_on, 10)
+    with Client(node.address, 80, site.front) as requests:
+        eventually(lambda: requests.last_ok(10), 10)
         node.run(f"kill -9 {before}")
         _, seconds = eventually(back, 30, every=0.1)
         options = "-e SERVICE_NAME=test-after -e SERVICE_TAGS=http"
         start_container(node, "test-after", "httpbackend:v1.0.0", options)
         eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
-    show(f"consul-template is back after {seconds:.1f} s; {len(asked.failed)} of {len(asked.answered)} requests failed")
+    show(f"consul-template is back after {seconds:.1f} s; {requests}")
     assert seconds <= HEALED
-    assert asked.failed == []
+    requests.assert_served()
     assert node.run(MASTER) == nginx
 
 
@@ -135,7 +106,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
         finally:
             connection.close()
 
-    with Asked(node.address, front) as asked:
+    with Client(node.address, 80, site.front) as requests:
         start_container(node, "test-new", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-new -e SERVICE_TAGS=http")
         eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
         node.run("docker rm -f test-new")
@@ -147,8 +118,8 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
             if refused:
                 assert posted(2000) == 413
         assert status(node)["reloads"] == reloads + 2
-    show(f"503 {seconds:.1f} s after the last instance ended; {len(asked.failed)} of {len(asked.answered)} requests failed")
-    assert asked.failed == []
+    show(f"503 {seconds:.1f} s after the last instance ended; {requests}")
+    requests.assert_served()
     assert node.run(MASTER) == before
 
 
@@ -204,12 +175,12 @@ def test_s6_names_without_an_instance(site, node):
 def test_s6_to_the_host_and_back(site, settled, node, show):
     """The other placement by one variable. From the host nginx reaches no overlay address, so only its own pages answer."""
     for placement, image, containers in (("host", "/usr/sbin/nginx", "0"), ("overlay", "docker run", "1")):
-        with Asked(node.address, site.host_of("never-was"), 503) as asked:
+        with Client(node.address, 80, Expected(site.host_of("never-was"), None, 503)) as requests:
             done, seconds = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
         assert done.returncode == 0, done.stdout[-3000:]
         assert image in node.run("systemctl show nginx -p ExecStart")
         assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == containers
-        show(f"to the {placement} in {seconds:.0f} s, {asked.gap:.0f} s of it without an answer")
+        show(f"to the {placement} in {seconds:.0f} s, {requests.longest_gap():.0f} s of it without an answer")
         eventually(lambda: http_get(node.address, "stranger.example.org").status == 404, 10)
         again, _ = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
         assert "changed=0" in again.stdout, again.stdout[-3000:]

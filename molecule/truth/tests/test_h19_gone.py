@@ -1,10 +1,11 @@
 """H19: a container that ends, in whatever way, is gone from the balancers."""
 
+import contextlib
 import time
 
 import pytest
-from tests.support.clients import http_get
-from tests.support.wait import NOT_YET, Repeating, eventually
+from tests.support.http_load import Client
+from tests.support.wait import eventually
 
 SERVICE = "test-h19"
 WITHIN = 3.0  # seconds
@@ -15,54 +16,31 @@ WAYS = {
 }
 
 
-class Asking(Repeating):
-    """Asks one balancer for two virtual hosts, over and over.
-
-    :ivar answers: (host, Unix time at the end, status), in this order; status 0: no answer
-    """
-
-    pause = 0.02
-
-    def __init__(self, balancer, *hosts: str):
-        super().__init__()
-        self.address, self.hosts = balancer.address, hosts
-        self.answers: list[tuple[str, float, int]] = []
-
-    def step(self) -> None:
-        for host in self.hosts:
-            try:
-                status = http_get(self.address, host).status
-            except NOT_YET:
-                status = 0
-            self.answers.append((host, time.time(), status))
-
-    def seen(self, host: str, after: float = 0) -> list[tuple[float, int]]:
-        return [(at, status) for asked, at, status in self.answers if asked == host and at >= after]
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_h19_gone_from_both_balancers(site, settled, start_container, show, way):
     """The only instance: until it is gone a balancer tries it and says 502, then it says 503 by itself."""
     node = site.docker_hosts[-1]
-    start_container(node, SERVICE, "httpbackend:v1.0.0", f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http")
-    host, other = site.host_of(SERVICE), site.host_of("httpfront")
-    clients = [Asking(balancer, host, other) for balancer in site.balancers]
-    with clients[0], clients[1]:
-        eventually(lambda: all(200 in {status for _, status in one.seen(host)} for one in clients), 30)
+    start_container(node, SERVICE, "httpbackend:v1.0.0", f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http")
+    clients = [Client(balancer.address, 80, site.backend(SERVICE)) for balancer in site.balancers]
+    others = [Client(balancer.address, 80, site.front) for balancer in site.balancers]
+    with contextlib.ExitStack() as stack:
+        for one in (*clients, *others):
+            stack.enter_context(one)
+        eventually(lambda: all(one.last_ok(1) for one in clients), 30)
         since = int(node.run("date +%s"))
         node.run(WAYS[way])
-        eventually(lambda: all(one.seen(host)[-1][1] == 503 for one in clients), 10 * WITHIN)
+        eventually(lambda: all(one.samples[-1].status == 503 for one in clients), 10 * WITHIN)
         time.sleep(2)
     chosen = f"--filter container={SERVICE} --filter event=die"
     died = (
         int(node.run(f"docker events --since {since} --until $(date +%s) {chosen} --format '{{{{.TimeNano}}}}'").split()[0]) / 1e9
     )
-    gone = [max(at for at, status in one.seen(host) if status != 503) - died for one in clients]
-    tried = sum(status not in (200, 503) for one in clients for _, status in one.seen(host))
-    rest = [status for one in clients for _, status in one.seen(other)]
+    gone = [max(sample.ended for sample in one.samples if sample.status != 503) - died for one in clients]
+    tried = sum(sample.status not in (200, 503) for one in clients for sample in one.samples)
     show(
         f"{way}: last try {', '.join(f'{seconds:.2f} s' for seconds in gone)} after its end, {tried} requests in vain;"
-        f" of {len(rest)} to httpfront {len(rest) - rest.count(200)} failed"
+        f" httpfront meanwhile: {'; '.join(map(str, others))}"
     )
     assert max(gone) <= WITHIN
-    assert set(rest) == {200}
+    for one in others:
+        one.assert_served()

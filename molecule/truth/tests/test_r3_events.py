@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.support.catalog_watch import Watch
 from tests.support.site import SAMPLE_SERVICES
-from tests.support.stalls import Stalls
+from tests.support.stalls import Stalls, assert_within
 from tests.support.wait import eventually
 
 SERVICE = "test-r3"
 EVENTS = 100
 ON_ONE_HOST = 5  # containers that start and stop in turn
 WITHIN = 1.0  # seconds from event to catalog, for 99 of 100 events
+STALL_CEILING = 2.0  # seconds of one stall of the machine
 RESTARTS = 5
 SETTLED = 5  # seconds without any event before a quiet time begins
 # What makes an instance come, and what makes it go: the signal that ends it, which the engine tells before its end.
@@ -71,7 +72,7 @@ def test_r3_the_catalog_follows_within_a_second(site, made, show):
         show(f"{len(times)} {what}: p50 {statistics.median(times):.3f} s, max {max(times):.3f} s after the engine's event")
     show(f"p99 {p99:.3f} s; the machine stood for {stalls.longest:.3f} s")
     assert len(both) >= EVENTS
-    assert p99 <= WITHIN + stalls.longest
+    assert_within("p99", p99, WITHIN, stalls.longest, STALL_CEILING)
 
 
 def seen(watch, node, name: str, after: float, before: float, there: bool) -> float:

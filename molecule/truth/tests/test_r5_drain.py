@@ -3,21 +3,21 @@
 import pytest
 from tests.support.catalog_watch import Watch
 from tests.support.clients import http_get
+from tests.support.http_load import await_served, http_load
 from tests.support.playbook import play
-from tests.support.requests_seen import asking
 from tests.support.wait import eventually
 
 SERVICE, IMAGE = "test-drain", "httpbackend:v1.0.0"
+OPTIONS = f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http"
 
 
 @pytest.fixture
 def instances(site, settled, start_container) -> dict[str, str]:
     """One container on each docker host: the host's name by the name that the instance answers with."""
     for node in site.docker_hosts:
-        start_container(node, SERVICE, IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http")
+        start_container(node, SERVICE, IMAGE, OPTIONS)
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
-    for balancer in site.balancers:
-        eventually(lambda at=balancer.address: http_get(at, site.host_of(SERVICE)).status == 200, 30)
+    await_served(site, site.backend(SERVICE))
     return {node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}").strip(): node.name for node in site.docker_hosts}
 
 
@@ -40,14 +40,14 @@ def called(instances: dict[str, str], node) -> str:
 def test_r5_a_container_is_drained_and_stopped(site, instances, tmp_path, show):
     node = site.docker_hosts[-1]
     goes = called(instances, node)
-    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+    with http_load(site, site.backend(SERVICE), tmp_path) as requests:
         eventually(lambda: requests.first(goes), 10)
         done(site, "drain", container=SERVICE, host=node.name, stop="true")
         ended = node.run(f"date -d $(docker inspect -f '{{{{.State.FinishedAt}}}}' {SERVICE}) +%s.%N").strip()
         assert node.run(f"docker inspect -f '{{{{.State.Running}}}}' {SERVICE}").strip() == "false"
         eventually(lambda: (node.name, f"{node.name}:{SERVICE}:8081") not in in_catalog(site), 10)
         show(f"last answer {float(ended) - requests.last(goes):.1f} s before its end; {requests}")
-        assert requests.failed() == []
+        requests.assert_served()
     node.run(f"docker start {SERVICE}")
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
 
@@ -60,24 +60,24 @@ def in_catalog(site) -> set[tuple[str, str]]:
 def test_r5_a_host_is_drained_with_what_starts_there(site, instances, start_container, tmp_path, show):
     node = site.docker_hosts[-1]
     goes = called(instances, node)
-    with Watch(site, SERVICE) as watch, asking(site, site.host_of(SERVICE), tmp_path) as requests:
+    with Watch(site, SERVICE) as watch, http_load(site, site.backend(SERVICE), tmp_path) as requests:
         eventually(lambda: requests.first(goes), 10)
         done(site, "drain", host=node.name)
-        left = max(one.t for one in requests.seen())
-        start_container(node, f"{SERVICE}-late", IMAGE, f"-e SERVICE_NAME={SERVICE} -e SERVICE_TAGS=http")
+        left = requests.samples[-1].ended
+        start_container(node, f"{SERVICE}-late", IMAGE, OPTIONS)
         late = (node.name, f"{node.name}:{SERVICE}-late:8081")
         eventually(lambda: late in in_catalog(site), 10)
         for service in ("httpfront", "httpbackend", SERVICE):
             assert node.address not in {address for address, _ in site.passing(service)}, service
         done(site, "drain", host=node.name)  # a second time is the same
-        again = requests.seen(start=left)
+        again = requests.ended_since(left)
         show(f"{len(again)} requests while it is out, {sum(one.instance == goes for one in again)} answered by it; {requests}")
         assert goes not in {one.instance for one in again} and late not in watch.passing
         done(site, "undrain", host=node.name)
-        back = max(one.t for one in requests.seen())
-        eventually(lambda: goes in {one.instance for one in requests.seen(start=back)}, 10)
+        back = requests.samples[-1].ended
+        eventually(lambda: goes in {one.instance for one in requests.ended_since(back)}, 10)
         eventually(lambda: late in watch.passing, 10)
-        assert requests.failed() == []
+        requests.assert_served()
 
 
 def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show):
@@ -90,8 +90,7 @@ def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show)
     show(f"without any instance: {seen}")
     assert set(seen.values()) == {503}
     done(site, "undrain", service=SERVICE)
-    for balancer in site.balancers:
-        eventually(lambda at=balancer.address: http_get(at, host).status == 200, 10)
+    await_served(site, site.backend(SERVICE), 10)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +111,12 @@ def test_r5_what_a_bare_stop_does(site, instances, tmp_path, show):
     """Not drained: the name is gone when the signal has been sent, and a balancer asks the next instance."""
     node = site.docker_hosts[-1]
     goes = called(instances, node)
-    with asking(site, site.host_of(SERVICE), tmp_path) as requests:
+    with http_load(site, site.backend(SERVICE), tmp_path) as requests:
         eventually(lambda: requests.first(goes), 10)
         node.run(f"docker stop {SERVICE}")
-        stopped = max(one.t for one in requests.seen())
-        eventually(lambda: max(one.t for one in requests.seen()) > stopped + 2, 10)
+        stopped = requests.samples[-1].ended
+        eventually(lambda: requests.samples[-1].ended > stopped + 2, 10)
         show(f"{requests}; last answer {max(0.0, requests.last(goes) - stopped):.2f} s after docker stop returned")
-        assert requests.failed() == []
+        requests.assert_served()
     node.run(f"docker start {SERVICE}")
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)

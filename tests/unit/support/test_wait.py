@@ -1,0 +1,28 @@
+"""Waiting for a condition: its bound is a bound."""
+
+import time
+
+import pytest
+from tests.support.wait import eventually
+
+
+def test_what_the_probe_returned_and_when():
+    values = iter([None, 0, "there"])
+    value, seconds = eventually(lambda: next(values), 5, every=0.01)
+    assert value == "there" and 0.02 <= seconds < 5
+
+
+def test_a_problem_is_reported():
+    def probe():
+        raise OSError("nobody there")
+
+    with pytest.raises(AssertionError, match="not within 0.05 s: OSError: nobody there"):
+        eventually(probe, 0.05, every=0.01)
+
+
+def test_a_success_after_the_bound_is_none():
+    with pytest.raises(AssertionError, match="not within 0.05 s: only after"):
+        eventually(lambda: time.sleep(0.1) or True, 0.05)
+    begin = time.monotonic()
+    with pytest.raises(AssertionError, match="not within 0.1 s: only after"):
+        eventually(lambda: time.monotonic() - begin > 0.1, 0.1, every=0.08)

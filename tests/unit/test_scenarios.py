@@ -1,0 +1,47 @@
+"""tests/scenarios: a scenario is a success only when each of its runs of pytest had a test that passed."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+PASSED, SKIPPED = "===== 3 passed in 1.00s =====", "===== 3 skipped in 1.00s ====="
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the script with a molecule that prints the given lines for each scenario."""
+
+    def run(**printed: str) -> subprocess.CompletedProcess:
+        for name, text in printed.items():
+            (tmp_path / name).write_text(text + "\n")
+        for program, script in {"molecule": f'cat "{tmp_path}/${{!#}}"', "python": "true"}.items():
+            (tmp_path / program).write_text(f"#!/bin/bash\n{script}\n")
+            (tmp_path / program).chmod(0o755)
+        environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SCENARIO_LOGS": str(tmp_path / "logs")}
+        return subprocess.run([SCENARIOS, *printed], env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_passed_tests_are_added_up(run):
+    done = run(one=PASSED, two=f"{PASSED}\n{PASSED}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scenario one: 3 tests passed" in done.stdout and done.stdout.splitlines()[-1] == "9 passed, 0 failed"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["", SKIPPED, *(f"{PASSED}\n{last}" for last in (SKIPPED, "== 3 deselected in 0.10s ==", "== no tests ran in 0.01s =="))],
+)
+def test_a_scenario_without_a_passed_test_fails(run, printed):
+    done = run(one=PASSED, two=printed, three=PASSED)
+    assert done.returncode == 1
+    assert "scenario two: a run of its tests had none that passed" in done.stdout + done.stderr
+
+
+def test_colours_are_no_hindrance(run):
+    line = "\x1b[32m==== \x1b[1m2 passed\x1b[0m, \x1b[33m1 skipped\x1b[0m\x1b[32m in 61.00s (0:01:01)\x1b[0m\x1b[32m ====\x1b[0m"
+    assert run(one=line).returncode == 0
