@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab import nodes
 from lab.inventory import Site as Lab
+from tests.support.balancer import status
 from tests.support.catalog_watch import Watch
 from tests.support.http_load import Expected
 from tests.support.site import Site
@@ -190,7 +191,7 @@ class Bench:
     def reloads(self, balancer: balancers.Balancer) -> int | None:
         """How often a balancer has reloaded until now; None when it does not reload."""
         if balancer is balancers.OURS:
-            return int(json.loads(self.balancer.run("cat /var/lib/discovery-balancer/status.json"))["reloads"])
+            return status(self.balancer)["reloads"]
         if balancer is balancers.TEMPLATE:
             log = "/var/log/nginx/bench-template-nginx.conf.error.log"
             return int(self.balancer.run(f"grep -c reconfiguring {log} || true"))

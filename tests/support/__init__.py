@@ -4,6 +4,7 @@ site            the inventory under test: hosts, groups, addresses, its health
 fixtures        fixtures and hooks of pytest; `molecule/conftest.py` takes all of them
 wait            waiting for a condition, repeating a step
 clients         one request over HTTP, TCP or DNS
+balancer        the balancer of a node, as it reports itself
 consul, docker  the APIs, from outside
 cluster         Raft and gossip, leader, restarts of agents
 catalog_diff    the catalog compared with the containers that run
@@ -11,7 +12,7 @@ catalog_watch   the passing instances of one service, followed
 playbook        runs of playbooks and their output
 reboot          nodes that boot, lose their power and get it back
 instances       instances of services that are no containers (instance_server: the program that runs)
-http_load       load on balancers and on Consul's KV store
+http_load       HTTP load on virtual hosts (kv_load: on the KV store; operation_load: both, and the bounds of operations)
 dns_load        lookups on hosts and in containers
 resolver        the methods of consul_dns
 firewall_reach  which ports answer whom

@@ -7,6 +7,7 @@ from tests.support.site import ROOT
 from tests.support.wait import eventually
 
 UNREACHABLE_PORT = 9
+ALIVE = 1  # the status of a member
 
 
 def victim(site):
@@ -29,20 +30,25 @@ def peers(site, asked=None) -> dict[str, str]:
     return {peer["Node"]: peer["ID"] for peer in found}
 
 
+def members(site, asked=None) -> dict[str, dict]:
+    """The members of gossip by name, as one agent reports them."""
+    return {member["Name"]: member for member in site.consul(asked).get("/v1/agent/members")}
+
+
 def known(site, name: str, asked=None) -> list[str]:
     """Where the cluster still knows a node: raft, gossip, catalog."""
     consul = site.consul(asked)
     places = {
         "raft": {peer["Node"] for peer in consul.get("/v1/operator/raft/configuration")["Servers"]},
-        "gossip": {member["Name"] for member in consul.get("/v1/agent/members")},
+        "gossip": set(members(site, asked)),
         "catalog": {node["Node"] for node in consul.get("/v1/catalog/nodes")},
     }
     return [place for place, names in places.items() if name in names]
 
 
-def alive(site, name: str, asked) -> bool:
-    """Whether gossip still takes a node for alive."""
-    return {member["Name"]: member["Status"] for member in site.consul(asked).get("/v1/agent/members")}[name] == 1
+def alive(site, name: str, asked=None) -> bool:
+    """Whether a member is alive for gossip."""
+    return members(site, asked)[name]["Status"] == ALIVE
 
 
 def agents(nodes) -> dict[str, list[str]]:

@@ -88,6 +88,11 @@ def seconds_of(node, command: str) -> float:
     return time.monotonic() - start
 
 
+def restart_dockerd(node) -> float:
+    """Restart the daemon of a node; the seconds until it answered."""
+    return seconds_of(node, "systemctl restart docker && docker version")
+
+
 @contextlib.contextmanager
 def edited(node, path: str):
     """A file of a node that is as before afterwards."""

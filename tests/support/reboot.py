@@ -16,9 +16,12 @@ def podman(*arguments: str) -> None:
     subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=180)
 
 
-def lab_container(node: Node) -> str:
-    """The name of the container that is this node."""
-    return node.variables["lab_container"].replace("{{ inventory_hostname }}", node.name)
+def lab_container(node: Node, name: str = "") -> str:
+    """The name of the container that is this node.
+
+    :param name: of another node of the same lab
+    """
+    return node.variables["lab_container"].replace("{{ inventory_hostname }}", name or node.name)
 
 
 def boots(nodes: Sequence[Node]) -> list[str]:

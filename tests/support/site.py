@@ -44,6 +44,21 @@ class Node:
         """Run a command as root, whatever it ends with; rc, stdout, stderr."""
         return self.host.run(command, *args)
 
+    def hostname_of(self, container: str) -> str:
+        """The host name of a container: the name by which an instance answers (X-Instance)."""
+        return self.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {container}").strip()
+
+    def kill(self, unit: str, seconds: float = 60) -> float:
+        """Kill the main process of a unit, and wait until systemd has started another one; the seconds it took."""
+        (before,) = self.unit(unit, "MainPID")
+        self.run(f"kill -9 {before}")
+
+        def runs_again() -> bool:
+            state, pid = self.unit(unit, "ActiveState", "MainPID")
+            return state == "active" and pid not in ("0", before)
+
+        return eventually(runs_again, seconds, every=0.1)[1]
+
     def unit(self, unit: str, *properties: str) -> list[str]:
         """Properties of a systemd unit, in the order asked for."""
         shown = self.run(f"systemctl show {unit} -p {','.join(properties)}")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.support.cluster import starts
+from tests.support.cluster import alive, starts
 from tests.support.playbook import play
 from tests.support.wait import eventually
 
@@ -59,8 +59,7 @@ def test_k4_refused_while_a_member_is_away(site, settled):
     away = next(node for node in site.servers if site.leader() != f"{node.address}:8300" and node is not site.servers[0])
     away.run("systemctl stop consul")
     try:
-        members = lambda: {m["Name"]: m["Status"] for m in site.consul().get("/v1/agent/members")}  # noqa: E731
-        eventually(lambda: members()[away.name] != 1, 60)
+        eventually(lambda: not alive(site, away.name), 60)
         done, _ = play(site, PLAYBOOK)
     finally:
         away.run("systemctl start consul")

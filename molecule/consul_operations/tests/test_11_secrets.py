@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.cluster import alive, members
 from tests.support.playbook import play, state_of
+from tests.support.reboot import lab_container
 from tests.support.site import ROOT
 from tests.support.wait import eventually
 
@@ -102,7 +104,7 @@ def newcomer(site):
     taken = {int(node.address.rsplit(".", 1)[1]) for node in site.nodes.values()}
     address = f"{site.servers[0].address.rsplit('.', 1)[0]}.{max(taken) + 1}"
     extra.write_text(json.dumps({"all": {"children": {"consul_clients": {"hosts": {name: {"ansible_host": address}}}}}}))
-    container = site.servers[0].variables["lab_container"].replace("{{ inventory_hostname }}", name)
+    container = lab_container(site.servers[0], name)
     try:
         subprocess.run([sys.executable, "-m", "lab", "up", site.inventory], cwd=ROOT, check=True)
         yield name, address
@@ -112,7 +114,7 @@ def newcomer(site):
         subprocess.run(["podman", "rm", "-f", "-t", "0", "-v", container], check=True)
         subprocess.run(["podman", "volume", "rm", "-f", f"{container}-docker"], check=True)
         site.consul().tell("PUT", f"/v1/agent/force-leave/{name}?prune")
-        eventually(lambda: name not in {m["Name"] for m in site.consul().get("/v1/agent/members")}, 60)
+        eventually(lambda: name not in members(site), 60)
         for path in (site.secrets / "tokens").glob(f"*-{name}"):
             path.unlink()
         for token in site.consul().get("/v1/acl/tokens"):
@@ -136,8 +138,7 @@ def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site,
     with load.planned("a new node"):
         done, _ = play(site, "playbooks/consul.yml", "--limit", name)
         assert done.returncode == 0, done.stdout[-3000:]
-        members = {m["Name"]: m for m in site.consul().get("/v1/agent/members")}
-        assert members[name]["Addr"] == address and members[name]["Status"] == 1
+        assert members(site)[name]["Addr"] == address and alive(site, name)
         assert {n["Node"] for n in site.consul().get("/v1/catalog/nodes")} == {name, *(n.name for n in site.servers)}
     after = contents(site.secrets)
     assert {key: after[key] for key in before} == before, "what was there is the same"

@@ -1,21 +1,15 @@
 """The balancers: virtual hosts, TCP listeners, and what happens when nothing is left to balance."""
 
-import json
 import re
 from collections import Counter
 
 import pytest
+from tests.support.balancer import skipped
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo, tcp_open
 from tests.support.wait import everywhere
 
 REQUESTS = 300
 SHARE = 0.2
-
-
-def left_out(balancer) -> dict[str, str]:
-    """Services the balancer leaves out, with the reason, as its command tells them."""
-    status = json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))
-    return {entry["name"]: entry["reason"] for entry in status["left_out"]}
 
 
 def echo_version(address: str, port: int) -> str:
@@ -62,9 +56,9 @@ def test_h9_new_tcp_service_gets_a_listener(site, settled, start_container, show
     show(f"its listener is gone after: {took}")
 
 
-def test_h9_name_without_port_is_left_out(site, settled, start_container):
+def test_h9_name_without_port_is_skipped(site, settled, start_container):
     start_container(site.docker_hosts[0], "test-portless", "tcpfront:v1.0.0", "-e SERVICE_NAME=portless -e SERVICE_TAGS=tcp")
-    everywhere(site.balancers, lambda b: "port" in left_out(b).get("portless", ""), 30)
+    everywhere(site.balancers, lambda b: "port" in skipped(b).get("portless", ""), 30)
     for balancer in site.balancers:
         assert "portless" in balancer.tries("discovery-balancer status").stdout
 
@@ -76,9 +70,9 @@ def test_h9_of_two_on_one_port_the_lowest_name_is_served(site, settled, start_co
         options = f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp -e VERSION={name}"
         start_container(where, f"test-{name}", "tcpfront:v1.0.0", options)
         everywhere(site.balancers, lambda b, name=name: echo_version(b.address, 9997) == name, 30)
-    everywhere(site.balancers, lambda b: "9997" in left_out(b).get("b-9997", ""), 30)
+    everywhere(site.balancers, lambda b: "9997" in skipped(b).get("b-9997", ""), 30)
     for balancer in site.balancers:
-        assert "a-9997" not in left_out(balancer)
+        assert "a-9997" not in skipped(balancer)
 
 
 def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_container, show):

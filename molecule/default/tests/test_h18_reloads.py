@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+from tests.support.balancer import status
 from tests.support.clients import http_get
 from tests.support.wait import eventually, everywhere
 
@@ -14,7 +15,7 @@ LONG = 30  # seconds
 
 
 def reloads(balancer) -> int:
-    return json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))["reloads"]
+    return status(balancer)["reloads"]
 
 
 class Websocket:

@@ -2,14 +2,13 @@
 itself when the cause is gone. A12: Consul is told the same. D3: what would change is shown without changing it."""
 
 import contextlib
-import json
 
 import pytest
+from tests.support.balancer import STATE, status
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
 from tests.support.wait import eventually
 
 MINUTE = 60
-STATE = "/var/lib/discovery-balancer"
 TEMPLATE = "/etc/consul-template/catalog.json.ctmpl"
 
 
@@ -115,8 +114,8 @@ def test_a12_consul_knows_the_state(site, balancer, show):
 
         def same(node=node):
             told = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
-            status = json.loads(node.run(f"cat {STATE}/status.json"))
-            return told == {name: status[name] for name in told} and told["state"] == "ok" and "left_out" in told
+            now = status(node)
+            return told == {name: now[name] for name in told} and told["state"] == "ok" and "left_out" in told
 
         show(f"{node.name} has told its state after {eventually(same, MINUTE)[1]:.0f} s")
 

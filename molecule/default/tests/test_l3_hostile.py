@@ -9,6 +9,7 @@ import urllib.error
 from urllib.parse import quote
 
 import pytest
+from tests.support.balancer import status
 from tests.support.clients import BACKEND_BODY, http_get
 from tests.support.http_load import http_load, spread
 from tests.support.wait import NOT_YET, eventually
@@ -63,10 +64,6 @@ def forget(api) -> None:
             api.tell("PUT", f"/v1/agent/service/deregister/{quote(found, safe='')}")
     left = [found for found in api.get("/v1/agent/services") if found.startswith(MARK)]
     assert left == [], f"the agent keeps {[one[:80] for one in left]}"
-
-
-def status(balancer) -> dict:
-    return json.loads(balancer.run("cat /var/lib/discovery-balancer/status.json"))
 
 
 def served(balancer, site, good) -> bool:

@@ -2,11 +2,11 @@
 
 import contextlib
 import itertools
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.support.balancer import status
 from tests.support.clients import tcp_echo
 from tests.support.http_load import await_served, http_load
 from tests.support.wait import Repeating
@@ -27,7 +27,7 @@ class Reloads(Repeating):
         self.step()
 
     def step(self) -> None:
-        now = json.loads(self.balancer.run("cat /var/lib/discovery-balancer/status.json"))
+        now = status(self.balancer)
         self.seen[now["reloads"]] = now["last_reload"]
 
     @property

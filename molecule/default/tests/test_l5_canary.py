@@ -21,7 +21,7 @@ def versions(site, settled, start_container) -> dict[str, str]:
     for node, version in wanted:
         name = f"test-shift-{version}"
         start_container(node, name, IMAGE, f"{OPTIONS} -e SERVICE_VERSION={version}")
-        found[node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {name}").strip()] = version
+        found[node.hostname_of(name)] = version
     eventually(lambda: len(site.passing(SERVICE)) == len(wanted), 30)
     await_served(site, site.backend(SERVICE))
     yield found

@@ -26,14 +26,7 @@ def test_h2_unit_logs_to_the_journal(node_and_unit):
 
 def test_h2_unit_returns_after_kill(site, settled, show, node_and_unit):
     node, unit = node_and_unit
-    (before,) = node.unit(unit, "MainPID")
-    node.run(f"kill -9 {before}")
-
-    def runs_again() -> bool:
-        state, pid = node.unit(unit, "ActiveState", "MainPID")
-        return state == "active" and pid not in ("0", before)
-
-    _, seconds = eventually(runs_again, 60)
+    seconds = node.kill(unit)
     show(f"active again after {seconds:.1f} s, site healthy after {seconds + site.settle():.1f} s")
 
 

@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from tests.support.docker import restart_dockerd
 from tests.support.overlay_reach import network_name, pings, told
 from tests.support.reboot import reboot
 from tests.support.wait import eventually
@@ -43,7 +44,7 @@ def test_s3_every_docker_host_has_the_same_network(site, talkers, show):
 def test_s3_network_outlives_a_restart_of_an_engine(site, settled, talkers, show):
     before, node = networks(site), site.docker_hosts[0]
     start = time.monotonic()
-    node.run("systemctl restart docker")
+    restart_dockerd(node)
     restarted = time.monotonic() - start
     eventually(lambda: networks(site) == before, 60)
     eventually(lambda: talks(talkers), 60)

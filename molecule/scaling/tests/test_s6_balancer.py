@@ -5,11 +5,12 @@ Nobody else reaches these: what answers from outside has come through the contai
 
 import http.client
 import ipaddress
-import json
 import time
 
 import pytest
+from tests.support.balancer import skipped, status
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo
+from tests.support.docker import restart_dockerd
 from tests.support.http_load import Client, Expected
 from tests.support.playbook import play
 from tests.support.wait import eventually
@@ -23,14 +24,6 @@ KILLS = {
     "docker rm -f": f"docker rm -f {CONTAINER}",
     "kill -9 of its docker run": "kill -9 $(systemctl show nginx -p MainPID --value)",
 }
-
-
-def status(node) -> dict:
-    return json.loads(node.run("cat /var/lib/discovery-balancer/status.json"))
-
-
-def left_out(node) -> dict[str, str]:
-    return {entry["name"]: entry["reason"] for entry in status(node)["left_out"]}
 
 
 def tcp_ports(node) -> list[int]:
@@ -74,16 +67,11 @@ def test_s6_nginx_killed_heals(site, settled, node, how, show):
 
 @pytest.mark.on("load_balancers")
 def test_s6_nothing_fails_when_consul_template_dies(site, settled, node, start_container, show):
-    def back() -> bool:
-        state, pid = node.unit("consul-template", "ActiveState", "MainPID")
-        return state == "active" and pid != before
-
-    nginx, (before,) = node.run(MASTER), node.unit("consul-template", "MainPID")
+    nginx = node.run(MASTER)
     host = site.host_of("test-after")
     with Client(node.address, 80, site.front) as requests:
         eventually(lambda: requests.last_ok(10), 10)
-        node.run(f"kill -9 {before}")
-        _, seconds = eventually(back, 30, every=0.1)
+        seconds = node.kill("consul-template", 30)
         options = "-e SERVICE_NAME=test-after -e SERVICE_TAGS=http"
         start_container(node, "test-after", "httpbackend:v1.0.0", options)
         eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
@@ -126,7 +114,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
 @pytest.mark.on("load_balancers")
 def test_s6_comes_back_with_the_engine(site, settled, node, show):
     before, start = node.run(MASTER), time.monotonic()
-    node.run("systemctl restart docker")
+    restart_dockerd(node)
     eventually(lambda: node.run("discovery-balancer status") and node.run(MASTER) != before, 90)
     show(f"nginx serves {time.monotonic() - start:.0f} s after a restart of dockerd was asked for")
     site.settle()
@@ -156,8 +144,8 @@ def test_s6_tcp_service_outside_the_published_ports(site, settled, node, start_c
     low, high = tcp_ports(node)
     name = f"far-{high + 1}"
     start_container(node, f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
-    eventually(lambda: name in left_out(node), 30)
-    assert left_out(node)[name] == f"port {high + 1} is not one of the balancer's published ports {low}-{high}"
+    eventually(lambda: name in skipped(node), 30)
+    assert skipped(node)[name] == f"port {high + 1} is not one of the balancer's published ports {low}-{high}"
     assert name in node.run("discovery-balancer status")
 
 

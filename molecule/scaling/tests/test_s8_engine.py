@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from tests.support.docker import seconds_of
+from tests.support.docker import restart_dockerd, seconds_of
 from tests.support.overlay_reach import pings
 from tests.support.wait import eventually
 
@@ -32,7 +32,7 @@ def down(nodes, unit: str):
 
 def starts(node) -> float:
     """Seconds until a restarted engine answers."""
-    seconds = seconds_of(node, "systemctl restart docker && docker version")
+    seconds = restart_dockerd(node)
     assert seconds <= 90
     return seconds
 
@@ -48,7 +48,7 @@ def test_s8_the_store_is_down(site, settled, talkers, show):
         show(f"dockerd starts without the store in {starts(node):.1f} s")
         show(f"store down, after that start: {quick(site.docker_hosts)}")
     eventually(site.leader, 60)
-    node.run("systemctl restart docker")
+    restart_dockerd(node)
     _, seconds = eventually(lambda: not any(lost for _, lost in pings(talkers(), 2).values()), 60, every=1)
     show(f"packets between all hosts again {seconds:.1f} s after that restart")
 

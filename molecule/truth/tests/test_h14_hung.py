@@ -1,8 +1,8 @@
 """H14: an application that hangs, or answers with errors, while its container runs on."""
 
-import json
 
 import pytest
+from tests.support.balancer import status
 from tests.support.clients import http_get
 from tests.support.overlay_reach import python
 from tests.support.wait import eventually
@@ -37,8 +37,8 @@ def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, sh
 
     def everywhere(instances: int) -> bool:
         """Every guard says, after its reload, that nginx serves so many."""
-        told = [json.loads(node.run("cat /var/lib/discovery-balancer/status.json")) for node in site.balancers]
-        return all(status["http"].get(SERVICE) == instances for status in told)
+        told = [status(node) for node in site.balancers]
+        return all(one["http"].get(SERVICE) == instances for one in told)
 
     eventually(lambda: everywhere(2), 30)
     begin, repair = FAULTS[fault]
@@ -52,6 +52,6 @@ def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, sh
     _, back = eventually(lambda: everywhere(2), 2 * WITHIN)
     show(f"{fault}: out of both balancers after {gone:.1f} s, back {back:.1f} s after its recovery")
     assert running == "running"
-    other = sound.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}")
+    other = sound.hostname_of(SERVICE)
     assert {(answer.status, answer.headers["X-Instance"]) for answer in answers} == {(200, other)}
     assert gone <= WITHIN

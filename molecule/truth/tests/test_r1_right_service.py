@@ -15,6 +15,7 @@ from dns.rdatatype import A
 from tests.support.catalog_diff import agrees, registered, running
 from tests.support.clients import dns_ask
 from tests.support.cluster import lead
+from tests.support.docker import restart_dockerd
 from tests.support.reboot import booted, boots, crash, power_on, reboot, shut_down
 from tests.support.wait import NOT_YET, Repeating, eventually
 
@@ -195,19 +196,12 @@ def changed_hands(before: dict, after: dict) -> list[tuple[str, int]]:
 
 def restart_engine(nodes) -> None:
     for node in nodes:
-        node.run("systemctl restart docker")
+        restart_dockerd(node)
 
 
 def kill_engine(nodes) -> None:
     for node in nodes:
-        (before,) = node.unit("docker", "MainPID")
-        node.run(f"kill -9 {before}")
-
-        def runs_again(node=node, before=before) -> bool:
-            state, pid = node.unit("docker", "ActiveState", "MainPID")
-            return state == "active" and pid != before
-
-        eventually(runs_again, 60)
+        node.kill("docker")
 
 
 def power_cycle(nodes) -> None:

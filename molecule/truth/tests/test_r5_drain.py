@@ -18,7 +18,7 @@ def instances(site, settled, start_container) -> dict[str, str]:
         start_container(node, SERVICE, IMAGE, OPTIONS)
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
     await_served(site, site.backend(SERVICE))
-    return {node.run(f"docker inspect -f '{{{{.Config.Hostname}}}}' {SERVICE}").strip(): node.name for node in site.docker_hosts}
+    return {node.hostname_of(SERVICE): node.name for node in site.docker_hosts}
 
 
 def run(site, playbook: str, **given):
