@@ -105,7 +105,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dns_question import ask
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import File, link, read, remove, write
-from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import wrong_with
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import wrong_with
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"

@@ -84,7 +84,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
-from ansible_collections.fewnodes.discovery.plugins.module_utils.resolver import listening, parse_resolv_conf, writer
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import listening, parse_resolv_conf, writer
 
 PACKAGES = ("resolvconf", "openresolv", "systemd-resolved", "dnsmasq-base")
 # What a method has put on the host says which one it is; resolv.conf may have been written by somebody else since.

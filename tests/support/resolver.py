@@ -5,7 +5,7 @@ import json
 import re
 
 import yaml
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.resolver import METHODS
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.resolver_methods import METHODS
 
 from tests.support.playbook import play
 

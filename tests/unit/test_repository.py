@@ -1,6 +1,7 @@
 """The shape of the collection: what the style asks of every role, playbook and of the package."""
 
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -143,6 +144,14 @@ def test_package_holds_the_product_only():
     unmentioned = {n for n in names - PACKAGED if not any(fnmatch(n, pattern) for pattern in patterns)}
     assert unmentioned == set()
     assert PACKAGED.isdisjoint(patterns)
+
+
+def test_programs_without_a_suffix_are_linted():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["extend-include"]
+    files = [path for path in (ROOT / "roles").glob("*/files/*") if path.is_file() and path.suffix != ".py"]
+    programs = [str(path.relative_to(ROOT)) for path in files if re.match(rb"#!.*python", path.read_bytes())]
+    assert [name for name in programs if not any(fnmatch(name, pattern) for pattern in patterns)] == []
+    assert len(programs) >= 5
 
 
 def test_package_names_its_licence_and_version():

@@ -1,12 +1,11 @@
-"""Which way a resolver is led to Consul, what is refused, and what files and the kernel tell about it."""
+"""Method of a resolver, refused settings, and what files and the kernel tell about it."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.resolver_method import FilterModule as Method
-from ansible_collections.fewnodes.discovery.plugins.filter.resolver_problems import FilterModule as Problems
-from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolver
+from ansible_collections.fewnodes.discovery.plugins.filter.resolver import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolv_conf
 
-resolver_method = Method().filters()["resolver_method"]
-resolver_problems = Problems().filters()["resolver_problems"]
+FILTERS = FilterModule().filters()
+resolver_method, resolver_problems = FILTERS["resolver_method"], FILTERS["resolver_problems"]
 
 
 def seen(**other):
@@ -113,7 +112,7 @@ def test_parse():
         "search a.example b.example\ndomain c.example\noptions timeout:1 rotate\noptions attempts:2\n"
         "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n"
     )
-    assert resolver.parse_resolv_conf(text) == {
+    assert resolv_conf.parse_resolv_conf(text) == {
         "servers": ["127.0.0.2", "192.0.2.1", "192.0.2.2"],
         "search": ["c.example"],
         "options": ["timeout:1", "rotate", "attempts:2"],
@@ -130,7 +129,7 @@ def test_parse():
     ("", ""),
 ])  # fmt: skip
 def test_writer(text, name):
-    assert resolver.writer(text) == name
+    assert resolv_conf.writer(text) == name
 
 
 @pytest.mark.parametrize("text, words", [
@@ -142,7 +141,7 @@ def test_writer(text, name):
     ("nameserver 127.0.0.1\nnameserver 192.0.2.53\noptions rotate\n", ["rotate"]),
 ])  # fmt: skip
 def test_wrong_with(text, words):
-    found = resolver.wrong_with(text, ["127.0.0.1"], ["192.0.2.53"])
+    found = resolv_conf.wrong_with(text, ["127.0.0.1"], ["192.0.2.53"])
     assert len(found) == len(words)
     assert all(word in " ".join(found) for word in words)
 
@@ -154,9 +153,9 @@ def test_listening():
         "  400: 0200000A:0035 0300000A:1234 01 00000000:00000000 00:00000000 00000000   107        0 24372 2 0 0\n"
         "  401: 0100007F:0277 00000000:0000 07 00000000:00000000 00:00000000 00000000   107        0 24373 2 0 0\n"
     )
-    assert resolver.listening(udp, "udp") == [{"address": "127.0.0.1", "protocol": "udp", "inode": "24371"}]
+    assert resolv_conf.listening(udp, "udp") == [{"address": "127.0.0.1", "protocol": "udp", "inode": "24371"}]
     tcp6 = "head\n   0: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 99 1\n"
-    assert resolver.listening(tcp6, "tcp") == [{"address": "::", "protocol": "tcp", "inode": "99"}]
+    assert resolv_conf.listening(tcp6, "tcp") == [{"address": "::", "protocol": "tcp", "inode": "99"}]
 
 
 def test_question_and_answer():

@@ -1,6 +1,6 @@
 """Removing what a role has put on a host."""
 
-from ansible_collections.fewnodes.discovery.plugins.modules.taken_off import remove
+from ansible_collections.fewnodes.discovery.plugins.modules.removed import remove
 
 
 def test_files_directories_and_links_go(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..module_utils.resolver import STUB
+from ..module_utils.resolv_conf import STUB
 
 METHODS = ("resolvconf", "systemd_resolved", "dnsmasq")
 DNSMASQ = "127.0.0.2"

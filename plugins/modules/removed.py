@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: taken_off
-short_description: Takes units and files off a host
+module: removed
+short_description: Units, files and directories that a host must not have
 description:
-  - Stops and disables units, and removes them and other files and directories, as far as they are there. It can be run again
-    after an interruption.
+  - Stops, disables and removes units, and removes other files and directories, as far as they exist. Idempotent, also after an
+    interruption.
+attributes:
+  check_mode:
+    description: Predicts the change and does nothing.
+    support: full
 options:
   units:
-    description: Units by their file name under C(/etc/systemd/system). One whose file is not there is left alone.
+    description: Units by their file name under C(/etc/systemd/system). One without a file is ignored.
     type: list
     elements: str
     default: []
@@ -22,15 +26,15 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Take the agent off the host
-  fewnodes.discovery.taken_off:
+- name: Remove the agent
+  fewnodes.discovery.removed:
     units: [consul.service]
     paths: [/etc/consul.d, /var/lib/consul]
 """
 
 RETURN = r"""
 removed:
-  description: What was there.
+  description: Paths that existed.
   returned: always
   type: list
   elements: str
@@ -61,12 +65,12 @@ def main():
         supports_check_mode=True,
     )
     units = [unit for unit in module.params["units"] if os.path.lexists(f"{SYSTEMD}/{unit}")]
-    # The units' files last: while they are there, the next run stops what this one could not.
+    # The units' files last: while they exist, the next run stops what this one could not.
     paths = [path for path in module.params["paths"] + [f"{SYSTEMD}/{unit}" for unit in units] if os.path.lexists(path)]
     if not module.check_mode:
         if units:
             module.run_command(["systemctl", "disable", "--now", *units], check_rc=True)
-            module.run_command(["systemctl", "reset-failed", *units])  # an agent ends with 1 when it is told to stop
+            module.run_command(["systemctl", "reset-failed", *units])  # a unit may exit with 1 on SIGTERM
         for path in paths:
             remove(path)
         if any(path.startswith(SYSTEMD) for path in paths):
