@@ -1,0 +1,78 @@
+"""Action consul_acl; its documentation is that of the module of this name."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils.consul_acl import Acl, AclError, Site
+from ..plugin_utils.secrets import SecretError, Secrets, location
+
+SITE = {
+    "datacenter": {"type": "str", "required": True},
+    "tokens": {"type": "dict", "required": True},
+    "site_tokens": {"type": "list", "elements": "str", "default": []},
+    "policies": {"type": "dict", "required": True},
+    "host_policies": {"type": "dict", "default": {}},
+}
+# State to the options that it takes.
+STATES = {
+    "bootstrapped": (),
+    "imported": (),
+    "present": (),
+    "restored": (),
+    "absent": ("host",),
+    "rotation_begun": ("component", "hosts", "management"),
+    "rotation_finished": ("component", "hosts", "management", "accessor_ids"),
+}
+ARGUMENTS = {
+    "state": {"type": "str", "choices": list(STATES), "default": "present"},
+    "site": {"type": "dict", "required": True, "options": SITE},
+    "host": {"type": "str"},
+    "component": {"type": "str", "default": ""},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "management": {"type": "bool", "default": False},
+    "accessor_ids": {"type": "list", "elements": "str", "default": []},
+    "directory": {"type": "path"},
+    "vault_password_file": {"type": "path"},
+}
+
+
+class ActionModule(ActionBase):
+    """Compares and writes secrets on the controller; the module consul_acl_request asks the agent of the host."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        options = self.validate_argument_spec(ARGUMENTS, required_if=[("state", "absent", ("host",))])[1]
+        self._variables = task_vars or {}
+        try:
+            acl = Acl(Site(**options["site"]), self._secrets(options), self._ask, self._task.check_mode)
+            given = {name: options[name] for name in STATES[options["state"]]}
+            return result | getattr(acl, options["state"])(**given)
+        except (AclError, SecretError) as error:
+            raise AnsibleActionFail(str(error)) from None
+
+    def _ask(self, **options) -> dict:
+        found = self._execute_module("fewnodes.discovery.consul_acl_request", options, task_vars=self._variables)
+        if found.get("failed") or "status" not in found:
+            raise AclError(found.get("msg", "the module consul_acl_request gave no result"))
+        tokens = json.loads(base64.b64decode(found["tokens"])) if found["tokens"] else []
+        return found | {"tokens": tokens}
+
+    def _secrets(self, options: dict) -> Secrets:
+        def setting(option: str, variable: str):
+            return self._variable(variable) if options[option] is None else options[option]
+
+        directory = location(setting("directory", "discovery_secrets_dir"), self._variable("inventory_dir"))
+        return Secrets(directory, setting("vault_password_file", "discovery_vault_password_file") or "", self._loader)
+
+    def _variable(self, name: str):
+        """A variable of the host; its templates are resolved."""
+        return self._templar.template(self._variables[name]) if name in self._variables else None
