@@ -7,7 +7,7 @@ import time
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.consul_host_state import REPORT, state
+from ..plugin_utils.consul_host_checks import REPORT, state
 
 # A slow answer tells the clock badly: it is asked for again while it is not known to this many seconds.
 GOOD_ENOUGH = 0.5

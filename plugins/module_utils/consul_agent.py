@@ -106,8 +106,8 @@ def _changed(now: dict, before: dict) -> list[str]:
     return [f"{key} changed" for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key)]
 
 
-def turn(server: bool, leader: str, address: str) -> int:
-    """When this agent's turn is. `leader`: what it says of /v1/status/leader, '' when it has none or does not answer."""
+def restart_order(server: bool, leader: str, address: str) -> int:
+    """Position of this agent in the order of the restarts. `leader`: its answer to /v1/status/leader, '' for none."""
     if not server:
         return CLIENT
     if not leader:

@@ -59,7 +59,8 @@ options:
     elements: str
     default: []
   directory:
-    description: Directory of the secrets. By default the variable C(discovery_secrets_dir), else C(.secrets) beside the inventory.
+    description:
+      - Directory of the secrets. By default the variable C(discovery_secrets_dir), else C(.secrets) beside the inventory.
     type: path
   vault_password_file:
     description: File with the vault password. By default the variable C(discovery_vault_password_file).

@@ -74,7 +74,7 @@ reasons:
   type: list
   elements: str
   returned: when probed
-turn:
+restart_order:
   description: Order of the restarts, 0 unhealthy server, 1 follower, 2 leader, 3 client.
   type: int
   returned: when probed
@@ -126,9 +126,9 @@ def main() -> None:
         if action == "none" and unit["UnitFileState"] != "enabled":
             action, reasons = "start", ["the unit is not enabled"]
         leader = known_leader()
-        turn = core.turn(module.params["server"], leader, module.params["address"])
+        order = core.restart_order(module.params["server"], leader, module.params["address"])
         module.exit_json(
-            changed=module.check_mode and action != "none", action=action, reasons=reasons, turn=turn, leader=leader
+            changed=module.check_mode and action != "none", action=action, reasons=reasons, restart_order=order, leader=leader
         )
     if module.check_mode:
         module.exit_json(changed=True)
@@ -249,7 +249,7 @@ class Restart:
             return json.loads(error.text)
 
     def leads(self) -> bool:
-        return core.turn(True, self.api.get("/v1/status/leader"), self.module.params["address"]) == core.LEADER
+        return core.restart_order(True, self.api.get("/v1/status/leader"), self.module.params["address"]) == core.LEADER
 
     def hand_over(self) -> str:
         """Ask for another leader unless there is one; '' when there is."""

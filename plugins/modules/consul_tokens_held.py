@@ -10,8 +10,8 @@ description:
     the catalog shows of this node exactly what its agent knows.
   - Changes nothing. Runs as root, on the node.
 options:
-  secrets:
-    description: SecretIDs of the tokens that are to be deleted.
+  digests:
+    description: SHA-256 of the SecretIDs of the tokens that are to be deleted, in hexadecimal.
     type: list
     elements: str
     required: true
@@ -31,10 +31,10 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Wait until nobody uses the old tokens
+- name: Wait until the old tokens are unused
   fewnodes.discovery.consul_tokens_held:
-    secrets: "{{ old | map(attribute='secret_id') }}"
-    token: "{{ common_secrets['tokens/operations'] }}"
+    digests: "{{ rotation.superseded | map(attribute='digest') }}"
+    token: "{{ lookup('fewnodes.discovery.secret', 'tokens/operations') }}"
 """
 
 RETURN = r"""
@@ -48,6 +48,7 @@ services:
   returned: always
 """
 
+import hashlib  # noqa: E402
 import json  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -55,13 +56,13 @@ from pathlib import Path  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, wait_until  # noqa: E402
 
-# What servers register by themselves, without any token of ours.
+# Servers register these by themselves, without a token of the site.
 OWN_SERVICE = "consul"
 OWN_CHECK = "serfHealth"
 
 
 def kept(data_dir: Path) -> list[tuple[str, str]]:
-    """What the agent keeps on disk: ("service web-1" or "check …", its token's SecretID)."""
+    """Services and checks that the agent keeps on disk: ("service web-1" or "check …", SecretID of its token)."""
     found = []
     for kind, folder, field in (("service", "services", "Service"), ("check", "checks", "Check")):
         for path in sorted((data_dir / folder).glob("*")):
@@ -77,6 +78,11 @@ def _kept_in(path: Path, kind: str, field: str) -> tuple[str, str]:
         return "", ""  # deregistered just now
     entry = content[field]
     return f"{kind} {entry.get('ID') or entry.get('CheckID')}", content.get("Token", "")
+
+
+def digest(secret: str) -> str:
+    """Identifies a secret without showing it."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def unsynced(services: dict, checks: dict, catalog_services: dict, catalog_checks: dict) -> list[str]:
@@ -106,9 +112,9 @@ def state_of(api: Api) -> tuple[dict, dict, dict, dict]:
     return api.get("/v1/agent/services"), api.get("/v1/agent/checks"), catalog, checks
 
 
-def missing(secrets: set[str], data_dir: Path, state: tuple[dict, dict, dict, dict]) -> str:
-    """What keeps the tokens from being deleted; '' for nothing."""
-    held = [name for name, token in kept(data_dir) if token in secrets]
+def missing(digests: set[str], data_dir: Path, state: tuple[dict, dict, dict, dict]) -> str:
+    """Reason why the tokens must not be deleted yet; '' for none."""
+    held = [name for name, token in kept(data_dir) if digest(token) in digests]
     if held:
         return f"still registered with the old token: {', '.join(held)}"
     differing = unsynced(*state)
@@ -118,7 +124,7 @@ def missing(secrets: set[str], data_dir: Path, state: tuple[dict, dict, dict, di
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "secrets": {"type": "list", "elements": "str", "required": True, "no_log": True},
+            "digests": {"type": "list", "elements": "str", "required": True},
             "token": {"type": "str", "required": True, "no_log": True},
             "data_dir": {"type": "path", "default": "/var/lib/consul"},
             "timeout": {"type": "int", "default": 90},
@@ -126,8 +132,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     api, data_dir = Api(module.params["token"]), Path(module.params["data_dir"])
-    secrets, start = set(module.params["secrets"]), time.monotonic()
-    problem = wait_until(lambda: missing(secrets, data_dir, state_of(api)), module.params["timeout"], every=1)
+    digests, start = set(module.params["digests"]), time.monotonic()
+    problem = wait_until(lambda: missing(digests, data_dir, state_of(api)), module.params["timeout"], every=1)
     seconds = round(time.monotonic() - start, 1)
     if problem:
         module.fail_json(msg=f"after {seconds} s {problem}", seconds=seconds)

@@ -41,6 +41,11 @@ def wanted_tokens(
     return tokens
 
 
+def token_names(hosts_of: Mapping[str, Iterable[str]], site: Iterable[str] = ()) -> list[str]:
+    """Names of the secrets of `wanted_tokens`."""
+    return [token["name"] for token in wanted_tokens(hosts_of, "", site)]
+
+
 def wanted_policies(wanted: Iterable[Mapping], rules: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """The policies that tokens of the site have: name to rules.
 

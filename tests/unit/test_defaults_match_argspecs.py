@@ -33,12 +33,21 @@ def uncommented(text: str) -> list[str]:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_defaults_and_argument_specs_have_the_same_keys(role):
-    """A required option has no default; every other one has. A role of entry points (common) shares defaults between them."""
+    """A required option has no default; every other one has. Entry points share defaults; common has required options that
+    another entry point of it does not require."""
     defaults, entries = set(load(role / "defaults/main.yml")), entry_points(role)
     if "main" in entries:
-        assert defaults == {name for name, option in entries["main"].items() if not option.get("required")}
+        assert defaults == {
+            name for options in entries.values() for name, option in options.items() if not option.get("required")
+        }
     else:
         assert defaults <= {name for options in entries.values() for name in options}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_each_entry_point_is_a_task_file(role):
+    """Ansible finds the specs of an entry point by tasks_from as it is written, folder included."""
+    assert [name for name in entry_points(role) if not (role / "tasks" / f"{name}.yml").is_file()] == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)

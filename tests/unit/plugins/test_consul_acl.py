@@ -13,6 +13,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl impo
     superseded_tokens,
     token_changes,
     token_conflicts,
+    token_names,
     token_request,
     unknown_tokens,
     wanted_policies,
@@ -69,6 +70,11 @@ def test_component_with_rules_for_each_host_has_two_policies():
 def test_a_token_of_the_site_belongs_to_no_host():
     assert (UI["name"], UI["description"], UI["host"]) == ("tokens/ui", "ui of the site", "")
     assert (MANAGEMENT["name"], MANAGEMENT["policies"]) == ("management_token", [{"name": "global-management"}])
+
+
+def test_names_of_the_secrets():
+    found = token_names({"agent": ["a", "b"], "dns": ["a"]}, ["ui"])
+    assert found == ["tokens/agent-a", "tokens/agent-b", "tokens/dns-a", "tokens/ui"]
 
 
 def test_choosing():
@@ -194,7 +200,8 @@ class Cluster:
             self.tokens = [token for token in self.tokens if token["AccessorID"] not in options.get("absent_tokens", [])]
             for request in options.get("tokens", []):
                 self._write(request["body"])
-        return {"status": self.status, "error": "", "policies": [], "tokens": list(self.tokens) if self.status == "accepted" else []}
+        tokens = list(self.tokens) if self.status == "accepted" else []
+        return {"status": self.status, "error": "", "policies": [], "tokens": tokens}
 
     def _write(self, body):
         self.tokens = [token for token in self.tokens if token["AccessorID"] != body["AccessorID"]]

@@ -1,4 +1,4 @@
-"""The host's part of consul_acl: policies are written where they differ, and nothing happens to a cluster that rejects the token."""
+"""The host's part of consul_acl writes what differs; it changes nothing in a cluster that rejects the token."""
 
 import base64
 import json

@@ -11,7 +11,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent im
     passing,
     pending,
     quorum_risk,
-    turn,
+    restart_order,
     without,
 )
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import ApiError, wait_until
@@ -109,8 +109,8 @@ def test_without_leaves_the_original_alone():
         (True, "192.0.2.2:8300", FOLLOWER),
     ],
 )
-def test_turn(server, leader, expected):
-    assert turn(server, leader, "192.0.2.1") == expected
+def test_restart_order(server, leader, expected):
+    assert restart_order(server, leader, "192.0.2.1") == expected
 
 
 def health(**servers: bool) -> dict:

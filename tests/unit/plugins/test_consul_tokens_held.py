@@ -1,6 +1,6 @@
 import json
 
-from ansible_collections.fewnodes.discovery.plugins.modules.consul_tokens_held import kept, missing, unsynced
+from ansible_collections.fewnodes.discovery.plugins.modules.consul_tokens_held import digest, kept, missing, unsynced
 
 WEB = {"ID": "web-1", "Service": "web", "Tags": ["http"], "Meta": {"hash": "1"}, "Address": "192.0.2.1", "Port": 80}
 PASSING, CRITICAL = {"Status": "passing"}, {"Status": "critical"}
@@ -24,9 +24,9 @@ def test_what_the_agent_keeps(tmp_path):
 def test_a_check_under_the_old_token_is_named_and_the_token_is_not(tmp_path):
     write(tmp_path, "services", "0a", {"Token": "new", "Service": {"ID": "web-1"}})
     write(tmp_path, "checks", "0b", {"Token": "secret-old", "Check": {"CheckID": "c"}})
-    said = missing({"secret-old"}, tmp_path, IN_SYNC)
-    assert "check c" in said and "web-1" not in said and "secret-old" not in said
-    assert missing({"other"}, tmp_path, IN_SYNC) == ""
+    message = missing({digest("secret-old")}, tmp_path, IN_SYNC)
+    assert "check c" in message and "web-1" not in message and "secret-old" not in message
+    assert missing({digest("other")}, tmp_path, IN_SYNC) == ""
 
 
 def test_the_catalog_must_show_what_the_agent_has(tmp_path):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_state import state, state_problems, version_key
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_checks import state, state_problems, version_key
 
 MEMBERS = [
     {"Name": "a", "Addr": "192.0.2.1", "Status": 1, "Tags": {"id": "id-a", "build": "1.22.7:9b0b2f1d", "role": "consul"}},

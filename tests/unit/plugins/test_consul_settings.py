@@ -1,7 +1,7 @@
 import base64
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul import settings_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_settings import settings_problems
 
 KEY = base64.b64encode(bytes(32)).decode()
 GOOD = {
