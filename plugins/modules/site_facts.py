@@ -172,7 +172,7 @@ def backups(directory: str) -> dict:
 
 
 def balancer() -> dict | None:
-    """What the guard has written; None on a host without it."""
+    """The status of discovery-balancer; None on a host without it."""
     try:
         with open(BALANCER_SPARE if os.path.exists(BALANCER_SPARE) else BALANCER, encoding="utf-8") as file:
             return json.load(file)

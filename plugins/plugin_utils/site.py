@@ -35,11 +35,11 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
                 )
 
     for name in members["load_balancers"]:
-        placement = hostvars[name].get("discovery_balancer_placement", "host")
-        if placement == "overlay" and name not in members["docker_hosts"]:
+        deployment = hostvars[name].get("discovery_balancer_deployment", "host")
+        if deployment == "overlay" and name not in members["docker_hosts"]:
             problems.append(
-                f"discovery_balancer_placement of host {name} is overlay, but it runs no containers: add it to docker_hosts,"
-                " or set discovery_balancer_placement: host"
+                f"discovery_balancer_deployment of host {name} is overlay, but it runs no containers: add it to docker_hosts,"
+                " or set discovery_balancer_deployment: host"
             )
 
     problems += name_problems(hosts)

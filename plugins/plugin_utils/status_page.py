@@ -218,11 +218,11 @@ def _balancers(seen, site, now, problems) -> list[str]:
             continue
         old = now - told["time"]
         rows.append(f"{name:<16}generation {told['generation']}, {told['state']}, checked {max(0, old):.0f} s before")
-        rows += [f"{'':<16}left out: {entry['name']}: {entry['reason']}" for entry in told["left_out"]]
+        rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in told.get("skipped", [])]
         if told["state"] != "ok" or told["reason"]:
             problems.append(f"{name}: balancer {told['state']}: {told['reason']}")
         if old > 90:
-            problems.append(f"{name}: the guard of the balancer has not run for {age(old)}")
+            problems.append(f"{name}: the balancer has not synced for {age(old)}")
     return _row("balancers", rows)
 
 

@@ -92,9 +92,9 @@ def catalog(**services) -> dict:
 
 
 def apply(balancer, **services) -> dict:
-    """Have a running balancer serve these services alone; no worker of before answers any more. The guard's status."""
+    """Have a running balancer serve these services alone; no old worker answers any more. The status."""
     before = workers(balancer)
-    status = balancer.apply(catalog(**services))
+    status = balancer.sync(catalog(**services))
     assert status["state"] == "ok", status["reason"]
     deadline = time.monotonic() + 20
     while status["last_reload"] == status["time"] and before & workers(balancer):
@@ -105,7 +105,7 @@ def apply(balancer, **services) -> dict:
 
 def workers(balancer) -> set:
     """Process ids of nginx's workers that take connections."""
-    found, master = set(), balancer.guard.master()
+    found, master = set(), balancer.backend.master()
     for process in Path(f"/proc/{master}/task/{master}/children").read_text().split():
         with contextlib.suppress(OSError):
             title = Path(f"/proc/{process}/cmdline").read_bytes()

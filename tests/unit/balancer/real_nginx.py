@@ -16,12 +16,12 @@ import threading
 import time
 from pathlib import Path
 
-from discovery_balancer import guard
+from discovery_balancer import backends, sync
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
 
 ROOT = Path(__file__).parents[3]
-ROLE = ROOT / "roles/nginx"
+ROLES = ROOT / "roles/balancer", ROOT / "roles/nginx"
 UNPACKED = ROOT / ".cache/nginx"
 OWN = f"{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # two runs at once do not meet
 ADDRESS = f"127.74.{OWN}"  # of the balancer
@@ -33,14 +33,14 @@ PLAY = [
         "hosts": "localhost",
         "connection": "local",
         "gather_facts": False,
-        "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
+        "vars_files": [str(role / part / "main.yml") for role in ROLES for part in ("defaults", "vars")],
         "tasks": [
             {
                 "name": "Write {{ item.name }}",
                 "ansible.builtin.copy": {"content": "{{ item.content }}", "dest": "{{ made }}/{{ item.name }}", "mode": "0644"},
                 "loop": [
                     {"name": "nginx.conf", "content": "{{ lookup('ansible.builtin.template', template) }}"},
-                    {"name": "options.json", "content": "{{ __nginx_guard_options | to_json }}"},
+                    {"name": "options.json", "content": "{{ __balancer_options | to_json }}"},
                 ],
             }
         ],
@@ -60,13 +60,14 @@ def free_ports() -> list[int]:
 
 
 def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str, dict]:
-    """nginx.conf and the guard's options as the role writes them with these variables, else with its defaults."""
+    """nginx.conf and the program's options as the roles write them with these variables, else with its defaults."""
     play = folder / "play.yml"
     play.write_text(json.dumps(PLAY))
     chosen = {
-        "template": str(ROLE / "templates/nginx.conf.j2"), "made": str(folder), "nginx_domain": DOMAIN, "nginx_listen": [ADDRESS],
-        "nginx_http_port": http_port, "nginx_address": ADDRESS, "nginx_access_log": "off", "nginx_reload_interval": 0,
-        "nginx_placement": "host", "nginx_network": "", "nginx_shutdown_timeout": "5s",
+        "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "made": str(folder), "balancer_domain": DOMAIN,
+        "balancer_listen": [ADDRESS],
+        "balancer_http_port": http_port, "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
+        "balancer_deployment": "host", "balancer_network": "", "nginx_shutdown_timeout": "5s",
         **variables,
     }  # fmt: skip
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-e", json.dumps(chosen), play]
@@ -115,13 +116,13 @@ class Backends:
 
 
 class Balancer:
-    """A guard's state directory, its options, and an nginx that can be started; gone with the block.
+    """A state directory of the program, its options, and an nginx that can be started; gone with the block.
 
-    :param variables: of the role nginx
+    :param variables: of the roles balancer and nginx
     """
 
     def __init__(self, **variables):
-        # In memory, because the guard syncs what it writes; short, because the path of a unix socket has room for 107 bytes.
+        # In memory, because the program syncs files to the disk; short, because a unix socket's path has room for 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="l3-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
         self.folder.chmod(0o711)  # the workers pass through it
         self.http_port, self.tls_port, *self.ports = free_ports()
@@ -130,7 +131,7 @@ class Balancer:
         self.config = self.folder / "etc"
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
-        text, options = written_by_the_role(self.folder, self.http_port, **{"nginx_tls_port": self.tls_port} | variables)
+        text, options = written_by_the_role(self.folder, self.http_port, **{"balancer_tls_port": self.tls_port} | variables)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
@@ -138,10 +139,10 @@ class Balancer:
         assert binary.exists(), "no nginx to test with: run `make system`"
         self.folder.joinpath("modules/stream.conf").write_text(f"load_module {module};\n")
         own = {
-            "nginx_binary": str(binary), "nginx_config": str(self.config / "nginx.conf"),
-            "nginx_pid_file": str(self.folder / "run/nginx.pid"), "nginx_socket": str(self.folder / "run/guard/nginx.sock"),
+            "binary": str(binary), "config": str(self.config / "nginx.conf"),
+            "pid_file": str(self.folder / "run/nginx.pid"), "socket": str(self.folder / "run/own/nginx.sock"),
         }  # fmt: skip
-        self.options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in (options | own).items()})
+        self.options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}, backend=own)
 
     def _moved(self, text: str) -> str:
         """The role's file with the paths of this directory."""
@@ -166,30 +167,30 @@ class Balancer:
         shutil.rmtree(self.folder)
 
     def start(self):
-        """Start nginx with what the guard has written."""
-        os.makedirs(self.folder / "run/guard", exist_ok=True)
-        command = [self.options.nginx_binary, "-c", self.config / "nginx.conf", "-g", "daemon off;"]
+        """Start nginx with the current generation."""
+        os.makedirs(self.folder / "run/own", exist_ok=True)
+        command = [self.options.backend["binary"], "-c", self.config / "nginx.conf", "-g", "daemon off;"]
         with open(self.folder / "nginx.log", "ab") as log:
             self.process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + 20
-        while not self.guard.running():
+        while not self.backend.running():
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "nginx.log").read_text()
             time.sleep(0.02)
 
     @property
     def run(self) -> str:
         """The directory of nginx's sockets."""
-        return str(Path(self.options.nginx_socket).parent)
+        return str(Path(self.options.backend["socket"]).parent)
 
     @property
-    def guard(self):
-        """The guard's own view of nginx."""
-        return guard.BALANCERS["nginx"](self.options)
+    def backend(self):
+        """nginx as the program drives it."""
+        return backends.make(self.options)
 
-    def apply(self, catalog: dict) -> dict:
-        """One run of the guard on this catalog, as consul-template starts it; its status."""
+    def sync(self, catalog: dict) -> dict:
+        """One sync with this catalog, as consul-template starts it; its status."""
         (self.store.root / "catalog.json").write_text(json.dumps(catalog))
-        return guard.apply(self.store, lambda: self.options)
+        return sync.sync(self.store, lambda: self.options)
 
     def ask(self, name: str, port: int = 0, tls: bool = False) -> tuple[int, str]:
         """Status and body of one answer through nginx, a virtual host or a listener on a port; 0 and what was wrong."""

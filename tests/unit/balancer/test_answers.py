@@ -1,4 +1,4 @@
-"""What the distribution's nginx does with the role's nginx.conf and the guard's files: routes, retries, headers, pages, log."""
+"""The distribution's nginx with the role's nginx.conf and the program's files: routes, retries, headers, pages, log."""
 
 import functools
 import http.client
@@ -19,9 +19,9 @@ TRUSTED = "127.0.71.9"
 @pytest.fixture(scope="module")
 def balancer(tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "access"
-    with Balancer(nginx_access_log=str(log), nginx_trusted_proxies=[TRUSTED], nginx_read_timeout="1s") as balancer:
+    with Balancer(balancer_access_log=str(log), balancer_trusted_proxies=[TRUSTED], balancer_read_timeout="1s") as balancer:
         balancer.log = log
-        balancer.apply(catalog())
+        balancer.sync(catalog())
         balancer.start()
         yield balancer
 
@@ -41,7 +41,7 @@ def instance():
 
 @pytest.fixture
 def serve(balancer):
-    """Serve these services, and nothing else; the guard's status."""
+    """Serve these services, and nothing else; the status."""
 
     return functools.partial(apply, balancer)
 

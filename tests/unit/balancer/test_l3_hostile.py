@@ -1,4 +1,4 @@
-"""L3: hostile catalogs through the guard and a real nginx. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
+"""L3: hostile catalogs through the sync and a real nginx. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
 
 import dataclasses
 import os
@@ -41,7 +41,7 @@ def make(key, balancer):
 def balancer(key):
     """One that may end TLS: what differs then comes with the options of a run."""
     chosen = {"names": [f"*.{DOMAIN}", "b.example.org"], "certificate": key[0], "key": key[1]}
-    with Balancer(nginx_certificates=[chosen]) as made:
+    with Balancer(balancer_certificates=[chosen]) as made:
         yield made
 
 
@@ -53,23 +53,23 @@ def options(balancer):
 
 
 def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
-    """What is wrong after one run of the guard on a catalog, whose status should give this reason."""
+    """The problems after one sync with a catalog, whose status should give this reason."""
     before = balancer.store.current()
-    status = balancer.apply(hostile.catalog)
+    status = balancer.sync(hostile.catalog)
     found = [] if status["reason"] == reason else [f"fell back as a whole: {status['reason']}"]
     if balancer.store.current() == before:
         found.append("there is no new generation")
     for name in ("http.conf", "stream.conf"):
         found += foreign(balancer.store.link / name, balancer.run)
     served = status["http"] | status["tls"] | status["tcp"]
-    left_out = {entry["name"]: entry["reason"] for entry in status["left_out"]}
+    skipped = {entry["name"]: entry["reason"] for entry in status["skipped"]}
     for service in hostile.good:
         if service.name not in status[service.kind]:
-            found.append(f"{service.kind} {service.name} is not served: {left_out.get(service.name)}")
+            found.append(f"{service.kind} {service.name} is not served: {skipped.get(service.name)}")
     for entry in hostile.catalog["services"]:
         tagged = any({"http", "tcp", "tls"} & set(instance["tags"]) for instance in entry["instances"])
-        if tagged and entry["name"].lower() not in served and cut(entry["name"]) not in left_out:
-            found.append(f"{entry['name'][:100]!r} is neither served nor left out")
+        if tagged and entry["name"].lower() not in served and cut(entry["name"]) not in skipped:
+            found.append(f"{entry['name'][:100]!r} is neither served nor skipped")
     if (size := balancer.store.status_file.stat().st_size) > MOST:
         found.append(f"the status has {size} bytes")
     balancer.store.prune(2)
@@ -101,7 +101,7 @@ def test_l3_no_catalog_breaks_the_configuration(balancer, make, options):
 
 def test_l3_services_answer_beside_hostile_ones(balancer, make, options):
     """nginx runs: each catalog is loaded, and every good service answers from its own instances."""
-    balancer.apply({"consul": 3, "services": []})
+    balancer.sync({"consul": 3, "services": []})
     balancer.start()
     started, wrong, good = time.monotonic(), [], 0
     for seed in seeds(ASKED):

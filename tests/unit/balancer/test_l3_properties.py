@@ -4,21 +4,23 @@ import dataclasses
 import json
 import random
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allowed import foreign
-from discovery_balancer.nginx import Nginx
+from discovery_balancer.backends.nginx.backend import Nginx
+from discovery_balancer.backends.nginx.render import render_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import plan
-from discovery_balancer.render import render_nginx
 from discovery_balancer.settings import PARSERS, PREFIX, cut
 from hostile import ADDRESSES, BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
 
 RUN = "/run/discovery-balancer"
-OPTIONS = Options(domain="hospital.example", nginx_socket=f"{RUN}/nginx.sock")
+OPTIONS = Options(domain="hospital.example")
+TLS = Path(f"{RUN}-tls")
 CERTIFICATE = {"names": ["*.hospital.example", "b.example.org"], "certificate": "/etc/ssl/site.pem", "key": "/etc/ssl/site.key"}
 ENDING = dataclasses.replace(OPTIONS, certificates=(CERTIFICATE,))
 PLACES = [("10.0.0.1", 8080), ("10.0.0.2", 8080), ("2001:db8::1", 81)]
@@ -74,7 +76,7 @@ def rendered(folder, files):
 @settings(max_examples=200)
 @given(catalogs, st.sampled_from([OPTIONS, ENDING]))
 def test_l3_nothing_outside_the_table_is_rendered(folder, services, options):
-    assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == []
+    assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == []
 
 
 def spoiled(put) -> list:
@@ -97,24 +99,24 @@ def spoiled(put) -> list:
 def test_l3_no_character_passes_in_any_place(folder, options, where):
     for character in string.punctuation + string.whitespace + "\0\x1b\x85\u2028٩ｗ":
         services = spoiled(lambda text, one=character: text[: int(len(text) * where)] + one + text[int(len(text) * where) :])
-        assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == [], repr(character)
+        assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == [], repr(character)
 
 
 @pytest.mark.parametrize("options", [OPTIONS, ENDING], ids=["", "with certificates"])
 def test_l3_no_odd_value_passes_in_any_place(folder, options):
     for value in VALUES + ODD + BREAKING + NAMES + TCP_NAMES + ADDRESSES:
         services = spoiled(lambda text, one=value: one)
-        assert rendered(folder, render_nginx(plan({"services": services}, options), options)) == [], repr(value)
+        assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == [], repr(value)
 
 
 @given(catalogs)
-def test_l3_every_tagged_service_is_served_or_left_out(services):
+def test_l3_every_tagged_service_is_served_or_skipped(services):
     result = plan({"services": services}, OPTIONS)
-    there = {s.name for s in result.http + result.tls + result.tcp} | {name for name, _ in result.left_out}
+    there = {s.name for s in result.http + result.tls + result.tcp} | {name for name, _ in result.skipped}
     for entry in services:
         if any({"http", "tcp", "tls"} & set(instance["tags"] or []) for instance in entry["instances"] or []):
             assert cut(entry["name"]) in there or entry["name"].lower() in there
-    json.dumps([result.left_out, result.remarks, result.traffic])  # what the status tells
+    json.dumps([result.skipped, result.warnings, result.traffic])  # the status has these
 
 
 @given(catalogs, st.randoms())
@@ -202,6 +204,7 @@ def test_l3_the_table_finds(tmp_path, text):
 def test_l3_the_table_allows_what_is_rendered(tmp_path):
     """With the marker's server, which is no part of the pure function."""
     (tmp_path / "nginx.conf").write_text("")
-    options = Options(domain="hospital.example", nginx_socket=f"{RUN}/nginx.sock", nginx_config=str(tmp_path / "nginx.conf"))
+    own = {"socket": f"{RUN}/nginx.sock", "config": str(tmp_path / "nginx.conf")}
+    options = Options(domain="hospital.example", backend=own)
     catalog = Maker(random.randrange(10**9), PLACES, PORTS).catalog().catalog
     assert rendered(tmp_path, Nginx(options).files(plan(catalog, options))[0]) == []

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from discovery_balancer import __main__ as command
-from discovery_balancer import place
-from discovery_balancer.nginx import Nginx
+from discovery_balancer.backends.nginx import deployment
+from discovery_balancer.backends.nginx.backend import Nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from discovery_balancer.store import Store
@@ -32,8 +32,8 @@ def nginx(tmp_path, socket_path):
     program.chmod(0o755)
     config = tmp_path / "nginx.conf"
     config.write_text("good\n")
-    paths = {"nginx_binary": program, "nginx_config": config, "nginx_pid_file": tmp_path / "pid", "nginx_socket": socket_path}
-    return Nginx(Options(domain="hospital.example", **{name: str(path) for name, path in paths.items()}))
+    paths = {"binary": program, "config": config, "pid_file": tmp_path / "pid", "socket": socket_path}
+    return Nginx(Options(domain="hospital.example", backend={name: str(path) for name, path in paths.items()}))
 
 
 def test_nginx_checks_the_complete_tree(nginx, tmp_path):
@@ -52,7 +52,7 @@ def test_nginx_marker_covers_the_main_file(nginx, tmp_path):
 
 def test_nginx_marker_covers_where_it_is_asked_for(nginx):
     """Else a balancer that told it elsewhere, or nowhere, would not be given the new configuration."""
-    moved = Nginx(dataclasses.replace(nginx.options, nginx_socket="/run/elsewhere"))
+    moved = Nginx(dataclasses.replace(nginx.options, backend=nginx.options.backend | {"socket": "/run/elsewhere"}))
     assert moved.files(Plan())[1] != nginx.files(Plan())[1]
 
 
@@ -69,8 +69,8 @@ def test_nginx_never_signals_another_process(nginx, tmp_path):
 
 def test_command_check_tests_a_main_file_before_it_is_installed(nginx, tmp_path, capsys):
     options = tmp_path / "options.json"
-    fields = ("domain", "nginx_binary", "nginx_config", "nginx_pid_file", "nginx_socket")
-    options.write_text(json.dumps({name: getattr(nginx.options, name) for name in fields}))
+    options.write_text(json.dumps({"domain": nginx.options.domain}))
+    (tmp_path / "options-nginx.json").write_text(json.dumps(nginx.options.backend))
     wrong = tmp_path / "new.conf"
     wrong.write_text("wrong\n")
     good = (tmp_path / "nginx.conf").rename(tmp_path / "first.conf")  # there is none yet where no package brings one
@@ -94,10 +94,10 @@ def container(tmp_path, nginx, socket_path, monkeypatch):
         "if grep -q wrong \"$config\"; then echo 'nginx: [emerg] wrong' >&2; exit 1; fi\n"
     )
     docker.chmod(0o755)
-    monkeypatch.setattr(place, "ENGINE_RUNS", ["true"])
+    monkeypatch.setattr(deployment, "DOCKERD_RUNS", ["true"])
     options = {"container": "nginx", "container_run": ("--read-only", "image"), "docker_binary": str(docker)}
-    config = nginx.options.nginx_config
-    return Nginx(Options(domain="x.example", nginx_config=config, nginx_socket=str(socket_path), **options))
+    options |= {"config": nginx.own.config, "socket": str(socket_path)}
+    return Nginx(Options(domain="x.example", backend=options))
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def listening(socket_path):
         server.shutdown()
 
 
-def test_nginx_tells_what_it_runs(nginx, listening):
+def test_nginx_reports_its_marker(nginx, listening):
     assert nginx.running() == "0123456789abcdef"
 
 
@@ -139,7 +139,7 @@ def test_nginx_that_was_killed_leaves_a_socket_and_runs_nothing(nginx, container
     assert (nginx.running(), container.master()) == ("", 0)
 
 
-def test_marker_is_told_over_the_socket_only(nginx, socket_path):
+def test_marker_is_given_over_the_socket_only(nginx, socket_path):
     text = nginx.files(Plan())[0]["http.conf"]
     block = text[text.rindex("server {") :]
     assert [line.strip() for line in block.splitlines() if "listen" in line] == [f"listen unix:{socket_path};"]
@@ -152,7 +152,7 @@ def test_directory_of_the_socket_is_roots(nginx, tmp_path, socket_path):
 
 
 def test_container_is_asked_where_it_runs(container, tmp_path, monkeypatch):
-    monkeypatch.setattr(container.place, "master", lambda: 7)
+    monkeypatch.setattr(container.deployment, "master", lambda: 7)
     good = Store(tmp_path).write({"http.conf": "", "stream.conf": ""}, "a", ())
     assert container.check(good.path, tmp_path / "candidate") == ""
     assert (tmp_path / "asked").read_text() == f"exec nginx nginx {TEST} {tmp_path}/candidate/nginx.conf\n"
@@ -171,16 +171,16 @@ def test_container_refuses(container, tmp_path):
     assert container.check(good.path, tmp_path / "candidate") == "nginx: [emerg] wrong"
 
 
-def test_stopped_engine_stays_stopped(container, tmp_path, monkeypatch):
-    """Whoever asks docker's socket starts the engine again."""
-    monkeypatch.setattr(place, "ENGINE_RUNS", ["false"])
+def test_stopped_dockerd_stays_stopped(container, tmp_path, monkeypatch):
+    """A request to docker's socket would start dockerd again."""
+    monkeypatch.setattr(deployment, "DOCKERD_RUNS", ["false"])
     good = Store(tmp_path).write({"http.conf": "", "stream.conf": ""}, "a", ())
     assert "not running" in container.check(good.path, tmp_path / "candidate")
     assert not (tmp_path / "asked").exists()
 
 
 def test_master_in_a_container_is_who_listens(container, listening, monkeypatch):
-    monkeypatch.setattr(place, "_nginx", lambda pid: pid)
+    monkeypatch.setattr(deployment, "_nginx", lambda pid: pid)
     assert container.master() == os.getpid()
 
 

@@ -1,4 +1,4 @@
-"""What is served, what is left out, and why."""
+"""What is served, what is skipped, and why."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def tcp(name, *instances):
 
 
 def reasons(result):
-    return dict(result.left_out)
+    return dict(result.skipped)
 
 
 def test_http_service_is_served():
@@ -81,7 +81,7 @@ def test_of_two_names_that_differ_in_case_the_lowest_is_served():
 
 
 @pytest.mark.parametrize("name", ["tcpfront", "9999", "tcp-0999", "tcp-", "tcp-99999999", "a;b-9999", "tcp-9999\n", "tcp-٩"])
-def test_tcp_name_without_a_port_is_left_out(name):
+def test_tcp_name_without_a_port_is_skipped(name):
     result = plan({"services": [tcp(name)]}, OPTIONS)
     assert (result.tcp, "no port to listen on" in reasons(result)[name]) == ((), True)
 
@@ -137,15 +137,15 @@ def test_the_lowest_name_keeps_a_port_that_two_claim(order):
         {"weight": 0}, {"weight": -1}, {"weight": "2"}, {"weight": 65536},
     ],
 )  # fmt: skip
-def test_bad_instance_is_left_out_and_the_others_are_served(bad):
+def test_bad_instance_is_skipped_and_the_others_are_served(bad):
     result = plan(catalog(web=[instance(), {**instance("10.0.0.2"), **bad}]), OPTIONS)
     assert [i.address for i in result.http[0].instances] == ["10.0.0.1"]
     assert reasons(result)["web"].startswith("instance i on n: the ")
 
 
-def test_service_with_bad_instances_only_is_left_out():
+def test_service_with_bad_instances_only_is_skipped():
     result = plan(catalog(web=[instance("x")]), OPTIONS)
-    assert (result.http, result.left_out[-1]) == ((), ("web", "no usable instance"))
+    assert (result.http, result.skipped[-1]) == ((), ("web", "no usable instance"))
 
 
 def test_same_address_and_port_count_once():
@@ -156,7 +156,7 @@ def test_ipv6_address_is_bracketed():
     assert plan(catalog(web=[instance("2001:DB8::1")]), OPTIONS).http[0].instances[0].address == "[2001:db8::1]"
 
 
-def test_what_consul_template_skipped_is_left_out():
+def test_what_consul_template_skipped_is_skipped():
     result = plan({"services": [], "skipped": [{"name": "a.b", "reason": "odd name"}]}, OPTIONS)
     assert reasons(result) == {"a.b": "odd name"}
 
@@ -166,10 +166,10 @@ def test_one_bad_service_does_not_hurt_the_others():
     assert [s.name for s in result.http] == ["web"]
 
 
-def test_without_ports_moves_services_to_the_left_out():
+def test_without_ports_moves_services_to_the_skipped():
     full = plan({"services": [tcp("a-9998"), tcp("b-9999")]}, OPTIONS)
     less = full.without_ports({9998: "taken"})
-    assert ([s.name for s in less.tcp], less.left_out) == (["b-9999"], (("a-9998", "taken"),))
+    assert ([s.name for s in less.tcp], less.skipped) == (["b-9999"], (("a-9998", "taken"),))
 
 
 def said(address="10.0.0.1", tags=("http",), port=8080, **settings):
@@ -178,7 +178,7 @@ def said(address="10.0.0.1", tags=("http",), port=8080, **settings):
 
 
 def reported(result):
-    return dict(result.remarks)
+    return dict(result.warnings)
 
 
 CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
@@ -192,7 +192,7 @@ def test_hosts_of_its_own_replace_the_default():
 
 def test_bad_hosts_leave_the_default():
     result = plan(catalog(web=[said(hosts="a;b")]), OPTIONS)
-    assert (result.http[0].hosts, result.left_out) == (("web.hospital.example",), ())
+    assert (result.http[0].hosts, result.skipped) == (("web.hospital.example",), ())
     assert "balancer_hosts" in reported(result)["web"]
 
 
@@ -224,7 +224,7 @@ def test_what_is_told_stays_short():
     long = "x" * 10**5
     odd = [instance(long, id=long, node=long), instance(port=long), said(hosts=f"{long} " * 50, path=long, strip=long)]
     result = plan({"services": [{"name": long, "instances": odd}], "skipped": [{"name": long, "reason": long}]}, OPTIONS)
-    assert sum(len(name) + len(text) for name, text in result.left_out + result.remarks) < 5000
+    assert sum(len(name) + len(text) for name, text in result.skipped + result.warnings) < 5000
 
 
 def test_shares_are_made_by_turns_not_by_connections():
@@ -257,7 +257,7 @@ def test_weight_of_an_instance_goes_before_consuls():
 def test_tls_service():
     result = plan(catalog(web=[said(tags=["tls"])], other=[said(tags=["tls"], hosts="a.example,b.example")]), OPTIONS)
     assert [(s.name, s.hosts) for s in result.tls] == [("other", ("a.example", "b.example")), ("web", ("web.hospital.example",))]
-    assert (result.tls_port, result.ports, result.left_out) == (443, {443}, ())
+    assert (result.tls_port, result.ports, result.skipped) == (443, {443}, ())
 
 
 def test_http_and_tls_of_one_name_do_not_meet():
@@ -274,7 +274,7 @@ def test_without_tls_nothing_listens_for_it():
     assert plan(catalog(web=[instance()]), OPTIONS).ports == frozenset()
 
 
-def test_tls_service_without_a_port_is_left_out():
+def test_tls_service_without_a_port_is_skipped():
     options = dataclasses.replace(OPTIONS, tls_port=0)
     assert reasons(plan(catalog(web=[said(tags=["tls"])]), options)) == {"web": "this balancer has no port for TLS"}
 
@@ -292,12 +292,12 @@ def test_tls_port_is_reserved():
 def test_tls_port_that_is_taken_leaves_http_alone():
     full = plan(catalog(web=[said(tags=["http", "tls"])]), ENDING_TLS)
     less = full.without_ports({443: "taken"})
-    assert ([s.name for s in less.http], less.tls, less.tls_port, less.left_out) == (["web"], (), 0, (("web", "taken"),))
+    assert ([s.name for s in less.http], less.tls, less.tls_port, less.skipped) == (["web"], (), 0, (("web", "taken"),))
 
 
 def test_with_certificates_tls_is_listened_for():
     result = plan(catalog(web=[instance()]), ENDING_TLS)
-    assert (result.ports, result.without_ports({443: "taken"}).left_out) == ({443}, (("TLS", "taken"),))
+    assert (result.ports, result.without_ports({443: "taken"}).skipped) == ({443}, (("TLS", "taken"),))
 
 
 def test_tls_that_ends_here_for_another_service_is_not_passed_through():
@@ -314,7 +314,7 @@ def test_tls_that_a_lower_name_has_does_not_end_here():
 
 def test_own_tls_goes_before_the_certificate():
     result = plan(catalog(a=[said(tags=["http", "tls"])]), ENDING_TLS)
-    assert ([s.name for s in result.tls], result.left_out) == (["a"], ())
+    assert ([s.name for s in result.tls], result.skipped) == (["a"], ())
 
 
 @pytest.mark.parametrize(("options", "served"), [(OPTIONS, False), (ENDING_TLS, True)])
@@ -352,14 +352,14 @@ def test_order_of_the_catalog_does_not_matter(services, random):
     random.shuffle(shuffled)
     one, other = plan({"services": listed}, OPTIONS), plan({"services": shuffled}, OPTIONS)
     assert (one.http, one.tls, one.tcp) == (other.http, other.tls, other.tcp)
-    assert (sorted(one.left_out), sorted(one.remarks)) == (sorted(other.left_out), sorted(other.remarks))
+    assert (sorted(one.skipped), sorted(one.warnings)) == (sorted(other.skipped), sorted(other.warnings))
 
 
 @given(entries)
-def test_every_tagged_service_is_served_or_left_out(services):
+def test_every_tagged_service_is_served_or_skipped(services):
     result = plan({"services": [{"name": name, "instances": instances} for name, instances in services]}, OPTIONS)
     served = {s.name for s in result.http + result.tls + result.tcp}
-    named = {name for name, _ in result.left_out}
+    named = {name for name, _ in result.skipped}
     for name, instances in services:
         if any({"http", "tls", "tcp"} & set(i["tags"]) for i in instances):
             assert name.lower() in served or name in named

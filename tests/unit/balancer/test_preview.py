@@ -1,23 +1,24 @@
 """What the next run would change, without changing anything (D3)."""
 
-import dataclasses
 import json
 import sys
 
 import pytest
 
 from discovery_balancer import __main__ as command
-from discovery_balancer import guard, preview
-from discovery_balancer.nginx import Nginx
+from discovery_balancer import preview
+from discovery_balancer.backends.nginx.backend import Nginx
 from discovery_balancer.options import Options
+from discovery_balancer.plan import plan
 from discovery_balancer.store import Store
 
 
 @pytest.fixture
 def site(tmp_path):
     (tmp_path / "nginx.conf").write_text("# main\n")
-    options = dataclasses.replace(Options(domain="hospital.example"), nginx_config=str(tmp_path / "nginx.conf"))
-    (tmp_path / "options.json").write_text(json.dumps({"domain": "hospital.example", "nginx_config": options.nginx_config}))
+    options = Options(domain="hospital.example", backend={"config": str(tmp_path / "nginx.conf")})
+    (tmp_path / "options.json").write_text(json.dumps({"domain": options.domain}))
+    (tmp_path / "options-nginx.json").write_text(json.dumps(options.backend))
     return tmp_path, Store(tmp_path / "state"), options
 
 
@@ -42,11 +43,11 @@ def tree(path):
 def test_d3_preview_shows_what_would_change_and_writes_nothing(site):
     path, store, options = site
     store.root.mkdir()
-    files, marker = Nginx(options).files(guard.plan(catalog("old"), options))
+    files, marker = Nginx(options).files(plan(catalog("old"), options))
     store.point(store.write(files, marker, ()))
     before = tree(path)
     text, code = preview.preview(store, options, dry(catalog("old", "new;\n")))
-    assert (code, "left out: new;\\n: " in text, "+" in text) == (0, True, False)
+    assert (code, "skipped: new;\\n: " in text, "+" in text) == (0, True, False)
     text, code = preview.preview(store, options, dry(catalog("new")))
     assert (code, "+upstream http_new {" in text, "-upstream http_old {" in text) == (0, True, True)
     assert tree(path) == before
@@ -58,7 +59,7 @@ def test_d3_preview_of_nothing_new(site, template):
     _, store, options = site
     store.root.mkdir()
     (store.root / "catalog.json").write_text(json.dumps(catalog("web")))
-    files, marker = Nginx(options).files(guard.plan(catalog("web"), options))
+    files, marker = Nginx(options).files(plan(catalog("web"), options))
     store.point(store.write(files, marker, ()))
     assert preview.preview(store, options, template) == ("nothing would change", 0)
 
@@ -66,7 +67,7 @@ def test_d3_preview_of_nothing_new(site, template):
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        (dry(catalog(consul=0)), "blind"),
+        (dry(catalog(consul=0)), "unreadable"),
         (prints("no such template", 1), "consul-template"),
         (prints("> /x\n{"), "Expecting"),
         (["/none/consul-template"], "/none/consul-template"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery_balancer.nginx import render_nginx
+from discovery_balancer.backends.nginx.render import render_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance, Plan, Service, plan
 from discovery_balancer.settings import PARSERS, Settings

@@ -75,7 +75,7 @@ def test_a_bad_value_is_told_and_the_default_counts(key, value):
 def test_what_most_instances_say_counts():
     chosen, problems = settings([meta(path="/b"), meta(path="/a"), meta(path="/b")])
     assert chosen.path == "/b"
-    assert problems == ["its instances differ in balancer_path: '/a' (1), '/b' (2); '/b' counts"]
+    assert problems == ["its instances differ in balancer_path: '/a' (1), '/b' (2); '/b' applies"]
 
 
 def test_where_as_many_say_either_the_lowest_counts():

@@ -1,4 +1,4 @@
-"""Whether the catalog is followed, and what Consul is told (L2, A12)."""
+"""Whether the catalog is followed, and the status in Consul's KV store (L2, A12)."""
 
 import http.server
 import json
@@ -15,14 +15,14 @@ from discovery_balancer.source import Source
 from discovery_balancer.store import Store
 
 KEY = "/v1/kv/discovery/balancer/n1"
-STATUS = {"state": "ok", "reason": "", "generation": 3, "left_out": [], "remarks": [], "time": 5, "http": {"web": 1}}
+STATUS = {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings": [], "time": 5, "http": {"web": 1}}
 
 
 class Agent:
     """An agent that answers with what it is told to, by path; it remembers what it is asked."""
 
     def __init__(self):
-        self.answers, self.asked = {source.SEEN_BY_ALL: (200, '[{"Node": {}}]')}, []
+        self.answers, self.asked = {source.ALWAYS_THERE: (200, '[{"Node": {}}]')}, []
         agent = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -94,10 +94,10 @@ def watched(tmp_path, agent, unit):
     return Source(f"127.0.0.1:{agent.server.server_port}", token, "n1")
 
 
-def test_l2_all_is_well_at_the_first_look(watched, agent):
+def test_l2_healthy_source_is_verified_once(watched, agent):
     clock = Clock()
     assert (watched.problem(clock), clock.slept) == ("", 0)
-    assert agent.asked == [("GET", source.SEEN_BY_ALL, "secret", "")]
+    assert agent.asked == [("GET", source.ALWAYS_THERE, "secret", "")]
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,20 @@ def test_l2_all_is_well_at_the_first_look(watched, agent):
     [
         ((403, "ACL not found"), "Consul refuses consul-template's token, so the catalog is not followed: ACL not found"),
         ((500, "No known Consul servers"), "has no answer, so the catalog is not followed: 500 No known Consul servers"),
-        ((200, "[]"), source.BLIND),
+        ((200, "[]"), source.UNREADABLE),
     ],
 )
-def test_l2_what_consul_says_to_the_token(watched, agent, answer, words):
-    agent.answers[source.SEEN_BY_ALL] = answer
+def test_l2_answers_of_consul_to_the_token(watched, agent, answer, words):
+    agent.answers[source.ALWAYS_THERE] = answer
     clock = Clock()
     assert words in watched.problem(clock)
     assert clock.slept == source.PAUSE * (source.TRIES - 1)
 
 
 def test_l2_consul_that_is_back_soon_is_no_reason(watched, agent):
-    agent.answers[source.SEEN_BY_ALL] = (500, "")
+    agent.answers[source.ALWAYS_THERE] = (500, "")
     clock = Clock()
-    clock.sleep = lambda _: agent.answers.update({source.SEEN_BY_ALL: (200, '[{"Node": {}}]')})
+    clock.sleep = lambda _: agent.answers.update({source.ALWAYS_THERE: (200, '[{"Node": {}}]')})
     assert watched.problem(clock) == ""
 
 
@@ -127,13 +127,13 @@ def test_l2_agent_that_is_away(watched):
         probe.bind(("127.0.0.1", 0))
         away = Source(f"127.0.0.1:{probe.getsockname()[1]}", watched.token_file)
         assert "does not answer" in away.problem(Clock())
-        away.tell(STATUS)
+        away.report(STATUS)
 
 
 def test_l2_token_that_cannot_be_read(watched):
     watched.token_file.unlink()
     assert "token" in watched.problem(Clock())
-    watched.tell(STATUS)
+    watched.report(STATUS)
 
 
 def test_l2_consul_template_that_was_stopped_has_no_complaint(watched, unit):
@@ -142,7 +142,7 @@ def test_l2_consul_template_that_was_stopped_has_no_complaint(watched, unit):
 
 
 @pytest.mark.parametrize("state", ["activating", "failed", ""])
-def test_l2_dead_consul_template_is_told_with_its_last_words(watched, unit, state):
+def test_l2_dead_consul_template_is_reported_with_its_last_error(watched, unit, state):
     unit.state = state
     words = "(cli) template: no space left on device"
     unit.journal = f"start\n2026-11-21T23:45:26.123Z [ERR] {words}\n2026 [ERR] sent back to caller\nx [WARN] y\n"
@@ -155,7 +155,7 @@ def test_l2_reload_of_consul_template_is_no_reason(watched, unit):
     assert watched.problem(Clock()) == ""
 
 
-def test_l2_unusable_catalog_is_asked_for_anew(watched, unit):
+def test_l2_unusable_catalog_is_queried_again(watched, unit):
     watched.refresh(unusable=False)
     assert unit.orders == []
     watched.refresh(unusable=True)
@@ -169,14 +169,14 @@ def test_l2_another_token_is_taken_by_a_restart(watched, unit):
 
 
 @pytest.mark.parametrize("age", [-3600, 10**9])
-def test_l2_times_that_say_nothing_restart_nobody(watched, unit, age):
+def test_l2_times_that_prove_nothing_restart_nothing(watched, unit, age):
     """A token from the future: the clock has been wrong. It would restart consul-template at every run."""
     os.utime(watched.token_file, (time.time() - age,) * 2)
     watched.refresh(unusable=False)
     assert unit.orders == []
 
 
-def test_l2_token_of_no_process_restarts_nobody(watched, unit):
+def test_l2_token_of_no_process_restarts_nothing(watched, unit):
     unit.pid = "0"
     os.utime(watched.token_file)
     watched.refresh(unusable=False)
@@ -184,58 +184,58 @@ def test_l2_token_of_no_process_restarts_nobody(watched, unit):
 
 
 def test_a12_state_is_written_once(watched, agent):
-    watched.tell(STATUS)
+    watched.report(STATUS)
     assert [(path, token) for _, path, token, _ in agent.puts] == [(KEY, "secret")]
-    told = json.loads(agent.puts[0][3])
-    assert told == {"state": "ok", "reason": "", "generation": 3, "left_out": [], "remarks": []}
+    reported = json.loads(agent.puts[0][3])
+    assert reported == {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings": []}
     agent.answers[f"{KEY}?raw"] = (200, agent.puts[0][3])
-    watched.tell(STATUS | {"time": 99, "http": {}})
+    watched.report(STATUS | {"time": 99, "http": {}})
     assert len(agent.puts) == 1
-    watched.tell(STATUS | {"state": "failed"})
+    watched.report(STATUS | {"state": "failed"})
     assert len(agent.puts) == 2
 
 
-def test_a12_who_may_not_read_does_not_write(watched, agent):
+def test_a12_token_that_may_not_read_does_not_write(watched, agent):
     agent.answers[f"{KEY}?raw"] = (403, "")
-    watched.tell(STATUS)
+    watched.report(STATUS)
     assert agent.puts == []
 
 
-def test_a12_host_without_a_name_tells_nothing(watched, agent):
-    Source(watched.agent, watched.token_file).tell(STATUS)
+def test_a12_host_without_a_name_reports_nothing(watched, agent):
+    Source(watched.agent, watched.token_file).report(STATUS)
     assert agent.asked == []
 
 
-def test_command_heal_tells_refreshes_and_always_ends_with_0(watched, agent, unit, tmp_path, monkeypatch):
+def test_command_sync_of_the_timer_reports_refreshes_and_always_ends_with_0(watched, agent, unit, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "PAUSE", 0)
-    agent.answers[source.SEEN_BY_ALL] = (403, "ACL not found")
+    agent.answers[source.ALWAYS_THERE] = (403, "ACL not found")
     where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
-    told = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--node", "n1"]
-    assert command.main([*where, "heal", *told]) == 0
+    given = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--node", "n1"]
+    assert command.main([*where, "sync", *given]) == 0
     status = json.loads((tmp_path / "status.json").read_text())
     assert "refuses" in status["reason"] and "refuses" in json.loads(agent.puts[0][3])["reason"]
     assert unit.orders == ["reload"]  # there is no catalog
 
 
-def leader(says):
-    """What the leader says; an error: it cannot be asked."""
+def leader(answer):
+    """The leader's answer; an error: it gives none."""
 
     def asked():
-        if isinstance(says, Exception):
-            raise says
-        return says
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     return asked
 
 
 @pytest.mark.parametrize(
-    ("starting", "says", "kept"),
+    ("starting", "answer", "kept"),
     [(True, "new", "new"), (True, "", "old"), (True, ValueError("no answer"), "old"), (False, AssertionError(), "old")],
 )
-def test_r1_what_a_server_that_starts_has_told_is_asked_of_the_leader(tmp_path, starting, says, kept):
+def test_r1_catalog_of_a_starting_server_comes_from_the_leader(tmp_path, starting, answer, kept):
     store, file = Store(tmp_path), tmp_path / "starting"
     store.write_catalog("old")
     if starting:
         file.touch()
-    source.settle(store, leader(says), file)
+    source.refresh_from_leader(store, leader(answer), file)
     assert (tmp_path / "catalog.json").read_text() == kept

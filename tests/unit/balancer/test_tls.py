@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 @contextlib.contextmanager
 def running(**variables):
     with Balancer(**variables) as balancer:
-        balancer.apply(catalog())
+        balancer.sync(catalog())
         balancer.start()
         yield balancer
 
@@ -40,7 +40,7 @@ def running(**variables):
 def through(files, tmp_path_factory):
     """A balancer without any certificate."""
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(nginx_access_log=str(log)) as balancer:
+    with running(balancer_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
@@ -53,7 +53,7 @@ def ending(files, tmp_path_factory):
         {"names": ["portal.example.org"], "certificate": files["beside"][0], "key": files["beside"][1]},
     ]
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(nginx_certificates=chosen, nginx_access_log=str(log)) as balancer:
+    with running(balancer_certificates=chosen, balancer_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
@@ -144,7 +144,7 @@ def test_a_port_that_is_taken_costs_tls_only(through, instance):
         other.listen()
         status = apply(through, web=[entry(web.port)], own=[entry(instance().port, tags=["tls"])])
         assert (list(status["http"]), status["tls"]) == (["web"], {})
-        assert "taken by another process" in status["left_out"][0]["reason"]
+        assert "taken by another process" in status["skipped"][0]["reason"]
     assert list(apply(through, own=[entry(instance().port, tags=["tls"])])["tls"]) == ["own"]
 
 
@@ -194,7 +194,7 @@ def speaks_http_2_only(ending, tmp_path):
     folders = "".join(f"{name}_temp_path {tmp_path}/{name}; " for name in real_nginx.TEMPORARY)
     text = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {folders} server {{ {server} }} }}"
     tmp_path.joinpath("nginx.conf").write_text(text)
-    with subprocess.Popen([ending.options.nginx_binary, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
+    with subprocess.Popen([ending.options.backend["binary"], "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection((ADDRESS, port), 1):

@@ -50,8 +50,8 @@ def test_workload_host_without_agent():
 
 
 def test_balancer_in_the_overlay_without_an_engine():
-    overlay = {"discovery_balancer_placement": "overlay"}
-    one(problems({"docker_hosts": ["a"]}, d=overlay), "discovery_balancer_placement of host d is overlay", "docker_hosts")
+    overlay = {"discovery_balancer_deployment": "overlay"}
+    one(problems({"docker_hosts": ["a"]}, d=overlay), "discovery_balancer_deployment of host d is overlay", "docker_hosts")
     assert problems(d=overlay) == problems({"docker_hosts": ["a"]}) == []
 
 

@@ -58,7 +58,7 @@ def host(**changes):
     } | changes
 
 
-BALANCER = {"generation": 7, "state": "ok", "reason": "", "left_out": [{"name": "x-99", "reason": "no port"}], "time": NOW - 4}
+BALANCER = {"generation": 7, "state": "ok", "reason": "", "skipped": [{"name": "x-99", "reason": "no port"}], "time": NOW - 4}
 
 
 def nodes(**changes):
@@ -96,7 +96,7 @@ backups      a               9 h ago, 14 kept
              c               9 h ago, 14 kept
              controller      5 h ago, 1 kept
 balancers    a               generation 7, ok, checked 4 s before
-                             left out: x-99: no port
+                             skipped: x-99: no port
 services     2 names, 0 unhealthy checks"""
 
 
@@ -129,7 +129,7 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"b": {"certificates": {"ca docker": {"written": 0, "end": NOW + DAY}}}}, "the CA of docker ends in 1 d"),
         ({"b": {"backups": FAILED_BACKUP}}, "b: the last backup failed"),
         ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "blind"}}}, "a: balancer failed: blind"),
-        ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "has not run for 5 min"),
+        ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
         ({"a": {"containers": [{"name": "web", "wanted": True, "ports": [32768]}]}}, "a: registrator does not run"),
@@ -181,7 +181,7 @@ def test_a_host_that_was_not_asked_is_not_on_the_page():
 
 
 def test_a_name_cannot_act_on_a_terminal():
-    page = status_page(nodes(a={"balancer": BALANCER | {"left_out": [{"name": "x\x1b[2J", "reason": "bad\nname"}]}}), SITE)
+    page = status_page(nodes(a={"balancer": BALANCER | {"skipped": [{"name": "x\x1b[2J", "reason": "bad\nname"}]}}), SITE)
     assert all(line.isprintable() for line in page["lines"])
 
 

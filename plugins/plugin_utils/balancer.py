@@ -1,0 +1,112 @@
+"""Mistakes in the site settings of the role balancer."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import pathlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
+# One source of the patterns: the program on the hosts has the same file.
+PATTERNS = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer/patterns.py"
+
+
+def _patterns():
+    spec = importlib.util.spec_from_file_location("discovery_balancer_patterns", PATTERNS)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> list[str]:
+    """Mistakes in the role's variables, one message each: variable, host, value, and the value to set.
+
+    :param host: inventory name
+    :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
+        balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_certificates,
+        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval
+    :param backends: names of the known backends
+    :returns: [] when there is none
+    """
+    problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings)]
+    if settings["balancer_deployment"] == "overlay":
+        problems += _of_the_container(settings)
+    return [f"{variable} is {settings[variable]!r} on {host}: {advice}" for variable, advice in problems]
+
+
+def _of_the_backend(settings: Mapping, backends: Iterable[str]) -> Iterator[tuple[str, str]]:
+    known = sorted(backends)
+    if settings["balancer_backend"] not in known:
+        yield "balancer_backend", f"set discovery_balancer to a known backend: {', '.join(known)}"
+
+
+def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
+    if not _patterns().DOMAIN.fullmatch(str(settings["balancer_domain"])):
+        yield (
+            "balancer_domain",
+            ("set discovery_domain to the DNS name, in lower case, of the virtual hosts, such as hospital.example"),
+        )
+    if not 1 <= _number(settings["balancer_http_port"]) <= 65535:
+        yield "balancer_http_port", "set it to a port from 1 to 65535"
+    tls = _number(settings["balancer_tls_port"])
+    if not 0 <= tls <= 65535 or tls == _number(settings["balancer_http_port"]):
+        yield "balancer_tls_port", "set it to a port from 1 to 65535 that is not balancer_http_port, or to 0 for none"
+    mode = settings["balancer_deployment"]
+    if mode not in ("host", "overlay") or (mode == "overlay" and not settings["balancer_network"]):
+        yield (
+            "balancer_deployment",
+            ("set discovery_balancer_deployment to host, or to overlay together with discovery_overlay, whose network it is"),
+        )
+    wrong = [str(proxy) for proxy in settings["balancer_trusted_proxies"] if not _is_network(proxy)]
+    if wrong:
+        yield "balancer_trusted_proxies", f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"
+    if not 5 <= _number(settings["balancer_sync_interval"]) <= 30:
+        yield "balancer_sync_interval", "set it to 5 to 30 seconds"
+
+
+def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
+    patterns, seen = _patterns(), set()
+    variable = "balancer_certificates"
+    for one in settings[variable]:
+        names = [str(name) for name in one.get("names") or []]
+        bad = [name for name in names if not patterns.CERTIFIED.fullmatch(name)]
+        if bad or not names:
+            listed = ", ".join(bad) or "none"
+            yield variable, f"names are {listed}: set host names in lower case, or *.hospital.example for those below"
+        if twice := sorted(seen & set(names)):
+            yield variable, f"{', '.join(twice)} stands in two of them: leave it in one"
+        seen |= set(names)
+        for key in ("certificate", "key"):
+            if not patterns.FILE.fullmatch(str(one.get(key, ""))):
+                yield variable, f"{key} is {one.get(key, '')!r}: set it to the absolute path of a file on this host"
+    if settings[variable] and _number(settings["balancer_tls_port"]) == 0:
+        yield "balancer_tls_port", "balancer_certificates need a port, such as 443"
+
+
+def _of_the_container(settings: Mapping) -> Iterator[tuple[str, str]]:
+    bounds = RANGE.fullmatch(str(settings["balancer_tcp_ports"]))
+    low, high = map(int, bounds.groups()) if bounds else (0, 0)
+    others = [_number(settings["balancer_http_port"]), _number(settings["balancer_tls_port"])]
+    if not 0 < low <= high <= 65535 or any(low <= port <= high for port in others):
+        listed = " and ".join(map(str, others))
+        yield (
+            "balancer_tcp_ports",
+            (f"set it to the lowest and the highest port, such as 9990-9999, without http and tls port ({listed})"),
+        )
+    if settings["balancer_access_log"] not in ("off", "/dev/stdout"):
+        yield "balancer_access_log", "in a container, set it to /dev/stdout or off"
+
+
+def _number(value) -> int:
+    """The number, or one that no setting may have."""
+    return int(value) if re.fullmatch("[0-9]{1,6}", str(value)) else -1
+
+
+def _is_network(value) -> bool:
+    try:
+        ipaddress.ip_network(str(value))
+    except ValueError:
+        return False
+    return True

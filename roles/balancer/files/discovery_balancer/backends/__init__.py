@@ -1,0 +1,51 @@
+"""The load balancers that the program can drive: a package each, named as `balancer` in the options, with a class `Backend`."""
+
+import importlib
+import pathlib
+import typing
+
+from ..plan import Plan
+
+
+class Balancer(typing.Protocol):
+    """All that a sync asks of a load balancer. One is made for each run, from the site's options.
+
+    A generation is a directory of files that the balancer reads through the link `current`; its marker is a short text
+    that the running balancer can be asked for, so that nothing else has to be trusted.
+    """
+
+    def files(self, plan: Plan) -> tuple:
+        """({file name: text} of a generation, its marker); another marker whenever anything would be served otherwise.
+        Pure but for reading the main configuration, which the role writes."""
+
+    def check(self, generation: pathlib.Path, candidate: pathlib.Path) -> str:
+        """Test the complete configuration with this generation in it, with `candidate` as a directory of one's own; "" or why
+        not. The running balancer is not touched."""
+
+    def master(self) -> int:
+        """The process that can be reloaded, 0 while there is none. Then the configuration is left ready for its start."""
+
+    def running(self) -> str:
+        """The marker of the generation that serves now, "" when nothing answers."""
+
+    def port_taken(self, port: int) -> str:
+        """Why the balancer could not listen on a port that it does not hold; "" when it could."""
+
+    def reload(self) -> None:
+        """Ask it to load the generation that the link points to, without closing a connection. Returns at once."""
+
+
+def known() -> list:
+    """Names of the backends."""
+    return sorted(path.parent.name for path in pathlib.Path(__file__).parent.glob("*/__init__.py"))
+
+
+def make(options, main_file="") -> Balancer:
+    """The backend that the options name.
+
+    :param main_file: main configuration file in place of the installed one
+    :raises ValueError: there is no such backend
+    """
+    if options.balancer not in known():
+        raise ValueError(f"balancer: {options.balancer!r} is not one of {', '.join(known())}")
+    return importlib.import_module(f".{options.balancer}", __package__).Backend(options, main_file)

@@ -1,0 +1,12 @@
+"""nginx as a backend.
+
+render      a plan to nginx's files (pure)
+pages       the pages that nginx answers with itself
+options     where nginx runs, and its paths
+deployment  nginx as a process of this host, or in a container
+backend     how nginx is checked, reloaded and asked what it runs
+"""
+
+from .backend import Nginx as Backend
+
+__all__ = ["Backend"]

@@ -1,0 +1,36 @@
+"""The pages that the balancer answers with itself: short, without external parts, safe between double quotes in nginx."""
+
+RETRY_SECONDS = 5
+PAGE = (
+    "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>{head}"
+    "<meta name='color-scheme' content='light dark'><title>{title}</title><style>"
+    "body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}}"
+    "h1{{font-size:1.6rem;margin:0 0 .5rem}}p{{margin:.5rem 0}}small{{opacity:.6}}"
+    "</style></head><body><h1>{title}</h1><p>{text}</p><p><small>{status}</small></p></body></html>\\n"
+)
+TEXTS = {
+    404: ("There is no such site here", "Nothing is served under this address. Is its name spelled right?"),
+    503: (
+        "This service is unavailable",
+        f"None of its instances is healthy right now. This page retries every {RETRY_SECONDS} seconds.",
+    ),
+    502: (
+        "This service did not answer",
+        "Its instances could not be reached, or took too long. Try again in a few seconds.",
+    ),
+}
+NAMES = {404: "404 Not Found", 503: "503 Service Unavailable", 502: "502 Bad Gateway or 504 Gateway Timeout"}
+# Only here: behind a 502 there may be a form that was sent.
+HEADS = {503: f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>"}
+
+
+def pages() -> str:
+    """A variable for each page: it stands once in the configuration, however many services there are."""
+    return "".join(
+        f'map "" $discovery_page_{status} {{ default "{_page(status, title, text)}"; }}\n'
+        for status, (title, text) in TEXTS.items()
+    )
+
+
+def _page(status, title, text):
+    return PAGE.format(head=HEADS.get(status, ""), title=title, text=text, status=NAMES[status])

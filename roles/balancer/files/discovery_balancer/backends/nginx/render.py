@@ -1,0 +1,199 @@
+"""Pure: nginx's part of the configuration that follows the catalog.
+
+The role's template nginx.conf has the part that is the same for all services. It uses two variables from here:
+$discovery_service (http and stream) and $discovery_prefix (http).
+"""
+
+import pathlib
+
+from .pages import RETRY_SECONDS, pages
+
+TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
+HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
+RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
+# nginx's own 502 and 504: an application's answers are not touched. The status stays what it was.
+FAILED = (
+    "    error_page 502 504 @discovery_failed;\n"
+    "    location @discovery_failed {\n"
+    f"        add_header Retry-After {RETRY_SECONDS} always;\n"
+    "        default_type text/html;\n"
+    "        return 502 $discovery_page_502;\n"
+    "    }\n"
+)
+# The client's address comes in front of a connection from the listener for TLS.
+FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
+
+
+def render_nginx(plan, options, tls_directory=TLS_DIRECTORY) -> dict:
+    """The two files of one generation, without the marker.
+
+    :param plan: services whose names, hosts, addresses, ports and settings are safe to print
+    :param options: domain, ports, certificates, and the limits of upstreams (times as nginx writes them: '5s')
+    :param tls_directory: directory of the sockets of the second step of TLS
+    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block}
+    """
+    http, stream = _http(plan, options, tls_directory), _stream(plan, options, tls_directory)
+    return {"http.conf": HEADER + http, "stream.conf": HEADER + stream}
+
+
+def _http(plan, options, tls_directory):
+    hosts = {}
+    for service in plan.http:
+        for host in service.hosts:
+            hosts.setdefault(host, []).append(service)
+    ended = options.certificates if plan.tls_port else ()
+    text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + pages()
+    text += _plain("_", options, _answer(404), " default_server") + _plain(f"*.{options.domain}", options, _answer(503))
+    if ended:
+        text += _https("_", tls_directory, ended[0], _answer(404), " ssl http2 proxy_protocol default_server")
+        for name, certificate in options.certified.items():
+            if name not in hosts:
+                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options)))
+    text += "".join(_http_upstream(service, options) for service in plan.http)
+    for host, services in sorted(hosts.items()):
+        body = _locations(host, services, options)
+        text += _plain(host, options, body)
+        if ended and options.certificate(host):
+            text += _https(host, tls_directory, options.certificate(host), body)
+    return text
+
+
+def _plain(name, options, body, flags=""):
+    return f"server {{\n{_listen(options.http_port, options, flags)}    server_name {name};\n{body}}}\n"
+
+
+def _https(name, tls_directory, certificate, body, flags=""):
+    """The same behind the listener for TLS; how it listens stands at one of them."""
+    return (
+        f"server {{\n    listen unix:{tls_directory}/https.sock{flags};\n    server_name {name};\n"
+        f"    ssl_certificate {certificate['certificate']};\n    ssl_certificate_key {certificate['key']};\n"
+        f"{FROM_TLS}{body}}}\n"
+    )
+
+
+def _answer(status):
+    retry = RETRY if status == 503 else ""
+    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n"
+
+
+def _nobody(name, options):
+    """The status for a name, or a path of it, that no healthy instance has."""
+    return 503 if name.endswith(f".{options.domain}") else 404
+
+
+def _locations(host, services, options):
+    """The locations of one host: the longest path wins. A path without a service is answered as a host without one."""
+    text = FAILED
+    for service in sorted(services, key=lambda service: service.settings.path):
+        path = service.settings.path
+        body = _proxied(service)
+        text += "".join(f"    location {where} {{\n{body}    }}\n" for where in ([f"= {path}", f"{path}/"] if path else ["/"]))
+    if all(service.settings.path for service in services):
+        rest = _answer(_nobody(host, options)).replace("    ", "        ")
+        text += f"    location / {{\n{rest}    }}\n"
+    return text
+
+
+def _proxied(service):
+    chosen = service.settings
+    by = "grpc" if chosen.protocol == "grpc" else "proxy"
+    strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
+    lines = [f"set $discovery_service {service.name}"]
+    lines += [f"set $discovery_prefix {chosen.path}"] if strip else []
+    lines += [f"{by}_pass {chosen.protocol}://http_{service.name}{'/' if strip else ''}"]
+    lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
+    lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
+    lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
+    return "".join(f"        {line};\n" for line in lines)
+
+
+def _http_upstream(service, options):
+    settings = f"    keepalive {options.keepalive};\n    keepalive_timeout {options.keepalive_timeout};\n"
+    return _upstream("http", service, options, settings if options.keepalive else "")
+
+
+def _stream(plan, options, tls_directory):
+    listeners = {service.port: service.name for service in plan.tcp}
+    if plan.tls_port:
+        listeners |= {plan.tls_port: "$discovery_tls", '""': "$discovery_tls"}  # the second step has no port
+    text = _map("$server_port", "$discovery_service", {"default": '"-"', **listeners})
+    if plan.tls_port:
+        text += _tls(plan, options, tls_directory)
+    return text + "".join(_listener(service, options) for service in plan.tcp)
+
+
+def _map(value, variable, entries, first=""):
+    lines = "".join(f"    {key} {result};\n" for key, result in entries.items())
+    return f"map {value} {variable} {{\n{first}{lines}}}\n"
+
+
+def _tls(plan, options, tls_directory):
+    """One listener, which chooses by the name that the client asks for; a connection with any other name is closed.
+
+    With certificates the http block needs the client's address. proxy_protocol is set per listener, not per upstream; so every
+    connection carries the header then, and passthrough connections lose it again at a second listener.
+    """
+    ended = options.certificates
+    names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
+    for name in sorted(options.certified):
+        names.setdefault(name, "discovery_https")
+    text = _map("$ssl_preread_server_name", "$discovery_tls", {"default": '""', **names}, "    hostnames;\n" if ended else "")
+    text += "".join(_upstream("tls", service, options, _turns(service)) for service in plan.tls)
+    listen = _listen(plan.tls_port, options)
+    if not ended:
+        return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass $discovery_tls;\n}}\n"
+    steps = {"default": "discovery_through", '""': '""', "discovery_https": "discovery_https"}
+    through = tls_directory / "through.sock"
+    return (
+        text
+        + _map("$discovery_tls", "$discovery_step", steps)
+        + f"upstream discovery_https {{\n    server unix:{tls_directory}/https.sock;\n}}\n"
+        + f"upstream discovery_through {{\n    server unix:{through};\n}}\n"
+        + f"server {{\n{listen}    ssl_preread on;\n    proxy_protocol on;\n    access_log off;\n"
+        + "    proxy_pass $discovery_step;\n}\n"
+        + f"server {{\n    listen unix:{through} proxy_protocol;\n    ssl_preread on;\n"
+        + "    proxy_pass $discovery_tls;\n}\n"
+    )
+
+
+def _listener(service, options):
+    chosen = service.settings
+    lines = f"    proxy_connect_timeout {chosen.connect_timeout};\n" if chosen.connect_timeout else ""
+    lines += f"    proxy_timeout {chosen.read_timeout};\n" if chosen.read_timeout else ""
+    return (
+        _upstream("tcp", service, options, _turns(service))
+        + f"server {{\n{_listen(service.port, options)}    proxy_pass tcp_{service.name};\n{lines}}}\n"
+    )
+
+
+def _turns(service):
+    """Connections last: the instance with the fewest is next. Where versions have shares, turns make them."""
+    return "" if service.shifted else "    least_conn;\n"
+
+
+def _listen(port, options, flags=""):
+    hosts = (f"[{address}]" if ":" in address else address for address in options.listen)
+    return "".join(f"    listen {host}:{port}{flags};\n" for host in hosts)
+
+
+def _upstream(kind, service, options, settings):
+    """`zone` lets the workers share turns and failure counts; 1 KiB for each server is ample.
+
+    When all instances have failed of late, nginx by itself would answer 502 for `fail_timeout`, also where they are back, or
+    where an application answers 503 itself. So all are there again, for that case alone, often enough for all tries: else
+    the last answer of an application would become nginx's 502.
+    """
+    name = f"{kind}_{service.name}"
+    count = len(service.instances)
+    again = ()
+    if count > 1 and options.max_fails:  # a single one is tried in any case
+        again = service.instances * -(-max(options.tries, 1) // count)
+    servers = "".join(
+        f"    server {i.address}:{i.port}{f' weight={i.weight}' if i.weight != 1 else ''} {limits};\n"
+        for instances, limits in (
+            (service.instances, f"max_fails={options.max_fails} fail_timeout={options.fail_timeout}"),
+            (again, "max_fails=0 backup"),
+        )
+        for i in instances
+    )
+    return f"upstream {name} {{\n    zone {name} {64 + count + len(again)}k;\n{servers}{settings}}}\n"

@@ -1,0 +1,81 @@
+"""Settings of the site: /etc/discovery-balancer.json, and beside it /etc/discovery-balancer-<backend>.json for the backend."""
+
+import dataclasses
+import functools
+import ipaddress
+import json
+import pathlib
+import re
+
+from .patterns import CERTIFIED, DOMAIN, FILE
+
+DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    domain: str
+    balancer: str = "nginx"  # the backend
+    addresses: tuple = ()  # the host's own
+    listen: tuple = ("0.0.0.0",)
+    http_port: int = 80
+    tls_port: int = 443  # for TLS, passed through or ended here; 0: none
+    certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
+    tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
+    reserved_ports: tuple = (22, 53, 80, 443, 2376, 2377, 7946, 8300, 8301, 8302, 8500, 8501, 8600)
+    max_fails: int = 3
+    tries: int = 3  # instances tried for one request
+    fail_timeout: str = "5s"
+    keepalive: int = 64
+    keepalive_timeout: str = "4s"
+    reload_interval: float = 1.0
+    keep_generations: int = 5
+    backend: dict = dataclasses.field(default_factory=dict)  # options that only the backend knows
+
+    def __post_init__(self):
+        """Reject what could not be rendered safely; the message names the option and the value."""
+        if not isinstance(self.domain, str) or len(self.domain) > 253 or not DOMAIN.fullmatch(self.domain):
+            raise ValueError(f"domain: {self.domain!r} is not a DNS name in lower case")
+        for name in ("fail_timeout", "keepalive_timeout"):
+            if not DURATION.fullmatch(str(getattr(self, name))):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
+        for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not a whole number")
+        if self.tcp_ports and not (len(self.tcp_ports) == 2 and 1 <= self.tcp_ports[0] <= self.tcp_ports[1] <= 65535):
+            raise ValueError(f"tcp_ports: {self.tcp_ports!r} is not a lowest and a highest port")
+        for one in self.certificates:
+            if set(one) != {"names", "certificate", "key"} or not one["names"]:
+                raise ValueError(f"certificates: {one!r} has not names, certificate and key")
+            if not all(CERTIFIED.fullmatch(str(name)) for name in one["names"]):
+                raise ValueError(f"certificates: {one['names']!r} are not DNS names in lower case")
+            if not all(FILE.fullmatch(str(one[file])) for file in ("certificate", "key")):
+                raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
+        if self.certificates and not self.tls_port:
+            raise ValueError("certificates: there is no tls_port to use them on")
+        for address in self.addresses + self.listen:
+            ipaddress.ip_address(address)
+
+    @functools.cached_property
+    def certified(self) -> dict:
+        """Each name that a certificate is for, "*.domain" as well, and that certificate; of two the first."""
+        return {name: one for one in reversed(self.certificates) for name in one["names"]}
+
+    def certificate(self, host):
+        """The certificate for a host, by its name or that of all names beside it; None without one."""
+        return self.certified.get(host) or self.certified.get("*." + host.partition(".")[2])
+
+
+def load(path: pathlib.Path) -> Options:
+    """Read both files; lists become tuples, an unknown option is an error.
+
+    :param path: the site's file
+    """
+    options = Options(**_read(path))
+    return dataclasses.replace(options, backend=_read(path.with_name(f"{path.stem}-{options.balancer}.json")))
+
+
+def _read(path) -> dict:
+    if not path.exists():
+        raise ValueError(f"there is no {path} yet: the role of the balancer writes it")
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(path.read_text()).items()}

@@ -1,0 +1,167 @@
+"""Pure: settings of services from their meta, `balancer_…`, as typed values.
+
+A label SERVICE_BALANCER_PATH of a container is `balancer_path` here. Invalid settings are reported and ignored;
+everything in Settings is safe to print into a configuration file.
+"""
+
+import dataclasses
+import re
+from collections import Counter
+
+PREFIX = "balancer_"
+HOST = re.compile(r"(?=.{1,253}\Z)((?!-)[a-z0-9-]{1,63}(?<!-)\.)+(?!-)(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,63}(?<!-)")
+MOST_HOSTS = 64
+SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]+")
+LONGEST_PATH = 200
+TIME = re.compile(r"([1-9][0-9]{0,5})(ms|s|m|h)")
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+LONGEST_TIME = 24 * 3600  # seconds
+PROTOCOLS = ("http", "https", "grpc")
+HIGHEST_WEIGHT = 1000
+LONGEST_TEXT = 100
+
+
+class Rejected(Exception):
+    """Something that cannot be served, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a whole service; only a weight belongs to an instance."""
+
+    hosts: tuple = ()  # full names; empty: <name>.<domain>
+    path: str = ""  # begins with "/" and does not end with it; empty: everything
+    strip: bool = False  # whether instances see paths without it
+    protocol: str = "http"
+    read_timeout: str = ""  # as nginx writes times; empty: the site's
+    connect_timeout: str = ""
+    bad_path: bool = False  # a path was asked for that cannot be had
+
+
+def settings(entries) -> tuple:
+    """The settings of a service, from the meta of its instances, and the problems in it.
+
+    :param entries: instances as in the catalog: {"meta": {key: value}, …}; nothing in them is trusted
+    :returns: (Settings, problems as text); where instances differ, the value of most of them, then the lowest
+    """
+    read, problems = [], []
+    for entry in entries:
+        values, wrong = _read(entry)
+        read.append(Settings(**values))
+        problems += wrong
+    chosen = {}
+    for field in dataclasses.fields(Settings):
+        able = [one for one in read if not one.bad_path] or read if field.name in ("path", "bad_path") else read
+        votes = Counter(getattr(one, field.name) for one in able)
+        chosen[field.name] = min(votes, key=lambda value: (-votes[value], value)) if votes else field.default
+        if len(votes) > 1:
+            listed = ", ".join(f"{shown(value)} ({votes[value]})" for value in sorted(votes, key=str)[:5])
+            problems.append(f"its instances differ in {PREFIX}{field.name}: {listed}; {shown(chosen[field.name])} applies")
+    return Settings(**chosen), list(dict.fromkeys(problems))
+
+
+def weight(entry):
+    """The weight that an instance gives itself, or None; settings() reports an invalid one."""
+    try:
+        return _weight(meta(entry)[PREFIX + "weight"])
+    except (KeyError, Rejected):
+        return None
+
+
+def _read(entry):
+    values, wrong = {}, []
+    for key, value in sorted(meta(entry).items()):
+        if not key.startswith(PREFIX):
+            continue
+        name = key[len(PREFIX) :]
+        try:
+            if name not in PARSERS:
+                raise Rejected(f"there is no such setting; there are {', '.join(sorted(PARSERS))}")
+            if name == "hosts":
+                values[name], bad = _hosts(value)
+                wrong += [f"{key}: {reason}" for reason in bad[:5]]
+            elif name == "weight":
+                _weight(value)
+            else:
+                values[name] = PARSERS[name](value)
+        except Rejected as rejected:
+            wrong.append(f"{shown(key)} {shown(value)}: {rejected}")
+            if name == "path":
+                values["bad_path"] = True
+    return values, wrong
+
+
+def meta(entry) -> dict:
+    """The meta of an instance, texts only; Consul has no other."""
+    values = entry.get("meta")
+    return {k: v for k, v in values.items() if isinstance(k, str) and isinstance(v, str)} if isinstance(values, dict) else {}
+
+
+def shown(value) -> str:
+    """A value of the catalog for people; however long it is, a reason stays short."""
+    return "not set" if value in ("", ()) else cut(repr(value))
+
+
+def cut(text) -> str:
+    """The same text, or its beginning."""
+    text = str(text)
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+
+
+def _hosts(value):
+    """Names between commas or blanks, lower-cased, sorted; those that DNS could not carry are reported one by one."""
+    good, bad = set(), []
+    for word in re.split(r"[,\s]+", value.strip()):
+        host = word.lower().rstrip(".") if word.isascii() else word
+        if HOST.fullmatch(host):
+            good.add(host)
+        else:
+            bad.append(f"{shown(word)} is not a full DNS name, such as app.hospital.example")
+    if len(good) > MOST_HOSTS:
+        bad.append(f"{len(good)} names are more than {MOST_HOSTS}; the first are used")
+    return tuple(sorted(good)[:MOST_HOSTS]), bad
+
+
+def _path(value):
+    path = value.rstrip("/")
+    if path and (path[0] != "/" or len(path) > LONGEST_PATH or not all(map(SEGMENT.fullmatch, path[1:].split("/")))):
+        raise Rejected(
+            f"a path begins with /, has at most {LONGEST_PATH} characters, and between slashes letters, digits and ._~-"
+        )
+    return path
+
+
+def _strip(value):
+    if value.lower() not in ("true", "false"):
+        raise Rejected("neither true nor false")
+    return value.lower() == "true"
+
+
+def _protocol(value):
+    if value.lower() not in PROTOCOLS:
+        raise Rejected(f"not one of {', '.join(PROTOCOLS)}")
+    return value.lower()
+
+
+def _time(value):
+    match = TIME.fullmatch(value)
+    if not match or int(match[1]) * UNITS[match[2]] > LONGEST_TIME:
+        raise Rejected("not a time such as 500ms, 30s, 5m or 2h, at most 24h")
+    return value
+
+
+def _weight(value):
+    if not re.fullmatch("[1-9][0-9]{0,3}", value) or int(value) > HIGHEST_WEIGHT:
+        raise Rejected(f"not a number from 1 to {HIGHEST_WEIGHT}")
+    return int(value)
+
+
+PARSERS = {
+    "connect_timeout": _time,
+    "hosts": _hosts,
+    "path": _path,
+    "protocol": _protocol,
+    "read_timeout": _time,
+    "strip": _strip,
+    "weight": _weight,
+}

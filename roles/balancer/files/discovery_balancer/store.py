@@ -1,0 +1,167 @@
+"""Files under /var/lib/discovery-balancer.
+
+    catalog.json            written by consul-template
+    generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
+    current                 link to the generation in use, swapped by rename
+    candidate/              the tree that is tested before the link moves
+    status.json             the result of the last run; while nothing can be written here, the spare file
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    path: pathlib.Path
+    marker: str
+    ports: frozenset  # ports of tcp services
+
+    @property
+    def number(self):
+        return int(self.path.name)
+
+
+class Store:
+    def __init__(self, root, spare=None):
+        """
+        :param root: the directory
+        :param spare: a file on another file system, for the status when this one is full
+        """
+        self.root = pathlib.Path(root)
+        self.spare = spare and pathlib.Path(spare)
+        self.candidate = self.root / "candidate"
+        self.link = self.root / "current"
+        self.status_file = self.root / "status.json"
+        self.directory = self.root / "generations"
+
+    @contextlib.contextmanager
+    def locked(self):
+        """One run at a time; each is bounded, so waiting is too."""
+        with open(self.root / "lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def catalog(self):
+        """consul-template's file as it is; None when it has not been written yet.
+
+        :raises ValueError: it is no catalog
+        """
+        try:
+            catalog = json.loads((self.root / "catalog.json").read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(f"consul-template's catalog.json is not JSON ({error}): is its template broken?") from None
+        if not isinstance(catalog, dict):
+            raise ValueError("consul-template's catalog.json is no catalog: is its template broken?")
+        return catalog
+
+    def write_catalog(self, text: str):
+        """Write it in place of consul-template."""
+        _replace(self.root / "catalog.json", text)
+
+    def generations(self) -> list:
+        """All complete generations, oldest first."""
+        found = []
+        for path in self.directory.glob("[0-9]*"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                about = json.loads((path / "about.json").read_text())
+                found.append(Generation(path, about["marker"], frozenset(about["ports"])))
+        return sorted(found, key=lambda generation: generation.number)
+
+    def current(self):
+        """The generation that the link points to, or None."""
+        target = self.link.resolve()
+        return next((g for g in self.generations() if g.path.resolve() == target), None)
+
+    def write(self, files, marker, ports) -> Generation:
+        """A new generation on disk, synced, complete or not there at all."""
+        self.directory.mkdir(exist_ok=True)
+        new = self.directory / ".new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            about = json.dumps({"marker": marker, "ports": sorted(ports)})
+            for name, text in {**files, "about.json": about}.items():
+                _write_synced(new / name, text)
+            _sync_directory(new)
+            numbers = (int(path.name) for path in self.directory.glob("[0-9]*"))
+            path = new.rename(self.directory / str(max(numbers, default=0) + 1))
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        _sync_directory(self.directory)
+        return Generation(path, marker, frozenset(ports))
+
+    def point(self, generation):
+        """Move the link in one step."""
+        new = self.root / ".current"
+        new.unlink(missing_ok=True)
+        new.symlink_to(generation.path.relative_to(self.root))
+        new.rename(self.link)
+        _sync_directory(self.root)
+
+    def drop(self, generation):
+        shutil.rmtree(generation.path, ignore_errors=True)
+
+    def prune(self, keep):
+        """Remove the oldest generations, never the current one."""
+        current = self.current()
+        for generation in self.generations()[: -max(keep, 1)]:
+            if generation != current:
+                self.drop(generation)
+
+    def status(self) -> dict:
+        """The result of the last run, {} for none. The spare file is there only when it is the newer one."""
+        for file in (self.spare, self.status_file):
+            with contextlib.suppress(OSError, ValueError):
+                status = json.loads(file.read_text()) if file else None
+                if isinstance(status, dict):
+                    return status
+        return {}
+
+    def write_status(self, status: dict):
+        """
+        :raises OSError: it can be written neither here nor into the spare file
+        """
+        text = json.dumps(status, indent=1) + "\n"
+        try:
+            _replace(self.status_file, text)
+        except OSError:
+            if not self.spare:
+                raise
+            _replace(self.spare, text)
+        else:
+            if self.spare:
+                self.spare.unlink(missing_ok=True)
+
+
+def _replace(file, text):
+    new = file.with_suffix(".new")
+    try:
+        new.write_text(text)
+        new.rename(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _write_synced(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,448 @@
+"""One run after the other: generations, the link, roll-back, rate, status. The balancer is a stand-in."""
+
+import dataclasses
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from discovery_balancer import __main__ as command
+from discovery_balancer import backends, sync
+from discovery_balancer.backends.nginx.deployment import HostProcess
+from discovery_balancer.options import Options
+from discovery_balancer.store import Store
+
+
+class Clock:
+    """Time that passes only during a sleep."""
+
+    now = 1000.0
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Balancer:
+    """Runs what the link points to when it is reloaded, as nginx does."""
+
+    def __init__(self, store):
+        self.store = store
+        self.pid, self.loaded, self.problem, self.obeys = 1, "", "", True
+        self.checks = self.reloads = 0
+
+    def files(self, plan):
+        text = repr(plan.http + plan.tcp)
+        return {"http.conf": text, "stream.conf": ""}, f"marker of {text}"
+
+    def check(self, generation, candidate):
+        self.checks += 1
+        return self.problem
+
+    def master(self):
+        return self.pid
+
+    def running(self):
+        return self.loaded
+
+    def port_taken(self, port):
+        return HostProcess(None, ["0.0.0.0"]).port_taken(port)
+
+    def reload(self):
+        self.reloads += 1
+        if self.obeys:
+            self.loaded = self.store.current().marker
+
+
+class Site:
+    """A state directory with a balancer and a clock; `run` is one sync."""
+
+    def __init__(self, path):
+        self.store, self.clock = Store(path), Clock()
+        self.balancer = Balancer(self.store)
+        self.options = Options(domain="hospital.example", keep_generations=3)
+
+    def catalog(self, *names, consul=3, tags=("http",)):
+        entry = {"id": "i", "node": "n", "address": "10.0.0.1", "port": 80, "tags": list(tags)}
+        services = [{"name": name, "instances": [entry]} for name in names]
+        (self.store.root / "catalog.json").write_text(json.dumps({"consul": consul, "services": services, "skipped": []}))
+
+    def run(self, patience=0, source=None):
+        return sync.sync(self.store, lambda: self.options, lambda options: self.balancer, self.clock, patience, source)
+
+    def served(self):
+        return (self.store.link / "http.conf").read_text()
+
+
+def at(path):
+    """Arguments of the command: everything under this path."""
+    return ["--options", str(path / "none"), "--state", str(path), "--spare", str(path / "spare.json")]
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        return probe.getsockname()[1]
+
+
+def test_first_run_without_a_catalog_makes_an_empty_generation(site):
+    status = site.run()
+    assert (site.store.current().number, status["http"]) == (1, {})
+    assert status["reason"] == "consul-template has not written a catalog yet"
+
+
+def test_change_is_loaded(site):
+    site.catalog("web")
+    status = site.run()
+    assert (status["state"], status["http"], status["reloads"]) == ("ok", {"web": 1}, 1)
+    assert site.balancer.loaded == site.store.current().marker
+
+
+def test_unchanged_catalog_is_not_loaded_again(site):
+    site.catalog("web")
+    site.run()
+    site.run()
+    assert (site.balancer.reloads, site.balancer.checks, site.store.current().number) == (1, 1, 1)
+
+
+def test_unreadable_catalog_is_never_installed(site):
+    site.catalog("web")
+    site.run()
+    site.catalog(consul=0)
+    status = site.run()
+    assert "web" in site.served()
+    assert (status["state"], status["reason"][:18], status["http"]) == ("failed", "catalog unreadable", {"web": 1})
+
+
+def test_empty_catalog_that_sees_consul_is_installed(site):
+    site.catalog("web")
+    site.run()
+    site.catalog()
+    assert (site.run()["state"], site.served()) == ("ok", "()")
+
+
+def test_truncated_catalog_keeps_the_last_good_generation(site):
+    site.catalog("web")
+    site.run()
+    (site.store.root / "catalog.json").write_text('{"consul": 3, "ser')
+    assert (site.run()["state"], "web" in site.served()) == ("failed", True)
+
+
+def test_rejected_configuration_leaves_everything_as_it_was(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("web", "new")
+    site.balancer.problem = "unknown directive"
+    status = site.run()
+    assert "unknown directive" in status["reason"]
+    assert (site.store.current().number, len(site.store.generations()), site.balancer.reloads) == (1, 1, 1)
+
+
+def test_rejected_configuration_heals_when_the_cause_is_gone(site):
+    site.catalog("web")
+    site.balancer.problem = "unknown directive"
+    site.run()
+    site.balancer.problem = ""
+    assert site.run()["state"] == "ok"
+
+
+def test_link_goes_back_when_the_balancer_does_not_take_over(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    site.balancer.obeys = False
+    status = site.run()
+    assert "did not load" in status["reason"]
+    assert ("web" in site.served(), len(site.store.generations())) == (True, 1)
+
+
+def test_a_worker_of_before_that_still_answers_does_not_undo_the_reload(site):
+    """While nginx reloads, old and new workers listen on the same socket: after the new marker the old one may come again."""
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    old, answers = site.balancer.loaded, []
+
+    def running():
+        answers.append(site.balancer.loaded)
+        return old if len(answers) % 2 else site.balancer.loaded
+
+    site.balancer.running = running
+    assert (site.run()["state"], "new" in site.served()) == ("ok", True)
+
+
+def test_balancer_that_ends_while_it_reloads_is_not_waited_for(site):
+    site.catalog("web")
+    site.run()
+    site.catalog("new")
+    site.balancer.reload = lambda: setattr(site.balancer, "pid", 0)
+    begin = site.clock.now
+    assert ("did not load" in site.run()["reason"], "web" in site.served()) == (True, True)
+    assert site.clock.now - begin == site.options.reload_interval
+
+
+def test_balancer_that_has_just_been_started_may_take_its_time(site):
+    """Asked too early, the sync would report that it does not run, until the timer's next run."""
+    site.catalog("web")
+    site.run()
+    loaded, up_at = site.balancer.loaded, site.clock.now + 2
+    site.balancer.running = lambda: loaded if site.clock.now >= up_at else ""
+    assert site.run(patience=10)["state"] == "ok"
+    assert site.clock.now == pytest.approx(up_at, abs=0.1)
+
+
+def test_patience_ends(site):
+    site.catalog("web")
+    site.balancer.pid = 0
+    assert "not running" in site.run(patience=10)["reason"]
+    assert site.clock.now == pytest.approx(1010, abs=0.1)
+
+
+def test_run_that_was_killed_before_the_reload_is_finished_by_the_next(site):
+    site.catalog("web")
+    site.run()
+    site.balancer.loaded = "something older"
+    assert (site.run()["state"], site.balancer.loaded) == ("ok", site.store.current().marker)
+
+
+def test_balancer_that_does_not_run_gets_its_configuration(site):
+    site.catalog("web")
+    site.balancer.pid = 0
+    status = site.run()
+    assert ("web" in site.served(), site.balancer.reloads) == (True, 0)
+    assert "not running" in status["reason"]
+
+
+def test_reload_holds_the_caller_for_the_interval(site):
+    site.catalog("web")
+    site.run()
+    assert site.clock.now == 1001.0
+
+
+def test_nothing_to_do_holds_nobody(site):
+    site.catalog("web")
+    site.run()
+    site.run()
+    assert site.clock.now == 1001.0
+
+
+def test_many_changes_reload_once_an_interval(site):
+    for number in range(50):
+        site.catalog(f"web{number}")
+        site.run()
+    assert (site.balancer.reloads, site.clock.now) == (50, 1050.0)
+
+
+def test_old_generations_are_removed(site):
+    for number in range(6):
+        site.catalog(f"web{number}")
+        site.run()
+    assert [g.number for g in site.store.generations()] == [4, 5, 6]
+
+
+def test_generations_do_not_pile_up_while_the_balancer_is_down(site):
+    site.balancer.pid = 0
+    for number in range(6):
+        site.catalog(f"web-{number}")
+        site.run()
+    assert [generation.number for generation in site.store.generations()] == [4, 5, 6]
+
+
+def test_taken_port_skips_that_service_until_it_is_free(site):
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        name = f"echo-{other.getsockname()[1]}"
+        site.catalog(name, tags=["tcp"])
+        status = site.run()
+        assert (status["tcp"], "taken by another process" in status["skipped"][0]["reason"]) == ({}, True)
+    assert site.run()["tcp"] == {name: 1}
+
+
+def test_own_port_is_not_a_taken_port(site):
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    with socket.socket() as itself:
+        itself.bind(("0.0.0.0", port))
+        itself.listen()
+        assert site.run()["tcp"] == {f"echo-{port}": 1}
+
+
+def test_port_taken_while_the_balancer_was_down_is_skipped(site):
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    site.balancer.pid, site.balancer.loaded = 0, ""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", port))
+        other.listen()
+        assert site.run()["tcp"] == {}
+
+
+def test_silent_balancer_keeps_its_ports(site):
+    """One that is too busy to answer must not lose its listeners."""
+    port = free_port()
+    site.catalog(f"echo-{port}", tags=["tcp"])
+    site.run()
+    site.balancer.loaded = ""
+    with socket.socket() as itself:
+        itself.bind(("0.0.0.0", port))
+        itself.listen()
+        assert site.run()["tcp"] == {f"echo-{port}": 1}
+
+
+def test_bad_options_are_a_reason_not_a_crash(site):
+    def broken():
+        raise ValueError("domain: '' is not a DNS name in lower case")
+
+    status = sync.sync(site.store, broken, backends.make, site.clock)
+    assert "domain" in status["reason"]
+
+
+def test_full_disk_keeps_the_last_good_generation(site, monkeypatch):
+    site.catalog("web")
+    site.run()
+    site.catalog("web", "new")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status = site.run()
+    assert "No space left" in status["reason"]
+    assert (site.store.current().number, len(site.store.generations())) == (1, 1)
+
+
+def test_command_sync_always_ends_with_0(tmp_path, capsys):
+    assert command.main([*at(tmp_path), "sync"]) == 0
+    assert "failed" in capsys.readouterr().out
+
+
+def test_full_disk_is_reported_from_another_one(tmp_path, monkeypatch):
+    """The status itself cannot be written then."""
+    site = Site(tmp_path / "state")
+    site.store = Store(tmp_path / "state", tmp_path / "spare" / "status.json")
+    (tmp_path / "spare").mkdir()
+    site.store.root.mkdir()
+    site.balancer.store = site.store
+    site.catalog("web")
+    assert (site.run()["state"], site.store.spare.exists()) == ("ok", False)
+    write_text = Path.write_text
+
+    def full(path, text):
+        write_text(path, text[:10])
+        if site.store.root in path.parents:
+            raise OSError(28, "No space left on device")
+        return write_text(path, text)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", lambda *_: full(site.store.root / "x", "x"))
+    (site.store.root / "catalog.json").unlink()
+    write_text(site.store.root / "catalog.json", json.dumps({"consul": 3, "services": []}))
+    site.run()
+    status = site.store.status()
+    assert (status["state"], "No space left" in status["reason"], "web" in site.served()) == ("failed", True, True)
+    assert not list(site.store.root.glob("status.new"))
+    monkeypatch.undo()
+    assert (site.run()["state"], site.store.status()["state"], site.store.spare.exists()) == ("ok", "ok", False)
+
+
+def test_catalog_that_is_no_catalog_is_reported(site):
+    site.catalog("web")
+    site.run()
+    for text in ("[]", "7", "<html>", ""):
+        (site.store.root / "catalog.json").write_text(text)
+        status = site.run()
+        assert (status["state"], "template" in status["reason"], "web" in site.served()) == ("failed", True, True)
+        assert sync.is_unusable(site.store)
+    site.catalog("web")
+    assert (site.run()["state"], sync.is_unusable(site.store)) == ("ok", False)
+
+
+def test_source_that_is_not_followed_is_a_reason_until_it_is(site):
+    site.catalog("web")
+    status = site.run(source="Consul refuses the token")
+    assert (status["state"], status["reason"], status["http"]) == ("failed", "Consul refuses the token", {"web": 1})
+    assert site.run()["state"] == "failed"  # a run by consul-template cannot tell
+    assert (site.run(source="")["state"], site.run()["state"]) == ("ok", "ok")
+
+
+def test_the_same_reason_is_reported_once(site):
+    site.run()
+    site.catalog(consul=0)
+    assert site.run(source=sync.UNREADABLE)["reason"] == sync.UNREADABLE
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "7", "{}"])
+def test_odd_status_is_like_none(site, text):
+    site.store.status_file.write_text(text)
+    site.catalog("web")
+    assert site.run()["state"] == "ok"
+
+
+def test_unknown_balancer_is_a_reason(site):
+    site.options = dataclasses.replace(site.options, balancer="other")
+    status = sync.sync(site.store, lambda: site.options, clock=site.clock)
+    assert status["reason"] == "balancer: 'other' is not one of nginx"
+
+
+@pytest.mark.parametrize("name", backends.known())
+def test_backend_is_a_balancer(name):
+    wanted = {name for name in vars(backends.Balancer) if not name.startswith("_")}
+    balancer = backends.make(Options(domain="hospital.example", balancer=name))
+    assert [name for name in wanted if not callable(getattr(balancer, name, None))] == []
+
+
+def test_backends_are_those_of_the_role():
+    """One package and one row of the role's table each."""
+    table = yaml.safe_load((Path(__file__).parents[3] / "roles/balancer/vars/main.yml").read_text())["__balancer_backends"]
+    assert sorted(table) == backends.known()
+
+
+def test_page_shows_shares_and_warnings(site):
+    status = site.run() | {"traffic": {"web": {"v1": 90.0, "": 10.0}}, "warnings": [{"name": "web", "reason": "odd"}]}
+    text, _ = command.page(status, site.clock.now)
+    assert ("traffic: web: v1 90 %, no version 10 %" in text, "warning: web: odd" in text) == (True, True)
+
+
+def test_page_of_an_older_version(site):
+    assert command.page({"state": "ok", "reason": "", "time": 1000}, 1000)[1] == 0
+
+
+def test_command_sync_ends_with_0_where_nothing_can_be_written(tmp_path):
+    assert command.main([*at(tmp_path / "none"), "sync"]) == 0
+
+
+def test_command_status_ends_with_1_on_failure(tmp_path):
+    assert command.main([*at(tmp_path), "status"]) == 1
+
+
+def test_page_of_a_healthy_balancer(site):
+    site.catalog("web")
+    text, code = command.page(site.run(), site.clock.now)
+    assert (text.splitlines()[0], code) == ("ok", 0)
+
+
+def test_page_reports_that_the_sync_has_stopped(site):
+    site.catalog("web")
+    text, code = command.page(site.run(), site.clock.now + 1000)
+    assert (text.startswith("failed: no sync has ended for"), code) == (True, 1)
+
+
+def test_page_prints_no_control_characters(site):
+    site.catalog("\x1b[2Jweb\nok")
+    text, _ = command.page(site.run(), site.clock.now)
+    assert "skipped: \\x1b[2Jweb\\nok: " in text

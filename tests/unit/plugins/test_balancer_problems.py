@@ -1,0 +1,65 @@
+"""Mistakes in the site settings of the role balancer."""
+
+import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils import balancer
+
+CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/ssl/chain.pem", "key": "/etc/ssl/key.pem"}
+GOOD = {
+    "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
+    "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_certificates": [CERTIFICATE],
+    "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
+    "balancer_backend": "nginx", "balancer_sync_interval": 15,
+}  # fmt: skip
+BACKENDS = ["nginx", "other"]
+OVERLAY = {**GOOD, "balancer_deployment": "overlay", "balancer_network": "discovery", "balancer_access_log": "off"}
+
+
+def balancer_problems(host, settings):
+    return balancer.balancer_problems(host, settings, BACKENDS)
+
+
+@pytest.mark.parametrize(
+    "good", [GOOD, OVERLAY, {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"}]
+)
+def test_nothing_is_wrong(good):
+    assert balancer_problems("lb-1", good) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("balancer_backend", "haproxy", "set discovery_balancer to a known backend: nginx, other"),
+        ("balancer_sync_interval", 4, "5 to 30"), ("balancer_sync_interval", "31", "5 to 30"),
+        ("balancer_domain", "Hospital.example", "discovery_domain"), ("balancer_domain", "", "discovery_domain"),
+        ("balancer_http_port", 0, "1 to 65535"), ("balancer_http_port", "x", "1 to 65535"),
+        ("balancer_tls_port", 80, "not balancer_http_port"), ("balancer_tls_port", 70000, "not balancer_http_port"),
+        ("balancer_deployment", "there", "discovery_balancer_deployment"),
+        ("balancer_deployment", "overlay", "discovery_overlay"),
+        ("balancer_trusted_proxies", ["proxy.example"], "proxy.example is no IP"),
+        ("balancer_trusted_proxies", ["10.1.0.1/16"], "10.1.0.1/16 is no IP"),
+        ("balancer_certificates", [{**CERTIFICATE, "names": []}], "names are none"),
+        ("balancer_certificates", [{**CERTIFICATE, "names": ["A.example"]}], "names are A.example"),
+        ("balancer_certificates", [{**CERTIFICATE, "key": "key.pem"}], "key is 'key.pem'"),
+        ("balancer_certificates", [{"names": ["a.example"], "key": "/k.pem"}], "certificate is ''"),
+        ("balancer_certificates", [CERTIFICATE, CERTIFICATE], "stands in two"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_reported(variable, value, words):
+    problems = balancer_problems("lb-1", {**GOOD, variable: value})
+    assert any(p.startswith(f"{variable} is {value!r} on lb-1: ") and words in p for p in problems)
+
+
+def test_certificates_need_a_port():
+    assert "need a port" in balancer_problems("lb-1", {**GOOD, "balancer_tls_port": 0})[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("balancer_tcp_ports", "9990", "lowest and the highest"), ("balancer_tcp_ports", "9999-9990", "lowest and the highest"),
+        ("balancer_tcp_ports", "400-500", "80 and 443"), ("balancer_access_log", "/var/log/x", "/dev/stdout"),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_the_container_is_reported(variable, value, words):
+    (problem,) = balancer_problems("lb-1", {**OVERLAY, variable: value})
+    assert words in problem
