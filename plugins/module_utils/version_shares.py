@@ -1,7 +1,7 @@
 """Shares of a service's traffic by version: the key discovery/traffic/<service> of Consul's KV store.
 
 The value is {"shares": {version: percent}, "previous": {version: percent}}: the shares that apply, and those before the last
-shift, for the rollback. {} means "by the weights of the instances". Reader: the program discovery-balancer (its traffic.py).
+shift, for the rollback. {} means "by the weights of the instances". Reader: the program discovery-balancer (its shares.py).
 """
 
 from __future__ import annotations

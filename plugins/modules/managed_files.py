@@ -22,6 +22,10 @@ options:
       owner: {description: Its user., type: str, default: root}
       group: {description: Its group., type: str, default: root}
       state: {description: What it is., type: str, choices: [file, directory, link], default: file}
+      purge:
+        description: "Of a directory: whether to remove its other content; of Python's bytecode, that of removed sources."
+        type: bool
+        default: false
       validate: {description: "Command that must accept new content; V(%s) is the file to test.", type: str}
 attributes:
   check_mode:
@@ -53,6 +57,7 @@ import grp
 import os
 import pwd
 import shlex
+import shutil
 import stat
 import tempfile
 
@@ -90,6 +95,20 @@ def is_so(wanted: dict) -> bool:
 def same(wanted: dict) -> bool:
     with open(wanted["path"], "rb") as file:
         return file.read() == wanted["content"].encode()
+
+
+def obsolete(directory: str, listed: set[str]) -> list[str]:
+    """Paths in a directory that are not listed; of Python's bytecode there, that of sources that are not listed."""
+    if os.path.islink(directory) or not os.path.isdir(directory):
+        return []
+    found = []
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        if entry.name == "__pycache__":
+            source = os.path.join(directory, "%s.py")
+            found += [file.path for file in os.scandir(entry.path) if source % file.name.split(".")[0] not in listed]
+        elif entry.path not in listed:
+            found.append(entry.path)
+    return found
 
 
 def accepted(wanted: dict, run) -> None:
@@ -157,6 +176,7 @@ def main():
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                     "state": {"type": "str", "choices": ["file", "directory", "link"], "default": "file"},
+                    "purge": {"type": "bool", "default": False},
                     "validate": {"type": "str"},
                 },
                 "required_if": [("state", state, [needed]) for state, needed in kinds.items()],
@@ -176,6 +196,12 @@ def main():
             except (Refused, OSError) as error:
                 module.fail_json(msg=str(error), paths=changed, changed=bool(changed))
         changed.append(wanted["path"])
+    listed = {wanted["path"] for wanted in module.params["files"]}
+    for path in [path for wanted in module.params["files"] if wanted["purge"] for path in obsolete(wanted["path"], listed)]:
+        diff.append({"before_header": path, "after_header": path, "before": read(path) or "present\n", "after": ""})
+        if not module.check_mode:
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        changed.append(path)
     module.exit_json(changed=bool(changed), paths=changed, diff=diff)
 
 

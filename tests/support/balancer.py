@@ -12,4 +12,4 @@ def status(node) -> dict:
 
 def skipped(node) -> dict[str, str]:
     """Services that the balancer skips, with the reason."""
-    return {entry["name"]: entry["reason"] for entry in status(node)["left_out"]}
+    return {entry["name"]: entry["reason"] for entry in status(node)["skipped"]}

@@ -26,7 +26,7 @@ def certificate(tmp_path):
 
 
 def port_of(balancer) -> int:
-    return int(balancer.variables.get("nginx_tls_port", 443))
+    return int(balancer.variables.get("balancer_tls_port", 443))
 
 
 def get(balancer, name: str, ca) -> list:
@@ -72,7 +72,7 @@ def test_h10_tls_goes_through_by_name(site, serve, certificate, show):
 
 
 def test_h10_nobody_listens_without_a_tls_service(site, settled):
-    published = [b for b in site.balancers if b.variables.get("discovery_balancer_placement", "host") == "overlay"]
+    published = [b for b in site.balancers if b.variables.get("discovery_balancer_deployment", "host") == "overlay"]
     for balancer in site.balancers:
         if balancer not in published:
             eventually(lambda b=balancer: not tcp_open(b.address, port_of(b)), 30)

@@ -82,7 +82,7 @@ def gone(balancer, good) -> bool:
 
 
 def fallbacks(balancer, since: float) -> list[str]:
-    """Runs of the guard since a moment that refused a configuration as a whole, as the journal tells them."""
+    """Syncs since a moment that rejected a configuration as a whole, from the journal."""
     told = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
     return [line for line in told.splitlines() if line.startswith("failed:")]
 

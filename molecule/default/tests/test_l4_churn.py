@@ -36,7 +36,7 @@ class Reloads(Repeating):
 
     @property
     def closest(self) -> float:
-        """The shortest time between two reloads, in seconds. The guard counts its interval from the start of a run, and a run
+        """The shortest time between two reloads, in seconds. The interval counts from the start of a sync, and a sync
         that was slow reloads late: so two can be closer than the interval, but never more than one a second on the whole."""
         pairs = itertools.pairwise(sorted(self.seen.items()))
         return min(((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs), default=float("inf"))

@@ -16,7 +16,8 @@ MISTAKES = {
     "downgrade": ("all", {"consul_version": "1.16.0"}, ["consul_version", "1.16.0", "this host runs", "backup"]),
     "disk": ("host", {"consul_min_free_disk_mb": 10**9}, ["consul_min_free_disk_mb is 1000000000", "MB free under"]),
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
-    "placement": ("all", {"discovery_balancer_placement": "overlay"}, ["nginx_placement is 'overlay'", "with discovery_overlay"]),
+    "deployment": ("all", {"discovery_balancer_deployment": "overlay"}, ["balancer_deployment is", "with discovery_overlay"]),
+    "backend": ("all", {"discovery_balancer": "haproxy"}, ["balancer_backend is 'haproxy'", "a known backend: nginx"]),
     "dns method": ("all", {"discovery_dns_method": "bind9"}, ["consul_dns_method is 'bind9'"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }

@@ -15,7 +15,7 @@ def test_h2_unit_is_enabled_and_active(node_and_unit):
 
 
 @pytest.mark.on("load_balancers")
-def test_h2_timer_of_the_guard_is_enabled_and_active(node):
+def test_h2_timer_of_the_sync_is_enabled_and_active(node):
     assert node.unit("discovery-balancer.timer", "UnitFileState", "ActiveState") == ["enabled", "active"]
 
 

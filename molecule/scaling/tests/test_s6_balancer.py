@@ -28,13 +28,13 @@ KILLS = {
 
 def tcp_ports(node) -> list[int]:
     """The lowest and the highest port that the container publishes for tcp services."""
-    return [int(port) for port in node.variables.get("nginx_tcp_ports", "9990-9999").split("-")]
+    return [int(port) for port in node.variables.get("balancer_tcp_ports", "9990-9999").split("-")]
 
 
 @pytest.fixture(autouse=True)
 def in_the_overlay(site):
-    placements = {node.variables.get("discovery_balancer_placement", "host") for node in site.balancers}
-    assert placements == {"overlay"}, "the balancers of this site are not in the overlay"
+    deployments = {node.variables.get("discovery_balancer_deployment", "host") for node in site.balancers}
+    assert deployments == {"overlay"}, "the balancers of this site are not in the overlay"
 
 
 @pytest.mark.on("load_balancers")
@@ -100,7 +100,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
         node.run("docker rm -f test-new")
         _, seconds = eventually(lambda: http_get(node.address, host).status == 503, 30)
         reloads = status(node)["reloads"]
-        for options, refused in ((["-e", "nginx_client_max_body_size=1k"], True), ([], False)):
+        for options, refused in ((["-e", "balancer_client_max_body_size=1k"], True), ([], False)):
             done, _ = play(site, "playbooks/load_balancer.yml", *options)
             assert done.returncode == 0, done.stdout[-3000:]
             if refused:
@@ -124,14 +124,14 @@ def test_s6_comes_back_with_the_engine(site, settled, node, show):
 @pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_stopped_engine_is_not_started_by_the_balancer(site, settled, node):
-    """Its socket would start it; the guard and nginx's unit leave it alone, and say what is wrong.
+    """Its socket would start it; the sync and nginx's unit leave it alone, and report it.
 
     Registrator asks again when the engine has closed the connection: while the engine stops, that starts it anew.
     """
     node.run("docker stop registrator && systemctl stop docker.service 2>&1")
     try:
         eventually(lambda: "not running" in status(node)["reason"], 60)
-        node.run("discovery-balancer apply")
+        node.run("discovery-balancer sync")
         assert "not running" in node.tries("discovery-balancer status").stdout
         assert node.unit("docker", "ActiveState") == ["inactive"]
     finally:
@@ -161,14 +161,14 @@ def test_s6_names_without_an_instance(site, node):
 @pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_to_the_host_and_back(site, settled, node, show):
-    """The other placement by one variable. From the host nginx reaches no overlay address, so only its own pages answer."""
-    for placement, image, containers in (("host", "/usr/sbin/nginx", "0"), ("overlay", "docker run", "1")):
+    """The other deployment mode by one variable. From the host nginx reaches no overlay address, so only its own pages answer."""
+    for deployment, image, containers in (("host", "/usr/sbin/nginx", "0"), ("overlay", "docker run", "1")):
         with Client(node.address, 80, Expected(site.host_of("never-was"), None, 503)) as requests:
-            done, seconds = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
+            done, seconds = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_deployment={deployment}")
         assert done.returncode == 0, done.stdout[-3000:]
         assert image in node.run("systemctl show nginx -p ExecStart")
         assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == containers
-        show(f"to the {placement} in {seconds:.0f} s, {requests.longest_gap():.0f} s of it without an answer")
+        show(f"to the {deployment} in {seconds:.0f} s, {requests.longest_gap():.0f} s of it without an answer")
         eventually(lambda: http_get(node.address, "stranger.example.org").status == 404, 10)
-        again, _ = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_placement={placement}")
+        again, _ = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_deployment={deployment}")
         assert "changed=0" in again.stdout, again.stdout[-3000:]

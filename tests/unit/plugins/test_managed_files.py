@@ -101,3 +101,19 @@ def test_what_is_shown(tmp_path):
     assert (told["before_header"], told["before"], told["after"]) == (str(tmp_path / "a"), "old\n", "new\n")
     assert module.shown(wanted(tmp_path / "b", state="link", target="/x"))["after"] == "-> /x\n"
     assert module.shown(wanted(tmp_path / "c", state="directory"))["after"] == "directory 0755\n"
+
+
+def test_purge_finds_files_of_an_earlier_version(tmp_path):
+    """Those that the list has stay, and bytecode of present sources."""
+    bytecode = ["__pycache__/kept.cpython-39.pyc", "__pycache__/old.cpython-39.pyc"]
+    for name in ["kept.py", "old.py", "sub/kept.py", "gone/old.py", *bytecode]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link.py").symlink_to("kept.py")
+    listed = {str(tmp_path / name) for name in ("kept.py", "sub", "sub/kept.py")}
+    found = module.obsolete(str(tmp_path), listed) + module.obsolete(str(tmp_path / "sub"), listed)
+    assert found == [str(tmp_path / name) for name in ("__pycache__/old.cpython-39.pyc", "gone", "link.py", "old.py")]
+
+
+def test_purge_of_a_directory_that_is_not_there_yet(tmp_path):
+    assert module.obsolete(str(tmp_path / "none"), set()) == []

@@ -69,7 +69,7 @@ def test_l2_taken_port(site, balancer, start_container, show):
     try:
         eventually(lambda: balancer.run(f"ss -Hltn sport = :{port}"), 10)
         start_container(site.docker_hosts[-1], f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
-        line = f"left out: {name}: port {port} is taken by another process on this host"
+        line = f"skipped: {name}: port {port} is taken by another process on this host"
         _, seconds = eventually(lambda: line in balancer.tries("discovery-balancer status").stdout, MINUTE)
         show(f"taken port: told after {seconds:.1f} s")
         serves(site, balancer)
@@ -115,7 +115,7 @@ def test_a12_consul_knows_the_state(site, balancer, show):
         def same(node=node):
             told = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
             now = status(node)
-            return told == {name: now[name] for name in told} and told["state"] == "ok" and "left_out" in told
+            return told == {name: now[name] for name in told} and told["state"] == "ok" and "skipped" in told
 
         show(f"{node.name} has told its state after {eventually(same, MINUTE)[1]:.0f} s")
 
@@ -150,7 +150,7 @@ def test_l2_blind_token(site, balancer, start_container, show):
     """It exists and may read nothing: the catalog looks empty, without an error."""
     with token_changed(site, balancer) as token:
         site.consul().put(f"/v1/acl/token/{token['AccessorID']}", token | {"Policies": []})
-        broken(site, balancer, show, "blind token", "blind")
+        broken(site, balancer, show, "blind token", "catalog unreadable")
     healed(balancer, show, "blind token")
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
@@ -186,7 +186,7 @@ def test_l2_dead_consul_template(site, balancer, show):
 @pytest.mark.more
 def test_l2_damaged_catalog(site, balancer, show):
     """Its owner would not write it again before the catalog changes."""
-    balancer.run(f"echo '<html>' > {STATE}/catalog.json && discovery-balancer apply")
+    balancer.run(f"echo '<html>' > {STATE}/catalog.json && discovery-balancer sync")
     assert says(balancer, "catalog.json is not JSON")
     serves(site, balancer)
     healed(balancer, show, "damaged catalog")
@@ -213,7 +213,7 @@ def test_l2_stopped_agent(site, balancer, show):
 
 @pytest.mark.more
 def test_l2_full_disk(site, balancer, start_container, show):
-    """The directory of the guard on a small file system of its own, which fills."""
+    """The state directory of discovery-balancer on a small file system of its own, which fills."""
     balancer.run(
         f"mkdir -p /mnt/kept && mount --bind --make-private {STATE} /mnt/kept"
         f" && mount -t tmpfs -o size=512k,mode=755 tmpfs {STATE}"
