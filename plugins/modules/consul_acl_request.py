@@ -48,7 +48,7 @@ options:
 attributes:
   check_mode:
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

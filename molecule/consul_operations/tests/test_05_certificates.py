@@ -63,14 +63,14 @@ def test_k5_new_ca_also_when_the_run_dies_in_the_middle(site, settled, load, sho
     stubborn.run(f"mount --bind {TLS}/agent.pem {TLS}/agent.pem")  # cannot be replaced
     try:
         with load.planned("new CA, first run"):
-            done, _ = play(site, PLAYBOOK, "-e", "discovery_new_ca=true")
+            done, _ = play(site, PLAYBOOK, "-e", "rotate_ca=true")
     finally:
         stubborn.run(f"umount {TLS}/agent.pem")
     assert done.returncode != 0 and "Swap key and certificate" in done.stdout, done.stdout[-3000:]
     new = site.ca.read_text()
     assert new != old_ca.read_text() and (site.secrets / "ca.old.pem").read_text() == old_ca.read_text()
     with load.planned("new CA, second run"):
-        done, seconds = play(site, PLAYBOOK, "-e", "discovery_new_ca=true")
+        done, seconds = play(site, PLAYBOOK, "-e", "rotate_ca=true")
         assert done.returncode == 0, done.stdout[-3000:]
     assert site.ca.read_text() == new, "the second run made yet another CA"
     assert_in_order(site)
@@ -88,7 +88,7 @@ def test_k5_refused_without_all_agents(site):
     done, _ = play(site, PLAYBOOK, "--limit", site.servers[0].name)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
-    assert "left out by --limit: " + ", ".join(node.name for node in site.servers[1:]) in said, done.stdout[-3000:]
+    assert "excluded by --limit: " + ", ".join(node.name for node in site.servers[1:]) in said, done.stdout[-3000:]
     assert all_served(site) == before
 
 

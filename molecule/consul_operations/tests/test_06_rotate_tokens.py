@@ -53,7 +53,7 @@ def app(site, start_container):
 def test_k6_tokens_are_rotated_and_health_is_not_frozen(site, load, app, show):
     before = secrets_of(site)
     with load.planned("rotation of all tokens"):
-        done, seconds = play(site, ROTATE, "-e", "discovery_management=true")
+        done, seconds = play(site, ROTATE, "-e", "rotate_management=true")
         assert done.returncode == 0, done.stdout[-3000:]
     after = secrets_of(site)
     assert after.keys() == before.keys()
@@ -89,7 +89,7 @@ def test_k6_a_token_in_use_is_not_deleted_and_the_next_run_goes_on(site, load, a
     before = secrets_of(site)
     own = Consul(app.address, site.ca, before[name])
     own.tell("PUT", "/v1/agent/service/register", {"Name": "k6-stranger", "Port": 9})
-    only = ("-e", "discovery_component=registrator")
+    only = ("-e", "rotate_component=registrator")
     with load.planned("a rotation that stops, and the next"):
         done, _ = play(site, ROTATE, *only, "-e", "consul_rotate_timeout=40")
         assert done.returncode != 0
@@ -114,7 +114,7 @@ def test_k6_a_run_that_died_before_the_new_tokens_were_used_is_continued(site, l
     path.touch(mode=0o600)
     path.write_text(following)
     with load.planned("a rotation that goes on"):
-        done, _ = play(site, ROTATE, "-e", "discovery_component=dns", "--limit", site.servers[0].name)
+        done, _ = play(site, ROTATE, "-e", "rotate_component=dns", "--limit", site.servers[0].name)
         assert done.returncode == 0, done.stdout[-3000:]
     after = secrets_of(site)
     assert {key for key in before if before[key] != after[key]} == {name} and after[name] == following

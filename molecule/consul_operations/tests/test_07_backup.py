@@ -95,7 +95,7 @@ def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path):
         cut.write_bytes(whole.read()[:-500])
     before = site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]
     with load.planned("a refused restore"):
-        done, _ = play(site, "playbooks/restore.yml", "-e", f"discovery_backup={cut}")
+        done, _ = play(site, "playbooks/restore.yml", "-e", f"restore_file={cut}")
         assert done.returncode != 0
         assert "cannot be restored" in done.stdout and "Nothing has been changed" in done.stdout, done.stdout[-3000:]
     assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == before
@@ -107,12 +107,12 @@ def test_k7_a_restore_takes_back_what_is_newer(site, data):
     site.consul().put("/v1/kv/k7/three", "newer")
     gone = {"Node": "gone", "Address": "192.0.2.9", "Check": {"CheckID": "serfHealth", "Name": "x", "Status": "passing"}}
     site.consul().put("/v1/catalog/register", gone)
-    out, _ = played(site, "playbooks/restore.yml", "-e", f"discovery_backup={path}")
+    out, _ = played(site, "playbooks/restore.yml", "-e", f"restore_file={path}")
     assert set(keys(site)) == {"k7/one", "k7/two"}
     assert catalog(site) == before
     site.settle()
-    way_back = re.search(r"the way back: -e discovery_backup=(\S+[.]snap)", out).group(1)
-    played(site, "playbooks/restore.yml", "-e", f"discovery_backup={way_back}")
+    rollback = re.search(r"rollback: -e restore_file=(\S+[.]snap)", out).group(1)
+    played(site, "playbooks/restore.yml", "-e", f"restore_file={rollback}")
     assert set(keys(site)) == {"k7/one", "k7/two", "k7/three"}
     assert "gone" not in {node["Node"] for node in site.consul().get("/v1/catalog/nodes")}, "no member, but in the catalog"
 
@@ -146,7 +146,7 @@ def test_k7_backup_reset_site_restore(site, data, show):
     assert all(path.read_bytes() == content for path, content in secrets.items()), "the same secrets"
     with pytest.raises(urllib.error.HTTPError):
         keys(site)
-    _, restore_seconds = played(site, "playbooks/restore.yml", "-e", f"discovery_backup={path}")
+    _, restore_seconds = played(site, "playbooks/restore.yml", "-e", f"restore_file={path}")
     eventually(lambda: catalog(site) == before, 60)
     assert keys(site) == data_before
     site.settle()

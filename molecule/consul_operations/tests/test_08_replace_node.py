@@ -14,7 +14,7 @@ def test_k8_a_server_with_an_empty_disk_is_replaced(site, settled, load, show):
     put(site, "k8", "kept")
     new_machine(site, node)
     with load.planned("replace_node"):
-        done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+        done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"replace_host={node.name}")
     assert done.returncode == 0, done.stdout[-3000:]
     show(f"replace_node {seconds:.0f} s")
     after = peers(site)
@@ -33,7 +33,7 @@ def test_k8_a_host_that_is_not_empty_is_not_replaced(site, settled):
     node.run("systemctl stop consul")
     try:
         eventually(lambda: not alive(site, node.name, others_of(site, node)[0]), 60)
-        done, _ = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+        done, _ = play(site, "playbooks/replace_node.yml", "-e", f"replace_host={node.name}")
         assert done.returncode != 0
         assert "is not empty" in " ".join(done.stdout.split())
     finally:

@@ -7,7 +7,7 @@ from tests.support.wait import eventually
 
 
 def remove(site, node, *options):
-    return play(site, "playbooks/remove_node.yml", "-e", f"discovery_node={node.name}", *options)
+    return play(site, "playbooks/remove_node.yml", "-e", f"remove_host={node.name}", *options)
 
 
 @pytest.mark.more

@@ -15,8 +15,8 @@ def test_k10_nothing_is_recovered_without_need_or_confirmation(site, settled):
     before = peers(site)
     done, _ = recover(site)
     assert done.returncode != 0
-    assert f"discovery_recover={site.datacenter}" in " ".join(done.stdout.split())
-    done, _ = recover(site, "-e", f"discovery_recover={site.datacenter}")
+    assert f"recover_datacenter={site.datacenter}" in " ".join(done.stdout.split())
+    done, _ = recover(site, "-e", f"recover_datacenter={site.datacenter}")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Nothing was done" in " ".join(done.stdout.split())
     assert peers(site) == before
@@ -31,14 +31,14 @@ def test_k10_two_of_three_lost_and_recovered(site, settled, show):
         wipe(node)
     eventually(lambda: site.consul(survivor).get("/v1/status/leader") == "", 60)
 
-    done, seconds = recover(site, "-e", f"discovery_recover={site.datacenter}")
+    done, seconds = recover(site, "-e", f"recover_datacenter={site.datacenter}")
     assert done.returncode == 0, done.stdout[-3000:]
     show(f"recover_quorum {seconds:.0f} s")
     assert peers(site, survivor) == {survivor.name: before[survivor.name]}
     assert survivor.tries("test -d /var/lib/consul/raft.before-recovery").rc == 0
 
     for node in lost:
-        done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"discovery_node={node.name}")
+        done, seconds = play(site, "playbooks/replace_node.yml", "-e", f"replace_host={node.name}")
         assert done.returncode == 0, done.stdout[-3000:]
         show(f"replace_node {node.name} {seconds:.0f} s")
     site.settle()

@@ -93,7 +93,7 @@ def test_k11_the_secrets_are_recovered_from_the_site(site, load, tmp_path, show)
     after = state_of(site)
     assert {key: after[key] for key in after if key != "catalog"} == {key: state[key] for key in state if key != "catalog"}
     assert not [secret for secret in tokens.values() if secret.decode() in done.stdout]
-    play(site, "playbooks/rotate_tokens.yml", "-e", "discovery_management=true", "-e", "discovery_component=management")
+    play(site, "playbooks/rotate_tokens.yml", "-e", "rotate_management=true", "-e", "rotate_component=management")
     assert (kept / "management_token").read_text() not in {t["SecretID"] for t in site.consul().get("/v1/acl/tokens")}
 
 
@@ -131,7 +131,7 @@ def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site,
     assert done.returncode != 0 and "has no gossip_key, but" in " ".join(done.stdout.split()), done.stdout[-3000:]
     done, _ = play(site, "site.yml", "--limit", name)
     said = " ".join(done.stdout.split())
-    assert done.returncode != 0 and f"does not let in host {name} ({address}) at port 8301" in said, said[-3000:]
+    assert done.returncode != 0 and f"blocks host {name} ({address}) at port 8301" in said, said[-3000:]
     assert "changed=0" in done.stdout, done.stdout[-3000:]
     done, _ = play(site, "playbooks/firewall.yml")
     assert done.returncode == 0, done.stdout[-3000:]
