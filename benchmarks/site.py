@@ -203,7 +203,7 @@ def lab_up(inventory: Path, playbooks: bool = True):
     program = balancers.traefik()
     nodes.up(Lab.read(inventory))
     # The clients ask the other balancers, and the containers, straight away.
-    opening = json.dumps({"firewall_openings": {"bench": {"tcp": ["1-65535"], "from": ["everyone"]}}})
+    opening = json.dumps({"firewall_allow_rules": {"bench": {"tcp": ["1-65535"], "from": ["any"]}}})
     todo = ((ROOT / "site.yml", ["-e", opening]), (HERE / "peers.yml", ["-e", f"bench_traefik={program}"])) if playbooks else ()
     for playbook, extra in todo:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), "-i", str(inventory), *extra]

@@ -22,10 +22,10 @@ INVENTORY_LABEL = "org.fewnodes.inventory"
 # own would then hold the network namespaces of containers that are gone, and with them their published ports.
 # What tests run beside the platform: they look at a server's certificate from here, start programs of hosts that are instances
 # of services (tests/support/instances.py), and tcp services on ports of their own (L3).
-OPENINGS = {
-    "consul_rpc": {"from": ["members", "admins"]},
-    "test_instances": {"tcp": ["18100-18199"], "from": ["members", "admins"]},
-    "test_listeners": {"tcp": ["21000-21999"], "from": ["admins"]},
+ALLOW_RULES = {
+    "consul_rpc": {"from": ["site", "management"]},
+    "test_instances": {"tcp": ["18100-18199"], "from": ["site", "management"]},
+    "test_listeners": {"tcp": ["21000-21999"], "from": ["management"]},
 }
 SHARED_MOUNTS = """[Unit]
 DefaultDependencies=no
@@ -196,8 +196,8 @@ def _write_lab_file(site: Site) -> None:
             f"-o {option}"
             for option in (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
         ),
-        "discovery_admins": [str(site.gateway)],
-        "firewall_openings": OPENINGS,
+        "discovery_management_networks": [str(site.gateway)],
+        "firewall_allow_rules": ALLOW_RULES,
         "discovery_resolvers": [str(site.services)],
         "discovery_release_mirror": here,
         **signing.sign(releases.MIRROR),

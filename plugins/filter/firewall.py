@@ -5,4 +5,8 @@ from ..plugin_utils.firewall import firewall_problems, firewall_ruleset, firewal
 
 class FilterModule:
     def filters(self):
-        return {"firewall_problems": firewall_problems, "firewall_ruleset": firewall_ruleset, "firewall_status": firewall_status}
+        return {
+            "firewall_problems": firewall_problems,
+            "firewall_ruleset": firewall_ruleset,
+            "firewall_status": firewall_status,
+        }

@@ -1,4 +1,4 @@
-"""The collection's own table of nftables on a host: what is in force, what was confirmed, and rules on trial."""
+"""The collection's own table of nftables on a host: rules in force, confirmed rules, and rules that wait for confirmation."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from .files import read, remove, write
 NFT = "/usr/sbin/nft"
 TABLE = ("inet", "discovery")
 CONFIRMED = "/etc/discovery-firewall.nft"
-TRIAL = "/run/discovery-firewall/trial.nft"
+UNCONFIRMED = "/run/discovery-firewall/trial.nft"
 UNIT = "discovery-firewall.service"
 TIMER = "discovery-firewall-rollback"
-# Back to the confirmed rules, or to none: what was before the trial. It needs nothing of ours that could be missing.
+# Automatic rollback to the confirmed rules, or to none. It needs nothing of ours that could be missing.
 ROLLBACK = (
-    f"if [ -e {CONFIRMED} ]; then {NFT} --file {CONFIRMED}; else {NFT} delete table {' '.join(TABLE)}; fi; rm --force {TRIAL}"
+    f"if [ -e {CONFIRMED} ]; then {NFT} --file {CONFIRMED}; else {NFT} delete table {' '.join(TABLE)}; fi;"
+    f" rm --force {UNCONFIRMED}"
+)
+
+
+# Earlier versions had a table of its own for the overlay network's ports.
+OVERLAY_FILES = (
+    "/etc/discovery-overlay.nft",
+    "/etc/systemd/system/discovery-overlay.service",
+    "/etc/systemd/system/nftables.service.d/10-discovery-overlay.conf",
 )
 
 
 class Refused(Exception):
-    """nft or systemd does not do what it should; the argument says what they said."""
+    """nft or systemd failed; the argument holds their message."""
 
 
 class Firewall:
@@ -54,47 +63,53 @@ class Firewall:
         script = f"{NFT} --file - && {NFT} --stateless list table {' '.join(TABLE)}"
         return self.run("unshare", "--net", "sh", "-c", script, data=rules)
 
-    def on_trial(self) -> bool:
-        return os.path.exists(TRIAL)
+    def unconfirmed(self) -> bool:
+        """Whether rules wait for confirmation."""
+        return os.path.exists(UNCONFIRMED)
+
+    def overlay_table(self) -> bool:
+        """Whether the host still has the separate table of the overlay network."""
+        return any(map(os.path.exists, OVERLAY_FILES))
 
     def at_boot(self) -> bool:
         """Whether the unit that loads the rules is enabled, and active."""
-        asked = ("is-enabled", "is-active")
-        return all(self.module.run_command(["systemctl", "--quiet", verb, UNIT])[0] == 0 for verb in asked)
+        states = ("is-enabled", "is-active")
+        return all(self.module.run_command(["systemctl", "--quiet", state, UNIT])[0] == 0 for state in states)
 
-    def try_out(self, rules: str, seconds: int) -> None:
-        """Load rules; they are taken back after so many seconds unless they are confirmed."""
-        self.stop_timer()  # of a trial that was left alone; its rules are replaced now
-        write(TRIAL, rules.encode())
+    def commit(self, rules: str, seconds: int) -> None:
+        """Load rules; the host rolls them back after so many seconds unless they are confirmed."""
+        self.stop_timer()  # of an interrupted run; its rules are replaced now
+        write(UNCONFIRMED, rules.encode())
         timer = ["systemd-run", "--quiet", "--collect", f"--unit={TIMER}", f"--on-active={seconds}"]
         self.run(*timer, "--timer-property=AccuracySec=100ms", "--", "/bin/sh", "-c", ROLLBACK)
         try:
-            self.run(NFT, "--file", TRIAL)
+            self.run(NFT, "--file", UNCONFIRMED)
         except Refused:
             self.stop_timer()
-            remove(TRIAL)
+            remove(UNCONFIRMED)
             raise
 
     def confirm(self) -> None:
-        """Keep the rules on trial.
+        """Keep the rules, now and at every boot.
 
-        :raises Refused: they have been taken back already
+        :raises Refused: they have been rolled back already
         """
-        rules = read(TRIAL)
+        rules = read(UNCONFIRMED)
         if rules is None:
-            raise Refused("there are no rules on trial: the host has taken them back, and is as it was before")
+            raise Refused("no rules wait for confirmation: the host has rolled them back, and is as it was before")
         self.stop_timer()
         write(CONFIRMED, rules.encode())
         self.run(NFT, "--file", CONFIRMED)  # the timer may have come first
-        remove(TRIAL)
+        remove(UNCONFIRMED)
 
-    def take_off(self) -> None:
+    def remove(self) -> None:
+        """Remove the table, and what loads it."""
         self.stop_timer()
-        remove(TRIAL)
+        remove(UNCONFIRMED)
         remove(CONFIRMED)
         if self.in_force():
             self.run(NFT, "delete", "table", *TABLE)
 
     def stop_timer(self) -> None:
-        """Both may be gone already, or never have been there."""
+        """Stop the rollback. Timer and service may be gone already, or never have been there."""
         self.module.run_command(["systemctl", "stop", f"{TIMER}.timer", f"{TIMER}.service"])

@@ -3,25 +3,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: firewall
-short_description: Rules of nftables on trial, and kept
+short_description: Rules of nftables, commit-confirmed with automatic rollback
 description:
-  - Loads the table C(inet discovery) on trial. The host itself takes it back after some seconds, to the rules that were confirmed
-    last or to none, unless it is told over a new connection that they do.
-  - What is in force is compared with the rules, so a table that was changed or flushed by others is loaded again. No other table
-    is touched.
+  - Loads the table C(inet discovery). After some seconds the host itself rolls back to the rules that were confirmed last, or to
+    none, unless they are confirmed over a new connection.
+  - The rules in force are compared with the wanted ones, so a table that somebody else has changed or flushed is loaded again. No
+    other table is touched.
 options:
   state:
     description:
-      - V(tried) loads I(rules) when they are not in force and confirmed; V(confirmed) keeps those on trial; V(absent) takes
-        everything off.
+      - V(committed) loads I(rules) unless they are in force and confirmed; V(confirmed) keeps them; V(absent) removes everything.
     type: str
-    choices: [tried, confirmed, absent]
-    default: tried
+    choices: [committed, confirmed, absent]
+    default: committed
   rules:
-    description: A file for nft that replaces the table in one step. Needed with V(tried).
+    description: A file for nft that replaces the table in one step. Required for V(committed).
     type: str
   seconds:
-    description: How long a trial takes.
+    description: Seconds until the rollback.
     type: int
     default: 30
 attributes:
@@ -35,30 +34,34 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Try the rules
+- name: Load the rules
   fewnodes.discovery.firewall:
     rules: "{{ lookup('ansible.builtin.template', 'discovery-firewall.nft.j2') }}"
-  register: trial
+  register: result
 
-- name: Keep them
+- name: Confirm them
   fewnodes.discovery.firewall:
     state: confirmed
-  when: trial.tried
+  when: result.unconfirmed
 """
 
 RETURN = r"""
-tried:
-  description: Rules are on trial now.
+unconfirmed:
+  description: The rules wait for confirmation.
   returned: always
   type: bool
 at_boot:
   description: The unit that loads the confirmed rules is enabled and was started.
-  returned: when I(state=tried)
+  returned: when I(state=committed)
   type: bool
-why:
-  description: What was different.
-  returned: when I(state=tried)
+reason:
+  description: The difference that made the rules be loaded; empty for none.
+  returned: when I(state=committed)
   type: str
+overlay_table:
+  description: The host has a separate table of the overlay network, of an earlier version of the collection.
+  returned: when I(state=committed)
+  type: bool
 """
 
 import os
@@ -68,9 +71,9 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 
 
 def difference(confirmed: str, rules: str, in_force: str, listing: str) -> str:
-    """Why rules have to be loaded; '' when they are in force.
+    """The reason to load rules; '' when they are in force.
 
-    :param confirmed: what is loaded at boot
+    :param confirmed: the rules that are loaded at boot
     :param in_force: the table as nft lists it, and `listing` as it would list the rules
     """
     if confirmed != rules:
@@ -83,34 +86,35 @@ def difference(confirmed: str, rules: str, in_force: str, listing: str) -> str:
 def main():
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["tried", "confirmed", "absent"], "default": "tried"},
+            "state": {"type": "str", "choices": ["committed", "confirmed", "absent"], "default": "committed"},
             "rules": {"type": "str"},
             "seconds": {"type": "int", "default": 30},
         },
-        required_if=[("state", "tried", ["rules"])],
+        required_if=[("state", "committed", ["rules"])],
         supports_check_mode=True,
     )
     firewall = nftables.Firewall(module)
     try:
         module.exit_json(**STATES[module.params["state"]](module, firewall))
     except nftables.Refused as error:
-        module.fail_json(msg=f"the firewall is not changed: {error}")
+        module.fail_json(msg=f"the firewall is unchanged: {error}")
 
 
-def tried(module, firewall) -> dict:
+def committed(module, firewall) -> dict:
     rules, before = module.params["rules"], firewall.confirmed
     if not os.path.exists(nftables.NFT):  # check mode on a bare host
-        why = "no rules yet"
+        reason = "no rules yet"
     else:
-        why = difference(before, rules, firewall.in_force(), firewall.listing(rules))
-    if why and not module.check_mode:
-        firewall.try_out(rules, module.params["seconds"])
+        reason = difference(before, rules, firewall.in_force(), firewall.listing(rules))
+    if reason and not module.check_mode:
+        firewall.commit(rules, module.params["seconds"])
     diff = {"before_header": nftables.CONFIRMED, "after_header": nftables.CONFIRMED, "before": before, "after": rules}
     return {
-        "changed": bool(why),
-        "tried": bool(why) and not module.check_mode,
+        "changed": bool(reason),
+        "unconfirmed": bool(reason) and not module.check_mode,
         "at_boot": firewall.at_boot(),
-        "why": why,
+        "reason": reason,
+        "overlay_table": firewall.overlay_table(),
         "diff": diff,
     }
 
@@ -118,17 +122,17 @@ def tried(module, firewall) -> dict:
 def confirmed(module, firewall) -> dict:
     if not module.check_mode:
         firewall.confirm()
-    return {"changed": True, "tried": False}
+    return {"changed": True, "unconfirmed": False}
 
 
 def absent(module, firewall) -> dict:
-    there = bool(firewall.in_force() or firewall.confirmed or firewall.on_trial())
+    there = bool(firewall.in_force() or firewall.confirmed or firewall.unconfirmed())
     if there and not module.check_mode:
-        firewall.take_off()
-    return {"changed": there, "tried": False}
+        firewall.remove()
+    return {"changed": there, "unconfirmed": False}
 
 
-STATES = {"tried": tried, "confirmed": confirmed, "absent": absent}
+STATES = {"committed": committed, "confirmed": confirmed, "absent": absent}
 
 if __name__ == "__main__":
     main()

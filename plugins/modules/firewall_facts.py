@@ -3,27 +3,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: firewall_facts
-short_description: What a host says before its firewall changes
+short_description: Facts about a host for its firewall
 description:
-  - Tells where the controller's connection comes from, which other services rule the host's packets, and, on demand, which ports
-    answer and what the firewall has dropped. Nothing is changed.
+  - Gathers the source of the controller's connection, other firewalls on the host, and, on demand, the ports that listen and the
+    state of the firewall. Changes nothing.
 options:
   listening:
-    description: Whether to tell the ports that answer, those that containers publish, and the firewall's state, too.
+    description: Whether to gather the ports that listen, those that containers publish, and the firewall's state, too.
     type: bool
     default: false
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather the facts
   fewnodes.discovery.firewall_facts:
-  register: seen
+  register: result
 """
 
 RETURN = r"""
 firewall:
-  description: What was seen.
+  description: The facts.
   returned: always
   type: dict
   contains:
@@ -31,10 +31,10 @@ firewall:
       description: Address that the connection comes from, and port of this host that it came to; empty and 0 without SSH.
       type: list
     rivals: {description: Units of other firewalls that run., type: list, elements: str}
-    listening: {description: "Ports that answer, each with protocol, address, port and program.", type: list, elements: dict}
+    listening: {description: "Ports that listen, each with protocol, address, port and program.", type: list, elements: dict}
     published: {description: "Ports of containers, each with protocol, address, port and container.", type: list, elements: dict}
     loaded: {description: The rules that were confirmed are those in force., type: bool}
-    trial: {description: Rules are on trial., type: bool}
+    unconfirmed: {description: Rules wait for confirmation., type: bool}
     dropped: {description: Packets dropped since the rules were loaded., type: int}
 """
 
@@ -51,9 +51,9 @@ LISTENER = re.compile(r"^(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+us
 
 
 def connection(pid: int, read) -> tuple[str, int]:
-    """Where the SSH connection above a process comes from, and the port that it came to; ('', 0) without one.
+    """Source address and destination port of the SSH connection above a process; ('', 0) without one.
 
-    sudo empties the environment, so the first ancestor that still has SSH_CONNECTION (sshd(8)) tells: client's address and
+    sudo empties the environment, so the first ancestor that still has SSH_CONNECTION (sshd(8)) is read: client's address and
     port, server's address and port.
 
     :param read: content of a file of /proc by its path, '' when it cannot be read
@@ -70,7 +70,7 @@ def connection(pid: int, read) -> tuple[str, int]:
 
 
 def listeners(shown: str) -> list[dict]:
-    """Sockets that answer others than this host.
+    """Sockets that listen beyond loopback.
 
     :param shown: what `ss --numeric --listening --tcp --udp --processes --no-header` prints
     """
@@ -83,7 +83,7 @@ def listeners(shown: str) -> list[dict]:
 
 
 def publishers(containers: list[dict]) -> list[dict]:
-    """Ports that containers publish, as the engine's /containers/json tells them."""
+    """Ports that containers publish, of /containers/json."""
     return [
         {"protocol": port["Type"], "address": port["IP"], "port": port["PublicPort"], "container": one["Names"][0].lstrip("/")}
         for one in containers for port in one.get("Ports") or [] if "PublicPort" in port
@@ -101,7 +101,7 @@ def content(path: str) -> str:
 def main():
     module = AnsibleModule(argument_spec={"listening": {"type": "bool", "default": False}}, supports_check_mode=True)
     states = module.run_command(["systemctl", "is-active", *RIVALS])[1].split()
-    seen = {
+    found = {
         "controller": connection(os.getpid(), content),
         "rivals": [unit for unit, state in zip(RIVALS, states) if state == "active"],  # noqa: B905  as long; Python 3.9
     }
@@ -109,14 +109,14 @@ def main():
         firewall = nftables.Firewall(module)
         shown = module.run_command("ss --numeric --listening --tcp --udp --processes --no-header", check_rc=True)[1]
         active = os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0
-        seen.update(
+        found.update(
             listening=listeners(shown),
             published=publishers(DockerApi().get("/containers/json")) if active else [],
             loaded=bool(firewall.confirmed) and firewall.in_force() == firewall.listing(firewall.confirmed),
-            trial=firewall.on_trial(),
+            unconfirmed=firewall.unconfirmed(),
             dropped=sum(map(int, COUNTER.findall(firewall.in_force(counters=True)))),
         )
-    module.exit_json(changed=False, firewall=seen)
+    module.exit_json(changed=False, firewall=found)
 
 
 if __name__ == "__main__":

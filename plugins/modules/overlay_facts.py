@@ -3,32 +3,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: overlay_facts
-short_description: What a host says before an overlay network is made
+short_description: Facts about a host for an overlay network
 description:
-  - Tells the swarm that the host's dockerd is in, dockerd's networks, the host's routes, and whether the filter of the
-    overlay network's ports is loaded. A host whose dockerd does not run has none of the first two. Nothing is changed, and a
-    stopped dockerd is not started.
+  - Gathers the swarm of the host's dockerd, its networks, and the host's routes. A host whose dockerd does not run has none of
+    the first two. Changes nothing, and does not start a stopped dockerd.
 options:
   address:
     description: Address of the host that the others reach.
     type: str
     default: ""
-  table:
-    description: Name of the nftables table that is looked for, in the family inet.
-    type: str
-    default: discovery_overlay
   wait:
-    description: How long to ask again while dockerd does not tell all, in seconds. A swarm needs some to find a leader.
+    description: How long to retry while an answer of dockerd is missing, in seconds. A swarm needs some to find a leader.
     type: int
     default: 20
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: See what dockerd knows
+- name: Gather the facts
   fewnodes.discovery.overlay_facts:
     address: 192.0.2.1
-  register: seen
+  register: result
 """
 
 RETURN = r"""
@@ -38,7 +33,7 @@ overlay:
   type: dict
   contains:
     dockerd: {description: dockerd runs., type: bool}
-    problem: {description: Why it does not tell what it should; empty when it does., type: str}
+    problem: {description: Why an answer of dockerd is missing; empty when none is., type: str}
     swarm:
       description:
         - The keys state (inactive, pending, active, error or locked), error, node (id), address, manager (bool), cluster
@@ -52,8 +47,6 @@ overlay:
     pools: {description: Networks that dockerd is configured to take subnets from., type: list, elements: str}
     routes: {description: IPv4 routes except the default one., type: list, elements: dict}
     mtu: {description: Largest packet of the device that has the address; 0 where none has., type: int}
-    nft: {description: The program nft is there., type: bool}
-    filter: {description: The table is loaded., type: bool}
 """
 
 import ipaddress  # noqa: E402
@@ -66,7 +59,6 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, DockerApi, DockerError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm  # noqa: E402
 
-NFT = "/usr/sbin/nft"
 UP = 1  # flag of a route, as in linux/route.h
 
 
@@ -95,21 +87,21 @@ def mtu(shown: list[Mapping], address: str) -> int:
     return next((one["mtu"] for one in shown for info in one["addr_info"] if info.get("local") == address), 0)
 
 
-def network(told: Mapping) -> dict:
+def network(entry: Mapping) -> dict:
     """One entry of /networks."""
     return {
-        "name": told["Name"],
-        "id": told["Id"],
-        "driver": told["Driver"],
-        "scope": told["Scope"],
-        "attachable": bool(told.get("Attachable")),
-        "subnets": [config["Subnet"] for config in (told.get("IPAM") or {}).get("Config") or [] if config.get("Subnet")],
-        "options": dict(told.get("Options") or {}),
+        "name": entry["Name"],
+        "id": entry["Id"],
+        "driver": entry["Driver"],
+        "scope": entry["Scope"],
+        "attachable": bool(entry.get("Attachable")),
+        "subnets": [config["Subnet"] for config in (entry.get("IPAM") or {}).get("Config") or [] if config.get("Subnet")],
+        "options": dict(entry.get("Options") or {}),
     }
 
 
 def overlay_state(docker: DockerApi) -> dict:
-    """What dockerd tells; `problem` when it does not tell all."""
+    """Networks and swarm of dockerd; `problem` when an answer is missing."""
     found = {"dockerd": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
     try:
         info = docker.get("/info")
@@ -130,13 +122,12 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "address": {"type": "str", "default": ""},
-            "table": {"type": "str", "default": "discovery_overlay"},
             "wait": {"type": "int", "default": 20},
         },
         supports_check_mode=True,
     )
     state = {"dockerd": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
-    # A request to the socket would start stopped dockerd.
+    # A request to the socket would start a stopped dockerd.
     if os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0:
         end = time.monotonic() + module.params["wait"]
         while (state := overlay_state(DockerApi(timeout=60)))["problem"] and time.monotonic() < end:
@@ -145,8 +136,6 @@ def main():
         state["routes"] = routes(file.read())
     shown = json.loads(module.run_command(["ip", "-j", "-4", "address", "show"], check_rc=True)[1])
     state["mtu"] = mtu(shown, module.params["address"])
-    state["nft"] = os.path.exists(NFT)
-    state["filter"] = state["nft"] and module.run_command([NFT, "list", "table", "inet", module.params["table"]])[0] == 0
     module.exit_json(changed=False, overlay=state)
 
 

@@ -1,4 +1,14 @@
-"""Pure: from what the roles run on a host, and what the site adds, to what its firewall lets in; and what is wrong with that."""
+"""Pure: from what the roles run on a host, and the site's own rules, to the firewall's ruleset; and what is wrong with that.
+
+An allow rule is a dict: tcp and udp (lists of ports and ranges such as "9990-9999"), protocols (of IP), from (list of classes and
+networks), at ("published": only ports that containers publish; else any) and why. Settings are a dict with
+
+- platform: name to an allow rule of the roles, which has also `on`: whether this host has it
+- site: name to an allow rule of the site, beside those of the platform or changing them
+- networks: class of senders to its addresses and networks
+- closed: TCP ports of other programs that containers must not reach
+- seconds: after which a change that was not confirmed is rolled back
+"""
 
 from __future__ import annotations
 
@@ -6,90 +16,92 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
-EVERYONE, CONTAINERS = "everyone", "containers"
-CLASSES = (EVERYONE, "members", "engines", "admins", CONTAINERS)
+ANY, CONTAINERS = "any", "containers"
+CLASSES = (ANY, "site", "docker", "management", CONTAINERS)
 KEYS = ("tcp", "udp", "protocols", "at", "from", "why")
 PLACES = ("both", "published")
+OVERLAY = ("overlay", "swarm")  # allow rules of the overlay network's ports
 PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 PROTOCOL = re.compile(r"ah|esp|gre|igmp|ospf|sctp|vrrp|[0-9]{1,3}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-ENGINE_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
+DOCKER_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
 LAST_PORT = 65535
 
 
-def openings(known: Mapping[str, Mapping], added: Mapping[str, Mapping]) -> dict[str, dict]:
-    """What a host lets in, by name: that of the roles, changed and completed by what the site says.
+def allow_rules(platform: Mapping[str, Mapping], site: Mapping[str, Mapping]) -> dict[str, dict]:
+    """The allow rules of a host by name: those of the roles, changed and completed by those of the site.
 
-    :param known: name to an opening: tcp and udp (lists of ports and ranges such as "9990-9999"), protocols (of IP), from (list
-        of classes and networks), at ("published": ports that containers publish only; else any), why; and `on`, whether this host
-        has it
-    :param added: the same, without `on`; a key that is given takes the place of the known one
+    A key that the site gives replaces the one of the platform.
     """
-    chosen = {name: {key: value for key, value in one.items() if key != "on"} for name, one in known.items() if one["on"]}
-    for name, one in added.items():
-        if name in chosen or name not in known:  # what another kind of host has is no new opening here
-            chosen[name] = {**chosen.get(name, {}), **one}
+    chosen = {name: {key: value for key, value in rule.items() if key != "on"} for name, rule in platform.items() if rule["on"]}
+    for name, rule in site.items():
+        if name in chosen or name not in platform:  # a rule of another kind of host is no new rule here
+            chosen[name] = {**chosen.get(name, {}), **rule}
     return chosen
 
 
-def firewall_problems(host: str, said: Mapping, seen: Mapping) -> list[str]:
-    """Mistakes in the role's variables, and a firewall that would shut the controller out; one message each.
+def firewall_problems(host: str, settings: Mapping, facts: Mapping) -> list[str]:
+    """Mistakes in the role's variables, and a firewall that would lock the controller out; one message each.
 
     :param host: inventory name
-    :param said: known, added (as for `openings`), who (class to its networks), closed (ports), seconds
-    :param seen: of the host: controller (address, port of its SSH connection; '' and 0 where that is not known), rivals (units)
+    :param settings: see the module
+    :param facts: of the host: controller (address, port of its SSH connection; '' and 0 where that is not known), rivals (units)
     :returns: [] when nothing is wrong
     """
     problems = [
-        *(f"firewall_openings has {name!r} on {host}: {what}"
-          for name, one in said["added"].items() for what in _wrong(name, one)),
-        *_wrong_admins(host, said["who"]["admins"]),
+        *(f"firewall_allow_rules has {name!r} on {host}: {problem}"
+          for name, rule in settings["site"].items() for problem in _wrong(name, rule)),
+        *_wrong_management(host, settings["networks"]["management"]),
         *(f"firewall_closed_to_containers has {port!r} on {host}: set ports from 1 to {LAST_PORT}, or ranges such as 5000-5100"
-          for port in said["closed"] if _range(port) is None),
+          for port in settings["closed"] if _range(port) is None),
     ]  # fmt: skip
-    if not re.fullmatch("[0-9]+", str(said["seconds"])) or not 10 <= int(said["seconds"]) <= 600:
-        problems.append(f"firewall_confirm_seconds is {said['seconds']!r} on {host}: set it to seconds from 10 to 600")
-    if seen["rivals"]:
+    if not re.fullmatch("[0-9]+", str(settings["seconds"])) or not 10 <= int(settings["seconds"]) <= 600:
+        problems.append(f"firewall_confirm_seconds is {settings['seconds']!r} on {host}: set it to seconds from 10 to 600")
+    if facts["rivals"]:
         problems.append(
-            f"{' and '.join(seen['rivals'])} rules the packets of {host}: two of them undo each other's rules. Stop and disable"
-            " it, or set discovery_firewall to false for this host"
+            f"{' and '.join(facts['rivals'])} filters the packets of {host}: two firewalls undo each other's rules. Stop and"
+            " disable it, or set discovery_firewall to false for this host"
         )
-    source, port = seen["controller"]
-    if not problems and source and not admits(openings(said["known"], said["added"]), said["who"], source, "tcp", port):
+    source, port = facts["controller"]
+    if not problems and source and not _admits_controller(settings, source, port):
         problems.append(
-            f"firewall_openings would shut the controller out of {host}: its connection comes from {source} to port {port}, which"
-            " no opening lets in. Set firewall_ssh_port to the port of SSH, or let ssh in from that address"
+            f"firewall_allow_rules would lock the controller out of {host}: its connection comes from {source} to port {port},"
+            " which no rule allows. Set firewall_ssh_port to the port of SSH, or allow ssh from that address"
         )
     return problems
 
 
-def _wrong(name, one) -> list[str]:
-    """What is wrong with an opening that the site says."""
+def _admits_controller(settings: Mapping, source: str, port: int) -> bool:
+    return admits(allow_rules(settings["platform"], settings["site"]), settings["networks"], source, "tcp", port)
+
+
+def _wrong(name, rule) -> list[str]:
+    """What is wrong with an allow rule of the site."""
     if not NAME.fullmatch(str(name)):
         return ["name it by lower-case letters, digits and _"]
-    if not isinstance(one, Mapping):
-        return [f"it is {one!r}, not a dictionary such as {{tcp: [5432], from: [members]}}"]
-    found = [f"{key} is none of {', '.join(KEYS)}" for key in one if key not in KEYS]
-    if lists := [key for key in ("tcp", "udp", "protocols", "from") if not isinstance(one.get(key, []), list)]:
-        return found + [f"{key} is {one[key]!r}: set it to a list" for key in lists]
+    if not isinstance(rule, Mapping):
+        return [f"it is {rule!r}, not a dictionary such as {{tcp: [5432], from: [site]}}"]
+    found = [f"{key} is none of {', '.join(KEYS)}" for key in rule if key not in KEYS]
+    if lists := [key for key in ("tcp", "udp", "protocols", "from") if not isinstance(rule.get(key, []), list)]:
+        return found + [f"{key} is {rule[key]!r}: set it to a list" for key in lists]
     for key in ("tcp", "udp"):
-        wrong = [port for port in one.get(key, []) if _range(port) is None]
+        wrong = [port for port in rule.get(key, []) if _range(port) is None]
         found += [f"{key} has {port!r}: set ports from 1 to {LAST_PORT}, or ranges such as 9990-9999" for port in wrong]
-    for protocol in one.get("protocols", []):
+    for protocol in rule.get("protocols", []):
         if not PROTOCOL.fullmatch(str(protocol)):
             found.append(f"protocols has {protocol!r}: set names of IP protocols such as esp, or their numbers")
-    for source in one.get("from", []):
+    for source in rule.get("from", []):
         if source not in CLASSES and network(source) is None:
             found.append(f"from has {source!r}: set {', '.join(CLASSES)}, an IP address or a network such as 10.1.0.0/16")
-    if one.get("at", PLACES[0]) not in PLACES:
-        found.append(f"at is {one['at']!r}: set {' or '.join(PLACES)}")
+    if rule.get("at", PLACES[0]) not in PLACES:
+        found.append(f"at is {rule['at']!r}: set {' or '.join(PLACES)}")
     return found
 
 
-def _wrong_admins(host: str, admins: Iterable) -> list[str]:
+def _wrong_management(host: str, networks: Iterable) -> list[str]:
     return [
-        f"discovery_admins has {one!r} on {host}: set IP addresses, or networks such as 10.1.0.0/16"
-        for one in admins if network(one) is None
+        f"discovery_management_networks has {one!r} on {host}: set IP addresses, or networks such as 10.1.0.0/16"
+        for one in networks if network(one) is None
     ]  # fmt: skip
 
 
@@ -101,7 +113,7 @@ def network(text) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def admits(chosen: Mapping[str, Mapping], who: Mapping[str, Iterable[str]], source: str, protocol: str, port: int) -> bool:
+def admits(rules: Mapping[str, Mapping], networks: Mapping[str, Iterable[str]], source: str, protocol: str, port: int) -> bool:
     """Whether a host's own port answers a machine that is no container of this host.
 
     :param source: its IP address
@@ -109,67 +121,81 @@ def admits(chosen: Mapping[str, Mapping], who: Mapping[str, Iterable[str]], sour
     """
     address = ipaddress.ip_address(source)
     return any(
-        low <= port <= high and (sources is None or any(address in one for one in sources))
-        for one in chosen.values() if one.get("at") != "published"
-        for sources in [_sources(one, who)]
-        for low, high in filter(None, map(_range, one.get(protocol, [])))
+        low <= port <= high and (senders is None or any(address in one for one in senders))
+        for rule in rules.values() if rule.get("at") != "published"
+        for senders in [_sources(rule, networks)]
+        for low, high in filter(None, map(_range, rule.get(protocol, [])))
     )  # fmt: skip
 
 
-def firewall_rules(chosen: Mapping[str, Mapping], who: Mapping[str, Iterable[str]]) -> list[dict]:
-    """The openings as parts of nftables rules, in the order of their names.
+def nftables_rules(rules: Mapping[str, Mapping], networks: Mapping[str, Iterable[str]]) -> list[dict]:
+    """The allow rules as parts of nftables rules, in the order of their names.
 
-    :returns: dicts with name; of (part that tells the sender, '' for everyone, None for containers of this host); port and
-        original (parts that tell the port of the packet, and the one that it had before the engine led it to a container; ''
-        where there is no port); published (only for ports that containers publish); containers (this rule is for these)
+    :returns: dicts with name; of (part that matches the sender, '' for any, None for containers of this host); port and original
+        (parts that match the port of the packet, and the one that it had before dockerd forwarded it to a container; '' where
+        there is no port); published (only for ports that containers publish); containers (this rule is for these)
     """
     found = []
-    for name, one in sorted(chosen.items()):
-        senders = _senders(_sources(one, who))
-        for port, original in _ports(one):
-            common = {"name": name, "port": port, "original": original, "published": one.get("at") == "published"}
-            inside = not common["published"] and {EVERYONE, CONTAINERS} & set(one.get("from", []))
+    for name, rule in sorted(rules.items()):
+        senders = _senders(_sources(rule, networks))
+        for port, original in _ports(rule):
+            common = {"name": name, "port": port, "original": original, "published": rule.get("at") == "published"}
+            inside = not common["published"] and {ANY, CONTAINERS} & set(rule.get("from", []))
             found += [common | {"of": sender, "containers": False} for sender in senders]
             found += [common | {"of": None, "containers": True}] if inside else []
     return found
 
 
-def firewall_closed(known: Mapping[str, Mapping], added: Mapping[str, Mapping], extra: Iterable = ()) -> list[str]:
-    """What containers do not reach, on their own host and, hidden behind its address, on the others: parts of nftables rules.
+def closed_to_containers(platform: Mapping[str, Mapping], site: Mapping[str, Mapping], extra: Iterable = ()) -> list[str]:
+    """The ports that containers do not reach, on their own host and, masqueraded, on the others: parts of nftables rules.
 
-    :param known: openings of all kinds of hosts, as for `openings`
+    :param platform: of all kinds of hosts
     :param extra: further TCP ports
     """
-    everywhere = openings({name: {**one, "on": True} for name, one in known.items()}, added).values()
-    shut = [one for one in everywhere if one.get("at") != "published" and not {EVERYONE, CONTAINERS} & set(one.get("from", []))]
+    everywhere = allow_rules({name: {**rule, "on": True} for name, rule in platform.items()}, site).values()
+    shut = [one for one in everywhere if one.get("at") != "published" and not {ANY, CONTAINERS} & set(one.get("from", []))]
     ports = {protocol: [port for one in shut for port in one.get(protocol, [])] for protocol in ("tcp", "udp")}
     ports["tcp"] += extra
     return [f"{protocol} dport {listed}" for protocol, numbers in ports.items() if (listed := port_set(numbers))]
 
 
-def firewall_ruleset(said: Mapping, interfaces: Iterable[str]) -> dict:
-    """What the rules of a host are made of.
+def overlay_ruleset(settings: Mapping) -> dict:
+    """The ports of the overlay network, which are closed to external hosts even where the firewall is off.
 
-    :param said: as for `firewall_problems`
-    :param interfaces: names of the host's network interfaces
-    :returns: rules (`firewall_rules`), closed (`firewall_closed`), bridges (`foreign_bridges`), members (the part that tells the
-        hosts of the site)
+    :returns: senders (parts that match the docker hosts), ports (parts that match the ports)
     """
+    rules = [rule for name, rule in settings["platform"].items() if name in OVERLAY and rule["on"]]
+    ports = {protocol: [port for rule in rules for port in rule.get(protocol, [])] for protocol in ("tcp", "udp")}
     return {
-        "rules": firewall_rules(openings(said["known"], said["added"]), said["who"]),
-        "closed": firewall_closed(said["known"], said["added"], said["closed"]),
-        "bridges": foreign_bridges(interfaces),
-        "members": _senders(_sources({"from": ["members"]}, said["who"]))[0],
+        "senders": _senders(_sources({"from": ["docker"]}, settings["networks"])),
+        "ports": [f"{protocol} dport {listed}" for protocol, numbers in ports.items() if (listed := port_set(numbers))],
     }
 
 
-def _ports(one: Mapping) -> list[tuple[str, str]]:
-    """Parts of rules for the ports of an opening, as they are and as they were asked for."""
+def firewall_ruleset(settings: Mapping, interfaces: Iterable[str]) -> dict:
+    """The parts of a host's rules.
+
+    :param settings: see the module
+    :param interfaces: names of the host's network interfaces
+    :returns: rules (`nftables_rules`), closed (`closed_to_containers`), bridges (`foreign_bridges`), site (the part that matches
+        the hosts of the site), overlay (`overlay_ruleset`)
+    """
+    return {
+        "rules": nftables_rules(allow_rules(settings["platform"], settings["site"]), settings["networks"]),
+        "closed": closed_to_containers(settings["platform"], settings["site"], settings["closed"]),
+        "bridges": foreign_bridges(interfaces),
+        "site": _senders(_sources({"from": ["site"]}, settings["networks"]))[0],
+        "overlay": overlay_ruleset(settings),
+    }
+
+
+def _ports(rule: Mapping) -> list[tuple[str, str]]:
+    """Parts of nftables rules for the ports of an allow rule, as they are and as the sender addressed them."""
     found = []
     for protocol in ("tcp", "udp"):
-        if listed := port_set(one.get(protocol, [])):
+        if listed := port_set(rule.get(protocol, [])):
             found.append((f"{protocol} dport {listed}", f"meta l4proto {protocol} ct original proto-dst {listed}"))
-    return found + [(f"meta l4proto {protocol}", "") for protocol in one.get("protocols", [])]
+    return found + [(f"meta l4proto {protocol}", "") for protocol in rule.get("protocols", [])]
 
 
 def port_set(ports: Iterable) -> str:
@@ -184,25 +210,25 @@ def port_set(ports: Iterable) -> str:
 
 
 def foreign_bridges(interfaces: Iterable[str]) -> list[str]:
-    """Bridges that are named like the engine's networks (br-…) and are none: the engine's have twelve hexadecimal digits."""
-    return sorted(one for one in interfaces if one.startswith("br-") and not ENGINE_BRIDGE.fullmatch(one))
+    """Bridges that are named like Docker's networks (br-…) and are none: Docker's have twelve hexadecimal digits."""
+    return sorted(one for one in interfaces if one.startswith("br-") and not DOCKER_BRIDGE.fullmatch(one))
 
 
-def _sources(one: Mapping, who: Mapping[str, Iterable[str]]) -> list | None:
-    """Networks that an opening lets in beside containers; None for everyone."""
-    said = one.get("from", [])
-    if EVERYONE in said:
+def _sources(rule: Mapping, networks: Mapping[str, Iterable[str]]) -> list | None:
+    """Networks that an allow rule accepts beside containers; None for any."""
+    given = rule.get("from", [])
+    if ANY in given:
         return None
-    texts = [text for source in said if source != CONTAINERS for text in (who[source] if source in CLASSES else [source])]
-    networks = [found for found in map(network, texts) if found]
+    texts = [text for source in given if source != CONTAINERS for text in (networks[source] if source in CLASSES else [source])]
+    parsed = [found for found in map(network, texts) if found]
     return [
         one for version in (4, 6)
-        for one in ipaddress.collapse_addresses(found for found in networks if found.version == version)
+        for one in ipaddress.collapse_addresses(found for found in parsed if found.version == version)
     ]  # fmt: skip
 
 
 def _senders(sources: list | None) -> list[str]:
-    """Parts of rules that tell these senders."""
+    """Parts of nftables rules that match these senders."""
     if sources is None:
         return [""]
     found = []
@@ -222,34 +248,36 @@ def _range(port) -> tuple[int, int] | None:
     return (low, high) if 1 <= low <= high <= LAST_PORT else None
 
 
-def firewall_status(host: str, said: Mapping, seen: Mapping) -> list[str]:
-    """What answers to whom on a host, for people.
+def firewall_status(host: str, settings: Mapping, facts: Mapping) -> list[str]:
+    """The allow rules of a host, their senders and what listens, as lines for people.
 
-    :param said: as for `firewall_problems`; seen: what the module firewall_facts tells with `listening`
+    :param settings: see the module
+    :param facts: of the module firewall_facts with `listening`
     """
-    chosen = openings(said["known"], said["added"])
-    state = "in force" if seen["loaded"] else "NOT in force"
-    trial = ", others are on trial" if seen["trial"] else ""
-    lines = [f"{host}: the rules are {state}{trial}; {seen['dropped']} packets dropped"]
+    rules = allow_rules(settings["platform"], settings["site"])
+    state = "in force" if facts["loaded"] else "NOT in force"
+    unconfirmed = ", others wait for confirmation" if facts["unconfirmed"] else ""
+    lines = [f"{host}: the rules are {state}{unconfirmed}; {facts['dropped']} packets dropped"]
     rows = []
-    for name, one in sorted(chosen.items()):
-        told = [f"{protocol} {port}" for protocol in ("tcp", "udp") for port in one.get(protocol, [])] + one.get("protocols", [])
-        places = seen["published"] if one.get("at") == "published" else seen["listening"]
-        here = sorted({place.get("program") or place.get("container", "") for place in places if _is_of(place, one)} - {""})
-        senders = ", ".join(map(str, one.get("from", []))) or "nobody"
-        ports = "any" if one.get("at") == "published" else ", ".join(told)
-        rows.append((name, ports, senders, ", ".join(here) or "nothing there"))
+    for name, rule in sorted(rules.items()):
+        listed = [f"{protocol} {port}" for protocol in ("tcp", "udp") for port in rule.get(protocol, [])]
+        listed += rule.get("protocols", [])
+        places = facts["published"] if rule.get("at") == "published" else facts["listening"]
+        here = sorted({place.get("program") or place.get("container", "") for place in places if _matches(place, rule)} - {""})
+        senders = ", ".join(map(str, rule.get("from", []))) or "nobody"
+        ports = "any" if rule.get("at") == "published" else ", ".join(listed)
+        rows.append((name, ports, senders, ", ".join(here) or "nothing listens"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines += ["  " + "  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0])).rstrip() for row in rows]  # noqa: B905
-    held = {(place["protocol"], place["port"]) for place in seen["published"]}
+    held = {(place["protocol"], place["port"]) for place in facts["published"]}
     silent = sorted({
-        f"{place['protocol']} {place['port']} ({place['program'] or 'unknown'})" for place in seen["listening"]
+        f"{place['protocol']} {place['port']} ({place['program'] or 'unknown'})" for place in facts["listening"]
         if (place["protocol"], place["port"]) not in held
-        and not any(_is_of(place, one) for one in chosen.values() if one.get("at") != "published")
+        and not any(_matches(place, rule) for rule in rules.values() if rule.get("at") != "published")
     })  # fmt: skip
-    return lines + [f"  listens, but answers no other host: {', '.join(silent)}"] if silent else lines
+    return lines + [f"  listens without an allow rule, closed to other hosts: {', '.join(silent)}"] if silent else lines
 
 
-def _is_of(place: Mapping, one: Mapping) -> bool:
-    """Whether a port belongs to an opening."""
-    return any(low <= place["port"] <= high for low, high in filter(None, map(_range, one.get(place["protocol"], []))))
+def _matches(place: Mapping, rule: Mapping) -> bool:
+    """Whether a port belongs to an allow rule."""
+    return any(low <= place["port"] <= high for low, high in filter(None, map(_range, rule.get(place["protocol"], []))))

@@ -81,7 +81,7 @@ def test_f1_a_service_can_be_opened(site, stranger, tmp_path):
     node = site.docker_hosts[-1]
     node.run("docker run -d --name f1 -p 8090:8080 -e SERVICE_IGNORE=1 -e PORT=8080 httpbackend:v1.0.0")
     try:
-        said = json.dumps({"firewall_openings": {"f1": {"tcp": [8090], "from": [stranger.address]}}})
+        said = json.dumps({"firewall_allow_rules": {"f1": {"tcp": [8090], "from": [stranger.address]}}})
         assert answers(stranger, node.address, [8090])["silence"]
         assert play(site, PLAYBOOK, "--limit", node.name, "-e", said)[0].returncode == 0
         assert answers(stranger, node.address, [8090])["silence"] == set()
@@ -100,7 +100,7 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
     options = ["-m", "fewnodes.discovery.firewall", "-a", json.dumps({"rules": rules, "seconds": TRIAL})]
     start = time.monotonic()
     done = adhoc(site, node.name, *options)
-    assert 'tried: true' in done.stdout, done.stdout
+    assert 'unconfirmed: true' in done.stdout, done.stdout
     assert not tcp_open(node.address, 22), "the rule set did not cut anybody off"
     eventually(lambda: tcp_open(node.address, 22), TRIAL + 20, every=0.5)
     seconds = time.monotonic() - start
@@ -121,7 +121,7 @@ def test_f1_the_page_tells_what_answers_to_whom(site):
     assert done.returncode == 0, done.stdout
     for node in site.nodes.values():
         assert f"{node.name}: the rules are in force" in done.stdout
-    assert "ssh" in done.stdout and "everyone" in done.stdout and "httpfront" in done.stdout
+    assert "ssh" in done.stdout and "any" in done.stdout and "httpfront" in done.stdout
 
 
 @pytest.mark.more
@@ -158,9 +158,9 @@ def test_f1_costs_nothing(site, stranger, start_container, show):
 
 
 MISTAKES = {
-    "shut out": ({"ssh": {"from": ["members"]}}, ["shut the controller out", "firewall_ssh_port"]),
-    "sender": ({"x": {"from": ["office"]}}, ["firewall_openings has 'x'", "from has 'office'"]),
-    "port": ({"x": {"tcp": [70000]}}, ["firewall_openings has 'x'", "tcp has 70000"]),
+    "locked out": ({"ssh": {"from": ["site"]}}, ["lock the controller out", "firewall_ssh_port"]),
+    "sender": ({"x": {"from": ["office"]}}, ["firewall_allow_rules has 'x'", "from has 'office'"]),
+    "port": ({"x": {"tcp": [70000]}}, ["firewall_allow_rules has 'x'", "tcp has 70000"]),
 }
 
 
@@ -168,7 +168,7 @@ MISTAKES = {
 def test_f1_bad_input_stops_before_anything_changes(site, mistake):
     added, words = MISTAKES[mistake]
     before = [node.run(f"nft --stateless list table {TABLE}") for node in site.nodes.values()]
-    done, _ = play(site, PLAYBOOK, "-e", json.dumps({"firewall_openings": added}))
+    done, _ = play(site, PLAYBOOK, "-e", json.dumps({"firewall_allow_rules": added}))
     said = " ".join(done.stdout.split())
     assert done.returncode != 0 and [word for word in words if word not in said] == [], said[-3000:]
     assert "changed=1" not in said

@@ -8,7 +8,7 @@ from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pi
 from tests.support.wait import eventually
 
 PACKETS = 50  # from each container to each other one
-TABLE = "inet discovery_overlay"
+TABLE = "inet discovery"
 
 
 def ports(site) -> list[int]:
@@ -23,7 +23,7 @@ def answers(node, address: str, port: int) -> str:
 
 
 def dropped(node) -> int:
-    """How many packets the filter of a host has dropped."""
+    """How many packets the firewall of a host has dropped."""
     return sum(map(int, re.findall(r"counter packets (\d+)", node.run(f"nft list table {TABLE}"))))
 
 
@@ -74,7 +74,7 @@ def test_s4_a_stranger_s_packets_end_at_the_filter(site, stranger, show):
     member.run(f"bash -c '{udp.format(node.address)}'")
     assert dropped(node) == before
     stranger.run(f"bash -c '{udp.format(node.address)}'")
-    eventually(lambda: dropped(node) == before + 2, 5)
+    eventually(lambda: dropped(node) >= before + 2, 5)
     for port in ports(site):
         answers(stranger, node.address, port)
     counted = dropped(node) - before
@@ -94,5 +94,5 @@ def test_s4_nobody_else_puts_packets_into_the_network(site, talkers, stranger, s
     if sender == "member":
         eventually(lambda: text in target.heard(), 5)
     else:
-        eventually(lambda: dropped(target.node) == before + 1, 5)
+        eventually(lambda: dropped(target.node) >= before + 1, 5)
         assert text not in target.heard()

@@ -1,4 +1,5 @@
-"""F1: what the rules do to packets, in networks made for this: a host with the engine's bridge, a member, a stranger, containers.
+"""F1: the effect of the rules on packets, in network namespaces: a host with Docker's bridges, another host of the site, an
+external one, one of the management, and containers.
 
 The addresses are those of RFC 5737; everything is in network namespaces of this process and ends with it.
 """
@@ -11,13 +12,56 @@ import time
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.firewall import firewall_ruleset
-from firewall_rules import known, rendered
+from firewall_rules import platform, rendered
 
-HOST, MEMBER, STRANGER, ADMIN = (f"192.0.2.{n}" for n in (1, 2, 9, 10))
+HOST, MEMBER, EXTERNAL, MANAGEMENT = (f"192.0.2.{n}" for n in (1, 2, 9, 10))
 CONTAINER, PEER = "172.17.0.2", "172.18.0.2"
-BOUND = [22, 80, 4444, 5432, 8081, 8300, 8501]  # TCP ports on which host and member listen; 8081 as the engine's proxy does
-ROUTES = {"member": MEMBER, "stranger": STRANGER, "admin": ADMIN}
+OVERLAY = {"tcp": [2377, 7946], "udp": [4789, 7946]}
+# The table of earlier versions for these ports (template discovery-overlay.nft.j2 of the role overlay_network).
+OVERLAY_TABLE = f"""
+table inet discovery_overlay
+delete table inet discovery_overlay
+table inet discovery_overlay {{
+    set peers {{ type ipv4_addr; elements = {{ {HOST}, {MEMBER} }}; }}
+    chain input {{
+        type filter hook input priority filter - 10; policy accept;
+        iif "lo" accept
+        ip saddr @peers accept
+        tcp dport {{ 2377, 7946 }} counter drop
+        udp dport {{ 4789, 7946 }} counter drop
+    }}
+}}
+"""
+BOUND = [22, 80, 4444, 5432, 8081, 8300, 8501]  # TCP ports on which host and member listen; 8081 as docker-proxy does
+ROUTES = {"member": MEMBER, "external": EXTERNAL, "management": MANAGEMENT}
 
+SERVE_UDP = """
+import selectors, socket, sys
+sockets = selectors.DefaultSelector()
+for port in map(int, sys.argv[1:]):
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", port))
+    sockets.register(server, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in sockets.select():
+        key.fileobj.sendto(b"answer", key.fileobj.recvfrom(100)[1])
+"""
+KNOCK_UDP = """
+import json, socket, sys
+found = []
+for port in map(int, sys.argv[2:]):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(0.5)
+    client.connect((sys.argv[1], port))
+    try:
+        client.send(b"question")
+        client.recv(100)
+        found.append(port)
+    except OSError:
+        pass
+print(json.dumps(found))
+"""
 SERVE = """
 import socket, sys, threading
 for port in map(int, sys.argv[1:]):
@@ -38,10 +82,10 @@ def knock(port):
         return "silence"
     return "open"
 ports = list(map(int, sys.argv[2:]))
-print(json.dumps([port for port, said in zip(ports, ThreadPoolExecutor(32).map(knock, ports)) if said == "open"]))
+print(json.dumps([port for port, answer in zip(ports, ThreadPoolExecutor(32).map(knock, ports)) if answer == "open"]))
 """
-# What the engine writes for a container on docker0 that publishes 8081, and for containers that ask others.
-ENGINE = f"""
+# The rules that dockerd writes for a container on docker0 that publishes 8081, and for containers that ask others.
+DOCKER = f"""
 table ip nat {{
     chain prerouting {{ type nat hook prerouting priority -100; iifname != "docker0" tcp dport 8081 dnat to {CONTAINER}:80; }}
     chain postrouting {{ type nat hook postrouting priority 100; ip saddr 172.16.0.0/12 oifname "eth0" masquerade; }}
@@ -79,21 +123,27 @@ class Networks:
         if gateway:
             self.run(one, f"ip route add default via {gateway}")
 
-    def serve(self, name: str, ports: list[int]) -> None:
-        inside = ["ip", "netns", "exec", self.prefix + name, sys.executable, "-c", SERVE, *map(str, ports)]
+    def serve(self, name: str, ports: list[int], program: str = SERVE) -> None:
+        inside = ["ip", "netns", "exec", self.prefix + name, sys.executable, "-c", program, *map(str, ports)]
         server = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.servers.append(server)
         assert server.stdout.readline() == "ready\n"
 
     def open(self, name: str, address: str, ports: list[int] = BOUND) -> list[int]:
-        """Which ports of an address answer."""
+        """Ports of an address that answer."""
         words = " ".join(map(str, [address, *ports]))
         return json.loads(self.run(name, f"{sys.executable} - {words}", KNOCK))
 
-    def load(self, name: str = "host", interfaces=(), closed=(), added=None) -> None:
-        who = {"members": [HOST, MEMBER], "engines": [HOST, MEMBER], "admins": [ADMIN]}
-        said = {"known": known(), "added": added or {}, "who": who, "closed": closed, "seconds": 30}
-        self.run(name, "nft --file -", rendered(**firewall_ruleset(said, interfaces)))
+    def overlay(self, name: str) -> dict[str, list[int]]:
+        """The ports of the overlay network on the host that answer."""
+        words = " ".join(map(str, [HOST, *OVERLAY["udp"]]))
+        udp = json.loads(self.run(name, f"{sys.executable} - {words}", KNOCK_UDP))
+        return {"tcp": self.open(name, HOST, OVERLAY["tcp"]), "udp": udp}
+
+    def load(self, name: str = "host", interfaces=(), closed=(), added=None, scope: str = "site") -> None:
+        networks = {"site": [HOST, MEMBER], "docker": [HOST, MEMBER], "management": [MANAGEMENT]}
+        settings = {"platform": platform(), "site": added or {}, "networks": networks, "closed": closed, "seconds": 30}
+        self.run(name, "nft --file -", rendered(scope, **firewall_ruleset(settings, interfaces)))
 
     def end(self) -> None:
         for server in self.servers:
@@ -122,11 +172,13 @@ def networks():
             made.run("host", f"ip link set {bridge} up")
             made.add(name)
             made.wire(name, "eth0", "host", bridge, f"{own}/24", address)
-        made.run("host", "nft --file -", ENGINE)
+        made.run("host", "nft --file -", DOCKER)
         made.serve("host", BOUND)
         made.serve("member", BOUND)
+        made.serve("host", OVERLAY["tcp"])
+        made.serve("host", OVERLAY["udp"], SERVE_UDP)
         made.serve("container", [80])
-        made.run("stranger", f"ip route add 172.16.0.0/12 via {HOST}")
+        made.run("external", f"ip route add 172.16.0.0/12 via {HOST}")
         made.run("member", f"ip route add 172.16.0.0/12 via {HOST}")
         made.load()
         yield made
@@ -137,38 +189,38 @@ def networks():
 def test_f1_without_rules_everything_answers(networks):
     networks.run("host", "nft delete table inet discovery")
     try:
-        for name in ("stranger", "container", "peer", "desk"):
+        for name in ("external", "container", "peer", "desk"):
             assert networks.open(name, HOST) == BOUND, name
-        assert networks.open("stranger", CONTAINER, [80]) == [80]
+        assert networks.open("external", CONTAINER, [80]) == [80]
         assert networks.open("container", MEMBER) == BOUND
     finally:
         networks.load()
 
 
 @pytest.mark.parametrize(
-    ("who", "ports"),
+    ("sender", "ports"),
     [
-        ("stranger", [22, 80]), ("member", [22, 80, 8081, 8300, 8501]), ("admin", [22, 80, 8081, 8501]),
+        ("external", [22, 80]), ("member", [22, 80, 8081, 8300, 8501]), ("management", [22, 80, 8081, 8501]),
         ("container", [22, 80, 4444, 5432, 8081, 8501]), ("peer", [22, 80, 4444, 5432, 8081, 8501]),
     ],
 )  # fmt: skip
-def test_f1_who_reaches_which_port(networks, who, ports):
-    assert networks.open(who, HOST) == ports
+def test_f1_ports_by_sender(networks, sender, ports):
+    assert networks.open(sender, HOST) == ports
 
 
-def test_f1_only_members_reach_a_container_s_own_address(networks):
-    assert networks.open("stranger", CONTAINER, [80]) == []
+def test_f1_only_hosts_of_the_site_reach_a_container_s_own_address(networks):
+    assert networks.open("external", CONTAINER, [80]) == []
     assert networks.open("member", CONTAINER, [80]) == [80]
 
 
 def test_f1_a_container_has_no_way_around_by_another_host(networks):
-    """There it has the address of its own host, a member's."""
+    """There it has the address of its own host, one of the site."""
     assert networks.open("container", MEMBER) == [22, 80, 4444, 5432, 8081, 8501]
-    networks.serve("stranger", [8300])
-    assert networks.open("container", STRANGER, [8300]) == [8300], "what is not of the site is none of our business"
+    networks.serve("external", [8300])
+    assert networks.open("container", EXTERNAL, [8300]) == [8300], "other hosts are not protected"
 
 
-def test_f1_a_bridge_that_is_not_the_engine_s_is_no_container(networks):
+def test_f1_a_bridge_that_is_not_docker_s_is_no_container(networks):
     networks.load(interfaces=["br-lan", "eth0"])
     try:
         assert networks.open("desk", HOST) == [22, 80]
@@ -190,28 +242,28 @@ def test_f1_ports_of_other_programs_can_be_closed_to_containers(networks):
 @pytest.mark.parametrize(
     ("added", "ports"),
     [
-        ({"published": {"from": ["everyone"]}}, [22, 80, 8081]), ({"one": {"tcp": [8081], "from": [STRANGER]}}, [22, 80, 8081]),
-        ({"one": {"tcp": [8081, 5432], "from": ["everyone"], "at": "published"}}, [22, 80, 8081]),
-        ({"one": {"tcp": ["5000-6000"], "from": ["192.0.2.8/29"]}}, [22, 80, 5432]), ({"ssh": {"from": ["admins"]}}, [80]),
+        ({"published": {"from": ["any"]}}, [22, 80, 8081]), ({"one": {"tcp": [8081], "from": [EXTERNAL]}}, [22, 80, 8081]),
+        ({"one": {"tcp": [8081, 5432], "from": ["any"], "at": "published"}}, [22, 80, 8081]),
+        ({"one": {"tcp": ["5000-6000"], "from": ["192.0.2.8/29"]}}, [22, 80, 5432]), ({"ssh": {"from": ["management"]}}, [80]),
         ({"balancer": {"from": []}}, [22]),
     ],
 )  # fmt: skip
 def test_f1_the_site_opens_and_closes(networks, added, ports):
     networks.load(added=added)
     try:
-        assert networks.open("stranger", HOST) == ports
+        assert networks.open("external", HOST) == ports
     finally:
         networks.load()
 
 
-def test_f1_another_table_keeps_its_say(networks):
-    """What it drops stays dropped, what it accepts is still ours to drop, and a reload leaves it as it is."""
+def test_f1_another_table_applies_as_well(networks):
+    """Its drops stay, packets that it accepts may still be dropped, and a reload leaves it unchanged."""
     other = "table inet other { chain input { type filter hook input priority 0; tcp dport 80 drop; tcp dport 5432 accept; }; }"
     networks.run("host", "nft --file -", other)
     try:
         before = networks.run("host", "nft list table inet other")
         networks.load()
-        assert networks.open("stranger", HOST) == [22]
+        assert networks.open("external", HOST) == [22]
         assert networks.run("host", "nft list table inet other") == before
     finally:
         networks.run("host", "nft delete table inet other")
@@ -233,4 +285,44 @@ def test_f1_a_connection_outlives_a_change(networks):
         out, _ = asking.communicate("x", timeout=10)
         assert out == "True\n" and time.monotonic() - started < 5
     finally:
+        networks.load()
+
+
+CLOSED = {"tcp": [], "udp": []}
+
+
+def test_f1_only_docker_hosts_reach_the_overlay_network(networks):
+    assert networks.overlay("member") == OVERLAY
+    for name in ("external", "management", "container"):
+        assert networks.overlay(name) == CLOSED, name
+
+
+def test_f1_without_the_firewall_only_the_overlay_network_is_closed(networks):
+    """discovery_firewall: false with an overlay network: nothing else is filtered."""
+    networks.load(scope="overlay")
+    try:
+        assert networks.overlay("member") == OVERLAY
+        for name in ("external", "management", "container"):
+            assert networks.overlay(name) == CLOSED, name
+            assert networks.open(name, HOST) == BOUND, name
+        assert networks.open("external", CONTAINER, [80]) == [80]
+        assert networks.open("container", MEMBER) == BOUND
+    finally:
+        networks.load()
+
+
+@pytest.mark.parametrize("scope", ["site", "overlay"])
+def test_f1_the_separate_table_of_the_overlay_network_is_replaced_without_a_gap(networks, scope):
+    """A site of an earlier version: its table, then both, then the one; the ports are closed at every step."""
+    networks.run("host", "nft delete table inet discovery")
+    try:
+        assert networks.overlay("external") == OVERLAY
+        networks.run("host", "nft --file -", OVERLAY_TABLE)
+        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+        networks.load(scope=scope)
+        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+        networks.run("host", "nft delete table inet discovery_overlay")
+        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+    finally:
+        networks.run("host", "nft delete table inet discovery_overlay || true")
         networks.load()
