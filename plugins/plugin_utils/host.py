@@ -1,12 +1,11 @@
-"""What keeps a role from working on a host, as far as the host's facts tell."""
+"""What keeps a role from working on a host, as far as its facts show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .distributions import SUPPORTED, release_name
 from .host_addresses import host_addresses
-
-SUPPORTED = ("Debian 11", "Debian 12", "Debian 13")
 
 
 def host_problems(
@@ -16,17 +15,17 @@ def host_problems(
     addresses: Mapping[str, str] | None = None,
     supported: Iterable[str] = SUPPORTED,
 ) -> list[str]:
-    """Wrong distribution, or an address that is not on the host; one message each.
+    """Unsupported distribution, or an address that is not on the host; one message each.
 
     :param host: inventory name
-    :param role: who asks
+    :param role: the role
     :param facts: `ansible_facts` with the subsets distribution and network
     :param addresses: variable to the IPv4 address that it holds; '' is not checked
     :param supported: distributions with their major version, such as "Debian 13"
     :returns: [] when nothing is wrong
     """
     problems = []
-    distribution = f"{facts['distribution']} {facts['distribution_major_version']}"
+    distribution = release_name(facts)
     if distribution not in supported:
         problems.append(
             f"host {host} runs {distribution}, which the role {role} does not support:"

@@ -121,7 +121,7 @@ def test_k7_reset_asks_first(site, load):
     with load.planned("a reset without a confirmation"):
         done, _ = play(site, "playbooks/reset.yml")
         assert done.returncode != 0
-        assert f"-e discovery_reset={site.datacenter}" in done.stdout and "Nothing has been removed" in done.stdout
+        assert f"-e reset_datacenter={site.datacenter}" in done.stdout and "Nothing has been removed" in done.stdout
 
 
 @pytest.mark.more
@@ -129,7 +129,7 @@ def test_k7_backup_reset_site_restore(site, data, show):
     secrets = {path: path.read_bytes() for path in site.secrets.rglob("*") if path.is_file()}
     path, before, data_before, running = saved(site), catalog(site), keys(site), containers(site)
     start = time.monotonic()
-    reset = ("playbooks/reset.yml", "-e", f"discovery_reset={site.datacenter}")
+    reset = ("playbooks/reset.yml", "-e", f"reset_datacenter={site.datacenter}")
     _, reset_seconds = played(site, *reset)
     for node in site.nodes.values():
         left = node.run("ls -d /etc/consul.d /var/lib/consul /etc/consul-template /etc/registrator 2>/dev/null || true")

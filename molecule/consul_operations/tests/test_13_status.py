@@ -20,7 +20,7 @@ def unhealthy(site, asked) -> list[str]:
 
 def test_status_of_a_healthy_site(site, load, show):
     with load.planned("status"):
-        text, code = page(site, "-e", "discovery_strict=true")
+        text, code = page(site, "-e", "status_strict=true")
     assert code == 0, text
     leader = next(node for node in site.servers if site.leader() == f"{node.address}:8300")
     assert "nothing wrong" in text
@@ -47,7 +47,7 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
         assert f"{other.name}: registrator does not run" in text
         assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text
         assert re.search(r"\d+ things wrong", text)
-        text, code = page(site, "-e", "discovery_strict=true")
+        text, code = page(site, "-e", "status_strict=true")
         assert code != 0, "strict"
     finally:
         other.run("docker rm -f unseen; docker start registrator")

@@ -1,6 +1,6 @@
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fewnodes.discovery.plugins.filter.distribution import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.distributions import FAMILIES, RELEASES, SUPPORTED
 
 FILTERS = FilterModule().filters()

@@ -1,5 +1,5 @@
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.host_problems import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
 
 host_problems = FilterModule().filters()["host_problems"]
 FACTS = {

@@ -1,4 +1,4 @@
-"""Filters about the distribution of a host; each has its documentation beside it."""
+"""Filters about one host, from its facts; each has its documentation beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.distributions import distribution, package_names
+from ..plugin_utils.host import host_problems
+from ..plugin_utils.host_addresses import host_addresses
+
+
+def host_addresses_filter(facts):
+    try:
+        return host_addresses(facts)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnsibleFilterError(f"host_addresses: expected the facts of a host: {error!r}") from error
 
 
 def distribution_filter(facts):
@@ -27,4 +36,9 @@ def _facts(name, facts):
 
 class FilterModule:
     def filters(self):
-        return {"distribution": distribution_filter, "package_names": package_names_filter}
+        return {
+            "distribution": distribution_filter,
+            "host_addresses": host_addresses_filter,
+            "host_problems": host_problems,
+            "package_names": package_names_filter,
+        }

@@ -1,0 +1,23 @@
+"""Filters about the whole site; each has its documentation beside it."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+
+from ..plugin_utils.addresses import addresses
+from ..plugin_utils.site import site_problems
+from ..plugin_utils.status_page import status_page
+
+
+def addresses_filter(names, hostvars):
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+        raise AnsibleFilterError(f"fewnodes.discovery.addresses: needs a list of host names, got {names!r}")
+    try:
+        return addresses(names, hostvars)
+    except ValueError as error:
+        raise AnsibleFilterError(f"fewnodes.discovery.addresses: {error}") from error
+
+
+class FilterModule:
+    def filters(self):
+        return {"addresses": addresses_filter, "site_problems": site_problems, "status_page": status_page}
