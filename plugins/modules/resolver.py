@@ -3,43 +3,43 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: resolver
-short_description: Leads a host's resolver another way, or leaves it as it was
+short_description: Change a host's resolver, with automatic rollback
 description:
-  - Brings files, package, units and resolv.conf of one way to resolve names to a host, takes those of another way off, and looks
-    names up. When one does not resolve, everything is put back as it was (files, link, packages, units), and the module fails
-    with what was seen. While it works resolv.conf names servers that answer, so the host is never without names.
-  - A host on which nothing differs is left alone; names are not looked up then.
+  - Applies files, package, units and resolv.conf of one method to resolve names, removes those of the other methods, and
+    verifies that names resolve. When one does not, everything is rolled back (files, link, packages, units), and the module fails
+    with the problems. During the change resolv.conf names servers that answer, so the host always resolves names.
+  - A host without a difference is not touched; names are not verified then.
 options:
   files:
     description: Path to content. Written before the package is installed; owned by root, mode 0644.
     type: dict
     default: {}
   absent:
-    description: Files that go; those of other ways.
+    description: Files to remove; those of other methods.
     type: list
     elements: path
     default: []
   package:
-    description: Package that is needed; empty for none.
+    description: Package of the method; empty means none.
     type: str
     default: ""
   replaces:
-    description: Packages that cannot stand beside it, and are removed with its installation.
+    description: Packages that conflict with it, and are removed with its installation.
     type: list
     elements: str
     default: []
   units:
-    description: Units that are enabled and run. They are restarted when one of I(files) has changed.
+    description: Units to enable and run; restarted when one of O(files) has changed.
     type: list
     elements: str
     default: []
   units_off:
-    description: Units that are disabled and stopped, as far as they are there.
+    description: Units to disable and stop, as far as they exist.
     type: list
     elements: str
     default: []
   resolv_conf:
-    description: Content of C(/etc/resolv.conf); empty when I(link) says where it leads.
+    description: Content of C(/etc/resolv.conf); empty when O(link) is set.
     type: str
     default: ""
   link:
@@ -47,16 +47,16 @@ options:
     type: str
     default: ""
   bridge:
-    description: Content of C(/etc/resolv.conf) while the module works.
+    description: Content of C(/etc/resolv.conf) during the change.
     type: str
     required: true
   first:
-    description: Servers with which resolv.conf must begin. The first one is asked directly, too.
+    description: Servers that resolv.conf must begin with. The first one is also queried directly.
     type: list
     elements: str
     default: []
   resolvers:
-    description: The site's name servers, one of which must be in resolv.conf as well.
+    description: The site's name servers; resolv.conf must have one of them, too.
     type: list
     elements: str
     required: true
@@ -76,7 +76,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Let libc ask the site's name servers alone
+- name: Resolve names by the site's name servers alone
   fewnodes.discovery.resolver:
     bridge: "nameserver 192.0.2.53\n"
     resolv_conf: "nameserver 192.0.2.53\n"
@@ -86,13 +86,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done:
-  description: What was done, in order.
+  description: Steps of the change, in order.
   returned: always
   type: list
   elements: str
-seen:
-  description: What was wrong after the change, by what was tried.
-  returned: when it was taken back
+problems:
+  description: Problems found after the change.
+  returned: after a rollback
   type: list
   elements: str
 """
@@ -105,7 +105,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dns_question import ask
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import File, link, read, remove, write
-from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import wrong_with
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import resolv_conf_problems
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -118,7 +118,7 @@ SECONDS = 10  # for units and names after a change
 
 
 class Broken(Exception):
-    """The change does not do; the argument is a list of what was seen."""
+    """The change has failed; the argument is a list of problems."""
 
 
 class Host:
@@ -135,7 +135,7 @@ class Host:
         return out
 
     def installed(self, states: tuple[str, ...] = ("ii", "hi")) -> set[str]:
-        """Packages that are there; ("rc",): of which the settings alone are there."""
+        """Installed packages; ("rc",): removed ones whose settings are left."""
         out = self.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package}\n")
         return {line[3:].strip() for line in out.splitlines() if line.startswith(states)}
 
@@ -154,24 +154,24 @@ class Host:
 
 
 class Change:
-    """What differs on the host, the steps that end it, and the steps back."""
+    """The differences on the host, the steps that apply them, and the rollback."""
 
     def __init__(self, module: AnsibleModule):
         self.wanted = module.params
         self.host = Host(module)
-        asked = self.wanted
-        self.written = [path for path, content in asked["files"].items() if read(path) != content or os.path.islink(path)]
-        self.gone = [path for path in asked["absent"] if os.path.lexists(path)]
+        wanted = self.wanted
+        self.written = [path for path, content in wanted["files"].items() if read(path) != content or os.path.islink(path)]
+        self.gone = [path for path in wanted["absent"] if os.path.lexists(path)]
         self.packages = self.host.installed()
-        self.package_missing = bool(asked["package"]) and asked["package"] not in self.packages
-        self.replaced = sorted(self.packages & set(asked["replaces"]))
-        self.not_running = [unit for unit in asked["units"] if not self.host.wanted_state(unit)]
-        self.running = [unit for unit in asked["units_off"] if self._in_the_way(unit)]
+        self.package_missing = bool(wanted["package"]) and wanted["package"] not in self.packages
+        self.replaced = sorted(self.packages & set(wanted["replaces"]))
+        self.not_running = [unit for unit in wanted["units"] if not self.host.wanted_state(unit)]
+        self.running = [unit for unit in wanted["units_off"] if self._in_the_way(unit)]
         self.pointed = self._pointed()
 
     def _in_the_way(self, unit: str) -> bool:
-        told = self.host.unit(unit)
-        return told["LoadState"] == "loaded" and (told["ActiveState"] == "active" or told["UnitFileState"] == "enabled")
+        state = self.host.unit(unit)
+        return state["LoadState"] == "loaded" and (state["ActiveState"] == "active" or state["UnitFileState"] == "enabled")
 
     def _pointed(self) -> bool:
         """Whether resolv.conf is what it should be."""
@@ -182,10 +182,10 @@ class Change:
 
     def _wrong(self) -> list[str]:
         text = read(RESOLV_CONF) or ""
-        return wrong_with(text, self.wanted["first"], self.wanted["resolvers"])
+        return resolv_conf_problems(text, self.wanted["first"], self.wanted["resolvers"])
 
     def differences(self) -> list[str]:
-        """What is to be done, in words."""
+        """The steps of the change, in words."""
         todo = [f"write {path}" for path in self.written]
         todo += [f"install {self.wanted['package']}"] if self.package_missing else []
         todo += [f"remove the package {package}" for package in self.replaced]
@@ -194,41 +194,41 @@ class Change:
         todo += [f"stop {unit}" for unit in self.running]
         return todo + [f"remove {path}" for path in self.gone]
 
-    def keep(self) -> None:
-        """Remember the present state for the way back."""
-        asked = self.wanted
-        paths = {RESOLV_CONF, *asked["files"], *asked["absent"]}
+    def snapshot(self) -> None:
+        """Keep the present state for the rollback."""
+        wanted = self.wanted
+        paths = {RESOLV_CONF, *wanted["files"], *wanted["absent"]}
         self.files = [File(path) for path in sorted(paths)]
         self.settings = self.host.installed(("rc",))
-        self.units = {unit: self.host.unit(unit) for unit in [*asked["units"], *asked["units_off"]]}
+        self.units = {unit: self.host.unit(unit) for unit in [*wanted["units"], *wanted["units_off"]]}
 
-    def make(self) -> None:
-        asked = self.wanted
+    def apply(self) -> None:
+        wanted = self.wanted
         moves = self.package_missing or self.replaced or self.not_running or self.running or self.written or self.gone
-        if moves and not asked["link"] or self.package_missing or self.replaced:
-            write(RESOLV_CONF, asked["bridge"].encode())
+        if moves and not wanted["link"] or self.package_missing or self.replaced:
+            write(RESOLV_CONF, wanted["bridge"].encode())
         for path in self.written:
-            write(path, asked["files"][path].encode())
-        if self.package_missing and asked["package"] == "resolvconf":
-            # Its script would link resolv.conf; here that is the last step, when there is something behind it.
+            write(path, wanted["files"][path].encode())
+        if self.package_missing and wanted["package"] == "resolvconf":
+            # Its script would link resolv.conf; here that is the last step, once the link has a target.
             self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
         if self.package_missing or self.replaced:
-            wanted = [asked["package"]] if asked["package"] else []
-            beside = [f"{path}.dpkg-dist" for path in asked["files"] if not os.path.exists(f"{path}.dpkg-dist")]
-            with not_started(asked["package"] == "systemd-resolved"):
-                self.host.apt("install", *wanted, *(f"{package}-" for package in self.replaced))
-            for package in self.replaced:  # what keeps units from starting keeps them from stopping, too
+            package = [wanted["package"]] if wanted["package"] else []
+            beside = [f"{path}.dpkg-dist" for path in wanted["files"] if not os.path.exists(f"{path}.dpkg-dist")]
+            with not_started(wanted["package"] == "systemd-resolved"):
+                self.host.apt("install", *package, *(f"{package}-" for package in self.replaced))
+            for package in self.replaced:  # policy-rc.d keeps units from stopping, too
                 self.host.run("systemctl", "stop", package, check=False)
             for path in beside:
-                remove(path)  # the package's own file, which nobody wants
-            if not asked["link"]:
-                write(RESOLV_CONF, asked["bridge"].encode())  # the package's script may have put its own there
+                remove(path)  # the package's version of a file of ours
+            if not wanted["link"]:
+                write(RESOLV_CONF, wanted["bridge"].encode())  # the package's script may have replaced it
         self._start()
-        if asked["link"]:
+        if wanted["link"]:
             self._stop()
             self._link()
         else:
-            write(RESOLV_CONF, asked["resolv_conf"].encode())
+            write(RESOLV_CONF, wanted["resolv_conf"].encode())
             self._stop()
         for path in self.gone:
             remove(path)
@@ -238,7 +238,7 @@ class Change:
 
     def _stop(self) -> None:
         for unit in self.running:
-            if self._in_the_way(unit):  # it may have gone with its package
+            if self._in_the_way(unit):  # its package may have removed it
                 self.host.run("systemctl", "disable", "--now", unit)
 
     def _reload(self) -> None:
@@ -277,16 +277,16 @@ class Change:
             link(RESOLV_CONF, self.wanted["link"])
 
     def _refresh(self) -> None:
-        # The package keeps the old resolv.conf as a record until the next boot, and a systemd-resolved that has gone as well:
-        # their servers and options would count.
+        # Until the next boot resolvconf keeps records of the old resolv.conf and of a systemd-resolved that is removed: their
+        # servers and options would be used.
         remove(f"{RECORDS}/original.resolvconf")
         if self.host.unit("systemd-resolved.service")["ActiveState"] != "active":
             remove(f"{RECORDS}/systemd-resolved")
         self.host.run("resolvconf", "-u")
 
     def verify(self) -> None:
-        """Look at resolv.conf and look the names up."""
-        problems = [f"{RESOLV_CONF} does not do: {problem}{origin(problem)}" for problem in self._wrong()]
+        """Check resolv.conf and resolve the names."""
+        problems = [f"{RESOLV_CONF} is unusable: {problem}{origin(problem)}" for problem in self._wrong()]
         if problems:
             raise Broken(problems)
         end = time.monotonic() + SECONDS
@@ -300,26 +300,26 @@ class Change:
         missing = [f"no address of {name} by getent" for name in names if not self._getent(name)]
         for server in first:
             for name in names:
-                told = ask(server, name)
-                if told == ("NOERROR", 0):
-                    told = ask(server, name, AAAA)
-                if not told or told[0] != "NOERROR" or not told[1]:
-                    missing.append(f"{server} says {told[0] if told else 'nothing'} to {name}")
-        return missing + self.silent()
+                answer = ask(server, name)
+                if answer == ("NOERROR", 0):
+                    answer = ask(server, name, AAAA)
+                if not answer or answer[0] != "NOERROR" or not answer[1]:
+                    missing.append(f"{server} answers {answer[0] if answer else 'nothing'} to {name}")
+        return missing + self.unanswered()
 
-    def silent(self) -> list[str]:
-        """Whether none of the site's name servers answers."""
+    def unanswered(self) -> list[str]:
+        """A problem when none of the site's name servers answers."""
         servers = self.wanted["resolvers"]
         return [] if any(ask(server, "", NS) for server in servers * 2) else [f"no answer from {', '.join(servers)}"]
 
     def _getent(self, name: str) -> str:
         return self.host.run("timeout", "10", "getent", "hosts", name, check=False)
 
-    def unmake(self) -> list[str]:
-        """Put everything back; what could not be."""
-        asked, failed = self.wanted, []
+    def rollback(self) -> list[str]:
+        """Restore the state of the snapshot; returns what failed."""
+        wanted, failed = self.wanted, []
 
-        def tried(step, *arguments):
+        def attempt(step, *arguments):
             try:
                 step(*arguments)
             except (Broken, OSError) as error:
@@ -328,30 +328,30 @@ class Change:
         now = self.host.installed()
         new, lost = sorted(now - self.packages), sorted(self.packages - now)
         own = next(file for file in self.files if file.path == RESOLV_CONF)
-        # Packages' scripts take part in a resolv.conf that is a link; a plain one names servers while they run.
-        tried(write, RESOLV_CONF, asked["bridge"].encode())
+        # Packages' scripts edit a resolv.conf that is a link; a plain one names servers while they run.
+        attempt(write, RESOLV_CONF, wanted["bridge"].encode())
         if lost:
-            tried(self.host.apt, "install", *lost, *(f"{package}-" for package in new))
+            attempt(self.host.apt, "install", *lost, *(f"{package}-" for package in new))
         for verb, packages in (("purge", set(new) - self.settings), ("remove", set(new) & self.settings)):
             if packages:
-                tried(self.host.apt, verb, *sorted(packages))
-        for unit in asked["units"]:
+                attempt(self.host.apt, verb, *sorted(packages))
+        for unit in wanted["units"]:
             if self.units[unit]["LoadState"] != "loaded" or self.units[unit]["ActiveState"] != "active":
                 self.host.run("systemctl", "stop", unit, check=False)
             if self.units[unit]["UnitFileState"] not in ("enabled", "static"):
                 self.host.run("systemctl", "disable", unit, check=False)
         for file in self.files:
             if file is not own:
-                tried(file.restore)
-        tried(self._reload)
+                attempt(file.restore)
+        attempt(self._reload)
         for unit, before in self.units.items():
             if before["UnitFileState"] == "enabled":
                 self.host.run("systemctl", "enable", unit, check=False)
             if before["ActiveState"] == "active":
-                tried(self.host.run, "systemctl", "restart", unit)
+                attempt(self.host.run, "systemctl", "restart", unit)
         if own.target and "resolvconf" in own.target:
-            tried(self._refresh)
-        tried(own.restore)
+            attempt(self._refresh)
+        attempt(own.restore)
         return failed
 
 
@@ -369,7 +369,7 @@ def not_started(wanted: bool):
 
 
 def origin(problem: str) -> str:
-    """Where resolvconf has a setting from."""
+    """The files that resolvconf takes a setting from."""
     pattern = r"^options\b.*\brotate\b" if "rotate" in problem else r"^nameserver\b"
     files = [os.path.join(place, name) for place in (SETTINGS, RECORDS) if os.path.isdir(place) for name in os.listdir(place)]
     found = [path for path in files if re.search(pattern, read(path) or "", re.MULTILINE)]
@@ -377,7 +377,7 @@ def origin(problem: str) -> str:
 
 
 def resolv_conf() -> str:
-    """Where resolv.conf leads and what it says."""
+    """Target and content of resolv.conf."""
     target = f"-> {os.readlink(RESOLV_CONF)}\n" if os.path.islink(RESOLV_CONF) else ""
     return target + (read(RESOLV_CONF) or "")
 
@@ -412,21 +412,21 @@ def main():
         diff.append(differs(RESOLV_CONF, module.params["resolv_conf"]))
     if not todo or module.check_mode:
         module.exit_json(changed=bool(todo), done=todo, diff=diff)
-    change.keep()
+    change.snapshot()
     before = resolv_conf()
-    if silent := change.silent():
-        module.fail_json(msg=f"the resolver is left as it was before this run, because: {silent[0]}", seen=silent)
+    if unanswered := change.unanswered():
+        module.fail_json(msg=f"the resolver is left as it was before this run, because: {unanswered[0]}", problems=unanswered)
     try:
-        change.make()
+        change.apply()
     except (Broken, OSError) as error:
-        seen = error.args[0] if isinstance(error, Broken) else [str(error)]
-        failed = change.unmake()
+        problems = error.args[0] if isinstance(error, Broken) else [str(error)]
+        failed = change.rollback()
         module.fail_json(
-            msg=f"the resolver is left as it was before this run, because: {'; '.join(seen)}"
-            + (f". What could not be put back: {'; '.join(failed)}" if failed else ""),
-            seen=seen,
+            msg=f"the resolver is left as it was before this run, because: {'; '.join(problems)}"
+            + (f". The rollback failed in part: {'; '.join(failed)}" if failed else ""),
+            problems=problems,
         )
-    if module.params["link"] and resolv_conf() != before:  # what resolvconf makes of it is known only now
+    if module.params["link"] and resolv_conf() != before:  # resolvconf has made its content just now
         diff.append(differs(RESOLV_CONF, resolv_conf(), before))
     module.exit_json(changed=True, done=todo, diff=diff)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: resolver_facts
-short_description: What a host tells about its resolver
+short_description: Facts of a host's resolver
 description:
-  - Reads resolv.conf, the managers of it that are installed or run, and who listens on port 53, in one round trip. Changes
+  - Reads resolv.conf, its managers that are installed or run, and the listeners on port 53, in one round trip. Changes
     nothing.
 attributes:
   check_mode:
@@ -15,23 +15,23 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Look at the resolver
+- name: Gather the facts of the resolver
   fewnodes.discovery.resolver_facts:
-  register: seen
+  register: found
 
-- name: Tell who writes resolv.conf
+- name: Print the writer of resolv.conf
   ansible.builtin.debug:
-    msg: "{{ seen.resolver.servers | join(', ') }}, by {{ seen.resolver.writer }}"
+    msg: "{{ found.resolver.servers | join(', ') }}, by {{ found.resolver.writer }}"
 """
 
 RETURN = r"""
 resolver:
-  description: What was found.
+  description: Facts of the resolver.
   returned: always
   type: dict
   contains:
     servers:
-      description: Name servers that libc asks, in order.
+      description: Name servers that libc queries, in order.
       type: list
       elements: str
     search:
@@ -46,13 +46,13 @@ resolver:
       description: Method that this collection has set up, V(dnsmasq) or V(systemd_resolved), or empty.
       type: str
     leads_to:
-      description: File that resolv.conf really is.
+      description: File that resolv.conf resolves to.
       type: str
     writer:
-      description: Program that says in resolv.conf that it writes it, or empty.
+      description: Program that names itself in resolv.conf as its writer, or empty.
       type: str
     packages:
-      description: Of the packages resolvconf, openresolv, systemd-resolved and dnsmasq-base those that are installed.
+      description: Installed ones of the packages resolvconf, openresolv, systemd-resolved and dnsmasq-base.
       type: list
       elements: str
     dhcp:
@@ -60,7 +60,7 @@ resolver:
       type: list
       elements: str
     dhclient_hooks:
-      description: Whether the host has the directory of dhclient's hooks.
+      description: Whether the directory of dhclient's hooks exists.
       type: bool
     resolved_ours:
       description: Whether this collection has put systemd-resolved in charge.
@@ -70,10 +70,10 @@ resolver:
       type: list
       elements: str
     networkd:
-      description: Interface to the file from which systemd-networkd configures it.
+      description: File of systemd-networkd by interface.
       type: dict
     listeners:
-      description: Who takes questions on port 53; dicts with address, protocol and process (empty when it cannot be told).
+      description: Listeners on port 53; dicts with address, protocol and process (empty when unknown).
       type: list
       elements: dict
 """
@@ -87,18 +87,18 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.files import te
 from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import listening, parse_resolv_conf, writer
 
 PACKAGES = ("resolvconf", "openresolv", "systemd-resolved", "dnsmasq-base")
-# What a method has put on the host says which one it is; resolv.conf may have been written by somebody else since.
+# A method is known by its file; another program may have written resolv.conf since.
 OURS = {"dnsmasq": "/etc/discovery-dns.conf", "systemd_resolved": "/etc/systemd/resolved.conf.d/zz-discovery.conf"}
 DHCP = ("dhclient", "dhcpcd")
 
 
 def processes() -> dict[str, str]:
-    """Number of each process to its name."""
+    """Names of the processes by number."""
     return {path.split("/")[2]: text(path).strip() for path in glob.glob("/proc/[0-9]*/comm")}
 
 
 def holders(names: dict[str, str], inodes: set[str]) -> dict[str, str]:
-    """Inode of a socket to the name of a process that has it."""
+    """Names of processes by the inode of a socket that they hold."""
     found = {}
     for number, name in names.items():
         try:
@@ -131,7 +131,7 @@ def installed(module) -> list[str]:
 
 
 def networkd() -> dict[str, str]:
-    """Interface to the file that systemd-networkd takes its configuration from."""
+    """File of systemd-networkd by interface."""
     found = {}
     numbers = {name: text(f"/sys/class/net/{name}/ifindex").strip() for name in os.listdir("/sys/class/net")}
     for path in glob.glob("/run/systemd/netif/links/*"):

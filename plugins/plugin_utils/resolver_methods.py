@@ -1,4 +1,4 @@
-"""Which way a host's resolver is led to Consul, and what keeps it from being led there."""
+"""The method that leads a host's resolver to Consul, and the reasons to refuse it."""
 
 from __future__ import annotations
 
@@ -10,86 +10,86 @@ METHODS = ("resolvconf", "systemd_resolved", "dnsmasq")
 DNSMASQ = "127.0.0.2"
 
 
-def overwriter(seen: Mapping) -> str:
+def overwriter(found: Mapping) -> str:
     """The program that would write over a plain resolv.conf, or ''."""
-    return seen["writer"] or next(iter(seen["dhcp"]), "")
+    return found["writer"] or next(iter(found["dhcp"]), "")
 
 
-def resolver_method(seen: Mapping, asked: str = "auto") -> str:
+def resolver_method(found: Mapping, configured: str = "auto") -> str:
     """The method that a host gets.
 
-    :param seen: what fewnodes.discovery.resolver_facts found
-    :param asked: auto or a method
+    :param found: result of fewnodes.discovery.resolver_facts
+    :param configured: auto or a method
     :returns: one of METHODS; '' when auto must not choose
     """
-    if asked != "auto":
-        return asked
-    if seen["ours"]:
-        return seen["ours"]
-    if STUB in seen["servers"] or seen["leads_to"].startswith("/run/systemd/resolve/"):
+    if configured != "auto":
+        return configured
+    if found["ours"]:
+        return found["ours"]
+    if STUB in found["servers"] or found["leads_to"].startswith("/run/systemd/resolve/"):
         return "systemd_resolved"
-    if "resolvconf" in seen["packages"]:
+    if "resolvconf" in found["packages"]:
         return "resolvconf"
-    return "" if overwriter(seen) else "dnsmasq"
+    return "" if overwriter(found) else "dnsmasq"
 
 
 def resolver_problems(
     host: str,
-    seen: Mapping,
-    asked: str,
+    found: Mapping,
+    configured: str,
     resolvers: Iterable[str],
     options: Iterable[str],
     own: Iterable[str],
     address: str,
 ) -> list[str]:
-    """What keeps the resolver of a host from being led to Consul, one message each.
+    """Reasons why the resolver of a host cannot be led to Consul, one message each.
 
-    :param seen: what fewnodes.discovery.resolver_facts found
-    :param asked: consul_dns_method
+    :param found: result of fewnodes.discovery.resolver_facts
+    :param configured: consul_dns_method
     :param resolvers: addresses of the site's name servers
     :param options: resolver options that are wanted
     :param own: all addresses of the host
     :param address: where Consul answers other hosts and containers, beside 127.0.0.1
-    :returns: [] when nothing is wrong
+    :returns: [] without a problem
     """
-    if asked not in ("auto", *METHODS):
+    if configured not in ("auto", *METHODS):
         return [
-            f"consul_dns_method is '{asked}' on {host}: set discovery_dns_method to auto or one of {', '.join(METHODS)}"
+            f"consul_dns_method is '{configured}' on {host}: set discovery_dns_method to auto or one of {', '.join(METHODS)}"
         ]
-    method = resolver_method(seen, asked)
+    method = resolver_method(found, configured)
     return (
-        manager_problems(host, seen, asked, method)
-        + server_problems(host, seen, list(resolvers), set(own))
+        manager_problems(host, found, configured, method)
+        + server_problems(host, found, list(resolvers), set(own))
         + option_problems(host, options)
-        + listener_problems(host, seen, method, address)
+        + listener_problems(host, found, method, address)
     )
 
 
-def manager_problems(host: str, seen: Mapping, asked: str, method: str) -> list[str]:
-    """Programs that write resolv.conf for themselves."""
+def manager_problems(host: str, found: Mapping, configured: str, method: str) -> list[str]:
+    """Programs that overwrite resolv.conf."""
     problems = []
     if not method:
         problems.append(
-            f"consul_dns_method is 'auto', but {overwriter(seen)} writes /etc/resolv.conf of {host} and would write over"
-            f" another one's: name the method, set discovery_dns_method of this host to one of {', '.join(METHODS)}"
+            f"consul_dns_method is 'auto', but {overwriter(found)} writes /etc/resolv.conf of {host} and would overwrite"
+            f" that of another method: name the method, set discovery_dns_method of this host to one of {', '.join(METHODS)}"
         )
-    elif seen["writer"] in ("NetworkManager", "dhcpcd") and method != "resolvconf" and not seen["ours"]:
+    elif found["writer"] in ("NetworkManager", "dhcpcd") and method != "resolvconf" and not found["ours"]:
         problems.append(
-            f"consul_dns_method is '{asked}', but {seen['writer']} writes /etc/resolv.conf of {host} and would write over it:"
-            " set discovery_dns_method to resolvconf, or keep it from doing so and write the file by hand"
+            f"consul_dns_method is '{configured}', but {found['writer']} writes /etc/resolv.conf of {host} and would overwrite"
+            " it: set discovery_dns_method to resolvconf, or keep it from doing so and write the file by hand"
         )
-    if "openresolv" in seen["packages"]:
-        problems.append(f"openresolv manages /etc/resolv.conf of {host}, and would write over it: remove this package")
+    if "openresolv" in found["packages"]:
+        problems.append(f"openresolv manages /etc/resolv.conf of {host}, and would overwrite it: remove this package")
     return problems
 
 
-def server_problems(host: str, seen: Mapping, resolvers: list[str], own: set[str]) -> list[str]:
+def server_problems(host: str, found: Mapping, resolvers: list[str], own: set[str]) -> list[str]:
     """The site's name servers: at least one, none of them the host itself."""
     wrong = [server for server in resolvers if server.startswith("127.") or server == "::1" or server in own]
     if resolvers and not wrong:
         return []
     return [
-        f"consul_dns_resolvers is {resolvers} on {host}, whose resolv.conf names {seen['servers']}: it must hold at least"
+        f"consul_dns_resolvers is {resolvers} on {host}, whose resolv.conf names {found['servers']}: it must hold at least"
         " one name server of the site, not the host itself. Set discovery_resolvers"
     ]
 
@@ -103,15 +103,15 @@ def option_problems(host: str, options: Iterable[str]) -> list[str]:
     ]
 
 
-def listener_problems(host: str, seen: Mapping, method: str, address: str) -> list[str]:
-    """Others who hold port 53 where Consul and the method's own resolver answer."""
+def listener_problems(host: str, found: Mapping, method: str, address: str) -> list[str]:
+    """Other listeners on port 53 where Consul and the method's own resolver answer."""
     wanted = {address: "consul", "127.0.0.1": "consul"}
     if method == "dnsmasq":
         wanted[DNSMASQ] = "dnsmasq"
     if method == "systemd_resolved":
         wanted[STUB] = "systemd-resolve"
     problems = []
-    for held in seen["listeners"]:
+    for held in found["listeners"]:
         everywhere = held["address"] in ("0.0.0.0", "::")
         if held["process"] == wanted.get(held["address"]) or not (everywhere or held["address"] in wanted):
             continue

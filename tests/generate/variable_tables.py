@@ -19,6 +19,8 @@ WIDTH = 120
 VARIABLE = re.compile(r"^([a-z_][a-z0-9_]*):")
 HEADING = "# ---"
 NOTE = "# The comments are made from meta/argument_specs.yml: make docs\n"
+# C(code), O(option), V(value), M(module), P(plugin#type)
+MARKUP = re.compile(r"\b[COVMP]\(((?:[^()#]|\([^()]*\))*)(?:#\w+)?\)")
 # {{ discovery_x | default(y) }}: the site's variable, else y.
 OR_ELSE = re.compile(r"\{\{ (\w+) \| default\((.*)\) \}\}")
 QUOTES, EMPTY = "'\"", '""'
@@ -40,13 +42,13 @@ def load(path: Path) -> dict:
 def plain(description: str | list[str]) -> str:
     """A description without Ansible's markup, as one paragraph."""
     text = " ".join(description) if isinstance(description, list) else description
-    return re.sub(r"\b[COV]\(((?:[^()]|\([^()]*\))*)\)", r"\1", " ".join(text.split()))
+    return MARKUP.sub(r"\1", " ".join(text.split()))
 
 
 def marked(description: str | list[str], names: set[str]) -> str:
     """A description as Markdown: Ansible's markup and the names of variables become code."""
     text = " ".join(description) if isinstance(description, list) else description
-    text = re.sub(r"\b[COV]\(((?:[^()]|\([^()]*\))*)\)", r"`\1`", " ".join(text.split()))
+    text = MARKUP.sub(r"`\1`", " ".join(text.split()))
     pieces = re.split(r"(`[^`]*`)", text)
     known = re.compile(r"\b(discovery_\w+" + "".join(rf"|{re.escape(name)}" for name in sorted(names, reverse=True)) + r")\b")
     return "".join(piece if piece.startswith("`") else known.sub(r"`\1`", piece) for piece in pieces).replace("|", "\\|")
@@ -62,7 +64,7 @@ def code(value: object) -> str:
 def default(name: str, option: dict, defaults: dict) -> str:
     """What the column `default` shows: the value, or what an expression reads.
 
-    An expression that is too long to show is `computed`, unless the option itself has a default to show.
+    An expression that is too long to show is `computed`, or what the option itself has as a default.
     """
     if option.get("required"):
         return "required"
@@ -70,16 +72,17 @@ def default(name: str, option: dict, defaults: dict) -> str:
         return ""
     value = defaults.get(name, option.get("default"))
     text = code(value)
+    computed = code(option["default"]) if "{{" in text and "default" in option else "computed"
     if text in PHRASES:
         return PHRASES[text]
     expression = OR_ELSE.fullmatch(text)
     if expression:
-        fallback = "computed" if not SIMPLE.fullmatch(expression[2]) else f"`{expression[2].strip(QUOTES) or EMPTY}`"
+        fallback = computed if not SIMPLE.fullmatch(expression[2]) else f"`{expression[2].strip(QUOTES) or EMPTY}`"
         return f"`{expression[1]}`, else {PHRASES.get(expression[2], fallback)}"
     if isinstance(value, dict) and len(text) > 60:
         return ", ".join(f"`{key}`" for key in value)
     if "{{" in text and len(text) > 60:
-        return "computed" if "default" not in option else f"`{code(option['default'])}`"
+        return computed
     return "`" + text.replace("''", EMPTY).replace("|", "\\|") + "`"
 
 
@@ -91,8 +94,10 @@ def table(options: dict[str, dict], defaults: dict) -> str:
     lines = ["| variable | type | default | meaning |", "|---|---|---|---|"]
     for name, option in options.items():
         meaning = marked(option["description"], set(options) | set(defaults))
-        choices = "" if "choices" not in option else " One of " + ", ".join(f"`{code(one)}`" for one in option["choices"]) + "."
-        lines.append(f"| `{name}` | {kind(option)} | {default(name, option, defaults)} | {meaning}{choices} |")
+        meaning, _, example = meaning.partition(" Example: ")
+        meaning += "" if "choices" not in option else " One of " + ", ".join(f"`{code(one)}`" for one in option["choices"]) + "."
+        meaning += f" Example: `{example.strip('`')}`" if example else ""
+        lines.append(f"| `{name}` | {kind(option)} | {default(name, option, defaults)} | {meaning} |")
     return "\n".join(lines)
 
 

@@ -141,7 +141,7 @@ def test_writer(text, name):
     ("nameserver 127.0.0.1\nnameserver 192.0.2.53\noptions rotate\n", ["rotate"]),
 ])  # fmt: skip
 def test_wrong_with(text, words):
-    found = resolv_conf.wrong_with(text, ["127.0.0.1"], ["192.0.2.53"])
+    found = resolv_conf.resolv_conf_problems(text, ["127.0.0.1"], ["192.0.2.53"])
     assert len(found) == len(words)
     assert all(word in " ".join(found) for word in words)
 
