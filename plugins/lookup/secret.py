@@ -25,8 +25,12 @@ options:
     description: Text of the error when a secret is missing, instead of the standard one.
     type: str
   default:
+    description: Value of a missing secret, instead of an error.
+    type: str
+  check_mode_default:
     description:
-      - Value of a missing secret, instead of an error. It lets templates render in check mode, where no secret is created.
+      - Value of a missing secret in check mode, where no secret is created; so templates render there, and a real run still
+        fails.
     type: str
 """
 
@@ -71,8 +75,11 @@ class LookupModule(LookupBase):
         try:
             return secrets.read(name)
         except FileNotFoundError:
-            if self.get_option("default") is not None:
-                return self.get_option("default")
+            default = self.get_option("default")
+            if default is None and self._variable("ansible_check_mode"):
+                default = self.get_option("check_mode_default")
+            if default is not None:
+                return default
             raise SecretError(
                 self.get_option("missing")
                 or f"{secrets.directory} has no {name}: set discovery_secrets_dir to the secrets of this site, or run"

@@ -33,7 +33,8 @@ def site_options() -> dict[str, dict]:
 
 def read_in(*patterns: str) -> set[str]:
     text = "\n".join(path.read_text() for pattern in patterns for path in ROOT.glob(pattern) if path.is_file())
-    return set(re.findall(r"(?<![$\w])discovery_\w+", text))
+    operations = "|".join(load(ROOT / "meta/site_variables.yml")["operations"]["options"])
+    return set(re.findall(rf"(?<![$\w])(?:discovery_\w+|(?:{operations})\b)", text))
 
 
 def test_every_site_variable_is_read():

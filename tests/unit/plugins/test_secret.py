@@ -55,12 +55,14 @@ def act(site, check_mode=False, variables=None, **arguments):
     return action.run(task_vars=variables)
 
 
-def look(site, *names, **options):
+def look(site, *names, check_mode=False, **options):
     loader = DataLoader()
-    lookup = LookupModule(loader=loader, templar=Templar(loader=loader, variables={"inventory_dir": str(site)}))
+    variables = {"inventory_dir": str(site), "ansible_check_mode": check_mode}
+    lookup = LookupModule(loader=loader, templar=Templar(loader=loader, variables=variables))
     lookup._load_name = "fewnodes.discovery.secret"
     lookup._redirected_names = []
-    options = {"directory": None, "vault_password_file": None, "missing": None, "default": None} | options
+    unset = ("directory", "vault_password_file", "missing", "default", "check_mode_default")
+    options = dict.fromkeys(unset) | options
     lookup.set_options = lambda **_: None
     lookup.get_option = options.get
     return lookup.run(list(names))
@@ -139,6 +141,16 @@ def test_a_missing_secret_is_read_as_an_error_that_names_directory_and_file(site
     with pytest.raises(AnsibleLookupError, match="^make it first$"):
         look(site, "tokens/ui", missing="make it first")
     assert look(site, "tokens/ui", default="") == [""]
+
+
+def test_check_mode_has_a_default_of_its_own(site):
+    assert look(site, "tokens/ui", check_mode=True, check_mode_default="none") == ["none"]
+    with pytest.raises(AnsibleLookupError, match="make it first"):
+        look(site, "tokens/ui", check_mode_default="none", missing="make it first")
+    with pytest.raises(AnsibleLookupError, match="has no tokens/ui"):
+        look(site, "tokens/ui", check_mode=True)
+    act(site, names=["tokens/ui"], value="t")
+    assert look(site, "tokens/ui", check_mode=True, check_mode_default="none") == ["t"]
 
 
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])

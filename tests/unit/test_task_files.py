@@ -1,0 +1,107 @@
+"""Every include leads to a file, and every task file is reached from somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROLES = {path.name: path for path in (ROOT / "roles").iterdir() if path.is_dir()}
+PLAYBOOKS = sorted((ROOT / "playbooks").rglob("*.yml"))
+FILES = sorted(
+    [path for path in PLAYBOOKS if path.parent.name != "vars"]
+    + [path for role in ROLES.values() for part in ("tasks", "handlers") for path in (role / part).rglob("*.yml")]
+)
+TEMPLATE = re.compile(r"\{\{.*?\}\}")
+
+
+def dicts(value):
+    """Every mapping in a YAML document: plays, blocks and tasks."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from dicts(inner)
+
+
+def choices(text: str) -> list[str]:
+    """What a text with templates may become, as patterns: its own literals in place of a template, else any word."""
+    text = text.replace("{{ role_path }}/tasks/", "")
+    found = [text]
+    for template in TEMPLATE.findall(text):
+        literals = re.findall(r"'([\w/.-]+)'", template) or ["*"]
+        found = [one.replace(template, literal) for one in found for literal in literals]
+    return found
+
+
+def calls(path: Path):
+    """(kind, name or path, patterns of files) of each include and import in a file."""
+    for step in dicts(yaml.safe_load(path.read_text())):
+        for kind in ("include_tasks", "import_tasks"):
+            target = step.get(f"ansible.builtin.{kind}")
+            if target:
+                target = target["file"] if isinstance(target, dict) else target
+                yield kind, target, [f"{folder}/{one}" for one in choices(target) for folder in folders(path)]
+        for kind in ("include_role", "import_role"):
+            call = step.get(f"ansible.builtin.{kind}")
+            if call:
+                entry = call.get("tasks_from", "main").removesuffix(".yml")
+                names = [one for name in choices(call["name"]) for one in ROLES if Path(one).match(name.rpartition(".")[2])]
+                target = f"{call['name']}/{entry}"
+                yield kind, target, [f"{ROLES[name]}/tasks/{one}.yml" for name in names for one in choices(entry)]
+        if "ansible.builtin.import_playbook" in step:
+            target = step["ansible.builtin.import_playbook"]
+            yield "import_playbook", target, [f"{path.parent}/{target}"]
+        for role in (step.get("roles") or []) if "hosts" in step else []:
+            name = role["role"] if isinstance(role, dict) else role
+            yield "role", name, [f"{ROOT}/roles/{name}/tasks/main.yml"]
+
+
+def folders(path: Path) -> list[Path]:
+    """Where Ansible looks for a task file: beside the file that includes it, then in the tasks of the role."""
+    role = next((role for role in ROLES.values() if role in path.parents), None)
+    return [path.parent] + ([role / "tasks"] if role and path.parent != role / "tasks" else [])
+
+
+def matching(pattern: str) -> list[Path]:
+    root = Path(*Path(pattern).parts[: next((n for n, part in enumerate(Path(pattern).parts) if "*" in part), -1)])
+    if "*" not in pattern:
+        return [Path(pattern).resolve()] if Path(pattern).is_file() else []
+    return [path.resolve() for path in root.glob(str(Path(pattern).relative_to(root)))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_include_leads_to_a_file(path):
+    missing = [f"{kind}: {target}" for kind, target, patterns in calls(path) if not any(map(matching, patterns))]
+    assert missing == []
+
+
+def test_every_task_file_is_reached():
+    """From the playbooks, from a role's main.yml and handlers, and from the entry points of the argument specs."""
+    todo = [path.resolve() for path in (ROOT / "playbooks").glob("*.yml")]
+    for role in ROLES.values():
+        entries = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+        todo += [(role / "tasks" / f"{entry}.yml").resolve() for entry in {"main", *entries}]
+        todo += [path.resolve() for path in (role / "handlers").rglob("*.yml")]
+    reached = set()
+    while todo:
+        path = todo.pop()
+        if path not in reached and path.is_file():
+            reached.add(path)
+            todo += [file for _, _, patterns in calls(path) for pattern in patterns for file in matching(pattern)]
+    tasks = [path for path in FILES if "tasks" in path.parts]
+    unreached = [str(path.relative_to(ROOT)) for path in tasks if path.resolve() not in reached]
+    assert unreached == [], "\n".join(unreached)
+
+
+@pytest.mark.parametrize("role", ROLES.values(), ids=list(ROLES))
+def test_every_entry_point_of_the_argument_specs_has_its_file(role):
+    entries = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    assert [entry for entry in entries if not (role / "tasks" / f"{entry}.yml").is_file()] == []
+
+
+def test_a_template_becomes_its_literals_or_any_word():
+    assert choices("leave_{{ 'host' if x else 'overlay' }}.yml") == ["leave_host.yml", "leave_overlay.yml"]
+    assert choices("{{ __part }}.yml") == ["*.yml"]
