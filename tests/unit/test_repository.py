@@ -139,6 +139,21 @@ def test_playbook_can_be_called_by_its_collection_name(playbook):
     assert re.fullmatch(r"\w+", playbook.stem), "hyphens make a playbook unreachable as fewnodes.discovery.<name>"
 
 
+def operations() -> list[Path]:
+    """Playbooks that people run by themselves: those that site.yml does not import."""
+    site = ROOT / "playbooks/site.yml"
+    imported = {play["ansible.builtin.import_playbook"] for play in yaml.safe_load(site.read_text())}
+    return [path for path in PLAYBOOKS if path != site and path.name not in imported]
+
+
+@pytest.mark.parametrize("playbook", operations(), ids=lambda path: path.name)
+def test_operation_says_when_command_traffic_and_rollback(playbook):
+    """The header of an operation has the same parts as its entry in docs/operations.md, in the same order."""
+    header = playbook.read_text().partition("\n- ")[0]
+    assert re.findall(r"^# (When|Command|Traffic|Rollback):", header, re.M) == ["When", "Command", "Traffic", "Rollback"]
+    assert f"playbooks/{playbook.name} -i INVENTORY" in header
+
+
 def test_package_holds_the_product_only():
     """Everything in the checkout is either packaged on purpose or ignored by name."""
     patterns = GALAXY["build_ignore"]
