@@ -56,3 +56,37 @@ def test_index_of_decisions_is_complete():
 def test_architecture_and_readme_are_short():
     for name in ("docs/architecture.md", "README.md"):
         assert len((ROOT / name).read_text().splitlines()) <= 150, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_that_are_named_exist(document):
+    """A path of the project in backticks, without placeholders, is there."""
+    named = re.findall(
+        r"`((?:roles|plugins|playbooks|lab|molecule|tests|docs|inventories|benchmarks)/[\w./-]+)`", document.read_text()
+    )
+    made = ("benchmarks/results",)
+    assert [path for path in named if path.rstrip("/") not in made and not (ROOT / path).exists()] == []
+
+
+def test_every_playbook_stands_in_the_operations():
+    text = (ROOT / "docs/operations.md").read_text() + (ROOT / "README.md").read_text()
+    parts = {"preflight", "registrator", "load_balancer"}  # imported by site.yml and not run alone in an operation
+    assert [
+        path.name for path in sorted((ROOT / "playbooks").glob("*.yml")) if path.stem not in parts and path.name not in text
+    ] == []
+
+
+def test_every_operation_has_its_parts():
+    """When, command, traffic and rollback of each; but for the one that nobody starts."""
+    for part in re.split(r"^### ", (ROOT / "docs/operations.md").read_text(), flags=re.MULTILINE)[1:]:
+        title = part.splitlines()[0]
+        missing = [word for word in ("When:", "Command:", "Traffic:", "Rollback") if f"**{word}" not in part]
+        assert missing == [] or title == "When dockerd ends", title
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md"])
+def test_variables_on_command_lines_exist(document):
+    """`-e name=value` names a variable that a role or a playbook knows."""
+    known = "\n".join(path.read_text() for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml"))
+    named = set(re.findall(r"-e '?(?:\{\")?([a-z_]+)", (ROOT / document).read_text()))
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", known)] == []
