@@ -68,7 +68,7 @@ def listed(known: tuple[str, ...]):
 
 def measure(arguments) -> None:
     """Make the lab, measure, keep each result as soon as it is there, take the lab down."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # whoever ends it finds no lab left
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # no lab is left when it is ended
     inventory = arguments.inventory or nodes.place(INVENTORY, COPY)
     try:
         site = lab_up(inventory, playbooks=not arguments.site_stands)
@@ -87,7 +87,7 @@ def measure(arguments) -> None:
                 kept["results"].append(result)
                 kept["took"] = round(time.monotonic() - begin)
                 path.write_text(json.dumps(added(earlier, kept), indent=1) + "\n")
-            told(f"{name}: {kept['took']} s, kept in {path}")
+            reported(f"{name}: {kept['took']} s, kept in {path}")
     finally:
         if not arguments.keep:
             nodes.down(inventory)
@@ -113,7 +113,7 @@ def identity(result: dict) -> tuple:
     return tuple(result.get(key) for key in ("line", "services", "balancer"))
 
 
-def told(text: str) -> None:
+def reported(text: str) -> None:
     print(f"bench: {text}", flush=True)
 
 
@@ -123,22 +123,22 @@ def chosen(arguments, among):
 
 def _propagation(bench, a):
     who = chosen(a, balancers.FOLLOWING)
-    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, told)
+    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, reported)
 
 
 def _throughput(bench, a):
     settings = {"seconds": a.seconds, "rounds": a.rounds, "connections": a.connections}
     who = chosen(a, balancers.ALL)
-    return settings, throughput.measure(bench, bench.site.stranger(), a.seconds, a.rounds, a.connections, who, told)
+    return settings, throughput.measure(bench, bench.site.external_host(), a.seconds, a.rounds, a.connections, who, reported)
 
 
 def _churn(bench, a):
     settings = {"containers": a.containers, "seconds": a.churn_seconds}
-    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), told)
+    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), reported)
 
 
 def _many(bench, a):
-    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), told)
+    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), reported)
 
 
 MEASURE = {"propagation": _propagation, "throughput": _throughput, "churn": _churn, "many": _many}

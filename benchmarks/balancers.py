@@ -21,7 +21,7 @@ class Balancer:
     :ivar every: seconds between two requests that look for a change
     :ivar slots: events that may be under way at once: one that looks at the catalog every 15 s takes so long for each
     :ivar pause: seconds between two events of a slot, shortest and longest. More than our reload interval, and never in step
-        with it nor with looks at the catalog
+        with it nor with reading the catalog
     """
 
     name: str
@@ -43,17 +43,17 @@ ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)
 
 
 @contextlib.contextmanager
-def only(node, balancer: Balancer, everyone: tuple[Balancer, ...] = ALL):
+def only(node, balancer: Balancer, anyone: tuple[Balancer, ...] = ALL):
     """Run this balancer alone, freshly started, while the block runs; afterwards ours runs again, as the site wants it."""
-    _switch(node, balancer, everyone)
+    _switch(node, balancer, anyone)
     try:
         yield
     finally:
-        _switch(node, OURS, everyone)
+        _switch(node, OURS, anyone)
 
 
-def _switch(node, balancer, everyone) -> None:
-    node.run(f"systemctl stop {' '.join(unit for one in everyone for unit in reversed(one.units))}")
+def _switch(node, balancer, anyone) -> None:
+    node.run(f"systemctl stop {' '.join(unit for one in anyone for unit in reversed(one.units))}")
     node.run(f"systemctl start {' '.join(balancer.units)}")
 
 
@@ -98,7 +98,7 @@ def traefik() -> Path:
         with step(f"building Traefik {TRAEFIK_VERSION} (once; some minutes)"), tempfile.TemporaryDirectory() as scratch:
             source = Path(scratch)
             folder = releases.go_sum(f"{TRAEFIK}@v{TRAEFIK_VERSION}", source)
-            # Whoever requires a module does not get what its go.mod replaces and excludes: take these along.
+            # A module's own replaces and excludes do not reach the module that requires it: copy them.
             own = (folder / "go.mod").read_text()
             kept = own[own.index("\nreplace (") :]
             (source / "go.mod").write_text(f"module build\n\ngo 1.25\n\nrequire {TRAEFIK} v{TRAEFIK_VERSION}\n{kept}")

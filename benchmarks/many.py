@@ -21,16 +21,16 @@ MORE = 5  # further services, one after the other, when the others are there
 PAUSE = 1.5  # seconds between these
 
 
-def measure(bench: Bench, sizes: list[int], who=FOLLOWING, told=print):
+def measure(bench: Bench, sizes: list[int], who=FOLLOWING, reported=print):
     """One entry for each size and balancer, as soon as it is there: {"balancer", "services", "registered", "catalog", "served",
     "missing", "one_more": […], "reloads", "memory"}; times in s from the first registration, None where one never was served.
     """
     for size in sizes:
         for balancer in who:
             with only(bench.balancer, balancer):
-                seen = {"balancer": balancer.name, "services": size} | one(bench, balancer, size)
-            yield seen
-            told(f"many, {size}, {balancer.title}: {seen}")
+                found = {"balancer": balancer.name, "services": size} | one(bench, balancer, size)
+            yield found
+            reported(f"many, {size}, {balancer.title}: {found}")
 
 
 def one(bench: Bench, balancer: Balancer, size: int) -> dict:
@@ -71,7 +71,7 @@ def one(bench: Bench, balancer: Balancer, size: int) -> dict:
 
 
 class _Catalog(Repeating):
-    """Sees when the catalog's own server has so many of the services (`complete`, Unix time; 0 until then)."""
+    """Notices when the catalog's own server has so many of the services (`complete`, Unix time; 0 until then)."""
 
     def __init__(self, bench, size):
         super().__init__()

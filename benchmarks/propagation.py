@@ -1,4 +1,4 @@
-"""(a) A container starts, is drained, is killed: when do the clients of a balancer see it?
+"""(a) A container starts, is drained, is killed: when do the clients of a balancer notice?
 
 Beside the container stays another instance of the same service, so there is always somebody to answer, and a wrong
 answer is the balancer's fault. All times are from one clock: the nodes are containers of this machine.
@@ -17,12 +17,12 @@ from benchmarks import figures
 from benchmarks.balancers import FOLLOWING, Balancer, only
 from benchmarks.site import LINES, TIMEOUT, Bench, all_at_once, eventually
 
-PATIENCE = 60  # seconds until a change counts as never seen
+PATIENCE = 60  # seconds until a change counts as never noticed
 QUIET = 1.0  # seconds without a wrong answer end an event
 DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
 
 
-def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, told=print):
+def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, reported=print):
     """Every balancer alone, on each line; one entry for each as soon as it is there, with the events as they were.
 
     :returns: {"balancer", "line", "events": [{"start", "catalog", "engine", "drain", "kill", "failed"}]}, times in s
@@ -30,21 +30,21 @@ def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, told=p
     for line in lines:
         for balancer in who:
             with only(bench.balancer, balancer):
-                seen = one(bench, balancer, line, events)
-            yield {"balancer": balancer.name, "line": line, "events": seen}
-            told(f"propagation, {line}, {balancer.title}: {spread(seen)}")
+                found = one(bench, balancer, line, events)
+            yield {"balancer": balancer.name, "line": line, "events": found}
+            reported(f"propagation, {line}, {balancer.title}: {spread(found)}")
 
 
-def spread(seen: list[dict]) -> str:
+def spread(found: list[dict]) -> str:
     """The figures of some events, for people."""
     parts = []
     for key in ("start", "catalog", "drain", "kill"):
-        values = [event[key] for event in seen if key in event]
+        values = [event[key] for event in found if key in event]
         if values:
-            told = figures.summary(values)
-            missing = f", {told['missing']} never" if told["missing"] else ""
-            parts.append(f"{key} p50 {figures.seconds(told.get('p50'))} p99 {figures.seconds(told.get('p99'))}{missing}")
-    return "; ".join(parts) + f"; {sum(event['failed'] for event in seen)} failed requests in {len(seen)} events"
+            reported = figures.summary(values)
+            missing = f", {reported['missing']} never" if reported["missing"] else ""
+            parts.append(f"{key} p50 {figures.seconds(reported.get('p50'))} p99 {figures.seconds(reported.get('p99'))}{missing}")
+    return "; ".join(parts) + f"; {sum(event['failed'] for event in found)} failed requests in {len(found)} events"
 
 
 def one(bench: Bench, balancer: Balancer, line: str, events: int) -> list[dict]:
@@ -53,7 +53,7 @@ def one(bench: Bench, balancer: Balancer, line: str, events: int) -> list[dict]:
     shares = [events // slots + (slot < events % slots) for slot in range(slots)]
     jobs = [lambda slot=slot, share=share: _slot(bench, balancer, line, slot, share) for slot, share in enumerate(shares)]
     try:
-        return [event for seen in all_at_once(jobs, slots) for event in seen]
+        return [event for found in all_at_once(jobs, slots) for event in found]
     finally:
         bench.remove_all()
 
@@ -66,17 +66,17 @@ def _slot(bench, balancer, line, slot, events) -> list[dict]:
     place = (bench.balancer.address, balancer.port)
     eventually(lambda: request_once(*place, expected, TIMEOUT).ok, PATIENCE, every=0.1)
     chance = random.Random(f"{line} {slot}")
-    seen = []
+    found = []
     with Client(*place, expected, balancer.every, timeout=TIMEOUT) as client, bench.watch(service) as watch:
         for number in range(events):
             name = f"{service}-{number}"
             bench.create(service, name, line)
             _pause(chance, balancer)
-            seen.append(_event(bench, balancer, name, client, watch, chance, drained=line == DRAINED_LINE))
+            found.append(_event(bench, balancer, name, client, watch, chance, drained=line == DRAINED_LINE))
             bench.remove(name)
             _keep_small(client)
     bench.remove(steady.name)
-    return seen
+    return found
 
 
 def _event(bench, balancer, name, client, watch, chance, drained) -> dict:
@@ -117,7 +117,7 @@ def quiet_since(samples: list[Sample], wrong, moment: float) -> float:
 
 
 def _when(probe) -> float | None:
-    """Wait for a moment that a probe tells; None when it does not come."""
+    """Wait for a moment that a probe returns; None when it does not come."""
     try:
         return eventually(probe, PATIENCE, every=0.02)[0]
     except AssertionError:

@@ -53,10 +53,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 def machine(kept: dict) -> str:
     """What was measured on."""
     about, versions = kept["machine"], kept["machine"]["versions"]
-    told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    reported = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"{about['time']}, {about['cpus']} CPUs ({about['cpu']}), {about['memory'] / 2**30:.0f} GiB, Linux {about['kernel']},"
-        f" load average before: {about['load_before']:.1f}; took {kept['took'] / 60:.0f} min. {told}."
+        f" load average before: {about['load_before']:.1f}; took {kept['took'] / 60:.0f} min. {reported}."
     )
 
 
@@ -65,12 +65,12 @@ def propagation(kept: dict) -> tuple[str, Callable[[], str]]:
     rows, panels, lines = [], {"start": {}, "drain": {}, "kill": {}}, {}
     for entry in kept["results"]:
         events, balancer = entry["events"], entry["balancer"]
-        told = {key: figures.summary([e[key] for e in events]) for key in ("start", "catalog")}
-        told |= {key: figures.summary([e[key] for e in events if key in e]) for key in ("drain", "kill")}
+        reported = {key: figures.summary([e[key] for e in events]) for key in ("start", "catalog")}
+        reported |= {key: figures.summary([e[key] for e in events if key in e]) for key in ("drain", "kill")}
         row = [LINE_TITLES[entry["line"]], TITLES[balancer]]
-        row += [_both(told[key]) for key in ("start", "catalog", "drain", "kill")]
+        row += [_both(reported[key]) for key in ("start", "catalog", "drain", "kill")]
         rows.append([*row, str(sum(event["failed"] for event in events))])
-        lines.setdefault(entry["line"], {})[balancer] = told["start"]
+        lines.setdefault(entry["line"], {})[balancer] = reported["start"]
         if entry["line"] == "none":
             for key, panel in panels.items():
                 panel[balancer] = [e[key] for e in events if e.get(key) is not None]
@@ -83,11 +83,11 @@ def propagation(kept: dict) -> tuple[str, Callable[[], str]]:
     return text, partial(plots.shares, drawn, TITLES, "s")
 
 
-def _both(told: dict) -> str:
-    if not told["count"] and not told["missing"]:
+def _both(reported: dict) -> str:
+    if not reported["count"] and not reported["missing"]:
         return "–"
-    text = " / ".join(seconds(told.get(key)) for key in ("p50", "p99", "max"))
-    return text + (f" ({told['missing']} never)" if told["missing"] else "")
+    text = " / ".join(seconds(reported.get(key)) for key in ("p50", "p99", "max"))
+    return text + (f" ({reported['missing']} never)" if reported["missing"] else "")
 
 
 def _propagation_said(lines: dict) -> str:
@@ -105,10 +105,10 @@ def _propagation_said(lines: dict) -> str:
 
 def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (b)."""
-    told = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
-    own = told.get("ours", {"rate": 0})["rate"]
+    reported = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
+    own = reported.get("ours", {"rate": 0})["rate"]
     rows = []
-    for balancer, one in told.items():
+    for balancer, one in reported.items():
         rates = [r["rate"] for e in kept["results"] if e["balancer"] == balancer for r in e["rounds"]]
         rows.append([
             TITLES[balancer], f"{one['rate']:,.0f}", f"{min(rates):,.0f} – {max(rates):,.0f}", seconds(one["p50"]),
@@ -119,22 +119,22 @@ def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
     headings = ["balancer", "requests/s", "of all rounds", "p50", "p99", "CPU a request", "ours to it", "failed requests"]
     text = (
         f"### Throughput\n\nwrk, one thread, {settings['connections']} connections, {settings['seconds']} s; the middle one of"
-        f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_said(told, own)
+        f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_said(reported, own)
     )
     panels = {
-        "requests/s": {balancer: one["rate"] for balancer, one in told.items()},
-        "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in told.items()},
+        "requests/s": {balancer: one["rate"] for balancer, one in reported.items()},
+        "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in reported.items()},
     }
     return text, partial(plots.bars, panels, TITLES, "{:,.0f}")
 
 
-def _throughput_said(told: dict, own: float) -> str:
+def _throughput_said(reported: dict, own: float) -> str:
     aims = {"keepalive": 0.95, "template": 1.8, "traefik": 1.5}
-    said = [
-        f"≥ {aim} × {TITLES[peer]}: {own / told[peer]['rate']:.2f} ×, {_met(own / told[peer]['rate'] >= aim)}"
-        for peer, aim in aims.items() if own and peer in told
+    output = [
+        f"≥ {aim} × {TITLES[peer]}: {own / reported[peer]['rate']:.2f} ×, {_met(own / reported[peer]['rate'] >= aim)}"
+        for peer, aim in aims.items() if own and peer in reported
     ]  # fmt: skip
-    return "\n\nAims: " + "; ".join(said) + "." if said else ""
+    return "\n\nAims: " + "; ".join(output) + "." if output else ""
 
 
 def churn(kept: dict) -> tuple[str, Callable[[], str]]:
@@ -181,12 +181,12 @@ def many(kept: dict) -> tuple[str, Callable[[], str]]:
 
 def _many_said(results: list[dict]) -> str:
     aims = {30: 3, 150: 5, 1000: 10}
-    said = [
+    output = [
         f"{entry['services']} in {aims[entry['services']]} s: {seconds(entry['served'])},"
         f" {_met(entry['served'] is not None and entry['served'] <= aims[entry['services']])}"
         for entry in results if entry["balancer"] == "ours" and entry["services"] in aims
     ]  # fmt: skip
-    return "\n\nAims: " + "; ".join(said) + "." if said else ""
+    return "\n\nAims: " + "; ".join(output) + "." if output else ""
 
 
 def _met(yes: bool) -> str:

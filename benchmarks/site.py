@@ -36,7 +36,7 @@ LINES = {
     "engine": {
         "Healthcheck": {
             "Test": ["CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{PORT}"],
-            "Interval": 1_000_000_000,  # a second: the engine's least useful interval
+            "Interval": 1_000_000_000,  # a second: dockerd's least useful interval
             "Timeout": 1_000_000_000,
         }
     },
@@ -55,7 +55,7 @@ class Instance:
 
 
 class Engine:
-    """The engine of a host, asked from outside with the admin's bundle."""
+    """dockerd of a host, from outside with the admin's bundle."""
 
     def __init__(self, site, node):
         bundle = site.secrets / "docker-client"
@@ -81,7 +81,7 @@ class Engine:
 class Bench:
     """What the measurements need of a site.
 
-    :param site: as the tests see it (tests.support.site)
+    :param site: as the tests have it (tests.support.site)
     :ivar balancer: the host of the balancers
     :ivar app: the host of the containers
     """
@@ -124,9 +124,9 @@ class Bench:
         """Start a container; its process runs when this returns."""
         asked = time.time()
         self.engine.ask("POST", f"/containers/{name}/start")
-        told = self.engine.ask("GET", f"/containers/{name}/json")
-        started = datetime.fromisoformat(told["State"]["StartedAt"]).timestamp()
-        return Instance(name, asked, started, int(told["NetworkSettings"]["Ports"][f"{PORT}/tcp"][0]["HostPort"]))
+        reported = self.engine.ask("GET", f"/containers/{name}/json")
+        started = datetime.fromisoformat(reported["State"]["StartedAt"]).timestamp()
+        return Instance(name, asked, started, int(reported["NetworkSettings"]["Ports"][f"{PORT}/tcp"][0]["HostPort"]))
 
     def kill(self, name: str) -> None:
         self.engine.ask("POST", f"/containers/{name}/kill")
@@ -168,7 +168,7 @@ class Bench:
         return Expected(self.site.host_of(service), BODY, instance=instance or service)
 
     def watch(self, service: str) -> Watch:
-        """The passing instances of a service, as the catalog's own server tells them."""
+        """The passing instances of a service, as the catalog's own server reports them."""
         return Watch(self.site, service)
 
     def instance_id(self, name: str) -> tuple[str, str]:
@@ -185,7 +185,7 @@ class Bench:
         """Consul's maintenance of one instance; when it was asked for."""
         asked = time.time()
         identity = self.instance_id(name)[1]
-        self.agent().tell("PUT", f"/v1/agent/service/maintenance/{identity}?enable={str(on).lower()}&reason=bench")
+        self.agent().send("PUT", f"/v1/agent/service/maintenance/{identity}?enable={str(on).lower()}&reason=bench")
         return asked
 
     def reloads(self, balancer: balancers.Balancer) -> int | None:
@@ -199,7 +199,7 @@ class Bench:
 
 
 def lab_up(inventory: Path, playbooks: bool = True):
-    """The lab, with the site on it by the collection's own playbook, and the other balancers; the site as the tests see it."""
+    """The lab, with the site on it by the collection's own playbook, and the other balancers; the site as the tests have it."""
     program = balancers.traefik()
     nodes.up(Lab.read(inventory))
     # The clients ask the other balancers, and the containers, straight away.
@@ -213,7 +213,7 @@ def lab_up(inventory: Path, playbooks: bool = True):
 
 
 def machine(bench: Bench) -> dict:
-    """What was measured on, for whoever reads the figures."""
+    """The machine that was measured on, for readers of the figures."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

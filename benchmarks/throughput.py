@@ -18,13 +18,15 @@ SETTLE = 2  # seconds from the first answer to the measurement: the units have j
 DIRECT = "backend"  # the name of what is asked without a balancer
 
 
-def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int, who=ALL, told=print) -> list[dict]:
-    """One entry for the backend alone and each balancer: {"balancer", "rounds": [what figures.wrk tells, and of a balancer
+def measure(bench: Bench, external_host, seconds: int, rounds: int, connections: int, who=ALL, reported=print) -> list[dict]:
+    """One entry for the backend alone and each balancer: {"balancer", "rounds": [the result of figures.wrk, and of a balancer
     "cpu": CPU time of its processes for one request, in s]}.
 
-    :param stranger: a node that is no host of the site; the load comes from there
+    :param external_host: a node that is no host of the site; the load comes from there
     """
-    stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
+    external_host.run(
+        "command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2"
+    )
     host = bench.site.host_of(SERVICE)
     try:
         instances = [bench.run(SERVICE, f"{SERVICE}-{number}") for number in range(INSTANCES)]
@@ -32,30 +34,30 @@ def measure(bench: Bench, stranger, seconds: int, rounds: int, connections: int,
         targets = {DIRECT: (bench.app.address, instances[0].port)}
         found = {name: [] for name in (DIRECT, *(balancer.name for balancer in who))}
         for number in range(rounds):
-            found[DIRECT].append(_wrk(stranger, *targets[DIRECT], host, seconds, connections))
-            turn = number % len(who)  # everyone is first once: the machine is not the same in the course of a round
+            found[DIRECT].append(_wrk(external_host, *targets[DIRECT], host, seconds, connections))
+            turn = number % len(who)  # each is first once: the machine is not the same in the course of a round
             for balancer in who[turn:] + who[:turn]:
                 with only(bench.balancer, balancer):
                     place = (bench.balancer.address, balancer.port)
                     eventually(lambda place=place: request_once(*place, bench.expected(SERVICE), TIMEOUT).ok, 60, every=0.2)
                     time.sleep(SETTLE)
                     _, before = used(bench.balancer, balancer)
-                    one = _wrk(stranger, *place, host, seconds, connections)
+                    one = _wrk(external_host, *place, host, seconds, connections)
                     _, after = used(bench.balancer, balancer)
                     found[balancer.name].append(one | {"cpu": (after - before) / one["requests"]})
-                told(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
+                reported(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
     finally:
         bench.remove_all()
-    return [{"balancer": name, "rounds": seen} for name, seen in found.items()]
+    return [{"balancer": name, "rounds": observed} for name, observed in found.items()]
 
 
-def _wrk(stranger, address, port, host, seconds, connections) -> dict:
+def _wrk(external_host, address, port, host, seconds, connections) -> dict:
     command = f"wrk --latency -t1 -c{connections} -d{seconds}s -H 'Host: {host}' http://{address}:{port}/"
-    return figures.wrk(stranger.run(command))
+    return figures.wrk(external_host.run(command))
 
 
 def _by_hand(bench, host, instances) -> str:
-    """What somebody who knows nginx would write for these instances."""
+    """A configuration for these instances as written by hand."""
     servers = "".join(f"    server {bench.app.address}:{instance.port};\n" for instance in instances)
     return f"""upstream hand {{
 {servers}    keepalive 64;

@@ -1,4 +1,4 @@
-"""Command line of the lab: up, down, replace, stranger, prepare, derive, place, tour."""
+"""Command line of the lab: up, down, replace, external, prepare, derive, place, tour."""
 
 import argparse
 import sys
@@ -23,9 +23,9 @@ def main(argv: list[str]) -> int:
     one = commands.add_parser("replace", help="put an empty machine in the place of one node: same name and address")
     one.add_argument("inventory", type=Path)
     one.add_argument("host")
-    other = commands.add_parser("stranger", help="start a node in the lab's network that is no host of the site; its address")
+    other = commands.add_parser("external", help="start a node in the lab's network that is no host of the site; its address")
     other.add_argument("inventory", type=Path)
-    other.add_argument("--suite", choices=SUITES, default=SUITE, help="its Debian release; there is one stranger of each")
+    other.add_argument("--suite", choices=SUITES, default=SUITE, help="its Debian release; there is one external host of each")
     commands.add_parser("prepare", help="build or fetch everything that every lab needs, once")
     for name, text in {
         "derive": "copy an inventory into another subnet",
@@ -43,8 +43,8 @@ def main(argv: list[str]) -> int:
             nodes.down(arguments.inventory)
         elif arguments.command == "replace":
             nodes.replace(Site.read(arguments.inventory), arguments.host)
-        elif arguments.command == "stranger":
-            print(nodes.stranger(Site.read(arguments.inventory), arguments.suite))
+        elif arguments.command == "external":
+            print(nodes.external_host(Site.read(arguments.inventory), arguments.suite))
         elif arguments.command == "prepare":
             nodes.prepare()
         elif arguments.command == "place":

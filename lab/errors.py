@@ -2,4 +2,4 @@
 
 
 class LabError(Exception):
-    """Something the user has to put right; the message says what and how."""
+    """Something the user has to put right; the message names what and how."""

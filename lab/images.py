@@ -13,7 +13,7 @@ from lab.shell import CACHE, run, step, succeeds
 
 IMAGES = Path(__file__).parent / "images"
 PREFIX = "localhost/fewnodes"
-SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory says otherwise
+SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory sets another
 SUITES = ("bullseye", "bookworm", "trixie")  # what nodes can be: Debian 11, 12 and 13
 USER = "admin"  # may sudo; the lab's way in
 HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
@@ -94,5 +94,5 @@ def _sample(folder: Path, base: str) -> str:
 
 
 def digest(*parts: str) -> str:
-    """What tells one recipe from another, short enough for a tag."""
+    """The mark of a recipe, short enough for a tag."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -93,7 +93,7 @@ class Site:
         """The address of the site services (mirrors, registry, DNS): the next below the gateway."""
         return self._highest_free()[1]
 
-    def stranger(self, suite: str) -> ipaddress.IPv4Address:
+    def external_host(self, suite: str) -> ipaddress.IPv4Address:
         """The address of a machine that is in the network and no host of the site, one for each Debian release."""
         return self._highest_free()[2 + SUITES.index(suite)]
 
@@ -102,7 +102,7 @@ class Site:
         needed = 2 + len(SUITES)
         free = [a for a in reversed(list(self.subnet.hosts())) if a not in taken][:needed]
         if len(free) < needed:
-            raise LabError(f"{self.subnet} has no {needed} free addresses for the gateway, the site services and strangers")
+            raise LabError(f"{self.subnet} has no {needed} free addresses for the gateway, the site services and external hosts")
         return free
 
 

@@ -47,7 +47,7 @@ def node_flags() -> list[str]:
 
 
 def routes() -> list[tuple[ipaddress.IPv4Network, str]]:
-    """The networks this machine has a route to, with the device; the default route is left out."""
+    """The networks this machine has a route to, with the device; without the default route."""
     found = []
     for route in json.loads(run("ip", "-j", "-4", "route", "show", "table", "main")):
         if route["dst"] != "default":

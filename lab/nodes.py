@@ -20,7 +20,7 @@ INVENTORY_LABEL = "org.fewnodes.inventory"
 
 # On a host systemd makes the root mount shared; in a container it does not. Units with a mount namespace of their
 # own would then hold the network namespaces of containers that are gone, and with them their published ports.
-# What tests run beside the platform: they look at a server's certificate from here, start programs of hosts that are instances
+# Rules for the tests: they read a server's certificate from here, start programs of hosts that are instances
 # of services (tests/support/instances.py), and tcp services on ports of their own (L3).
 ALLOW_RULES = {
     "consul_rpc": {"from": ["site", "management"]},
@@ -120,19 +120,19 @@ def replace(site: Site, host: str) -> None:
     up(site)
 
 
-def stranger(site: Site, suite: str = SUITE) -> ipaddress.IPv4Address:
+def external_host(site: Site, suite: str = SUITE) -> ipaddress.IPv4Address:
     """Start a bare node in a lab's network that is in no inventory, so the site does not know it (idempotent).
 
     It is reached with the lab's key, as every node is, and goes with the lab.
 
-    :param suite: its Debian release; there is one stranger of each
+    :param suite: its Debian release; there is one external host of each
     :returns: its address
     :raises LabError: there is no such lab
     """
     if not _exists(site.name):
         raise LabError(f"there is no lab {site.name}; 'make lab INVENTORY={site.inventory}' makes it")
     _refuse_foreign(site.name, site.inventory)
-    name, address = f"stranger-{suite}", site.stranger(suite)
+    name, address = f"external-{suite}", site.external_host(suite)
     _start(site, images.node(suite), name, address)
     known = _state(site.name) / "known_hosts"
     line = f"{address} {_host_key(_state(site.name), name).read_text()}"

@@ -1,4 +1,4 @@
-"""A registrator of another make, for tests of `registrator_image`. Not needed by any other test, so built only on demand.
+"""Another implementation of registrator, for tests of `registrator_image`. Not needed by any other test, so built only on demand.
 
 No upstream build can be had from the Go module proxy or a registry, so it is a stand-in (registrator_upstream/main.go says
 what it has in common). `DISCOVERY_LAB_REGISTRATOR` names an image of the real thing in this machine's podman instead.
@@ -24,7 +24,7 @@ def image() -> str:
     files = sorted(SOURCE.iterdir())
     tag = f"{images.PREFIX}/registrator-upstream:{images.digest(*(file.read_text() for file in files))}"
     if not succeeds("podman", "image", "exists", tag):
-        with step("building a registrator of another make"), tempfile.TemporaryDirectory() as scratch:
+        with step("building another implementation of registrator"), tempfile.TemporaryDirectory() as scratch:
             for file in files:
                 shutil.copy(file, scratch)
             releases.go_sum(LIBRARY, Path(scratch))

@@ -1,4 +1,4 @@
-"""The catalog compared with what the engines run."""
+"""The catalog compared with the containers that run."""
 
 import json
 import time
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 def running(site) -> Counter:
-    """An entry for each TCP port that a running container with SERVICE_NAME publishes, as `docker ps` of each host tells it."""
+    """An entry for each TCP port that a running container with SERVICE_NAME publishes, as `docker ps` of each host shows it."""
     with ThreadPoolExecutor(len(site.docker_hosts)) as pool:
         return sum(pool.map(_containers, site.docker_hosts), Counter())
 
@@ -40,7 +40,7 @@ def _containers(node) -> Counter:
 
 
 def registered(site, asked=None) -> Counter:
-    """The same as the catalog tells it, Consul's own service aside; an entry that is there twice counts twice.
+    """The same from the catalog, Consul's own service aside; an entry that is there twice counts twice.
 
     :param asked: the node whose agent is asked
     """
@@ -56,9 +56,9 @@ def registered(site, asked=None) -> Counter:
 
 
 def agrees(site, asked=None) -> bool:
-    """Whether both are the same; else an AssertionError says what is wrong and what is missing."""
-    truth, told = running(site), registered(site, asked)
-    assert truth == told, f"wrong {sorted((told - truth).elements())}, missing {sorted((truth - told).elements())}"
+    """Whether both are the same; else an AssertionError names wrong and missing entries."""
+    truth, reported = running(site), registered(site, asked)
+    assert truth == reported, f"wrong {sorted((reported - truth).elements())}, missing {sorted((truth - reported).elements())}"
     return True
 
 
@@ -69,7 +69,7 @@ def resync(node) -> int:
 
 
 def catch_up(site, since: float | None = None, asked=None) -> float:
-    """Wait until the catalog is what the engines run, within one resync, and see that it stays.
+    """Wait until the catalog has the containers that run, within one resync, and stays so.
 
     :param since: when that time begins (monotonic clock); default: now
     :returns: the seconds it took

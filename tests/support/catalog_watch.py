@@ -48,11 +48,11 @@ class Watch:
 
     @property
     def changes(self) -> list[int]:
-        """Every index of the service that was seen; one while nothing was written about it."""
+        """Every index of the service that was observed; one while nothing was written about it."""
         return sorted({index for _, _, index in self.history})
 
     def left(self, instance: tuple[str, str], after: float = 0) -> float | None:
-        """When an instance was first seen missing after a moment; None while it is there."""
+        """When an instance was first missing after a moment; None while it is there."""
         return next((at for at, passing, _ in self.history if at >= after and instance not in passing), None)
 
     def gone_from(self, node, after: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What the tests share that look at the members of the cluster."""
+"""The Consul cluster: Raft, gossip, leader, restarts of its agents."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def leading(site) -> str:
 def lead(site, node) -> None:
     """Let this server lead."""
     if leading(site) != node.name:
-        site.consul().tell("POST", f"/v1/operator/raft/transfer-leader?id={peers(site)[node.name]}")
+        site.consul().send("POST", f"/v1/operator/raft/transfer-leader?id={peers(site)[node.name]}")
         eventually(lambda: leading(site) == node.name, 30)
 
 

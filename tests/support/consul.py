@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Consul:
-    """The HTTPS API of one agent, seen from outside: verified by the site's CA.
+    """The HTTPS API of one agent, from outside: verified by the site's CA.
 
     :param token: SecretID, or None for an anonymous caller
     """
@@ -41,7 +41,7 @@ class Consul:
         """PUT a path, `body` as JSON; the decoded JSON."""
         return self.ask(path, "PUT", body)[0]
 
-    def tell(self, method: str, path: str, body=None) -> None:
+    def send(self, method: str, path: str, body=None) -> None:
         """Do something whose answer does not matter, or is empty; an error is an urllib.error.HTTPError."""
         self.open(path, method, body).close()
 

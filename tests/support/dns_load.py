@@ -12,7 +12,7 @@ IMAGE = "python:3.13-slim"
 GLIBC = "getent ahostsv4"
 MUSL = "resolver-musl:v1.0.0"
 LOG = "/var/log/lookups"
-LEAST = 10  # lookups of each name on each host, or they tell nothing
+LEAST = 10  # lookups of each name on each host, or they prove nothing
 
 # Asks for one name as long as it runs, and from the next boot on; a line each.
 UNIT = f"""[Unit]
@@ -85,7 +85,7 @@ def looking_up(nodes: Iterable, names: Iterable[str]) -> Iterator[Lookups]:
 
 
 def unresolved(node, containers: Iterable[str], names: Iterable[str]) -> list[str]:
-    """What programs of glibc and of musl images say that cannot resolve all of these names.
+    """The output of programs of glibc and of musl images that cannot resolve all of these names.
 
     :param containers: that run on the node; a program asks in each of them, or in its network
     """

@@ -1,4 +1,4 @@
-"""What the tests share that look at the engines from outside."""
+"""dockerd's API from outside, certificates for it, and its restarts."""
 
 import contextlib
 import http.client
@@ -23,7 +23,7 @@ def bundle(site) -> Path:
 
 
 def ask(site, node, path: str, certificate: Path | None, key: Path | None, name: str | None = None):
-    """GET a path of an engine's API over TLS, verified; the decoded JSON.
+    """GET a path of dockerd's API over TLS, verified; the decoded JSON.
 
     :param certificate, key: of the client, or None for none
     :param name: what the server's certificate must be good for (default: the address)
@@ -59,7 +59,7 @@ def usages(certificate: x509.Certificate) -> list:
 
 
 def expired_client(site, folder: Path) -> tuple[Path, Path]:
-    """A client certificate of the engines' CA that ended an hour ago, and its key."""
+    """A client certificate of dockerd's CA that ended an hour ago, and its key."""
     ca = x509.load_pem_x509_certificate((site.secrets / "docker-ca.pem").read_bytes())
     ca_key = serialization.load_pem_private_key((site.secrets / "docker-ca.key").read_bytes(), None)
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""Which ports of a host answer whom (F1), asked by those themselves: strangers, other hosts of the site, containers."""
+"""The ports of a host that answer (F1) external hosts, other hosts of the site and containers, probed from each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TABLE = "inet discovery"
 UNDECLARED = 4444  # a program of the host that nobody has declared listens here while a test wants it
 FREE = 4445  # nobody ever listens here
-# Connects to all ports of an address at once; prints what each one says as JSON: open, refused or silence.
+# Connects to all ports of an address at once; prints the result of each one as JSON: open, refused or silence.
 KNOCK = """
 import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,20 +43,20 @@ def listening(node: Node) -> set[int]:
 
 def published(node: Node) -> set[int]:
     """TCP ports that containers of a host publish."""
-    told = re.findall(r"0\.0\.0\.0:(\d+)(?:-(\d+))?->[\d-]+/tcp", node.run("docker ps --format '{{.Ports}}'"))
-    return {port for low, high in told for port in range(int(low), int(high or low) + 1)}
+    reported = re.findall(r"0\.0\.0\.0:(\d+)(?:-(\d+))?->[\d-]+/tcp", node.run("docker ps --format '{{.Ports}}'"))
+    return {port for low, high in reported for port in range(int(low), int(high or low) + 1)}
 
 
 def answers(asker: Node, address: str, ports: Iterable[int], container: str = "") -> dict[str, set[int]]:
     """What a machine, or a container on it, gets from ports of an address: {"open": ports, "refused": …, "silence": …}."""
     command = python(KNOCK, address, *map(str, sorted(ports)))
-    told = json.loads(asker.run(f"docker exec {container} {command}" if container else command))
-    return {word: {int(port) for port, said in told.items() if said == word} for word in ("open", "refused", "silence")}
+    reported = json.loads(asker.run(f"docker exec {container} {command}" if container else command))
+    return {word: {int(port) for port, output in reported.items() if output == word} for word in ("open", "refused", "silence")}
 
 
-def start_asker(node: Node, network: str = "bridge") -> str:
+def start_probe(node: Node, network: str = "bridge") -> str:
     """A container that does nothing; its name."""
-    name = f"asker-{network}-{node.name}"  # an overlay network of Consul's store has each name once
+    name = f"probe-{network}-{node.name}"  # an overlay network of Consul's store has each name once
     node.tries(f"docker rm -f {name}")
     sleep = "import time; time.sleep(100000)"
     node.run(f"docker run -d --name {name} --network {network} -e SERVICE_IGNORE=1 --entrypoint '' {IMAGE} {python(sleep)}")
@@ -70,7 +70,7 @@ def start_undeclared(node: Node) -> None:
 
 
 def declared_to_all(site: Site, node: Node) -> set[int]:
-    """What everyone reaches by the table in the role's README."""
+    """The ports that any external host reaches, by the table in the role's README."""
     return {22} | ({80, 443, *range(9990, 10000)} if node in site.balancers else set())
 
 
@@ -94,53 +94,53 @@ def ports_of(node: Node) -> set[int]:
 
 
 def expected(site: Site, node: Node) -> dict[str, set[int]]:
-    """Who should reach which of a host's ports."""
+    """The ports of a host that each kind of client should reach."""
     there = ports_of(node)
-    everyone = declared_to_all(site, node) & there
+    anyone = declared_to_all(site, node) & there
     own = published(node) if node in site.docker_hosts else set()
     hidden = (declared_to_members(site, node) | {UNDECLARED, FREE}) - DECLARED_TO_CONTAINERS - own
     return {
-        "stranger": everyone,
-        "member": everyone | (declared_to_members(site, node) & there) | own,
+        "external host": anyone,
+        "member": anyone | (declared_to_members(site, node) & there) | own,
         "container here": there - (declared_to_members(site, node) - DECLARED_TO_CONTAINERS),
-        "container elsewhere": (everyone | (declared_to_members(site, node) & there) | own) - hidden,
+        "container elsewhere": (anyone | (declared_to_members(site, node) & there) | own) - hidden,
     }
 
 
-def seen(site: Site, stranger: Node, askers: dict[str, str], node: Node) -> dict[str, dict]:
+def observed(site: Site, external_host: Node, probes: dict[str, str], node: Node) -> dict[str, dict]:
     """What each of them gets from a host's ports."""
     ports = ports_of(node)
     member = next(one for one in site.docker_hosts if one is not node)
-    told = {
-        "stranger": answers(stranger, node.address, ports),
+    reported = {
+        "external host": answers(external_host, node.address, ports),
         "member": answers(member, node.address, ports),
-        "container elsewhere": answers(member, node.address, ports, askers[member.name]),
+        "container elsewhere": answers(member, node.address, ports, probes[member.name]),
     }
-    if node.name in askers:
-        told["container here"] = answers(node, node.address, ports, askers[node.name])
-    return told
+    if node.name in probes:
+        reported["container here"] = answers(node, node.address, ports, probes[node.name])
+    return reported
 
 
-def check(site: Site, stranger: Node, askers: dict[str, str]) -> list[str]:
-    """Everyone reaches what is declared, and nothing else; what was seen, a line a host."""
+def check(site: Site, external_host: Node, probes: dict[str, str]) -> list[str]:
+    """Each kind of client reaches the declared ports and no others; the result, a line a host."""
     lines = []
     nodes = list(site.nodes.values())
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda node: (expected(site, node), seen(site, stranger, askers, node)), nodes))
-    for node, (wanted, told) in zip(nodes, found, strict=True):
+        found = list(pool.map(lambda node: (expected(site, node), observed(site, external_host, probes, node)), nodes))
+    for node, (wanted, reported) in zip(nodes, found, strict=True):
         # Refused is reached as well: a published port behind which nothing listens, or one that only containers may ask for.
-        reached = {who: said["open"] | said["refused"] for who, said in told.items()}
-        assert reached == {who: wanted[who] for who in told}, f"{node.name}: {reached}, not {wanted}"
-        counts = ", ".join(f"{who} {len(said['open'])}" for who, said in told.items())
-        lines.append(f"{node.name}: {len(ports_of(node))} ports; open: {counts}; a stranger {sorted(told['stranger']['open'])}")
+        reached = {who: found["open"] | found["refused"] for who, found in reported.items()}
+        assert reached == {who: wanted[who] for who in reported}, f"{node.name}: {reached}, not {wanted}"
+        counts = ", ".join(f"{who} {len(found['open'])}" for who, found in reported.items())
+        lines.append(f"{node.name}: {len(ports_of(node))} ports; open: {counts}")
     return lines
 
 
-def await_check(site: Site, stranger: Node, askers: dict[str, str], node: Node) -> None:
+def await_check(site: Site, external_host: Node, probes: dict[str, str], node: Node) -> None:
     """Wait until `check` passes after an event on a host, which may have ended the container that asks there."""
 
     def as_before() -> list[str]:
-        node.run(f"docker start {askers[node.name]}")  # the engine may end it only now
-        return check(site, stranger, askers)
+        node.run(f"docker start {probes[node.name]}")  # dockerd may end it only now
+        return check(site, external_host, probes)
 
     eventually(as_before, 120, every=1)

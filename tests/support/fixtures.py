@@ -70,9 +70,9 @@ def site(request) -> Site:
 
 
 @pytest.fixture(scope="session")
-def stranger(site) -> Node:
+def external_host(site) -> Node:
     """A bare machine in the lab's network that the site does not know."""
-    return site.stranger()
+    return site.external_host()
 
 
 @pytest.fixture
@@ -134,27 +134,27 @@ def pytest_runtest_makereport(item, call):
         for node in site.nodes.values():
             try:
                 log = node.tries("journalctl --no-pager -n 30 -u consul -u docker -u nginx -u consul-template")
-                said = log.stdout
+                output = log.stdout
             except RuntimeError as error:
-                said = str(error)
-            report.sections.append((f"journal of {node.name}", said))
+                output = str(error)
+            report.sections.append((f"journal of {node.name}", output))
     return report
 
 
 @pytest.fixture
 def compared(site):
-    """For tests that leave other containers than the samples: catalog and engines agree before, and the site is healthy after."""
+    """For tests that leave other containers than the samples: catalog and containers agree before, the site is healthy after."""
     eventually(lambda: agrees(site), 60)
     yield
     site.settle()
 
 
 @pytest.fixture(scope="module")
-def askers(site) -> Iterator[dict[str, str]]:
+def probes(site) -> Iterator[dict[str, str]]:
     """A container on each docker host, and a program on each host that nobody has declared."""
     for node in site.nodes.values():
         firewall_reach.start_undeclared(node)
-    names = {node.name: firewall_reach.start_asker(node, site.network or "bridge") for node in site.docker_hosts}
+    names = {node.name: firewall_reach.start_probe(node, site.network or "bridge") for node in site.docker_hosts}
     yield names
     for node in site.docker_hosts:
         node.run(f"docker rm -f {names[node.name]}")
@@ -196,7 +196,7 @@ def user_network(node):
 @pytest.fixture
 def asking(node, networks) -> Iterator[list[str]]:
     """A container in each of the networks that the test module names in `networks`. They run before anything is stopped: an
-    engine with its store in Consul starts none without the agent."""
+They run before anything is stopped: a"""
     names = [f"test-names-{network}-{node.name}" for network in networks]
     try:
         for name, network in zip(names, networks, strict=True):
@@ -235,7 +235,7 @@ def serve(site):
 
     yield one
     for instance in started:
-        site.consul(instance.node).tell("PUT", f"/v1/agent/service/deregister/{instance.unit}")
+        site.consul(instance.node).send("PUT", f"/v1/agent/service/deregister/{instance.unit}")
         instance.stop()
     if started:
         site.settle()

@@ -25,7 +25,7 @@ HTTP_EVERY = 0.1  # seconds between two requests of one client
 PLANNED_GAP, CRASH_GAP = 1.0, 5.0
 # A leader that does not reach the others for this long steps down (Raft's LeaderLeaseTimeout, Consul keeps its default).
 LEASE = 0.5
-STALL_CEILING = 5.0  # seconds: on a machine that stands still for longer the bounds tell nothing
+STALL_CEILING = 5.0  # seconds: on a machine that stands still for longer the bounds prove nothing
 
 
 @dataclass

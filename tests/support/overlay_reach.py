@@ -91,11 +91,11 @@ class Talker:
         return address, name, int(size)
 
     def lost(self, other: Talker, count: int, every: float = 0.1) -> tuple[int, int]:
-        """ICMP to another's address: packets sent and lost. Needs no engine: it runs in the container's network."""
+        """ICMP to another's address: packets sent and lost. Needs no dockerd: it runs in the container's network."""
         command = f"nsenter --target {self.pid} --net ping -n -c {count} -i {every} -W 2 {other.address}"
-        told = re.search(r"(\d+) packets transmitted, (\d+) received", self.node.tries(command).stdout)
-        assert told, f"{self.name}: no answer from ping"
-        sent, received = map(int, told.groups())
+        reported = re.search(r"(\d+) packets transmitted, (\d+) received", self.node.tries(command).stdout)
+        assert reported, f"{self.name}: no answer from ping"
+        sent, received = map(int, reported.groups())
         return sent, sent - received
 
     def heard(self) -> list[str]:
@@ -119,10 +119,10 @@ def start_talker(node: Node, network: str) -> Talker:
 
 def look(node: Node, name: str, network: str) -> Talker:
     """A container that runs; it may have other addresses than before."""
-    told = json.loads(node.run(f"docker inspect {name}"))[0]
-    end = told["NetworkSettings"]["Networks"][network]
-    assert told["State"]["Running"] and end["IPAddress"], f"{name} has no address yet"
-    return Talker(node, name, end["IPAddress"], end["MacAddress"], told["State"]["Pid"])
+    reported = json.loads(node.run(f"docker inspect {name}"))[0]
+    end = reported["NetworkSettings"]["Networks"][network]
+    assert reported["State"]["Running"] and end["IPAddress"], f"{name} has no address yet"
+    return Talker(node, name, end["IPAddress"], end["MacAddress"], reported["State"]["Pid"])
 
 
 def pings(talkers: list[Talker], count: int, every: float = 0.1) -> dict[str, tuple[int, int]]:
@@ -133,7 +133,7 @@ def pings(talkers: list[Talker], count: int, every: float = 0.1) -> dict[str, tu
     return {f"{one.node.name} → {other.node.name}": lost for (one, other), lost in zip(pairs, found, strict=True)}
 
 
-def told(losses: dict[str, tuple[int, int]]) -> str:
+def summary(losses: dict[str, tuple[int, int]]) -> str:
     """Losses, as text."""
     sent, lost = (sum(pair[n] for pair in losses.values()) for n in (0, 1))
     return f"{lost} of {sent} packets lost" + "".join(f", {pair}: {n}" for pair, (_, n) in losses.items() if n)

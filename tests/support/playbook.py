@@ -55,17 +55,17 @@ def _run(program: str, *arguments) -> subprocess.CompletedProcess:
 
 
 def refused(site, words, *options):
-    """The preflight stops, says these words and changes nothing.
+    """The preflight stops with these words and changes nothing.
 
-    :param words: texts that it must say
+    :param words: of its message
     :param options: further arguments of ansible-playbook, such as those that bring the mistake
     """
     before = state_of(site)
     done, _ = play(site, "playbooks/preflight.yml", *options)
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert [word for word in words if word not in said] == [], said[-3000:]
-    assert "changed=0" in said and "changed=1" not in said
+    output = " ".join(done.stdout.split())
+    assert [word for word in words if word not in output] == [], output[-3000:]
+    assert "changed=0" in output and "changed=1" not in output
     assert state_of(site) == before
 
 
@@ -78,7 +78,7 @@ def recap(done) -> dict[str, dict[str, int]]:
 
 
 def changes(done) -> list[str]:
-    """What a run says it changed: one text for each host and item, with its result where `-v` was given."""
+    """The changes that a run reports: one text for each host and item, with its result where `-v` was given."""
     blocks = re.split(r"\n(?=\S|\n)", done.stdout)
     return [block for block in blocks if block.lstrip("\n").startswith("changed: [")]
 
@@ -86,9 +86,9 @@ def changes(done) -> list[str]:
 def assert_unchanged(done) -> None:
     """The run went through, without a change on any host."""
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    told = "\n".join(line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:")))
+    reported = "\n".join(line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:")))
     for host, counts in recap(done).items():
-        assert [counts[bad] for bad in ("changed", "unreachable", "failed", "ignored")] == [0, 0, 0, 0], f"{host}: {told}"
+        assert [counts[bad] for bad in ("changed", "unreachable", "failed", "ignored")] == [0, 0, 0, 0], f"{host}: {reported}"
 
 
 def secrets_of(site) -> dict[str, str]:
@@ -99,13 +99,13 @@ def secrets_of(site) -> dict[str, str]:
 
 def assert_tells_no_secret(site, done) -> None:
     """What a run printed holds no line of a file in the secrets directory, certificates and the .gitignore aside."""
-    said = done.stdout + done.stderr
-    told = []
+    output = done.stdout + done.stderr
+    reported = []
     for path in (path for path in site.secrets.rglob("*") if path.is_file()):
         text = path.read_text()
         if "BEGIN CERTIFICATE" not in text:
-            told += [path.name for line in text.splitlines() if len(line) >= SHORTEST_SECRET and line in said]
-    assert told == [], f"the output holds secrets: {told}"
+            reported += [path.name for line in text.splitlines() if len(line) >= SHORTEST_SECRET and line in output]
+    assert reported == [], f"the output holds secrets: {reported}"
 
 
 def reversed_inventory(site, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What the tests of the methods share: who has which, plays that change it, and how a host's resolver is."""
+"""The methods of consul_dns: which host has which, plays that change it, and the state of a host's resolver."""
 
 import difflib
 import json

@@ -89,12 +89,12 @@ class Site:
     def _node(self, name: str) -> Node:
         return self._reached(name, self.runner.get_variables(name))
 
-    def stranger(self, suite: str = SUITE) -> Node:
+    def external_host(self, suite: str = SUITE) -> Node:
         """A machine in the lab's network that is no host of the site, of a Debian release; it goes with the lab."""
         like = next(iter(self.nodes.values())).variables
-        address = str(lab_nodes.stranger(Lab.read(self.inventory), suite))
+        address = str(lab_nodes.external_host(Lab.read(self.inventory), suite))
         own = {"ansible_host": address, "discovery_address": address, "group_names": []}
-        return self._reached(f"stranger-{suite}", like | own)
+        return self._reached(f"external-{suite}", like | own)
 
     def _reached(self, name: str, variables: dict) -> Node:
         address = variables.get("discovery_address", variables["ansible_host"])
@@ -147,7 +147,7 @@ class Site:
         return Consul(node.address, self.ca, (self.secrets / "management_token").read_text().strip())
 
     def passing(self, service: str, asked: Node | None = None) -> set[tuple[str, int]]:
-        """Address and port of each healthy instance in the catalog, as one node (default: the first server) tells it."""
+        """Address and port of each healthy instance in the catalog, as one node (default: the first server) reports it."""
         found = self.consul(asked).get(f"/v1/health/service/{service}?passing=1")
         return {(e["Service"]["Address"] or e["Node"]["Address"], e["Service"]["Port"]) for e in found}
 
@@ -156,7 +156,7 @@ class Site:
         return f"{service}-{node.name}" if self.network else service
 
     def published(self, service: str) -> set[tuple[str, int]]:
-        """Address and port at which each running container of a sample service is there for others, as the engines tell it."""
+        """Address and port at which each running container of a sample service is reachable, as dockerd reports it."""
         found = set()
         for node in self.docker_hosts:
             found |= self.places(node, f"name=^{self.container_of(service, node)}$")
@@ -185,7 +185,7 @@ class Site:
         return named.pop() if len(named) == 1 else ""
 
     def is_healthy(self) -> bool:
-        """Everything that should run does, and answers; else an AssertionError or OSError says what does not."""
+        """Everything that should run does, and answers; else an AssertionError or OSError names what does not."""
         assert self.leader(), "no leader that all servers agree on"
         assert self.consul().get("/v1/operator/autopilot/health")["Healthy"], "autopilot is not healthy"
         expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}

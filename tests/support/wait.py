@@ -31,7 +31,7 @@ def eventually(probe, seconds: float, every: float = 0.3):
 
 
 class Repeating:
-    """Takes a step over and over, in a thread of its own, while the block runs. A subclass says which step."""
+    """Takes a step over and over, in a thread of its own, while the block runs. A subclass defines the step."""
 
     pause = 0.1  # seconds between two steps
 

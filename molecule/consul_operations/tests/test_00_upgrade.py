@@ -5,7 +5,7 @@ from tests.support.playbook import play
 
 
 def versions(site) -> dict[str, str]:
-    """What each agent says that it runs."""
+    """The version that each agent reports."""
     return {node.name: site.consul(node).get("/v1/agent/self")["Config"]["Version"] for node in site.servers}
 
 

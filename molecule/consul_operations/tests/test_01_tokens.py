@@ -69,7 +69,7 @@ def token_of(site, component: str, host: str) -> str | None:
 
 
 def is_allowed(api: Consul, node, method: str, path: str, body) -> bool:
-    """Whether the agent of a node does as told: not refused, and what it lists is not empty."""
+    """Whether the agent of a node obeys a request: not refused, and its list is not empty."""
     text = json.dumps(body).replace("{node}", node.name).replace("{address}", node.address)
     data = None if body is None else text.encode()
     path = path.replace("{node}", node.name)
@@ -85,40 +85,40 @@ def is_allowed(api: Consul, node, method: str, path: str, body) -> bool:
 
 
 def answer(api: Consul, node, *request) -> bool:
-    """Whether it is allowed, once the agent says so: 500 is no answer (a refused snapshot may end in a reset connection)."""
+    """Whether a request is allowed, as the agent answers: 500 is no answer (a refused snapshot may end in a reset connection)."""
     return eventually(lambda: [is_allowed(api, node, *request)], 15)[0][0]
 
 
 @pytest.fixture(scope="module")
 def traces(site):
-    """Something to see; afterwards everything that a request may have made is removed."""
+    """Objects to read; afterwards everything that a request may have made is removed."""
     api, agent = site.consul(), site.consul(site.balancers[0])
     api.put("/v1/kv/k1/probe", "x")
     api.put("/v1/kv/discovery/traffic/k1", {"shares": {}})
-    agent.tell("PUT", "/v1/agent/service/register", {"Name": "k1-known", "Port": 9})
+    agent.send("PUT", "/v1/agent/service/register", {"Name": "k1-known", "Port": 9})
     yield
     for service in {"k1-known", "k1-probe"} & set(agent.get("/v1/agent/services")):
-        agent.tell("PUT", f"/v1/agent/service/deregister/{service}")
+        agent.send("PUT", f"/v1/agent/service/deregister/{service}")
     for node in site.servers:
-        api.tell("PUT", "/v1/catalog/deregister", {"Node": node.name, "CheckID": "k1"})
-    api.tell("PUT", "/v1/catalog/deregister", GHOST)
+        api.send("PUT", "/v1/catalog/deregister", {"Node": node.name, "CheckID": "k1"})
+    api.send("PUT", "/v1/catalog/deregister", GHOST)
     for keys in ("k1/", "discovery/traffic/k1"):
-        api.tell("DELETE", f"/v1/kv/{keys}?recurse")
+        api.send("DELETE", f"/v1/kv/{keys}?recurse")
     for query in api.get("/v1/query"):
         if query["Name"] == "k1":
-            api.tell("DELETE", f"/v1/query/{query['ID']}")
+            api.send("DELETE", f"/v1/query/{query['ID']}")
     for policy in api.get("/v1/acl/policies"):
         if policy["Name"] == "k1":
-            api.tell("DELETE", f"/v1/acl/policy/{policy['ID']}")
+            api.send("DELETE", f"/v1/acl/policy/{policy['ID']}")
 
 
 @pytest.mark.parametrize("component", ALLOWED)
 def test_k1_a_token_does_its_work_and_nothing_else(site, traces, component, show):
     node = site.balancers[0]  # a host with every component
     api = Consul(node.address, site.ca, token_of(site, component, node.name))
-    seen = {name for name, request in REQUESTS.items() if answer(api, node, *request)}
-    show(f"{component}: {len(seen)} of {len(REQUESTS)} allowed")
-    assert seen == ALLOWED[component]
+    observed = {name for name, request in REQUESTS.items() if answer(api, node, *request)}
+    show(f"{component}: {len(observed)} of {len(REQUESTS)} allowed")
+    assert observed == ALLOWED[component]
 
 
 def test_k1_another_hosts_agent_may_not_write_this_node(site, traces):
@@ -128,7 +128,7 @@ def test_k1_another_hosts_agent_may_not_write_this_node(site, traces):
 
 
 @pytest.mark.on("consul_servers")
-def test_k1_the_dns_token_answers_for_everybody(site, node):
+def test_k1_names_resolve_without_a_token(site, node):
     assert dns_ask(node.address, site.name_of("consul"), "A").answer
 
 

@@ -56,7 +56,7 @@ def test_k2_a_limited_run_restarts_its_hosts_and_the_next_one_the_rest(site, loa
 
 
 @pytest.mark.more
-def test_k2_an_agent_that_does_not_come_back_stops_the_play_and_the_others_stay(site, load):
+def test_k2_an_agent_that_does_not_return_stops_the_play(site, load):
     """The address is not on the hosts, which `consul validate` cannot know."""
     before = pids(site)
     with load.planned("a change that breaks the agent"):
@@ -92,5 +92,5 @@ def test_h17_writes_go_on_soon_after_the_leader_is_killed(site, load):
     leader = next(node for node in site.servers if node.name == leading(site))
     with load.crash("kill -9 of the leader"):
         leader.run("systemctl kill --signal=KILL consul")
-        time.sleep(1)  # the load has to see it
+        time.sleep(1)  # the load has to meet it
         site.settle()

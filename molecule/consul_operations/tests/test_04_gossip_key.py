@@ -12,7 +12,7 @@ KEYRING = "/v1/operator/keyring"
 
 
 def keys(site) -> set[str]:
-    """Every key that any member knows, as the cluster tells it."""
+    """Every key that any member has, as the cluster reports it."""
     return {key for ring in site.consul().get(KEYRING) for key in ring["Keys"]}
 
 

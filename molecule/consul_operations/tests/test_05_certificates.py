@@ -87,16 +87,16 @@ def test_k5_refused_without_all_agents(site):
     before = all_served(site)
     done, _ = play(site, PLAYBOOK, "--limit", site.servers[0].name)
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "excluded by --limit: " + ", ".join(node.name for node in site.servers[1:]) in said, done.stdout[-3000:]
+    output = " ".join(done.stdout.split())
+    assert "excluded by --limit: " + ", ".join(node.name for node in site.servers[1:]) in output, done.stdout[-3000:]
     assert all_served(site) == before
 
 
-def test_k5_a_ca_near_its_end_stops_the_run_and_says_what_to_do(site):
+def test_k5_a_ca_near_its_end_stops_the_run_and_names_the_rotation(site):
     done, _ = play(site, "playbooks/preflight.yml", "-e", "common_certificate_renew_days=4000")
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert re.search(r"/ca\.pem, the CA of \S+, ends on \d{4}-\d\d-\d\d .* playbooks/rotate_certificates\.yml", said), said
+    output = " ".join(done.stdout.split())
+    assert re.search(r"/ca\.pem, the CA of \S+, ends on \d{4}-\d\d-\d\d .* playbooks/rotate_certificates\.yml", output), output
 
 
 @pytest.mark.more

@@ -26,13 +26,13 @@ def known_to(site) -> set[str]:
 
 
 def status_in_catalog(site, asked) -> set[str]:
-    """What another node's catalog says of the application."""
+    """The application's checks in another node's catalog."""
     found = site.consul(asked).get(f"/v1/health/service/{APP}")
     return {check["Status"] for entry in found for check in entry["Checks"] if check["ServiceID"]}
 
 
 def refusals(site, since: float) -> str:
-    """What the journals say of refused tokens, but for two harmless things: a play asks for an accessor before it makes
+    """Refused tokens in the journals, but for two harmless things: a play asks for an accessor before it makes
     the token, and an agent keeps the views that the old consul-template read for 20 minutes (submatview.Store)."""
     words = "ACL not found|[Pp]ermission denied|blocked by ACLs|lacks permission"
     asked = f"journalctl --no-pager -q --since @{since:.0f} -u consul -u consul-template -u docker"
@@ -88,17 +88,17 @@ def test_k6_a_token_in_use_is_not_deleted_and_the_next_run_goes_on(site, load, a
     name = f"registrator-{app.name}"
     before = secrets_of(site)
     own = Consul(app.address, site.ca, before[name])
-    own.tell("PUT", "/v1/agent/service/register", {"Name": "k6-stranger", "Port": 9})
+    own.send("PUT", "/v1/agent/service/register", {"Name": "k6-external", "Port": 9})
     only = ("-e", "rotate_component=registrator")
     with load.planned("a rotation that stops, and the next"):
         done, _ = play(site, ROTATE, *only, "-e", "consul_rotate_timeout=40")
         assert done.returncode != 0
-        assert "k6-stranger" in done.stdout and app.name in done.stdout, done.stdout[-3000:]
+        assert "k6-external" in done.stdout and app.name in done.stdout, done.stdout[-3000:]
         middle = secrets_of(site)
         changed = {key for key in before if before[key] != middle[key]}
         assert changed == {f"registrator-{node.name}" for node in site.docker_hosts}, "only one component was asked for"
         assert {before[key] for key in changed} <= known_to(site), "an old token was deleted while it was in use"
-        own.tell("PUT", "/v1/agent/service/deregister/k6-stranger")
+        own.send("PUT", "/v1/agent/service/deregister/k6-external")
         done, _ = play(site, ROTATE, *only)
         assert done.returncode == 0, done.stdout[-3000:]
     assert secrets_of(site) == middle, "the second run went on with the tokens of the first"

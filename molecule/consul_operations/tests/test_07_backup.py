@@ -24,7 +24,7 @@ def saved(site) -> str:
 
 
 def catalog(site) -> set[tuple]:
-    """Node, service and address of every instance; the engine gives a container another port at each of its starts."""
+    """Node, service and address of every instance; dockerd gives a container another port at each of its starts."""
     api = site.consul()
     return {
         (e["Node"], e["ServiceName"], e["ServiceAddress"])
@@ -74,7 +74,7 @@ def test_k7_the_timer_keeps_the_newest(site, load):
 
 
 @pytest.mark.more
-def test_k7_a_failed_backup_removes_nothing_and_shows(site):
+def test_k7_a_failed_backup_removes_nothing_and_is_reported(site):
     node = site.servers[0]
     node.run("systemctl start consul-backup")
     before = node.run(f"ls {SNAPSHOTS}")
@@ -102,7 +102,7 @@ def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path):
 
 
 @pytest.mark.more
-def test_k7_a_restore_takes_back_what_is_newer(site, data):
+def test_k7_a_restore_discards_newer_data(site, data):
     path, before = saved(site), catalog(site)
     site.consul().put("/v1/kv/k7/three", "newer")
     gone = {"Node": "gone", "Address": "192.0.2.9", "Check": {"CheckID": "serfHealth", "Name": "x", "Status": "passing"}}
@@ -117,7 +117,7 @@ def test_k7_a_restore_takes_back_what_is_newer(site, data):
     assert "gone" not in {node["Node"] for node in site.consul().get("/v1/catalog/nodes")}, "no member, but in the catalog"
 
 
-def test_k7_reset_asks_first(site, load):
+def test_k7_reset_needs_a_confirmation(site, load):
     with load.planned("a reset without a confirmation"):
         done, _ = play(site, "playbooks/reset.yml")
         assert done.returncode != 0

@@ -19,8 +19,8 @@ def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, settled):
         eventually(lambda: not site.consul().get("/v1/operator/autopilot/state")["Healthy"], 30)
         done, _ = remove(site, node)
         assert done.returncode != 0
-        said = " ".join(done.stdout.split())
-        assert f"not healthy: {ill.name}" in said
+        output = " ".join(done.stdout.split())
+        assert f"not healthy: {ill.name}" in output
         assert node.unit("consul", "ActiveState", "UnitFileState") == ["active", "enabled"]
         assert known(site, node.name) == ["raft", "gossip", "catalog"]
     finally:

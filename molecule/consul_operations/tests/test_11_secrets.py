@@ -30,32 +30,32 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_k11_a_controller_without_its_secrets_stops_with_the_way_out(site, tmp_path):
+def test_k11_a_controller_without_its_secrets_stops_and_names_the_recovery(site, tmp_path):
     before = state_of(site)
     for playbook in ("site.yml", "playbooks/consul.yml"):
         done, _ = play(site, playbook, *with_secrets(tmp_path / "empty"))
-        said = " ".join(done.stdout.split())
-        assert done.returncode != 0 and "changed=0" in said and "changed=1" not in said, said[-3000:]
+        output = " ".join(done.stdout.split())
+        assert done.returncode != 0 and "changed=0" in output and "changed=1" not in output, output[-3000:]
         words = [str(tmp_path / "empty"), *FILES, site.servers[0].name, "playbooks/recover_secrets.yml"]
-        assert [word for word in words if word not in said] == [], said[-3000:]
+        assert [word for word in words if word not in output] == [], output[-3000:]
     assert not (tmp_path / "empty").exists(), "something was made"
     assert state_of(site) == before
 
 
 @pytest.mark.more
 @pytest.mark.parametrize("name", FILES)
-def test_k11_each_of_them_is_missed(site, lost, name):
+def test_k11_each_missing_secret_is_reported(site, lost, name):
     (lost / name).unlink()
     before, state = contents(lost), state_of(site)
     done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost), "--limit", site.servers[-1].name)
-    said = " ".join(done.stdout.split())
-    assert done.returncode != 0 and f"has no {name}, but" in said and "recover_secrets.yml" in said, said[-3000:]
+    output = " ".join(done.stdout.split())
+    assert done.returncode != 0 and f"has no {name}, but" in output and "recover_secrets.yml" in output, output[-3000:]
     assert contents(lost) == before, "nothing is made"
     assert state_of(site) == state
 
 
 @pytest.mark.more
-def test_k11_a_lost_token_is_taken_over_from_the_cluster(site, load, lost):
+def test_k11_a_lost_token_is_adopted_from_the_cluster(site, load, lost):
     first, last = site.servers[0].name, site.servers[-1].name
     names = [f"agent-{first}", f"dns-{last}", f"registrator-{last}", "ui", "operations"]
     for name in names:
@@ -113,13 +113,13 @@ def newcomer(site):
         assert play(site, "playbooks/firewall.yml")[0].returncode == 0  # none of the others knows it any more
         subprocess.run(["podman", "rm", "-f", "-t", "0", "-v", container], check=True)
         subprocess.run(["podman", "volume", "rm", "-f", f"{container}-docker"], check=True)
-        site.consul().tell("PUT", f"/v1/agent/force-leave/{name}?prune")
+        site.consul().send("PUT", f"/v1/agent/force-leave/{name}?prune")
         eventually(lambda: name not in members(site), 60)
         for path in (site.secrets / "tokens").glob(f"*-{name}"):
             path.unlink()
         for token in site.consul().get("/v1/acl/tokens"):
             if token["Description"].endswith(f" on {name}"):
-                site.consul().tell("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+                site.consul().send("DELETE", f"/v1/acl/token/{token['AccessorID']}")
 
 
 @pytest.mark.more
@@ -130,8 +130,8 @@ def test_k11_a_new_node_whose_name_sorts_first_joins_with_the_existing_key(site,
     done, _ = play(site, "playbooks/consul.yml", *with_secrets(lost), "--limit", name)
     assert done.returncode != 0 and "has no gossip_key, but" in " ".join(done.stdout.split()), done.stdout[-3000:]
     done, _ = play(site, "site.yml", "--limit", name)
-    said = " ".join(done.stdout.split())
-    assert done.returncode != 0 and f"blocks host {name} ({address}) at port 8301" in said, said[-3000:]
+    output = " ".join(done.stdout.split())
+    assert done.returncode != 0 and f"blocks host {name} ({address}) at port 8301" in output, output[-3000:]
     assert "changed=0" in done.stdout, done.stdout[-3000:]
     done, _ = play(site, "playbooks/firewall.yml")
     assert done.returncode == 0, done.stdout[-3000:]

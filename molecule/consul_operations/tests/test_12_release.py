@@ -53,7 +53,7 @@ class Mirror:
         path = self.files / name
         path.write_bytes(path.read_bytes()[:-octets])
 
-    # What is done to a good mirror; what the message must say.
+    # The damage to a good mirror, and words of the message.
     def tampered_archive(self) -> str:
         content = bytearray((self.files / ARCHIVE).read_bytes())
         content[len(content) // 2] ^= 1
@@ -111,10 +111,10 @@ def test_k12_refused(site, mirror, done_to_it):
     }
     before = state_of(site)
     done, _ = play(site, "playbooks/consul.yml", "-e", json.dumps(variables))
-    said = " ".join(done.stdout.split())
+    output = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert expected in said and site.servers[0].name in said, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "changed=0" in said and "changed=1" not in said
+    assert expected in output and site.servers[0].name in output, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "changed=0" in output and "changed=1" not in output
     assert state_of(site) == before
     assert [node.name for node in site.servers if node.tries(f"test -e /opt/consul/{VERSION}").rc == 0] == []
     assert not mirror.cache.exists(), "what was refused is in the cache"
@@ -157,7 +157,7 @@ def test_k12_without_internet(site, load, show, without_a_way_out, tmp_path):
 
 
 @pytest.mark.more
-def test_k12_a_damaged_cache_is_told_and_heals(site, tmp_path):
+def test_k12_a_damaged_cache_is_reported_and_repaired(site, tmp_path):
     """Without the mirror it stops; with the mirror it goes on. Nothing of it happens on a host."""
     cache = ("-e", f"discovery_cache_dir={tmp_path}")
     done, _ = play(site, "playbooks/fetch_releases.yml", *cache)
@@ -166,9 +166,9 @@ def test_k12_a_damaged_cache_is_told_and_heals(site, tmp_path):
     content = archive.read_bytes()
     archive.write_bytes(content[:-1])
     done, _ = play(site, "playbooks/fetch_releases.yml", *cache, "-e", f"discovery_release_mirror={NOWHERE}")
-    said = " ".join(done.stdout.split())
+    output = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert "cannot be fetched" in said and f"{archive.name} was changed or cut off" in said, done.stdout[-3000:]
+    assert "cannot be fetched" in output and f"{archive.name} was changed or cut off" in output, done.stdout[-3000:]
     assert archive.read_bytes() == content[:-1]
     done, _ = play(site, "playbooks/fetch_releases.yml", *cache)
     assert done.returncode == 0, done.stdout[-3000:]

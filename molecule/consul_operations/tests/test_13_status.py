@@ -32,8 +32,8 @@ def test_status_of_a_healthy_site(site, load, show):
     assert len(lines) <= 40, text
 
 
-def test_status_tells_what_is_wrong(site, settled, start_container):
-    """A stopped agent on one host, a container that the stopped registrator of another does not see."""
+def test_status_reports_problems(site, settled, start_container):
+    """A stopped agent on one host, a container that the stopped registrator of another misses."""
     ill, other = site.servers[:2]
     ill.run("systemctl stop consul")
     other.run("docker stop registrator")
@@ -42,7 +42,7 @@ def test_status_tells_what_is_wrong(site, settled, start_container):
         eventually(lambda: unhealthy(site, other) == [ill.name], 60)  # to a new leader all are ill at first
         text, code = page(site)
         assert code == 0
-        assert f"{ill.name}: consul is failed" in text, "Consul ends with 1 when it is told to stop"
+        assert f"{ill.name}: consul is failed" in text, "Consul ends with 1 when it is stopped"
         assert f"autopilot: {ill.name} not healthy" in text
         assert f"{other.name}: registrator does not run" in text
         assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text

@@ -31,7 +31,7 @@ def test_h8_instances_share_the_load(site, settled, node, show):
     show(f"{REQUESTS} requests: {sorted(count.values())}")
     fair = REQUESTS / len(site.docker_hosts)
     assert len(count) == len(site.docker_hosts)
-    assert all(abs(seen - fair) <= SHARE * fair for seen in count.values())
+    assert all(abs(found - fair) <= SHARE * fair for found in count.values())
 
 
 @pytest.mark.on("load_balancers")
@@ -94,7 +94,7 @@ def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_containe
             assert ask(balancer, front).headers["Retry-After"]
             assert ask(balancer, other).status == 200
             assert ask(balancer, site.host_of("never-was")).status == 503
-            assert ask(balancer, "stranger.example.org").status == 404
+            assert ask(balancer, "external.example.org").status == 404
         site.docker_hosts[0].run("docker start httpfront")
         show(f"200 again after: {everywhere(site.balancers, lambda b: ask(b, front).body == FRONT_BODY, 30)}")
         assert masters() == before

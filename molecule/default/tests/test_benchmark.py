@@ -1,4 +1,4 @@
-"""The benchmarks' program works on this site. What they tell is in docs/benchmarks.md, not here."""
+"""The benchmarks' program works on this site. Their results are in docs/benchmarks.md, not here."""
 
 import dataclasses
 

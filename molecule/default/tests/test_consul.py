@@ -1,4 +1,4 @@
-"""Consul: version, quorum, leader, and who may ask what."""
+"""Consul: version, quorum, leader, and access."""
 
 import socket
 import ssl
@@ -80,5 +80,5 @@ def test_rpc_demands_a_certificate_of_the_site(site, node):
         raw.sendall(b"\x03")  # Consul's marker: TLS follows
         with pytest.raises(OSError), context.wrap_socket(raw) as tls:
             tls.sendall(b"\x00")
-            assert tls.recv(1) == b"", "the port answered a stranger"
+            assert tls.recv(1) == b"", "the port answered an external host"
             raise ConnectionResetError("closed without an answer")

@@ -1,4 +1,4 @@
-"""F1: only declared ports answer, asked by a stranger, by hosts of the site and by containers; and nobody is locked out."""
+"""F1: only declared ports answer, probed from an external host, hosts of the site and containers; nobody is locked out."""
 
 import json
 import statistics
@@ -15,23 +15,23 @@ PLAYBOOK = "playbooks/firewall.yml"
 TRIAL = 10  # seconds
 
 
-def test_f1_only_declared_ports_answer(site, stranger, askers, show):
-    show("\n".join(check(site, stranger, askers)))
+def test_f1_only_declared_ports_answer(site, external_host, probes, show):
+    show("\n".join(check(site, external_host, probes)))
 
 
 @pytest.mark.on("docker_hosts")
-def test_f1_no_way_to_a_container_s_own_address(site, stranger, node, show):
-    """The engine lets packets to a published port's container pass, whoever routes them there."""
+def test_f1_addresses_of_containers_are_unreachable(site, external_host, node, show):
+    """dockerd accepts packets to a published port's container from any host that routes them there."""
     name = site.container_of("httpbackend", node)
     address = node.run(f"docker inspect -f '{{{{.NetworkSettings.IPAddress}}}}' {name}").strip()
     port = int(node.run(f"docker port {name}").split("/")[0])
     assert answers(node, address, [port])["open"] == {port}, f"{name} does not listen on {address}:{port}"
-    stranger.run(f"ip route replace {address}/32 via {node.address}")
+    external_host.run(f"ip route replace {address}/32 via {node.address}")
     try:
-        assert answers(stranger, address, [port])["silence"] == {port}
+        assert answers(external_host, address, [port])["silence"] == {port}
     finally:
-        stranger.run(f"ip route del {address}/32")
-    show(f"{node.name}: {address}:{port} is silent for a stranger with a route")
+        external_host.run(f"ip route del {address}/32")
+    show(f"{node.name}: {address}:{port} is silent for an external host with a route")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_f1_no_way_to_a_container_s_own_address(site, stranger, node, show):
         pytest.param("reboot", marks=pytest.mark.more),
     ],
 )
-def test_f1_survives(site, stranger, askers, event, show):
+def test_f1_survives(site, external_host, probes, event, show):
     """What was there before is there again; a table that somebody deletes comes back with the next run of the play."""
     node = site.servers[0]
     start = time.monotonic()
@@ -57,41 +57,41 @@ def test_f1_survives(site, stranger, askers, event, show):
         done, _ = play(site, PLAYBOOK, "--limit", node.name)
         assert done.returncode == 0 and "changed=0" not in done.stdout, done.stdout[-3000:]
 
-    await_check(site, stranger, askers, node)
+    await_check(site, external_host, probes, node)
     site.settle()
     show(f"after {event}: as before after {time.monotonic() - start:.1f} s")
 
 
-def test_f1_containers_come_and_go(site, stranger, askers):
-    """A published port is closed to strangers from its first moment on."""
+def test_f1_containers_come_and_go(site, external_host, probes):
+    """A published port is closed to external hosts from its first moment on."""
     node = site.docker_hosts[-1]
     for _ in range(5):
         node.run("docker run -d --name f1 -P -e SERVICE_IGNORE=1 httpbackend:v1.0.0")
         try:
             (port,) = {int(line.rsplit(":", 1)[1]) for line in node.run("docker port f1").splitlines() if "0.0.0.0" in line}
-            assert answers(stranger, node.address, [port])["silence"] == {port}
+            assert answers(external_host, node.address, [port])["silence"] == {port}
             member = next(one for one in site.docker_hosts if one is not node)
             eventually(lambda port=port, member=member: answers(member, node.address, [port])["open"] == {port}, 10)
         finally:
             node.run("docker rm -f f1")
 
 
-def test_f1_a_service_can_be_opened(site, stranger, tmp_path):
+def test_f1_a_service_can_be_allowed(site, external_host, tmp_path):
     """By one variable, and closed again without it."""
     node = site.docker_hosts[-1]
     node.run("docker run -d --name f1 -p 8090:8080 -e SERVICE_IGNORE=1 -e PORT=8080 httpbackend:v1.0.0")
     try:
-        said = json.dumps({"firewall_allow_rules": {"f1": {"tcp": [8090], "from": [stranger.address]}}})
-        assert answers(stranger, node.address, [8090])["silence"]
-        assert play(site, PLAYBOOK, "--limit", node.name, "-e", said)[0].returncode == 0
-        assert answers(stranger, node.address, [8090])["silence"] == set()
+        output = json.dumps({"firewall_allow_rules": {"f1": {"tcp": [8090], "from": [external_host.address]}}})
+        assert answers(external_host, node.address, [8090])["silence"]
+        assert play(site, PLAYBOOK, "--limit", node.name, "-e", output)[0].returncode == 0
+        assert answers(external_host, node.address, [8090])["silence"] == set()
         assert play(site, PLAYBOOK, "--limit", node.name)[0].returncode == 0
-        assert answers(stranger, node.address, [8090])["silence"] == {8090}
+        assert answers(external_host, node.address, [8090])["silence"] == {8090}
     finally:
         node.run("docker rm -f f1")
 
 
-def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
+def test_f1_a_rule_set_that_cuts_off_the_controller_is_rolled_back(site, show):
     """Nobody confirms it, because nobody can."""
     node = site.servers[-1]
     before = node.run(f"nft --stateless list table {TABLE}")
@@ -109,14 +109,14 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_goes_by_itself(site, show):
     assert seconds >= TRIAL - 1
 
 
-def test_f1_nothing_to_do_changes_nothing(site):
+def test_f1_a_second_run_changes_nothing(site):
     before = state_of(site)
     done, _ = play(site, PLAYBOOK)
     assert done.returncode == 0 and "changed=1" not in done.stdout, done.stdout[-3000:]
     assert state_of(site) == before
 
 
-def test_f1_the_page_tells_what_answers_to_whom(site):
+def test_f1_the_status_page_lists_what_is_allowed(site):
     done, _ = play(site, "playbooks/firewall_status.yml")
     assert done.returncode == 0, done.stdout
     for node in site.nodes.values():
@@ -125,20 +125,22 @@ def test_f1_the_page_tells_what_answers_to_whom(site):
 
 
 @pytest.mark.more
-def test_f1_off_and_on(site, stranger, askers):
+def test_f1_off_and_on(site, external_host, probes):
     node = site.servers[-1]
     assert play(site, PLAYBOOK, "--limit", node.name, "-e", "discovery_firewall=false")[0].returncode == 0
-    assert answers(stranger, node.address, [8300, UNDECLARED])["open"] == {8300, UNDECLARED}
+    assert answers(external_host, node.address, [8300, UNDECLARED])["open"] == {8300, UNDECLARED}
     assert node.tries(f"nft list table {TABLE}").rc != 0
     assert play(site, PLAYBOOK, "--limit", node.name)[0].returncode == 0
-    check(site, stranger, askers)
+    check(site, external_host, probes)
 
 
 @pytest.mark.more
-def test_f1_costs_nothing(site, stranger, start_container, show):
+def test_f1_costs_nothing(site, external_host, start_container, show):
     """wrk through a balancer to a static page, the table loaded and away by turns."""
     start_container(site.docker_hosts[-1], "test-static", "nginx:1.26", "-e SERVICE_NAME=test-static -e SERVICE_TAGS=http")
-    stranger.run("command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2")
+    external_host.run(
+        "command -v wrk >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends wrk; } >&2"
+    )
     node = site.balancers[0]
     host = site.host_of("test-static")
     eventually(lambda: http_get(node.address, host).status == 200, 60)
@@ -148,8 +150,8 @@ def test_f1_costs_nothing(site, stranger, start_container, show):
         for turn in range(6):
             way = "with" if turn % 2 else "without"
             node.run("nft --file /etc/discovery-firewall.nft" if turn % 2 else f"nft delete table {TABLE}")
-            told = stranger.run(command)
-            rates[way].append(float(told.split("Requests/sec:")[1].split()[0]))
+            reported = external_host.run(command)
+            rates[way].append(float(reported.split("Requests/sec:")[1].split()[0]))
     finally:
         node.run("nft --file /etc/discovery-firewall.nft")
     with_, without = (statistics.median(rates[way]) for way in ("with", "without"))
@@ -165,11 +167,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_f1_bad_input_stops_before_anything_changes(site, mistake):
+def test_f1_invalid_input_is_rejected_before_any_change(site, mistake):
     added, words = MISTAKES[mistake]
     before = [node.run(f"nft --stateless list table {TABLE}") for node in site.nodes.values()]
     done, _ = play(site, PLAYBOOK, "-e", json.dumps({"firewall_allow_rules": added}))
-    said = " ".join(done.stdout.split())
-    assert done.returncode != 0 and [word for word in words if word not in said] == [], said[-3000:]
-    assert "changed=1" not in said
+    output = " ".join(done.stdout.split())
+    assert done.returncode != 0 and [word for word in words if word not in output] == [], output[-3000:]
+    assert "changed=1" not in output
     assert [node.run(f"nft --stateless list table {TABLE}") for node in site.nodes.values()] == before

@@ -1,4 +1,4 @@
-"""TLS pass-through: told by the name a client asks for, and never opened on the way."""
+"""TLS pass-through: routed by the name that a client requests, and never decrypted on the way."""
 
 import http.client
 import json
@@ -30,7 +30,7 @@ def port_of(balancer) -> int:
 
 
 def get(balancer, name: str, ca) -> list:
-    """What the instance says, over TLS that its own certificate verifies."""
+    """The instance's answer, over TLS that its own certificate verifies."""
     context = ssl.create_default_context(cafile=str(ca))
     plain = socket.create_connection((balancer.address, port_of(balancer)), 10)
     with plain, context.wrap_socket(plain, server_hostname=name) as client:
@@ -60,18 +60,18 @@ def test_h10_tls_goes_through_by_name(site, serve, certificate, show):
     took = everywhere(site.balancers, lambda b: {get(b, HOST, ca)[0] for _ in range(10)} == both, 30)
     show(f"both instances answer through TLS after: {took}")
     for balancer in site.balancers:
-        assert closed(balancer, "stranger.example.org")
+        assert closed(balancer, "external.example.org")
         assert closed(balancer, None)
         assert "X-Forwarded-For" not in get(balancer, HOST, ca)[2]  # nobody could have put it there
         key = text.splitlines()[-2]
         found = balancer.tries(f"grep -rlF -e {key} /etc/nginx /etc/discovery-nginx /var/lib/discovery-balancer").stdout
         assert (found, "ssl_certificate" in balancer.run("cat /var/lib/discovery-balancer/current/*.conf")) == ("", False)
     one.stop()
-    for balancer in site.balancers:  # nobody has told Consul yet
+    for balancer in site.balancers:  # not deregistered yet
         assert {get(balancer, HOST, ca)[0] for _ in range(6)} == {f"test-secure-{other.port}"}
 
 
-def test_h10_nobody_listens_without_a_tls_service(site, settled):
+def test_h10_no_listener_without_a_tls_service(site, settled):
     published = [b for b in site.balancers if b.variables.get("discovery_balancer_deployment", "host") == "overlay"]
     for balancer in site.balancers:
         if balancer not in published:

@@ -62,13 +62,13 @@ def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, sho
             if number % 2:
                 api.put("/v1/agent/service/register", entry)
             else:
-                api.tell("PUT", "/v1/agent/service/deregister/test-toggle")
+                api.send("PUT", "/v1/agent/service/deregister/test-toggle")
             assert all(one.echoes(f"{number}") for one in sockets.values())
             time.sleep(1.2)
         reloaded = time.monotonic() - start
     finally:
-        api.tell("PUT", "/v1/agent/service/register", entry)
-        api.tell("PUT", "/v1/agent/service/deregister/test-toggle")
+        api.send("PUT", "/v1/agent/service/register", entry)
+        api.send("PUT", "/v1/agent/service/deregister/test-toggle")
         for thread in threads:
             thread.join()
     show(f"{RELOADS} reloads in {reloaded:.0f} s; the answers after {time.monotonic() - start:.0f} s: {answered}")
@@ -77,20 +77,20 @@ def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, sho
 
 
 def test_l1_all_instances_away_for_a_second(site, serve, show):
-    """Consul is not told: what nginx has seen of them is all there is."""
+    """Consul is not involved: nginx has its own observations only."""
     host = site.host_of("test-short")
     instances = [serve(site.docker_hosts[0], "test-short", "http"), serve(site.docker_hosts[-1], "test-short", "http")]
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
     for instance in instances:
         instance.stop()
     gone = time.monotonic()
-    seen = []
+    found = []
     while time.monotonic() - gone < 1:
-        seen += [http_get(balancer.address, host).status for balancer in site.balancers for _ in range(4)]
-    assert set(seen) == {502}
+        found += [http_get(balancer.address, host).status for balancer in site.balancers for _ in range(4)]
+    assert set(found) == {502}
     for instance in instances:
         instance.start()
     back = time.monotonic()
     took = [eventually(lambda b=b: http_get(b.address, host).status == 200, 6, every=0.05)[1] for b in site.balancers]
-    show(f"{len(seen)} answers 502 while away; 200 again after {', '.join(f'{seconds:.2f} s' for seconds in took)}")
+    show(f"{len(found)} answers 502 while away; 200 again after {', '.join(f'{seconds:.2f} s' for seconds in took)}")
     assert time.monotonic() - back <= 6

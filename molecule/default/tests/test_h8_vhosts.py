@@ -1,4 +1,4 @@
-"""What services say about their virtual hosts in meta, and what the balancer says about clients."""
+"""Settings of virtual hosts in the services' meta, and the headers about clients that the balancer sets."""
 
 import http.client
 import json
@@ -19,8 +19,8 @@ def ask(balancer, host: str, path: str = "/", **headers: str):
         connection.close()
 
 
-def told(balancer, host: str, path: str = "/", **headers: str) -> list:
-    """What the instance that answered says: name, path, headers."""
+def answer_of(balancer, host: str, path: str = "/", **headers: str) -> list:
+    """The answer of an instance: name, path, headers."""
     status, _, body, _ = ask(balancer, host, path, **headers)
     assert status == 200, f"{status}: {body[:200]}"
     return json.loads(body)
@@ -33,18 +33,18 @@ def test_h8_services_share_a_host_by_path(site, serve, show):
     names = {"/": f"test-web-{web.port}", "/apix": f"test-web-{web.port}", "/api/x?y=1": f"test-api-{api.port}"}
     took = everywhere(
         site.balancers,
-        lambda b: {path: told(b, "portal.example.org", path)[0] for path in names} == names,
+        lambda b: {path: answer_of(b, "portal.example.org", path)[0] for path in names} == names,
         30,
     )
     show(f"both services on one host after: {took}")
     for balancer in site.balancers:
-        assert told(balancer, "portal.example.org", "/api/x?y=1")[1] == "/x?y=1"
+        assert answer_of(balancer, "portal.example.org", "/api/x?y=1")[1] == "/x?y=1"
         assert ask(balancer, site.host_of("test-web"))[0] == 503  # its own names replace the default
         lines = balancer.run("discovery-balancer status").splitlines()
         assert [line for line in lines if "test-" in line and not line.startswith("http: ")] == []
 
 
-def test_h8_bad_settings_are_told_and_the_service_is_served(site, serve):
+def test_h8_invalid_settings_are_reported_and_ignored(site, serve):
     serve(site.docker_hosts[0], "test-odd", "http", weight="many", read_timeout="5; evil", hosts="a b_c;")
     host = site.host_of("test-odd")
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
@@ -53,20 +53,20 @@ def test_h8_bad_settings_are_told_and_the_service_is_served(site, serve):
         assert all(f"balancer_{key}" in status for key in ("weight", "read_timeout", "hosts"))
 
 
-def test_h8_what_clients_say_about_themselves_is_not_believed(site, serve):
+def test_h8_forwarding_headers_of_clients_are_not_trusted(site, serve):
     serve(site.docker_hosts[0], "test-web", "http")
     host = site.host_of("test-web")
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
     lies = {"X_Forwarded_For": "192.0.2.1", "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X_Forwarded_Proto": "https"}
     for balancer in site.balancers:
         _, _, body, source = ask(balancer, host, **lies)
-        seen = {name: value for name, value in json.loads(body)[2].items() if name.replace("-", "_") in lies}
-        assert seen == {"X-Forwarded-For": source, "X-Real-IP": source, "X-Forwarded-Proto": "http"}
+        found = {name: value for name, value in json.loads(body)[2].items() if name.replace("-", "_") in lies}
+        assert found == {"X-Forwarded-For": source, "X-Real-IP": source, "X-Forwarded-Proto": "http"}
 
 
 def test_h12_pages_are_for_people(site):
     for balancer in site.balancers:
-        for host, status, retry in ((site.host_of("never-was"), 503, "5"), ("stranger.example.org", 404, None)):
+        for host, status, retry in ((site.host_of("never-was"), 503, "5"), ("external.example.org", 404, None)):
             answer = http_get(balancer.address, host)
             assert (answer.status, answer.headers["Content-Type"], answer.headers["Retry-After"]) == (status, "text/html", retry)
             assert answer.body.startswith("<!doctype html>")

@@ -1,5 +1,5 @@
-"""L2: whatever breaks, the last good generation serves, `discovery-balancer status` says why within a minute, and it heals by
-itself when the cause is gone. A12: Consul is told the same. D3: what would change is shown without changing it."""
+"""L2: whatever breaks, the last good generation serves, `discovery-balancer status` reports why within a minute, and it recovers
+by itself when the cause is gone. A12: Consul has the same status. D3: a preview shows changes without making them."""
 
 import contextlib
 
@@ -50,20 +50,20 @@ def template_edited(node, command: str):
 
 
 def broken(site, node, show, what: str, *words) -> None:
-    """Wait until the status says so, while the last good generation serves."""
+    """Wait until the status reports it, while the last good generation serves."""
     _, seconds = eventually(lambda: says(node, *words), MINUTE)
     serves(site, node)
-    show(f"{what}: told after {seconds:.0f} s: {node.tries('discovery-balancer status').stdout.splitlines()[0]}")
+    show(f"{what}: reported after {seconds:.0f} s: {node.tries('discovery-balancer status').stdout.splitlines()[0]}")
 
 
 def healed(node, show, what: str) -> None:
     """Wait until the status is good again."""
     _, seconds = eventually(lambda: node.run("discovery-balancer status"), MINUTE)
-    show(f"{what}: well again after {seconds:.0f} s")
+    show(f"{what}: healthy after {seconds:.0f} s")
 
 
 def test_l2_taken_port(site, balancer, start_container, show):
-    """Another process of the balancer's host has it: nginx's own test does not see that."""
+    """Another process of the balancer's host has it: nginx's own test does not notice."""
     port, name = 9996, "taken-9996"
     balancer.run(f"systemd-run --unit=test-taken python3 -m http.server {port}")
     try:
@@ -71,7 +71,7 @@ def test_l2_taken_port(site, balancer, start_container, show):
         start_container(site.docker_hosts[-1], f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
         line = f"skipped: {name}: port {port} is taken by another process on this host"
         _, seconds = eventually(lambda: line in balancer.tries("discovery-balancer status").stdout, MINUTE)
-        show(f"taken port: told after {seconds:.1f} s")
+        show(f"taken port: reported after {seconds:.1f} s")
         serves(site, balancer)
     finally:
         balancer.run("systemctl stop test-taken")
@@ -103,21 +103,21 @@ def token_changed(site, node):
 
 def test_l2_deleted_token(site, balancer, start_container, show):
     with token_changed(site, balancer) as token:
-        site.consul().tell("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+        site.consul().send("DELETE", f"/v1/acl/token/{token['AccessorID']}")
         broken(site, balancer, show, "deleted token", "Consul refuses consul-template's token")
     healed(balancer, show, "deleted token")
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
 
-def test_a12_consul_knows_the_state(site, balancer, show):
+def test_a12_consul_has_the_status(site, balancer, show):
     for node in site.balancers:
 
         def same(node=node):
-            told = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
+            reported = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
             now = status(node)
-            return told == {name: now[name] for name in told} and told["state"] == "ok" and "skipped" in told
+            return reported == {name: now[name] for name in reported} and reported["state"] == "ok" and "skipped" in reported
 
-        show(f"{node.name} has told its state after {eventually(same, MINUTE)[1]:.0f} s")
+        show(f"{node.name} has reported its status after {eventually(same, MINUTE)[1]:.0f} s")
 
 
 def test_d3_preview_changes_nothing(site, balancer, show):
@@ -146,30 +146,30 @@ def test_d3_preview_changes_nothing(site, balancer, show):
 
 
 @pytest.mark.more
-def test_l2_blind_token(site, balancer, start_container, show):
+def test_l2_catalog_unreadable(site, balancer, start_container, show):
     """It exists and may read nothing: the catalog looks empty, without an error."""
     with token_changed(site, balancer) as token:
         site.consul().put(f"/v1/acl/token/{token['AccessorID']}", token | {"Policies": []})
-        broken(site, balancer, show, "blind token", "catalog unreadable")
-    healed(balancer, show, "blind token")
+        broken(site, balancer, show, "catalog unreadable", "catalog unreadable")
+    healed(balancer, show, "catalog unreadable")
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
 
 @pytest.mark.more
-def test_l2_another_token_is_taken_without_a_restart_by_hand(site, balancer, start_container, show):
+def test_l2_a_new_token_is_used_without_a_restart_by_hand(site, balancer, start_container, show):
     """A rotation that died between the file and the restart: consul-template would use the old token for ever."""
     with token_changed(site, balancer) as token:
         secret = {"Description": "test: another", "Policies": token["Policies"]}
         other = site.consul().put("/v1/acl/token", secret)
         balancer.run("cp -p /etc/consul-template/token /root/token && echo %s > /etc/consul-template/token", other["SecretID"])
         try:
-            site.consul().tell("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+            site.consul().send("DELETE", f"/v1/acl/token/{token['AccessorID']}")
             follows(site, balancer, start_container, "test-other")
             eventually(lambda: balancer.run("discovery-balancer status"), MINUTE)
         finally:
             site.consul().put("/v1/acl/token", token)
             balancer.run("cat /root/token > /etc/consul-template/token && rm /root/token")
-            site.consul().tell("DELETE", f"/v1/acl/token/{other['AccessorID']}")
+            site.consul().send("DELETE", f"/v1/acl/token/{other['AccessorID']}")
     show(f"and back: a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
 
@@ -204,7 +204,7 @@ def test_l2_stopped_agent(site, balancer, show):
     balancer.run("systemctl stop consul")
     try:
         _, seconds = eventually(lambda: says(balancer, "Consul at 127.0.0.1:8500 does not answer"), MINUTE)
-        show(f"agent stopped: told after {seconds:.0f} s")
+        show(f"agent stopped: reported after {seconds:.0f} s")
         assert http_get(balancer.address, site.host_of("httpfront")).headers["X-Instance"]  # whatever that finds in DNS
     finally:
         balancer.run("systemctl start consul")

@@ -1,4 +1,4 @@
-"""L3: whoever may register services can register anything. What is good is served beside it, and the balancers never fall back
+"""L3: a hostile catalog may hold anything. Valid services are served beside it, and the balancers never fall back
 as a whole. The catalogs are those of the unit tests, registered at an agent."""
 
 import json
@@ -28,7 +28,7 @@ def cut(value: str) -> str:
 
 
 def bodies(catalog: dict):
-    """Registrations for the agent's API. Keys of meta that it refuses are left out, as the registrator does."""
+    """Registrations for the agent's API. Keys of meta that it refuses are skipped, as registrator does."""
     for number, entry in enumerate(catalog["services"]):
         for which, one in enumerate(entry["instances"]):
             meta = {key: cut(value) for key, value in (one["meta"] or {}).items() if KEY.fullmatch(key)}
@@ -49,7 +49,7 @@ def register(api, catalog: dict) -> tuple[int, int]:
     taken = refused = 0
     for body in bodies(catalog):
         try:
-            api.tell("PUT", "/v1/agent/service/register", body)
+            api.send("PUT", "/v1/agent/service/register", body)
             taken += 1
         except urllib.error.HTTPError as error:
             assert error.code == 400, f"{error.code} {error.read()[:300]!r} for {json.dumps(body)[:300]}"
@@ -61,13 +61,13 @@ def forget(api) -> None:
     """Take all of these tests' services away."""
     for found in api.get("/v1/agent/services"):
         if found.startswith(MARK):
-            api.tell("PUT", f"/v1/agent/service/deregister/{quote(found, safe='')}")
+            api.send("PUT", f"/v1/agent/service/deregister/{quote(found, safe='')}")
     left = [found for found in api.get("/v1/agent/services") if found.startswith(MARK)]
     assert left == [], f"the agent keeps {[one[:80] for one in left]}"
 
 
 def served(balancer, site, good) -> bool:
-    """Each good service answers through a balancer, and its status, which comes a moment later, says so."""
+    """Each good service answers through a balancer, and the status, which comes a moment later, lists it."""
     for service in good:
         answer = http_get(balancer.address, site.host_of(service.name), service.port or 80)
         assert (answer.status, answer.body) == (200, BACKEND_BODY), f"{balancer.name}: {service.name}: {answer.status}"
@@ -83,8 +83,8 @@ def gone(balancer, good) -> bool:
 
 def fallbacks(balancer, since: float) -> list[str]:
     """Syncs since a moment that rejected a configuration as a whole, from the journal."""
-    told = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
-    return [line for line in told.splitlines() if line.startswith("failed:")]
+    journal = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
+    return [line for line in journal.splitlines() if line.startswith("failed:")]
 
 
 def run(site, folder, show, count: int) -> None:

@@ -17,34 +17,34 @@ BUSY = ("busy-a", "busy-b", "busy-c")  # one container of each on every docker h
 
 
 class Reloads(Repeating):
-    """The reloads of a balancer while the block runs, as its status tells: {number: Unix time}."""
+    """The reloads of a balancer while the block runs, from its status: {number: Unix time}."""
 
     pause = 0.3
 
     def __init__(self, balancer):
         super().__init__()
-        self.balancer, self.seen = balancer, {}
+        self.balancer, self.observed = balancer, {}
         self.step()
 
     def step(self) -> None:
         now = status(self.balancer)
-        self.seen[now["reloads"]] = now["last_reload"]
+        self.observed[now["reloads"]] = now["last_reload"]
 
     @property
     def count(self) -> int:
-        return max(self.seen) - min(self.seen)
+        return max(self.observed) - min(self.observed)
 
     @property
     def closest(self) -> float:
         """The shortest time between two reloads, in seconds. The interval counts from the start of a sync, and a sync
         that was slow reloads late: so two can be closer than the interval, but never more than one a second on the whole."""
-        pairs = itertools.pairwise(sorted(self.seen.items()))
+        pairs = itertools.pairwise(sorted(self.observed.items()))
         return min(((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs), default=float("inf"))
 
     @property
     def too_many(self) -> list[str]:
         """Stretches of time, between any two reloads, with more than one reload a second, and one."""
-        pairs = itertools.combinations(sorted(self.seen.items()), 2)
+        pairs = itertools.combinations(sorted(self.observed.items()), 2)
         found = [(b[0] - a[0], b[1] - a[1]) for a, b in pairs if b[0] - a[0] > (b[1] - a[1]) / INTERVAL + 1]
         return [f"{count} reloads in {seconds:.1f} s" for count, seconds in found]
 
@@ -59,11 +59,11 @@ class Echoes(Repeating):
     def step(self) -> None:
         self.count += 1
         try:
-            said = tcp_echo(self.balancer.address, 9999, "churn")
+            output = tcp_echo(self.balancer.address, 9999, "churn")
         except OSError as error:
-            said = repr(error)
-        if "[churn]" not in said:
-            self.failed.append(f"{self.balancer.name}: {said}")
+            output = repr(error)
+        if "[churn]" not in output:
+            self.failed.append(f"{self.balancer.name}: {output}")
 
 
 def start_and_stop(node, seconds: float, every: float, offset: float) -> int:

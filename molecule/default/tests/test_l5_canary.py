@@ -25,7 +25,7 @@ def versions(site, settled, start_container) -> dict[str, str]:
     eventually(lambda: len(site.passing(SERVICE)) == len(wanted), 30)
     await_served(site, site.backend(SERVICE))
     yield found
-    site.consul().tell("DELETE", f"/v1/kv/discovery/traffic/{SERVICE}")
+    site.consul().send("DELETE", f"/v1/kv/discovery/traffic/{SERVICE}")
 
 
 def shift(site, **given):
@@ -61,33 +61,33 @@ def test_l5_shift_and_roll_back(site, versions, tmp_path, show):
         for given, expected in (({"version": "v2", "percent": 10}, 0.1), ({"undo": "true"}, by_weight)):
             shifted(site, **given)
             for balancer in site.balancers:
-                seen = share(site, versions, balancer)
-                show(f"{given} on {balancer.name}: {seen:.1%} of {REQUESTS} to v2, {expected:.1%} asked for")
-                assert abs(seen - expected) <= TOLERANCE
+                observed = share(site, versions, balancer)
+                show(f"{given} on {balancer.name}: {observed:.1%} of {REQUESTS} to v2, {expected:.1%} asked for")
+                assert abs(observed - expected) <= TOLERANCE
         show(f"meanwhile {requests}")
         requests.assert_served()
 
 
 @pytest.mark.more
-def test_l5_a_malformed_value_hurts_nobody_and_is_told(site, versions, show):
+def test_l5_a_malformed_value_is_reported_and_ignored(site, versions, show):
     balancer = site.balancers[0]
     site.consul().put(f"/v1/kv/discovery/traffic/{SERVICE}", {"shares": {"v2": "a lot"}})
     _, seconds = eventually(lambda: "is no number from 0 to 100" in balancer.run("discovery-balancer status"), 30)
     answers = Counter(versions[http_get(balancer.address, site.host_of(SERVICE)).headers["X-Instance"]] for _ in range(40))
-    show(f"told after {seconds:.1f} s; {dict(answers)} of 40")
+    show(f"reported after {seconds:.1f} s; {dict(answers)} of 40")
     assert set(answers) == {"v1", "v2"}
 
 
 @pytest.mark.more
-def test_l5_nothing_and_everything_for_both_kinds(site, versions, show):
+def test_l5_shares_of_0_and_100_percent_are_exact(site, versions, show):
     """HTTP and TCP alike; 0 is not one request."""
     for percent in (0, 33, 100):
         shifted(site, version="v2", percent=percent)
         for balancer in site.balancers:
-            seen = share(site, versions, balancer), share(site, versions, balancer, PORT)
-            show(f"{percent} % on {balancer.name}: http {seen[0]:.1%}, tcp {seen[1]:.1%}")
+            observed = share(site, versions, balancer), share(site, versions, balancer, PORT)
+            show(f"{percent} % on {balancer.name}: http {observed[0]:.1%}, tcp {observed[1]:.1%}")
             exact = percent in (0, 100)
-            assert all(abs(part - percent / 100) <= (0 if exact else TOLERANCE) for part in seen)
+            assert all(abs(part - percent / 100) <= (0 if exact else TOLERANCE) for part in observed)
     shifted(site, end="true")
 
 
@@ -97,16 +97,16 @@ def test_l5_share_of_a_version_that_died_goes_to_the_others(site, versions, show
     site.docker_hosts[0].run("docker stop test-shift-v2")
     for balancer in site.balancers:
         eventually(lambda b=balancer: "its share goes to the others" in b.run("discovery-balancer status"), 30)
-        seen = share(site, versions, balancer)
-        show(f"v2 stopped, {balancer.name}: {seen:.1%} to v2, all others 200")
-        assert seen == 0
+        observed = share(site, versions, balancer)
+        show(f"v2 stopped, {balancer.name}: {observed:.1%} to v2, all others 200")
+        assert observed == 0
     site.docker_hosts[0].run("docker start test-shift-v2")
     eventually(lambda: len(site.passing(SERVICE)) == len(versions), 30)
     eventually(lambda: "goes to the others" not in site.balancers[0].run("discovery-balancer status"), 30)
 
 
 @pytest.mark.more
-def test_l5_what_cannot_be_is_refused_before_anything_changes(site, versions):
+def test_l5_invalid_shares_are_rejected_before_any_change(site, versions):
     for given, words in (
         ({"service": "nobody", "version": "v1", "percent": 10}, "choose among httpfront"),
         ({"version": "v2", "percent": 101}, "shift_percent is '101'"),

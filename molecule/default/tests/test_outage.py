@@ -46,7 +46,7 @@ def term(site, node) -> int:
 def test_h17_balancers_and_site_names_survive_consul(site, plain, site_name, tmp_path, show):
     """The leader is killed, then every agent is stopped.
 
-    The balancers serve what they served. Whoever looks a name under .consul up gets no answer meanwhile: so httpfront,
+    The balancers serve what they served. Names under .consul do not resolve meanwhile: so httpfront,
     which calls httpbackend by name, answers 502, and what is asked here are a virtual host and a tcp service that call
     nobody. Site names are asked for on the hosts; the name servers of containers are agents, so containers have none then.
     """

@@ -1,4 +1,4 @@
-"""Bad input stops the play before anything changes, and says what to set."""
+"""Invalid input is rejected before any change, with a message that names the setting."""
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_bad_input_stops_before_anything_changes(site, mistake, tmp_path):
+def test_invalid_input_is_rejected_before_any_change(site, mistake, tmp_path):
     where, variables, words = MISTAKES[mistake]
     host = site.servers[0].name
     extra = variables if where == "all" else {"all": {"hosts": {host: variables}}}
@@ -34,7 +34,7 @@ def test_bad_input_stops_before_anything_changes(site, mistake, tmp_path):
 
 
 @pytest.mark.parametrize("limit", [False, True], ids=["whole site", "one host"])
-def test_a_name_that_another_machine_of_the_running_cluster_has(site, limit, tmp_path):
+def test_a_name_of_another_machine_in_the_cluster_is_rejected(site, limit, tmp_path):
     """The addresses of two hosts are swapped, so each would take the other's name."""
     one, other = site.servers[:2]
     swapped = {one.name: {"ansible_host": other.address}, other.name: {"ansible_host": one.address}}
@@ -53,7 +53,7 @@ def fast_clock(site):
     node.run("rm /usr/local/bin/date")
 
 
-def test_clocks_that_differ(site, fast_clock):
+def test_clocks_that_differ_are_rejected(site, fast_clock):
     """Measured on nodes that share a kernel's clock: the program `date` of one is a shim."""
     words = [f"the clock of host {fast_clock.name} is ", " s (±", "ahead of", "consul_max_clock_skew is 5 s"]
     refused(site, [*words, "time synchronisation"])

@@ -24,7 +24,7 @@ MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/c
     /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /opt/registrator /usr/local/bin \
     /usr/local/lib/discovery-balancer /usr/local/sbin \
     \( -type f -o -type l ! -path '/etc/systemd/*' \) \
-    ! -name '*.pyc' ! -name 'shared-mounts.service' ! -name 'key.json'"""  # the last two: the lab's own, the engine's own
+    ! -name '*.pyc' ! -name 'shared-mounts.service' ! -name 'key.json'"""  # the last two: the lab's own, dockerd's own
 STATE = f"{MANAGED} -printf '%p %m %u:%g %l\\n'; {MANAGED} -type f -exec sha256sum {{}} +"
 # Harmless: an empty line more and the sticky bit; a link leads to the same place by another path. A key made on the
 # host is content of its own, so only its mode is managed.
@@ -88,7 +88,7 @@ def test_h13_runs_limited_to_each_host_change_nothing(site, settled, show):
 
 
 @pytest.mark.more
-def test_h13_check_predicts_nothing_and_tells_no_secret(site, settled, show):
+def test_h13_check_predicts_nothing_and_prints_no_secret(site, settled, show):
     before = state_of(site)
     done, seconds = play(site, "site.yml", "--check", "--diff")
     show(f"--check --diff of site.yml: {seconds:.0f} s")

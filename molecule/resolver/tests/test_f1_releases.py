@@ -3,5 +3,5 @@
 from tests.support.firewall_reach import check
 
 
-def test_f1_only_declared_ports_answer(site, stranger, askers, show):
-    show("\n".join(check(site, stranger, askers)))
+def test_f1_only_declared_ports_answer(site, external_host, probes, show):
+    show("\n".join(check(site, external_host, probes)))

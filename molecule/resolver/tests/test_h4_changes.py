@@ -5,7 +5,7 @@ from tests.support.clients import lost_lookups
 from tests.support.dns_load import looking_up, settle
 from tests.support.resolver import FIRST, MANAGERS, METHODS, another, changed, differences, dns, method_of, servers, state
 
-# What keeps a change from working: variables of all hosts, and what the message must say.
+# Variables of all hosts that keep a change from working, and words of the message.
 BROKEN = {
     "a name that does not resolve": ({"consul_dns_probe_names": ["nowhere.site.example"]}, "no address of nowhere.site.example"),
     "a site server that does not answer": (
@@ -51,22 +51,22 @@ def test_h4_the_method_changes_and_back(site, nodes, both, home, tmp_path, show)
 
 
 @pytest.mark.parametrize(("case", "step"), [USUAL, *(pytest.param(*one, marks=pytest.mark.more) for one in MORE)])
-def test_h4_a_change_that_does_not_work_is_taken_back(site, nodes, both, home, tmp_path, show, case, step):
+def test_h4_a_change_that_does_not_work_is_rolled_back(site, nodes, both, home, tmp_path, show, case, step):
     variables, reason = BROKEN[case]
     before = {node.name: state(node) for node in nodes}
     with looking_up(nodes, both) as lookups:
         done = dns(site, tmp_path, hosts=methods(nodes, step), **variables)
     show(f"{case}, on the way to {', '.join(another(node, step) for node in nodes)}: {lookups}")
-    said = " ".join(done.stdout.split())
-    assert said.count("the resolver is left as it was before this run") >= len(nodes), said[-4000:]
-    assert "could not be put back" not in said
-    assert reason in said
+    output = " ".join(done.stdout.split())
+    assert output.count("the resolver is left as it was before this run") >= len(nodes), output[-4000:]
+    assert "could not be put back" not in output
+    assert reason in output
     lookups.check()
     assert {node.name: differences(before[node.name], state(node)) for node in nodes} == {node.name: [] for node in nodes}
 
 
 @pytest.mark.more
-def test_h4_a_masked_unit_is_taken_back(site, home, tmp_path):
+def test_h4_a_masked_unit_is_rolled_back(site, home, tmp_path):
     nodes = site.group("resolvconf")
     for node in nodes:
         node.run("systemctl mask systemd-resolved")
@@ -81,7 +81,7 @@ def test_h4_a_masked_unit_is_taken_back(site, home, tmp_path):
             node.run("systemctl unmask systemd-resolved")
 
 
-def test_h4_what_others_wrote_is_repaired(site, nodes, both, home, site_name, tmp_path, show):
+def test_h4_changes_of_others_are_repaired(site, nodes, both, home, site_name, tmp_path, show):
     """Another server in front, the agent last, and rotate."""
     text = f"nameserver {nodes[0].variables['discovery_resolvers'][0]}\nnameserver 127.0.0.1\noptions rotate\n"
     before = {node.name: node.run("cat /etc/resolv.conf") for node in nodes}
@@ -105,9 +105,9 @@ def test_h4_rotate_that_would_come_back_is_refused(site, both, tmp_path):
         node.run("echo 'options rotate' >>/etc/resolvconf/resolv.conf.d/tail; resolvconf -u")
     try:
         done = dns(site, tmp_path, "--limit", "resolvconf")
-        said = " ".join(done.stdout.split())
+        output = " ".join(done.stdout.split())
         assert done.returncode != 0
-        assert "it has the option rotate" in said and "/etc/resolvconf/resolv.conf.d/tail" in said, said[-3000:]
+        assert "it has the option rotate" in output and "/etc/resolvconf/resolv.conf.d/tail" in output, output[-3000:]
     finally:
         for node in nodes:
             node.run("sed -i '/^options rotate$/d' /etc/resolvconf/resolv.conf.d/tail; resolvconf -u")
@@ -126,9 +126,9 @@ def test_h4_another_server_on_port_53_is_refused(site, nodes, tmp_path):
         before = [state(node) for node in nodes]
         hosts = {node.name: {"discovery_dns_method": "dnsmasq"} for node in nodes}
         done = dns(site, tmp_path, "--limit", "resolvconf", hosts=hosts)
-        said = " ".join(done.stdout.split())
+        output = " ".join(done.stdout.split())
         assert done.returncode != 0
-        assert "python3 holds port 53/udp of 127.0.0.2" in said, said[-3000:]
+        assert "python3 holds port 53/udp of 127.0.0.2" in output, output[-3000:]
         assert [state(node) for node in nodes] == before
     finally:
         for node in nodes:
@@ -136,7 +136,7 @@ def test_h4_another_server_on_port_53_is_refused(site, nodes, tmp_path):
 
 
 @pytest.mark.more
-def test_h4_auto_keeps_what_is_there(site, nodes, tmp_path):
+def test_h4_auto_keeps_the_present_method(site, nodes, tmp_path):
     hosts = {node.name: {"discovery_dns_method": "auto"} for node in nodes}
     assert not any(changed(dns(site, tmp_path, hosts=hosts)).values())
 

@@ -1,4 +1,4 @@
-"""H4 by each method: names resolve whatever happens to who answers them."""
+"""H4 by each method: names resolve whatever happens to the resolver."""
 
 import time
 
@@ -16,15 +16,15 @@ def nodes(site):
 
 
 def test_h4_each_host_has_its_method(nodes, show):
-    told = {node.name: servers(node) for node in nodes}
-    show(f"{told}")
-    assert {name: first for name, (first, *_) in told.items()} == {node.name: FIRST[method_of(node)] for node in nodes}
+    reported = {node.name: servers(node) for node in nodes}
+    show(f"{reported}")
+    assert {name: first for name, (first, *_) in reported.items()} == {node.name: FIRST[method_of(node)] for node in nodes}
     for node in nodes:
         assert set(servers(node)) & set(node.variables["discovery_resolvers"]), node.name
 
 
 @pytest.mark.on("all")
-def test_h4_quiet(node, both, show):
+def test_h4_no_lookup_is_lost_at_rest(node, both, show):
     failed = {name: lost_lookups(node, name) for name in both}
     show(f"failed of 100 lookups each: {failed}")
     assert not any(failed.values())

@@ -5,12 +5,12 @@ from tests.support.firewall_reach import await_check, check, start_undeclared
 from tests.support.reboot import reboot
 
 
-def test_f1_only_declared_ports_answer(site, stranger, askers, show):
-    show("\n".join(check(site, stranger, askers)))
+def test_f1_only_declared_ports_answer(site, external_host, probes, show):
+    show("\n".join(check(site, external_host, probes)))
 
 
 @pytest.mark.parametrize("event", ["systemctl restart docker", pytest.param("reboot", marks=pytest.mark.more)])
-def test_f1_survives(site, stranger, askers, event):
+def test_f1_survives(site, external_host, probes, event):
     """The host of the balancer, whose ports are published by a container."""
     node = site.balancers[0]
     if event == "reboot":
@@ -19,5 +19,5 @@ def test_f1_survives(site, stranger, askers, event):
     else:
         node.run(event)
 
-    await_check(site, stranger, askers, node)
+    await_check(site, external_host, probes, node)
     site.settle()

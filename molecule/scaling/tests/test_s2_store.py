@@ -1,4 +1,4 @@
-"""S2: engines that keep their networks in Consul, with a token that is good for nothing else."""
+"""S2: dockerd with Consul as cluster store, with a token that is good for nothing else."""
 
 import urllib.error
 
@@ -16,11 +16,11 @@ def token_of(site, node) -> str:
 def test_s2_the_store_has_exactly_the_advertised_addresses(site, show):
     wanted = {f"docker/nodes/{node.address}:2376" for node in site.docker_hosts}
 
-    def seen() -> set:
+    def found() -> set:
         return {key for key in site.consul().get("/v1/kv/docker/nodes?keys") if key != "docker/nodes"}
 
-    _, seconds = eventually(lambda: seen() == wanted, 60)
-    show(f"{len(wanted)} engines in the store, after {seconds:.1f} s")
+    _, seconds = eventually(lambda: found() == wanted, 60)
+    show(f"{len(wanted)} docker hosts in the cluster store, after {seconds:.1f} s")
 
 
 @pytest.mark.on("docker_hosts")
@@ -28,7 +28,7 @@ def test_s2_the_token_does_its_work(site, node):
     consul = Consul(node.address, site.ca, token_of(site, node))
     consul.put("/v1/kv/docker/test", "one")
     assert consul.get("/v1/kv/docker/test")
-    consul.tell("DELETE", "/v1/kv/docker/test")
+    consul.send("DELETE", "/v1/kv/docker/test")
     session = consul.put("/v1/session/create", {"Node": node.name, "TTL": "10s"})["ID"]
     consul.put(f"/v1/session/destroy/{session}")
 
@@ -50,7 +50,7 @@ def test_s2_the_token_does_its_work(site, node):
 )
 def test_s2_the_token_may_do_nothing_else(site, node, method, path, body):
     with pytest.raises(urllib.error.HTTPError) as error:
-        Consul(node.address, site.ca, token_of(site, node)).tell(method, path, body)
+        Consul(node.address, site.ca, token_of(site, node)).send(method, path, body)
     assert error.value.code == 403, path
 
 
@@ -71,7 +71,7 @@ def test_s2_the_token_sees_no_service_and_no_node(site, node):
 
 
 @pytest.mark.on("docker_hosts")
-def test_s2_the_token_is_root_s_alone(site, node):
+def test_s2_only_root_reads_the_token(site, node):
     file = node.host.file("/etc/docker/consul.env")
     assert (file.mode, file.user) == (0o600, "root")
     assert token_of(site, node) in file.content_string
@@ -81,5 +81,5 @@ def test_s2_the_token_is_root_s_alone(site, node):
 
 
 @pytest.mark.on("docker_hosts")
-def test_s2_a_newer_engine_is_held_back(node):
+def test_s2_a_newer_docker_package_is_held_back(node):
     assert "docker.io" in node.run("apt-mark showhold").split()

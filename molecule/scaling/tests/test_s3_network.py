@@ -6,13 +6,13 @@ import time
 
 import pytest
 from tests.support.docker import restart_dockerd
-from tests.support.overlay_reach import network_name, pings, told
+from tests.support.overlay_reach import network_name, pings, summary
 from tests.support.reboot import reboot
 from tests.support.wait import eventually
 
 
 def network_on(site, node) -> dict:
-    """The overlay network as one engine tells it."""
+    """The overlay network as one dockerd reports it."""
     (found,) = json.loads(node.run(f"docker network inspect {network_name(site)}"))
     return {key: found[key] for key in ("Id", "Name", "Driver", "Scope")} | {
         "subnets": [config["Subnet"] for config in found["IPAM"]["Config"]]
@@ -26,7 +26,7 @@ def networks(site) -> dict:
 def talks(talkers):
     """Whether nothing is lost between any two containers; an AssertionError while there is."""
     losses = pings(talkers(), 2, 0.2)
-    assert not any(lost for _, lost in losses.values()), told(losses)
+    assert not any(lost for _, lost in losses.values()), summary(losses)
     return True
 
 
@@ -41,7 +41,7 @@ def test_s3_every_docker_host_has_the_same_network(site, talkers, show):
     assert (one["Driver"], one["Scope"]) == ("overlay", {"swarm": "swarm", "consul": "global"}[variables["discovery_overlay"]])
 
 
-def test_s3_network_outlives_a_restart_of_an_engine(site, settled, talkers, show):
+def test_s3_network_outlives_a_restart_of_dockerd(site, settled, talkers, show):
     before, node = networks(site), site.docker_hosts[0]
     start = time.monotonic()
     restart_dockerd(node)
@@ -49,7 +49,7 @@ def test_s3_network_outlives_a_restart_of_an_engine(site, settled, talkers, show
     eventually(lambda: networks(site) == before, 60)
     eventually(lambda: talks(talkers), 60)
     seconds = time.monotonic() - start
-    show(f"engine of {node.name} restarted in {restarted:.1f} s, all reach each other {seconds:.1f} s after the stop")
+    show(f"dockerd of {node.name} restarted in {restarted:.1f} s, all reach each other {seconds:.1f} s after the stop")
 
 
 def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
@@ -62,7 +62,7 @@ def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
 
 
 @pytest.mark.overlay("consul")
-def test_s3_what_goes_to_a_wrong_host_is_led_back(site, settled, talkers, show):
+def test_s3_packets_for_a_wrong_host_are_redirected(site, settled, talkers, show):
     """What a crash of a host leaves behind when another host gets its addresses: the table of a third one is wrong."""
     one, other, third = talkers()[:3]
     listed = one.node.run(f"ls -d /run/docker/netns/*-{network_on(site, one.node)['Id'][:8]}* | sort -V | tail -1")

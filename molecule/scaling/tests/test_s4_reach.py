@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, told
+from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, reported
 from tests.support.wait import eventually
 
 PACKETS = 50  # from each container to each other one
@@ -36,8 +36,8 @@ def tunnel(site, node) -> int:
 
 def test_s4_containers_reach_each_other_by_name_and_address(site, talkers, show):
     """TCP carries a megabyte: more than one packet holds, so that one too large for the way would show."""
-    everyone = talkers()
-    calls = [(one, other, asked) for one in everyone for other in everyone for asked in (other.name, other.address)]
+    anyone = talkers()
+    calls = [(one, other, asked) for one in anyone for other in anyone for asked in (other.name, other.address)]
 
     def all_arrive() -> bool:
         for one, other, asked in calls:
@@ -46,47 +46,47 @@ def test_s4_containers_reach_each_other_by_name_and_address(site, talkers, show)
 
     # A host has been rebooted just before: its containers' names have to get around first.
     _, seconds = eventually(all_arrive, 60)
-    show(f"TCP by name and address between {len(everyone)} containers: {len(calls)} of as many, after {seconds:.1f} s")
+    show(f"TCP by name and address between {len(anyone)} containers: {len(calls)} of as many, after {seconds:.1f} s")
 
 
 def test_s4_no_packet_is_lost_between_hosts(talkers, show):
     losses = pings(talkers(), PACKETS)
-    show(f"ping across hosts: {told(losses)}")
+    show(f"ping across hosts: {reported(losses)}")
     assert sum(sent for sent, _ in losses.values()) == PACKETS * len(losses)
     assert not any(lost for _, lost in losses.values()), losses
 
 
-def test_s4_tcp_ports_of_the_network_answer_members_only(site, stranger, show):
-    """Port 22 shows that the stranger is heard; a member that is answered shows that the port is in use."""
+def test_s4_tcp_ports_of_the_network_answer_members_only(site, external_host, show):
+    """Port 22 shows that the external host is heard; a member that is answered shows that the port is in use."""
     for node in site.docker_hosts:
         member = next(one for one in site.docker_hosts if one is not node)
-        assert answers(stranger, node.address, 22) == "open"
-        got = {port: (answers(member, node.address, port), answers(stranger, node.address, port)) for port in ports(site)}
+        assert answers(external_host, node.address, 22) == "open"
+        got = {port: (answers(member, node.address, port), answers(external_host, node.address, port)) for port in ports(site)}
         assert got == dict.fromkeys(ports(site), ("open", "silence")), node.name
-    show(f"TCP {', '.join(map(str, ports(site)))}: open for a docker host, silence for a stranger")
+    show(f"TCP {', '.join(map(str, ports(site)))}: open for a docker host, silence for an external host")
 
 
-def test_s4_a_stranger_s_packets_end_at_the_filter(site, stranger, show):
+def test_s4_packets_of_an_external_host_are_dropped(site, external_host, show):
     """Every port of the network, the UDP ones too, by the filter's own count; a member's packets are not in it."""
     node, member = site.docker_hosts[0], site.docker_hosts[1]
     udp = "for port in 7946 4789; do echo x >/dev/udp/{}/$port; done"
     before = dropped(node)
     member.run(f"bash -c '{udp.format(node.address)}'")
     assert dropped(node) == before
-    stranger.run(f"bash -c '{udp.format(node.address)}'")
+    external_host.run(f"bash -c '{udp.format(node.address)}'")
     eventually(lambda: dropped(node) >= before + 2, 5)
     for port in ports(site):
-        answers(stranger, node.address, port)
+        answers(external_host, node.address, port)
     counted = dropped(node) - before
-    show(f"{counted} packets of a stranger to {2 + len(ports(site))} ports dropped")
+    show(f"{counted} packets of an external host to {2 + len(ports(site))} ports dropped")
     assert counted >= 2 + len(ports(site))
 
 
-@pytest.mark.parametrize("sender", ["member", "stranger"])
-def test_s4_nobody_else_puts_packets_into_the_network(site, talkers, stranger, sender):
-    """A forged frame for a container: from a docker host it arrives, so it is a good one; from a stranger it does not."""
+@pytest.mark.parametrize("sender", ["member", "external host"])
+def test_s4_external_hosts_inject_no_packets(site, talkers, external_host, sender):
+    """A forged frame for a container: from a docker host it arrives, so it is a good one; from an external host it does not."""
     target = talkers()[0]
-    source = site.docker_hosts[1] if sender == "member" else stranger
+    source = site.docker_hosts[1] if sender == "member" else external_host
     text = f"forged-by-{sender}-{target.pid}"
     values = [target.node.address, tunnel(site, target.node), target.mac, target.address, UDP_PORT, text]
     before = dropped(target.node)

@@ -1,4 +1,4 @@
-"""S5: containers in the overlay network, and what the catalog says of them."""
+"""S5: containers of the overlay network in the catalog."""
 
 import contextlib
 import ipaddress
@@ -11,7 +11,7 @@ from tests.support.wait import eventually
 
 SERVICES = [service["name"] for service in SAMPLE_SERVICES]
 QUIET = 60  # seconds in which nothing may be written
-SICK, DEAD = 2.0, 5.0  # seconds until an unhealthy container is critical, and an engine's instances are out
+SICK, DEAD = 2.0, 5.0  # seconds until an unhealthy container is critical, and the instances of a dead dockerd are removed
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def watches(site, settled):
 
 @pytest.fixture
 def worker(site):
-    """A docker host that is no balancer: its engine may die without anybody else's help being needed."""
+    """A docker host that is no balancer: its dockerd may die and nothing else needs repair."""
     return [node for node in site.docker_hosts if node not in site.balancers][-1]
 
 
@@ -50,10 +50,10 @@ def test_s5_unhealthy_is_critical_at_once(site, settled, worker, start_container
         before = worker.run("date +%s").strip()
         worker.run(f"docker exec {name} touch /tmp/sick")
         critical, _ = eventually(lambda: watch.left((worker.name, instance), float(before)), 30)
-    told = f"docker events --since {before} --until $(($(date +%s) + 1)) --filter container={name} --filter event=health_status"
-    lines = worker.run(f"{told} --format '{{{{.TimeNano}}}} {{{{.Action}}}}'").splitlines()
+    events = f"docker events --since {before} --until $(($(date +%s) + 1)) --filter container={name} --filter event=health_status"
+    lines = worker.run(f"{events} --format '{{{{.TimeNano}}}} {{{{.Action}}}}'").splitlines()
     unhealthy = next(int(line.split()[0]) / 1e9 for line in lines if "unhealthy" in line)
-    show(f"critical {critical - unhealthy:.2f} s after the engine's event")
+    show(f"critical {critical - unhealthy:.2f} s after dockerd's event")
     assert critical - unhealthy <= SICK
 
 
@@ -78,7 +78,7 @@ def test_s5_a_dead_registrator_changes_nothing(site, watches, show, seconds):
 @pytest.mark.parametrize(
     "how", ["kill -9 $(systemctl show docker -P MainPID)", "systemctl stop docker docker.socket"], ids=["killed", "stopped"]
 )
-def test_s5_instances_of_a_dead_engine_are_out(site, watches, worker, show, how):
+def test_s5_instances_of_a_dead_dockerd_are_removed(site, watches, worker, show, how):
     others = {service: {one for one in watch.passing if one[0] != worker.name} for service, watch in watches.items()}
     begin = time.time()
     try:
@@ -90,8 +90,8 @@ def test_s5_instances_of_a_dead_engine_are_out(site, watches, worker, show, how)
             took[service] = gone - begin
     finally:
         worker.run("systemctl start docker.socket docker")
-    told = ", ".join(f"{service} {seconds:.1f} s" for service, seconds in took.items())
-    show(f"out of the catalog after: {told} (the command itself took {done - begin:.1f} s)")
+    reported = ", ".join(f"{service} {seconds:.1f} s" for service, seconds in took.items())
+    show(f"out of the catalog after: {reported} (the command itself took {done - begin:.1f} s)")
     assert max(took.values()) <= DEAD
     for service, watch in watches.items():
         assert all(others[service] <= passing for _, passing, _ in watch.history), f"{service}: others were out, too"
@@ -99,6 +99,6 @@ def test_s5_instances_of_a_dead_engine_are_out(site, watches, worker, show, how)
 
 
 @pytest.mark.on("docker_hosts")
-def test_s5_what_is_left_from_before_a_boot_goes_before_the_engine_starts(node):
+def test_s5_services_from_before_a_boot_are_removed_before_dockerd_starts(node):
     state, before = node.unit("registrator-clear", "UnitFileState", "Before")
     assert state == "enabled" and "docker.service" in before.split()

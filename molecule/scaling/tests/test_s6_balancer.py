@@ -52,7 +52,7 @@ def test_s6_backends_have_overlay_addresses(site, settled, node):
 
 @pytest.mark.on("load_balancers")
 @pytest.mark.parametrize("how", KILLS)
-def test_s6_nginx_killed_heals(site, settled, node, how, show):
+def test_s6_killed_nginx_is_repaired(site, settled, node, how, show):
     before = node.run(MASTER)
     with Client(node.address, 80, site.front) as requests:
         eventually(lambda: requests.last_ok(10), 10)
@@ -112,7 +112,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
 
 
 @pytest.mark.on("load_balancers")
-def test_s6_comes_back_with_the_engine(site, settled, node, show):
+def test_s6_nginx_returns_with_dockerd(site, settled, node, show):
     before, start = node.run(MASTER), time.monotonic()
     restart_dockerd(node)
     eventually(lambda: node.run("discovery-balancer status") and node.run(MASTER) != before, 90)
@@ -123,10 +123,10 @@ def test_s6_comes_back_with_the_engine(site, settled, node, show):
 
 @pytest.mark.more
 @pytest.mark.on("load_balancers")
-def test_s6_stopped_engine_is_not_started_by_the_balancer(site, settled, node):
+def test_s6_stopped_dockerd_is_not_started_by_the_balancer(site, settled, node):
     """Its socket would start it; the sync and nginx's unit leave it alone, and report it.
 
-    Registrator asks again when the engine has closed the connection: while the engine stops, that starts it anew.
+    Registrator reconnects when dockerd has closed the connection: while dockerd stops, that starts it again.
     """
     node.run("docker stop registrator && systemctl stop docker.service 2>&1")
     try:
@@ -153,8 +153,8 @@ def test_s6_tcp_service_outside_the_published_ports(site, settled, node, start_c
 def test_s6_names_without_an_instance(site, node):
     never = http_get(node.address, site.host_of("never-was"))
     assert (never.status, bool(never.headers["Retry-After"])) == (503, True)
-    for stranger in ("stranger.example.org", "discovery-balancer.invalid"):
-        assert http_get(node.address, stranger).status == 404
+    for external_host in ("external.example.org", "discovery-balancer.invalid"):
+        assert http_get(node.address, external_host).status == 404
     assert node.run("stat -c '%a %U' /run/discovery-balancer").strip() == "700 root"
 
 
@@ -169,6 +169,6 @@ def test_s6_to_the_host_and_back(site, settled, node, show):
         assert image in node.run("systemctl show nginx -p ExecStart")
         assert node.run(f"docker ps -aq --filter name={CONTAINER} | wc -l").strip() == containers
         show(f"to the {deployment} in {seconds:.0f} s, {requests.longest_gap():.0f} s of it without an answer")
-        eventually(lambda: http_get(node.address, "stranger.example.org").status == 404, 10)
+        eventually(lambda: http_get(node.address, "external.example.org").status == 404, 10)
         again, _ = play(site, "playbooks/load_balancer.yml", "-e", f"discovery_balancer_deployment={deployment}")
         assert "changed=0" in again.stdout, again.stdout[-3000:]

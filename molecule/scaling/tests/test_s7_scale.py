@@ -117,7 +117,7 @@ def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
     assert len(requests.failed()) == len(early)
 
 
-def test_s7_engines_refuse_who_has_no_certificate(site, scale, hosts, tmp_path):
+def test_s7_dockerd_refuses_clients_without_a_certificate(site, scale, hosts, tmp_path):
     bundle = site.secrets / "docker-client"
     missing, expired, foreign = (tmp_path / name for name in ("missing", "expired", "foreign"))
     for folder in (missing, expired, foreign):
@@ -129,14 +129,14 @@ def test_s7_engines_refuse_who_has_no_certificate(site, scale, hosts, tmp_path):
     own = ec.generate_private_key(ec.SECP256R1())
     (foreign / "cert.pem").write_bytes(client_certificate(foreign / "key.pem", ca.subject, own, 1))
 
-    for folder, said in (
+    for folder, output in (
         (missing, f"{missing}/key.pem is missing"),
         (expired, f"{expired}/cert.pem ended on"),
         (foreign, "refuses the client certificate"),
     ):
         done = scale(2, scale_client_dir=str(folder))
         assert done.returncode != 0
-        assert said in " ".join(done.stdout.split()), done.stdout[-3000:]
+        assert output in " ".join(done.stdout.split()), done.stdout[-3000:]
         assert "scale_client_dir" in done.stdout
         assert instances(site.docker_hosts) == {}
 
@@ -160,11 +160,11 @@ def client_certificate(key, issuer, signer, days: int) -> bytes:
     )
 
 
-def test_s7_bad_input_is_told_before_anything_changes(site, scale, hosts):
+def test_s7_invalid_input_is_rejected_before_any_change(site, scale, hosts):
     done = scale(-1, scale_service="not_a_name", scale_hosts="nowhere")
     assert done.returncode != 0
-    for said in ("scale_count is", "scale_service is", "scale_hosts names", "nowhere"):
-        assert said in done.stdout
+    for output in ("scale_count is", "scale_service is", "scale_hosts names", "nowhere"):
+        assert output in done.stdout
     done = scale(2, scale_image="no-such-image:v0")
     assert done.returncode != 0 and "scale_image is no-such-image:v0" in " ".join(done.stdout.split())
     assert instances(site.docker_hosts) == {}

@@ -1,10 +1,10 @@
-"""S8: who keeps the network's state is away; the engines answer, and containers talk on."""
+"""S8: the keepers of the network's state are away; dockerd answers, and containers keep talking."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.support.overlay_reach import pings, told
+from tests.support.overlay_reach import pings, summary
 from tests.support.wait import eventually
 
 SECONDS = 5  # the bound for a command
@@ -30,7 +30,7 @@ def measured(nodes, talkers, show, what: str) -> None:
         took = times(nodes)
         losses = pinging.result()
     slowest = max(took, key=took.get)
-    show(f"{what}: slowest of {len(took)} commands {took[slowest]:.1f} s ({slowest}); {told(losses)}")
+    show(f"{what}: slowest of {len(took)} commands {took[slowest]:.1f} s ({slowest}); {summary(losses)}")
     assert took[slowest] < SECONDS, took
     assert not any(lost for _, lost in losses.values()), losses
 
@@ -56,7 +56,7 @@ def test_s8_all_consul_servers_stopped(site, talkers, servers_stopped, show):
 )
 def test_s8_one_manager_of_the_swarm_stopped(site, settled, talkers, show, leader):
     """Its containers end with it, the others keep the swarm. When it led, the first to list networks waits for the election,
-    for which swarm mode takes 10 to 20 s (swarmkit's ElectionTick); nothing sets that in Debian's engines."""
+    for which swarm mode takes 10 to 20 s (swarmkit's ElectionTick); nothing sets that in Debian's dockerd."""
     status = "Leader" if leader else "Reachable"
     listed = site.docker_hosts[0].run("docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'").splitlines()
     name = next(line.split()[0] for line in listed if line.endswith(f" {status}"))

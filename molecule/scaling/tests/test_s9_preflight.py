@@ -1,4 +1,4 @@
-"""What an overlay network cannot work with stops the play before anything changes, and says what to set."""
+"""Settings that an overlay network cannot work with are rejected before any change, with a message that names them."""
 
 import ipaddress
 
@@ -41,8 +41,8 @@ def test_s9_settings_that_cannot_work(site, variables, words, tmp_path):
 
 @pytest.fixture(params=["trixie", pytest.param("bookworm", marks=pytest.mark.more)])
 def newcomer(request, site):
-    """A machine that the site does not know, of Debian 13 or 12, with an engine in a swarm of its own."""
-    node = site.stranger(request.param)
+    """A machine that the site does not know, of Debian 13 or 12, with a dockerd in a swarm of its own."""
+    node = site.external_host(request.param)
     packages = "docker.io docker-cli" if request.param == "trixie" else "docker.io"
     node.run(f"apt-get -qq install -y --no-install-recommends {packages} >/dev/null")
     node.run(f"docker swarm init --advertise-addr {node.address}")
@@ -51,7 +51,7 @@ def newcomer(request, site):
 
 
 def test_s9_a_host_that_cannot_be_of_the_network(site, newcomer, tmp_path):
-    """One more docker host: where the site is a swarm, it is in another; where Consul is the store, its engine has none."""
+    """One more docker host: in another swarm where the site is one; without support for the cluster store where that is used."""
     hosts = {"hosts": {newcomer.name: {}}}
     known = {"hosts": {newcomer.name: {"ansible_host": newcomer.address, "discovery_secrets_dir": str(site.secrets)}}}
     inventory = {"all": known | {"children": {"consul_clients": hosts, "docker_hosts": hosts}}}

@@ -14,7 +14,7 @@ NAMES = f"$(seq -f test-light-%g {MANY})"
 
 @pytest.mark.more
 def test_registrator_is_small_with_a_hundred_containers(site, settled, show):
-    """On the host's network: a node of the lab has not threads enough for what the engine starts for each published port."""
+    """On the host's network: a node of the lab has too few threads for the proxies that dockerd starts for published ports."""
     node = site.docker_hosts[-1]
     run = "docker run -d --init --network host --expose 80 -e SERVICE_NAME=$name --name $name python:3.13-slim sleep infinity"
     catalog = f"/v1/catalog/node-services/{node.name}"

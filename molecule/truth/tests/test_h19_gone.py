@@ -18,7 +18,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_h19_gone_from_both_balancers(site, settled, start_container, show, way):
-    """The only instance: until it is gone a balancer tries it and says 502, then it says 503 by itself."""
+    """The only instance: until it is gone a balancer tries it and answers 502, then 503 by itself."""
     node = site.docker_hosts[-1]
     start_container(node, SERVICE, "httpbackend:v1.0.0", f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http")
     clients = [Client(balancer.address, 80, site.backend(SERVICE)) for balancer in site.balancers]

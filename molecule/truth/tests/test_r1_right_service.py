@@ -1,4 +1,4 @@
-"""R1: who asks for a service is never answered by another one, whatever becomes of the engines and their ports."""
+"""R1: a request for a service is never answered by another one, whatever happens to dockerd and its ports."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ BOOT = 90  # seconds, of which a balancer waits 30 for the catalog
 
 
 def start_all(node) -> None:
-    """Five services with a free port each, which come back with the engine."""
+    """Five services with a free port each, which return with dockerd."""
     environment = "-e SERVICE_NAME=$name -e VERSION=$name -e SERVICE_TAGS=http"
     run = f"docker run -d --name $name --restart always -P {environment} httpbackend:v1.0.0"
     node.run(f"for name in {' '.join(NAMES)}; do {run} || exit 1; done; systemctl restart docker")
@@ -36,7 +36,7 @@ def start_all(node) -> None:
 
 @pytest.fixture(scope="module")
 def crowd(site):
-    """The services on every docker host. The engines start again after that: an engine gives free ports out one after the
+    """The services on every docker host. dockerd is restarted after that: it hands out free ports one after the
     other while it runs, and in any order, from the lowest on, to all that it starts at once. So they can change hands."""
     site.settle()
     try:
@@ -51,7 +51,7 @@ def crowd(site):
 
 
 def who_answers(address: str, port: int, host: str) -> str | None:
-    """What the one that answers calls itself; None: nobody does, or a balancer says that it has nobody."""
+    """The name that the answering service gives itself; None: no answer, or a balancer's own page."""
     connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
     try:
         connection.request("GET", "/", headers={"Host": host})
@@ -65,8 +65,8 @@ def who_answers(address: str, port: int, host: str) -> str | None:
         return None
     finally:
         connection.close()
-    if said := SAYS.match(body):
-        return said[2] if said[1] == "httpbackendservice" else said[1]
+    if output := SAYS.match(body):
+        return output[2] if output[1] == "httpbackendservice" else output[1]
     return None if response.status in REFUSALS else f"{response.status} {body[:60]!r}"
 
 
@@ -87,15 +87,15 @@ class Client(Repeating):
     def step(self) -> None:
         for name in NAMES:
             for address, port, host in self.places(name):
-                said = who_answers(address, port, host)
-                self.heard[self.way, name, said] += 1
-                if said not in (None, name):
-                    self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {said}")
+                output = who_answers(address, port, host)
+                self.heard[self.way, name, output] += 1
+                if output not in (None, name):
+                    self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {output}")
 
     @property
     def answered(self) -> set[str]:
         """The services that have answered when they were asked for."""
-        return {name for _, name, said in self.heard.copy() if said == name}
+        return {name for _, name, output in self.heard.copy() if output == name}
 
     def places(self, name: str) -> list[tuple[str, int, str]]:
         raise NotImplementedError
@@ -129,11 +129,11 @@ class ByNames(Client):
 
     def places(self, name):
         try:
-            told = dns_ask(self.asked.address, self.site.name_of(name), "SRV")
+            reported = dns_ask(self.asked.address, self.site.name_of(name), "SRV")
         except (OSError, dns.exception.DNSException):
             return []
-        addresses = {records.name: record.address for records in told.additional for record in records if record.rdtype == A}
-        return [(addresses[one.target], one.port, name) for records in told.answer for one in records]
+        addresses = {records.name: record.address for records in reported.additional for record in records if record.rdtype == A}
+        return [(addresses[one.target], one.port, name) for records in reported.answer for one in records]
 
 
 class ByBalancer(Client):
@@ -177,11 +177,11 @@ class Clients:
 
     def __str__(self) -> str:
         count: Counter = Counter()
-        for (way, _, said), times in self.heard.items():
-            count[way, said is not None] += times
+        for (way, _, output), times in self.heard.items():
+            count[way, output is not None] += times
         ways = (ByCatalog.way, ByNames.way, ByBalancer.way)
-        told = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ways]
-        return f"{', '.join(told)}, {len(self.wrong)} of another service"
+        reported = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ways]
+        return f"{', '.join(reported)}, {len(self.wrong)} of another service"
 
 
 def places(site) -> dict[tuple[str, int], str]:
@@ -224,7 +224,7 @@ def power_cycle(nodes) -> None:
     ids=lambda value: value.__name__ if callable(value) else ("everywhere" if value else "one-host"),
 )
 def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
-    """On one host: a balancer, so that the balancer's own start is seen as well."""
+    """On one host: a balancer, so that the balancer's own start is covered as well."""
     nodes = site.docker_hosts if everywhere else site.balancers[-1:]
     before = places(site)
     with Clients(site) as clients:
@@ -251,10 +251,10 @@ def long_log(site, asked):
             api.put("/v1/txn", entries)
         yield
     finally:
-        api.tell("DELETE", f"/v1/kv/{key}?recurse")
+        api.send("DELETE", f"/v1/kv/{key}?recurse")
 
 
-def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
+def test_r1_a_starting_server_returns_no_stale_data(site, crowd, show):
     """A server that was away knows what was before it knows what is, and its DNS answers are its own. Not a balancer's server:
     without its agent a balancer serves what it knew."""
     server = next(node for node in site.servers if node not in site.balancers)
@@ -262,8 +262,8 @@ def test_r1_a_server_that_starts_tells_nothing_old(site, crowd, show):
     before = places(site)
 
     def known() -> bool:
-        told, truth = registered(site, other), running(site)
-        return all((one in told) == (one in truth) for one in told | truth if one.node == other.name)
+        reported, truth = registered(site, other), running(site)
+        return all((one in reported) == (one in truth) for one in reported | truth if one.node == other.name)
 
     with long_log(site, other), Clients(site) as clients:
         try:
@@ -291,9 +291,9 @@ def otherwise(node, unit: str, line: str):
         node.run(f"rm {folder}/test.conf; rmdir --ignore-fail-on-non-empty {folder}; systemctl daemon-reload")
 
 
-def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
-    """Ports change hands while the balancer is down, and its first look at the catalog is late. Its server led, so that there
-    is no leader when the engine starts again."""
+def test_r1_a_booting_balancer_reads_the_catalog_first(site, crowd, show):
+    """Ports change hands while the balancer is down, and its first reading of the catalog is late. Its server led, so that there
+    is no leader when dockerd starts again."""
     balancer, other = site.balancers[-1], next(node for node in site.docker_hosts if node not in site.balancers)
     before = places(site)
     lead(site, balancer)
@@ -316,21 +316,21 @@ def test_r1_a_balancer_that_boots_knows_the_catalog_first(site, crowd, show):
 
 
 @pytest.mark.more
-def test_r1_a_balancer_that_boots_without_consul_serves_what_it_knew(site, crowd, show):
+def test_r1_a_booting_balancer_without_consul_serves_the_last_generation(site, crowd, show):
     balancer, name = site.balancers[-1], NAMES[0]
     with otherwise(balancer, "consul", "[Unit]\\nConditionPathExists=/nowhere"):
         begin = time.monotonic()
         reboot([balancer])
         eventually(lambda: who_answers(balancer.address, 80, site.host_of(name)) == name, BOOT, every=1)
-        show(f"the balancer serves {time.monotonic() - begin:.0f} s after it was told to boot, without Consul")
+        show(f"the balancer serves {time.monotonic() - begin:.0f} s after its boot began, without Consul")
         assert balancer.unit("consul", "ActiveState") == ["inactive"]
     balancer.run("systemctl start consul")
     eventually(lambda: agrees(site), 120, every=1)
 
 
 @pytest.mark.more
-def test_r1_an_engine_that_ends_without_a_leader_leaves_nothing_behind(site, crowd, show):
-    """What ends its services waits for a leader, because without one the agent cannot tell the catalog: the next engine may
+def test_r1_dockerd_stopped_without_a_leader_leaves_no_services(site, crowd, show):
+    """registrator-clear waits for a leader, because without one the agent cannot update the catalog: the next dockerd may
     start at once after that, and give the ports to others."""
     *others, node = site.servers
     with ThreadPoolExecutor(1) as pool:
@@ -347,5 +347,5 @@ def test_r1_an_engine_that_ends_without_a_leader_leaves_nothing_behind(site, cro
             node.run("systemctl start docker.socket docker")
     eventually(lambda: agrees(site), 60, every=1)
     left = [one["ID"] for one in services if one["Service"] != "consul"]
-    show(f"the engine ended without a leader; the first answer of the catalog afterwards has {len(left)} of its containers")
+    show(f"dockerd ended without a leader; the first answer of the catalog afterwards has {len(left)} of its containers")
     assert left == []

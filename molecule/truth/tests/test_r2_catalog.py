@@ -1,4 +1,4 @@
-"""R2: after whatever happens to registrator, engine, agent and host, the catalog is what `docker ps` shows, within one resync."""
+"""R2: whatever happens to registrator, dockerd, agent and host, the catalog is what `docker ps` shows, within one resync."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +55,7 @@ def test_r2_without_registrator_the_entries_stay(site, worker, changing, show):
     show(f"10 s without registrator: every entry stayed; true {catch_up(site):.1f} s after its start")
 
 
-def test_r2_the_engine_restarts(site, worker, changing, show):
+def test_r2_dockerd_restarts(site, worker, changing, show):
     worker.run(f"{changing}; systemctl restart docker")
     show(f"true {catch_up(site):.1f} s after the restart")
     assert "test-r2-new" not in names(running(site)), "without a restart policy it does not come back"
@@ -78,7 +78,7 @@ def test_r2_the_agent_is_down(site, worker, changing, show, seconds):
 
 
 @pytest.mark.more
-def test_r2_the_agent_forgets_what_is_registered(site, worker, changing, show):
+def test_r2_the_agent_loses_its_registrations(site, worker, changing, show):
     """What it has forgotten, and is no more, it takes out of the catalog when it compares itself with all of it. Its first
     try fails on a server that just starts, which knows no token yet, and the next one is the agent's own 15 to 30 s later."""
     worker.run("systemctl stop consul")
@@ -110,7 +110,7 @@ def test_r2_the_agent_loses_all_its_data(site, worker, changing, show):
 
 
 def is_missed(site, node) -> bool:
-    """The others say that a host's agent has failed."""
+    """The others report that a host's agent has failed."""
     found = site.consul().get(f"/v1/health/node/{node.name}")
     return [check["Status"] for check in found if check["CheckID"] == "serfHealth"] == ["critical"]
 

@@ -1,4 +1,4 @@
-"""R3: how soon the catalog follows the engine, and that nothing is written while nothing changes."""
+"""R3: how soon the catalog follows dockerd, and that nothing is written while nothing changes."""
 
 import contextlib
 import statistics
@@ -18,7 +18,7 @@ WITHIN = 1.0  # seconds from event to catalog, for 99 of 100 events
 STALL_CEILING = 2.0  # seconds of one stall of the machine
 RESTARTS = 5
 SETTLED = 5  # seconds without any event before a quiet time begins
-# What makes an instance come, and what makes it go: the signal that ends it, which the engine tells before its end.
+# The events that add and remove an instance: dockerd reports the signal that ends a container before its end.
 COMES, GOES = "start", "kill"
 
 
@@ -37,13 +37,13 @@ def made(site, settled):
 
 
 def events(node, since: int) -> list[tuple[float, str, str]]:
-    """What the engine has told of the containers since a moment: Unix time, action, container; the first of its kind each."""
+    """Events of the containers since a moment, from dockerd: Unix time, action, container; the first of its kind each."""
     chosen = f"--filter event={COMES} --filter event={GOES}"
-    told = node.run(
+    reported = node.run(
         f"docker events --since {since} --until $(($(date +%s) + 1)) {chosen}"
         " --format '{{.TimeNano}} {{.Action}} {{.Actor.Attributes.name}}'"
     )
-    lines = (line.split() for line in told.splitlines())
+    lines = (line.split() for line in reported.splitlines())
     return [(int(at) / 1e9, action, name) for at, action, name in lines if name.startswith(SERVICE)]
 
 
@@ -61,22 +61,22 @@ def test_r3_the_catalog_follows_within_a_second(site, made, show):
     took = {COMES: [], GOES: []}
     with Stalls() as stalls, Watch(site, SERVICE) as watch, ThreadPoolExecutor(len(hosts)) as pool:
         for _ in range(rounds):
-            for node, told in zip(hosts, pool.map(lambda node: start_and_stop(node, made), hosts), strict=True):
+            for node, reported in zip(hosts, pool.map(lambda node: start_and_stop(node, made), hosts), strict=True):
                 eventually(lambda: not watch.passing, 10)
-                for at, action, name in told:
+                for at, action, name in reported:
                     ended = at + WITHIN * 30
-                    took[action].append(seen(watch, node, name, at, ended, there=action == COMES) - at)
+                    took[action].append(found(watch, node, name, at, ended, there=action == COMES) - at)
     both = took[COMES] + took[GOES]
     p99 = statistics.quantiles(both, n=100)[98]
     for what, times in (("starts", took[COMES]), ("stops", took[GOES]), ("events", both)):
-        show(f"{len(times)} {what}: p50 {statistics.median(times):.3f} s, max {max(times):.3f} s after the engine's event")
+        show(f"{len(times)} {what}: p50 {statistics.median(times):.3f} s, max {max(times):.3f} s after dockerd's event")
     show(f"p99 {p99:.3f} s; the machine stood for {stalls.longest:.3f} s")
     assert len(both) >= EVENTS
     assert_within("p99", p99, WITHIN, stalls.longest, STALL_CEILING)
 
 
-def seen(watch, node, name: str, after: float, before: float, there: bool) -> float:
-    """When a container's instance was first seen in the catalog, or missing from it, after a moment (Unix time)."""
+def found(watch, node, name: str, after: float, before: float, there: bool) -> float:
+    """When a container's instance was first in the catalog, or missing from it, after a moment (Unix time)."""
     for at, passing, _ in watch.history:
         if after <= at <= before and any(host == node.name and f":{name}:" in one for host, one in passing) == there:
             return at
@@ -85,7 +85,7 @@ def seen(watch, node, name: str, after: float, before: float, there: bool) -> fl
 
 @pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.more)])
 def test_r3_nothing_changes_and_nothing_is_written(site, settled, show, seconds):
-    """On the whole site: no service's index moves, nor the one of the list of services; registrator says nothing."""
+    """On the whole site: no service's index moves, nor the one of the list of services; registrator logs nothing."""
     time.sleep(SETTLED)
     names = [service["name"] for service in SAMPLE_SERVICES]
     index = site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]
@@ -95,9 +95,9 @@ def test_r3_nothing_changes_and_nothing_is_written(site, settled, show, seconds)
         time.sleep(seconds)
     assert {name: watch.changes for name, watch in zip(names, watches, strict=True) if len(watch.changes) != 1} == {}
     assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == index
-    said = {node.name: node.run(f"docker logs --since {begin} registrator 2>&1") for node in site.docker_hosts}
-    assert not any(said.values()), said
-    show(f"{seconds} s: Consul's index of {', '.join(names)} and of the list unchanged, registrator silent on {len(said)} hosts")
+    output = {node.name: node.run(f"docker logs --since {begin} registrator 2>&1") for node in site.docker_hosts}
+    assert not any(output.values()), output
+    show(f"{seconds} s: Consul's index of {', '.join(names)} and of the list unchanged, registrator silent on {len(output)}")
 
 
 def test_r3_restarts_of_one_container_leave_the_others_alone(site, settled, start_container, show):

@@ -1,4 +1,4 @@
-"""R4 on a node: what a container asks for and cannot have is said, and everybody else is registered."""
+"""R4 on a node: labels that are rejected are reported, and all other services are registered."""
 
 import shlex
 
@@ -27,11 +27,11 @@ REFUSED = {
     "SERVICE_8017_CHECK_INTERVAL=often": "check_interval",
     "SERVICE_8018_CHECK_INITIAL_STATUS=splendid": "check_initial_status",
 }
-WITHOUT_SERVICE = range(8001, 8006)  # names and ids; of the others only the label itself is left out
+WITHOUT_SERVICE = range(8001, 8006)  # names and ids; of the others only the label itself is skipped
 CHECKED = {"SERVICE_8017_CHECK_TCP": "true", "SERVICE_8018_CHECK_TCP": "true"}  # settings of a check need one
 
 
-def test_r4_hostile_labels_are_reported_and_hurt_nobody(site, settled, start_container, show):
+def test_r4_hostile_labels_are_reported_and_skipped(site, settled, start_container, show):
     node = site.docker_hosts[-1]
     begin = node.run("date +%s").strip()
     pairs = [*REFUSED, *(f"{key}={value}" for key, value in CHECKED.items())]
@@ -40,13 +40,13 @@ def test_r4_hostile_labels_are_reported_and_hurt_nobody(site, settled, start_con
     start_container(node, NAME, "python:3.13-slim sleep infinity", "--init", *ports, *labels)
     start_container(node, "test-modest", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-modest")
     eventually(lambda: len(site.passing("test-modest")) == 1, 30)
-    told = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
+    reported = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
     for label, word in REFUSED.items():
         port = label.split("_")[1]
-        assert [line for line in told if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {told}"
+        assert [line for line in reported if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {reported}"
     services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
     ids = {one["ID"] for one in services if f":{NAME}:" in one["ID"]}
     assert {int(one.split(":")[2]) for one in ids} == set(range(8001, 8001 + len(REFUSED))) - set(WITHOUT_SERVICE)
-    show(f"{len(REFUSED)} labels refused, {len(told)} lines about them, {len(ids)} services of the container registered")
+    show(f"{len(REFUSED)} labels refused, {len(reported)} lines about them, {len(ids)} services of the container registered")
     node.run(f"docker rm -f {NAME}")
     eventually(lambda: agrees(site), 30)

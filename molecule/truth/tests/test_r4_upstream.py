@@ -1,6 +1,6 @@
-"""R4: registrator of another make and back. After each switch the catalog is what `docker ps` says, and nothing was away.
+"""R4: another implementation of registrator and back. After each switch the catalog is what `docker ps` shows, without a gap.
 
-What stands for another make is told in lab/upstream.py.
+lab/upstream.py describes the other implementation.
 """
 
 import json
@@ -17,7 +17,7 @@ OWN_CHECKS = {"health", "http", "https", "tcp", "ttl", "grpc"}
 
 @pytest.fixture(scope="module")
 def make(site) -> str:
-    """The image of another make, where the site's engines can pull it."""
+    """The image of another implementation, where the site's docker hosts can pull it."""
     return upstream.offer(str(Lab.read(site.inventory).services))
 
 
@@ -71,7 +71,7 @@ def end_of(check: str) -> str:
 
 
 @pytest.mark.more
-def test_r4_to_another_make_and_back_leaves_no_orphans(site, make, worker, start_container, show):
+def test_r4_another_implementation_and_back_leaves_no_orphans(site, make, worker, start_container, show):
     node = worker
     start_container(node, "plain", "httpbackend:v1.0.0", "-l SERVICE_NAME=plain")
     start_container(node, "named", "httpbackend:v1.0.0", "-l SERVICE_NAME=named", "-l SERVICE_ID=mine")
@@ -92,7 +92,7 @@ def test_r4_to_another_make_and_back_leaves_no_orphans(site, make, worker, start
         token = (site.secrets / f"tokens/registrator-{node.name}").read_text().strip()
         assert token not in node.run("docker inspect registrator")
         assert token not in node.run("docker top registrator -eo pid,args")
-        show(f"to another make: {took:.1f} s")
+        show(f"to another implementation: {took:.1f} s")
         assert switch(site, node, "-e", f"registrator_image={make}", "-e", "registrator_resync=5")[1] == 0
 
         start_container(node, "later", "httpbackend:v1.0.0", "-l SERVICE_NAME=later", "-l SERVICE_CHECK_TCP=1")
@@ -100,7 +100,7 @@ def test_r4_to_another_make_and_back_leaves_no_orphans(site, make, worker, start
         show(f"followed by the other make after {eventually(lambda: is_true(site, node), 20)[1]:.1f} s")
 
         node.run("docker rm -f registrator")
-        node.run("docker rm -f later")  # nobody sees it go
+        node.run("docker rm -f later")  # without any registrator
         took, _ = switch(site, node)
         show(f"and back: {took:.1f} s; right after {eventually(lambda: is_true(site, node), 10)[1]:.1f} s more")
         entries = catalog(site, node)

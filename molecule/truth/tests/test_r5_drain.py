@@ -1,4 +1,4 @@
-"""R5: who is drained before it ends fails nobody, and comes back when it is told to."""
+"""R5: a drained instance can end without a failed request, and returns on request."""
 
 import pytest
 from tests.support.catalog_watch import Watch
@@ -80,15 +80,15 @@ def test_r5_a_host_is_drained_with_what_starts_there(site, instances, start_cont
         requests.assert_served()
 
 
-def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show):
+def test_r5_the_last_instance_is_drained_only_on_request(site, instances, show):
     host = site.host_of(SERVICE)
     refused = run(site, "drain", service=SERVICE)
     assert refused.returncode != 0 and f"no healthy instance would be left of {SERVICE}" in " ".join(refused.stdout.split())
     assert len(site.passing(SERVICE)) == len(site.docker_hosts)
     done(site, "drain", service=SERVICE, last="true")
-    seen = {balancer.name: http_get(balancer.address, host).status for balancer in site.balancers}
-    show(f"without any instance: {seen}")
-    assert set(seen.values()) == {503}
+    found = {balancer.name: http_get(balancer.address, host).status for balancer in site.balancers}
+    show(f"without any instance: {found}")
+    assert set(found.values()) == {503}
     done(site, "undrain", service=SERVICE)
     await_served(site, site.backend(SERVICE), 10)
 
@@ -102,12 +102,12 @@ def test_r5_the_last_instance_goes_only_when_that_is_said(site, instances, show)
     ],
 )
 @pytest.mark.more
-def test_r5_what_cannot_be_drained_is_told(site, given, words):
+def test_r5_invalid_requests_are_rejected(site, given, words):
     refused = run(site, "drain", **given)
     assert refused.returncode != 0 and words in " ".join(refused.stdout.split()), refused.stdout[-2000:]
 
 
-def test_r5_what_a_bare_stop_does(site, instances, tmp_path, show):
+def test_r5_a_stop_without_drain_fails_no_request(site, instances, tmp_path, show):
     """Not drained: the name is gone when the signal has been sent, and a balancer asks the next instance."""
     node = site.docker_hosts[-1]
     goes = called(instances, node)

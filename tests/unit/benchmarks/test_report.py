@@ -74,8 +74,8 @@ def test_propagation():
 
 def test_propagation_says_what_misses_its_aim():
     slow = [event(0.2), event(1.5)]
-    told = PROPAGATION | {"results": [{"balancer": "ours", "line": "none", "events": slow}]}
-    assert "200 ms and 1.5 s, missed." in report.propagation(told)[0]
+    reported = PROPAGATION | {"results": [{"balancer": "ours", "line": "none", "events": slow}]}
+    assert "200 ms and 1.5 s, missed." in report.propagation(reported)[0]
 
 
 def test_the_middle_round_counts_with_all_failures():

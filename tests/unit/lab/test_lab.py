@@ -35,9 +35,9 @@ def test_gateway_and_services_take_the_highest_free_addresses(tmp_path):
     assert (str(site.gateway), str(site.services)) == ("10.200.7.253", "10.200.7.252")
 
 
-def test_strangers_have_addresses_that_nobody_has(tmp_path):
+def test_external_hosts_have_free_addresses(tmp_path):
     site = Site.read(inventory(tmp_path / "ward"))
-    found = {site.stranger(suite) for suite in SUITES}
+    found = {site.external_host(suite) for suite in SUITES}
     assert len(found) == len(SUITES) and found.isdisjoint({site.gateway, site.services, *site.addresses.values()})
 
 

@@ -1,4 +1,4 @@
-"""S1: the engines over mutual TLS, and what must never get to an engine."""
+"""S1: dockerd over mutual TLS, and settings that must never reach it."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 
 
 def state(site) -> dict:
-    """When each engine was started, and what its file holds."""
+    """When each dockerd was started, and its configuration."""
     return {
         node.name: (*node.unit("docker", "MainPID", "ActiveEnterTimestampMonotonic"), node.run(f"sha256sum {DAEMON_JSON}"))
         for node in site.docker_hosts
@@ -21,28 +21,28 @@ def state(site) -> dict:
 
 
 def refused(site, words, *options) -> None:
-    """The preflight stops, says these words, and changes nothing."""
+    """The preflight stops with these words and changes nothing."""
     before = state(site)
     done, _ = play(site, "playbooks/preflight.yml", *options)
-    said = " ".join(done.stdout.split())
+    output = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert [word for word in words if word not in said] == [], said[-3000:]
-    assert "changed=1" not in said
+    assert [word for word in words if word not in output] == [], output[-3000:]
+    assert "changed=1" not in output
     assert state(site) == before
 
 
 def test_s1_the_docker_client_with_the_bundle(site, show):
-    """The command of a person, on another machine than the engine's where there is one."""
+    """The command of a person, on another machine than dockerd's where there is one."""
     asking = site.docker_hosts[0]
     asking.run("install -d -m 0700 /root/bundle")
     try:
         for file in ("ca.pem", "cert.pem", "key.pem"):
             asking.run("printf %%s %s >/root/bundle/%s", (bundle(site) / file).read_text(), file)
         for node in site.docker_hosts:
-            told = asking.run(
+            reported = asking.run(
                 f"DOCKER_CERT_PATH=/root/bundle docker --tlsverify -H tcp://{node.address}:{PORT} info -f '{{{{json .}}}}'"
             )
-            info = json.loads(told)
+            info = json.loads(reported)
             assert info["Name"] == node.run("hostname")
             show(f"Docker {info['ServerVersion']} on {info['Name']}")
     finally:
@@ -114,7 +114,7 @@ def test_s1_keys_are_private(node):
         assert node.host.file(f"/etc/docker/tls/{file}").mode == mode, file
 
 
-# --- what must never get to an engine
+# --- settings that must never reach dockerd
 
 
 def test_s1_live_restore_with_an_overlay_is_refused(site):
@@ -123,7 +123,7 @@ def test_s1_live_restore_with_an_overlay_is_refused(site):
     refused(site, words, "-e", json.dumps({"dockerd_extra_config": {"live-restore": True}}))
 
 
-def test_s1_live_restore_that_the_host_has_already_is_refused(site):
+def test_s1_live_restore_of_the_host_is_refused(site):
     node = site.docker_hosts[-1]
     with edited(node, DAEMON_JSON):
         config = json.loads(node.run(f"cat {DAEMON_JSON}")) | {"live-restore": True}
@@ -132,7 +132,7 @@ def test_s1_live_restore_that_the_host_has_already_is_refused(site):
 
 
 @pytest.mark.overlay("swarm")
-def test_s1_the_consul_overlay_is_refused_where_the_engine_has_no_store(site):
+def test_s1_the_consul_overlay_is_refused_where_dockerd_has_no_cluster_store(site):
     version = site.docker_hosts[0].run("docker version -f '{{.Server.Version}}'").partition("+")[0]
     refused(site, ["dockerd_overlay is 'consul'", version, "discovery_overlay: swarm"], "-e", "discovery_overlay=consul")
 
@@ -144,7 +144,7 @@ def test_s1_flags_that_would_be_lost_are_refused(site):
         refused(site, [f"/etc/default/docker of {node.name} sets DOCKER_OPTS (--mtu 1400)", "dockerd_extra_config"])
 
 
-def test_s1_a_wrong_setting_never_reaches_the_engine(site):
+def test_s1_a_wrong_setting_never_reaches_dockerd(site):
     node, before = site.docker_hosts[-1], state(site)
     wrong = json.dumps({"dockerd_extra_config": {"log-levle": "info"}})
     done, _ = play(site, "playbooks/docker.yml", "--limit", node.name, "-e", wrong)
@@ -158,13 +158,13 @@ def test_s1_a_wrong_setting_never_reaches_the_engine(site):
 
 @pytest.mark.more
 def test_s1_changes_host_by_host(site, show):
-    """A setting that SIGHUP applies restarts nothing; one that is taken out restarts one engine after the other."""
+    """A setting that SIGHUP applies restarts nothing; one that is removed restarts dockerd on one host after the other."""
     before = {node.name: node.unit("docker", "MainPID") for node in site.docker_hosts}
     done, seconds = play(site, "playbooks/docker.yml", "-e", json.dumps({"dockerd_extra_config": {"debug": True}}))
     assert done.returncode == 0, done.stdout[-3000:]
     assert [as_admin(site, node, "/info")["Debug"] for node in site.docker_hosts] == [True] * len(site.docker_hosts)
     assert {node.name: node.unit("docker", "MainPID") for node in site.docker_hosts} == before
-    show(f"a reload of {len(before)} engines: {seconds:.0f} s")
+    show(f"a reload of dockerd on {len(before)} hosts: {seconds:.0f} s")
 
     done, seconds = play(site, "playbooks/docker.yml")
     assert done.returncode == 0, done.stdout[-3000:]
@@ -174,12 +174,12 @@ def test_s1_changes_host_by_host(site, show):
              for node in nodes}  # fmt: skip
     for first, second in zip(nodes, nodes[1:], strict=False):
         assert times[second.name][0] > times[first.name][1], f"{second.name} did not wait for {first.name}: {times}"
-    show(f"a restart of {len(before)} engines, one after the other: {seconds:.0f} s")
+    show(f"a restart of dockerd on {len(before)} hosts, one after the other: {seconds:.0f} s")
 
 
 @pytest.mark.more
 def test_s1_a_package_that_is_installed_again_leaves_the_configuration(site):
-    """By hand, which ends the hold on the package of an engine with the Consul store; so that is put back by hand as well."""
+    """By hand, which ends the hold on the package that has the cluster store; so that is put back by hand as well."""
     node = site.docker_hosts[-1]
     held = " ".join(node.run("apt-mark showhold").split())
     node.run("apt-get install -y --reinstall docker.io && systemctl restart docker")

@@ -1,4 +1,4 @@
-"""S8: what the engines do while the store of their networks is down (A11)."""
+"""S8: dockerd while its cluster store is down (A11)."""
 
 import contextlib
 
@@ -31,7 +31,7 @@ def down(nodes, unit: str):
 
 
 def starts(node) -> float:
-    """Seconds until a restarted engine answers."""
+    """Seconds until a restarted dockerd answers."""
     seconds = restart_dockerd(node)
     assert seconds <= 90
     return seconds
@@ -39,7 +39,7 @@ def starts(node) -> float:
 
 @pytest.mark.more
 @pytest.mark.overlay("consul")
-def test_s8_the_store_is_down(site, settled, talkers, show):
+def test_s8_the_cluster_store_is_down(site, settled, talkers, show):
     """All Consul servers are away. Containers on a network of the store that cannot start then start with the next restart, and
     the network is whole again."""
     node = site.docker_hosts[0]
@@ -54,7 +54,7 @@ def test_s8_the_store_is_down(site, settled, talkers, show):
 
 
 @pytest.mark.overlay("swarm")
-def test_s8_an_engine_starts_while_a_manager_is_down(site, settled, show):
+def test_s8_dockerd_starts_while_a_manager_is_down(site, settled, show):
     """With one of three managers away and a second one restarting, the swarm has no majority."""
     lost, node, *_ = site.docker_hosts
     with down([lost], "docker.service docker.socket"):
@@ -85,4 +85,4 @@ def test_s8_a_container_that_could_not_join_is_started_again(same_address, show)
     _, seconds = eventually(lambda: node.run(f"docker inspect -f '{{{{.State.Running}}}}' {second}").strip() == "true", 30)
     show(f"runs {seconds:.1f} s after it could")
     eventually(lambda: node.unit("discovery-overlay-rejoin", "ActiveState") == ["inactive"], 30)
-    assert node.unit("discovery-overlay-rejoin", "WantedBy")[0] == "docker.service", "it runs with each start of the engine"
+    assert node.unit("discovery-overlay-rejoin", "WantedBy")[0] == "docker.service", "it runs with each start of dockerd"
