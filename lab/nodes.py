@@ -101,7 +101,7 @@ def down(inventory: Path) -> None:
         run("podman", "network", "rm", network(lab))
     shutil.rmtree(_state(lab), ignore_errors=True)
     (directory_of(inventory) / LAB_FILE).unlink(missing_ok=True)
-    print(f"lab: {lab} is gone")
+    print(f"lab: {lab} is removed")
 
 
 def replace(site: Site, host: str) -> None:

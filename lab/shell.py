@@ -1,4 +1,4 @@
-"""Running commands, and telling how long a step took."""
+"""Running commands, and reporting how long a step took."""
 
 import contextlib
 import os
