@@ -15,6 +15,7 @@ instances       instances of services that are no containers (instance_server: t
 http_load       HTTP load on virtual hosts (kv_load: on the KV store; operation_load: both, and the bounds of operations)
 dns_load        lookups on hosts and in containers
 resolver        the methods of consul_dns
+footprint       all that a site leaves on hosts, in the cluster and on the controller
 firewall_reach  which ports answer whom
 overlay_reach   containers of the overlay network, and their lost packets
 stalls          how long this machine itself stands still

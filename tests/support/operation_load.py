@@ -127,7 +127,7 @@ def operation_load(site: Site, folder: Path) -> Iterator[OperationLoad]:
     api = site.consul()
     rules = 'key_prefix "load/" { policy = "write" }'
     policy = api.put("/v1/acl/policy", {"Name": f"load-{token[:8]}", "Rules": rules})
-    api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
+    made = api.put("/v1/acl/token", {"SecretID": token, "Description": "load of the tests", "Policies": [{"ID": policy["ID"]}]})
     plan, log = folder / "kv_load.json", folder / "kv_load.log"
     plan.touch(mode=0o600)
     plan.write_text(json.dumps({"servers": [node.address for node in site.servers], "key": "load", "token": token}))
@@ -140,3 +140,7 @@ def operation_load(site: Site, folder: Path) -> Iterator[OperationLoad]:
             yield OperationLoad(http, log)
         finally:
             process.stdin.close()
+    with contextlib.suppress(OSError):  # a test may have reset the cluster, and them with it
+        api.send("DELETE", "/v1/kv/load/?recurse")
+        api.send("DELETE", f"/v1/acl/token/{made['AccessorID']}")
+        api.send("DELETE", f"/v1/acl/policy/{policy['ID']}")
