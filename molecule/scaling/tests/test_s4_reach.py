@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, reported
+from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, summary
 from tests.support.wait import eventually
 
 PACKETS = 50  # from each container to each other one
@@ -51,7 +51,7 @@ def test_s4_containers_reach_each_other_by_name_and_address(site, talkers, show)
 
 def test_s4_no_packet_is_lost_between_hosts(talkers, show):
     losses = pings(talkers(), PACKETS)
-    show(f"ping across hosts: {reported(losses)}")
+    show(f"ping across hosts: {summary(losses)}")
     assert sum(sent for sent, _ in losses.values()) == PACKETS * len(losses)
     assert not any(lost for _, lost in losses.values()), losses
 
