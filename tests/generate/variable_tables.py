@@ -61,6 +61,12 @@ def code(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False).removesuffix("...\n").strip()
 
 
+def in_words(value: object) -> str:
+    """A default of the argument specs that describes an expression: text of several words stays, a value becomes code."""
+    words = isinstance(value, str) and (value == "computed" or (" " in value and "{{" not in value))
+    return value if words else f"`{code(value)}`"
+
+
 def default(name: str, option: dict, defaults: dict) -> str:
     """What the column `default` shows: the value, or what an expression reads.
 
@@ -72,7 +78,7 @@ def default(name: str, option: dict, defaults: dict) -> str:
         return ""
     value = defaults.get(name, option.get("default"))
     text = code(value)
-    computed = code(option["default"]) if "{{" in text and "default" in option else "computed"
+    computed = in_words(option.get("default", "computed"))
     if text in PHRASES:
         return PHRASES[text]
     expression = OR_ELSE.fullmatch(text)
@@ -81,7 +87,7 @@ def default(name: str, option: dict, defaults: dict) -> str:
         return f"`{expression[1]}`, else {PHRASES.get(expression[2], fallback)}"
     if isinstance(value, dict) and len(text) > 60:
         return ", ".join(f"`{key}`" for key in value)
-    if "{{" in text and len(text) > 60:
+    if "{{" in text and (len(text) > 60 or not computed.startswith("`") and computed != "computed"):
         return computed
     return "`" + text.replace("''", EMPTY).replace("|", "\\|") + "`"
 
@@ -145,9 +151,9 @@ def commented(text: str, descriptions: dict[str, str]) -> str:
                 lines.pop()
             if lines and lines[-1]:
                 lines.append("")
-            lines += textwrap.wrap(
-                descriptions[found[1]], WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-            )
+            text, _, example = descriptions[found[1]].partition(" Example: ")
+            for part in [text, f"Example: {example}"] if example else [text]:
+                lines += textwrap.wrap(part, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         lines.append(line)
     return "\n".join(lines) + "\n"
 

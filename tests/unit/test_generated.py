@@ -77,6 +77,12 @@ def test_default_column(value, shown):
     assert default("x", {}, {"x": value}) == shown
 
 
+def test_expression_is_described_by_the_default_of_the_option():
+    expression = {"x": "{{ 'a rather long expression' if discovery_overlay | default('none') == 'swarm' else '' }}"}
+    assert default("x", {"default": "that of the site"}, expression) == "that of the site"
+    assert default("x", {"default": []}, expression) == "`[]`"
+
+
 def test_option_without_a_default():
     assert default("x", {"required": True}, {}) == "required"
     assert default("x", {}, {}) == ""
@@ -96,8 +102,8 @@ def test_markup_becomes_text_or_code():
 
 def test_comments_are_made_from_descriptions_and_headings_stay():
     text = "---\n# --- Names\n\n# old\n# words\na: 1\n# kept\nb:\n  # inside\n  - 2\n# old\nc: 3\n"
-    assert commented(text, {"a": "New.", "c": "Third."}) == (
-        "---\n# --- Names\n\n# New.\na: 1\n# kept\nb:\n  # inside\n  - 2\n\n# Third.\nc: 3\n"
+    assert commented(text, {"a": "New. Example: 5", "c": "Third."}) == (
+        "---\n# --- Names\n\n# New.\n# Example: 5\na: 1\n# kept\nb:\n  # inside\n  - 2\n\n# Third.\nc: 3\n"
     )
 
 

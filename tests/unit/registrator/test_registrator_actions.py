@@ -1,5 +1,5 @@
 from registrator.actions import Deregister, Register, plan
-from registrator.mark import Owner
+from registrator.marker import Owner
 from registrator.options import Options
 from registrator.wanted import Wanted, wanted
 from registrator_cases import HOST, apply, container
@@ -35,7 +35,7 @@ def test_a_new_service_is_registered_with_its_health():
     assert isinstance(action, Register) and action.health == ("passing", "")
     assert action.payload["Check"] == {
         "CheckID": CHECK, "Name": "health", "TTL": "8760h", "Status": "passing",
-        "Notes": "state of the container in the engine",
+        "Notes": "state of the container in dockerd",
     }  # fmt: skip
     assert set(action.payload["Meta"]) == {"registrator", "registrator-engine", "registrator-hash", "registrator-container"}
 
@@ -118,11 +118,11 @@ def test_after_a_new_host_name_the_old_entries_go():
     assert [(type(step), step.service) for step in actions] == [(Deregister, ID), (Register, "node-9:web:80")]
 
 
-def test_after_the_engines_data_were_wiped_the_old_entries_go():
+def test_after_dockerds_data_were_wiped_the_old_entries_go():
     assert short(steps(want(), *state(WEB), owner=Owner(HOST, "engine-2"))) == [("Deregister", ID)]
 
 
-def test_an_engine_without_an_id_is_nobody():
+def test_a_dockerd_without_an_id_owns_nothing():
     marked = {**FOREIGN, "Meta": {"registrator": "node-2", "registrator-engine": ""}}
     assert steps(want(), {"x": marked}, owner=Owner(HOST, "")) == []
 

@@ -125,7 +125,7 @@ def test_only_what_runs_is_registered(status, count):
     assert len(run(container(ports={"80/tcp": 1}, state={"Status": status})).services) == count
 
 
-def test_a_container_told_to_stop_gets_no_service():
+def test_a_stopping_container_gets_no_service():
     one = container(ports={"80/tcp": 1})
     assert run(one, leaving=frozenset([one["Id"]])).services == []
 

@@ -142,7 +142,7 @@ def test_the_catalog_forgets_a_service(monkeypatch, answer, fails):
 
     monkeypatch.setattr(Agent, "_request", request)
     with pytest.raises(type(answer)) if fails else contextlib.nullcontext():
-        Agent("consul://127.0.0.1:8500").forget("node-1", "web")
+        Agent("consul://127.0.0.1:8500").deregister_in_catalog("node-1", "web")
     assert asked == [("PUT", "/v1/catalog/deregister", {"Node": "node-1", "ServiceID": "web"})]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from registrator import clear
 from registrator.agent import AgentError
-from registrator.mark import Owner
+from registrator.marker import Owner
 from registrator_cases import HOST
 
 OURS = {"registrator": HOST, "registrator-engine": "engine-1"}
@@ -47,7 +47,7 @@ def test_only_what_carries_our_mark_goes(owners, cleanup, ids):
     ({"/etc/docker/key.json": "broken"}, {}, [""]),
     ({"/etc/docker/key.json": "[]"}, {}, [""]),
 ])  # fmt: skip
-def test_the_engine_is_known_by_its_files(files, daemon, engines):
+def test_dockerd_is_known_by_its_files(files, daemon, engines):
     found = clear.owners(HOST, daemon, lambda path: files.get(path, ""))
     assert found == [Owner(HOST, engine) for engine in engines]
 
@@ -76,7 +76,7 @@ class FakeAgent:
     def deregister(self, service_id):
         del self.entries[service_id]
 
-    def forget(self, node, service_id):
+    def deregister_in_catalog(self, node, service_id):
         assert service_id not in self.entries, "the agent would bring it back"
         self.leaderless -= 1
         if self.leaderless >= 0:
@@ -116,7 +116,7 @@ def test_an_agent_without_checks_is_called_as_its_host():
 
 
 @pytest.mark.parametrize("is_out", [False, True], ids=["not done", "done, without an answer"])
-def test_what_went_before_a_failure_is_told_to_the_catalog_as_well(is_out):
+def test_what_went_before_a_failure_is_deregistered_in_the_catalog_as_well(is_out):
     class Failing(FakeAgent):
         failed = False
 
@@ -155,7 +155,7 @@ def test_an_agent_that_never_answers_fails_nobody(host, monkeypatch, capsys):
 @pytest.mark.parametrize("arguments, live, left", [
     (["-stopped"], True, True), (["-stopped"], False, False), ([], True, False), ([], False, False),
 ])  # fmt: skip
-def test_with_live_restore_containers_outlive_the_engine_but_not_a_boot(host, arguments, live, left):
+def test_with_live_restore_containers_outlive_dockerd_but_not_a_boot(host, arguments, live, left):
     host["daemon"] = {"live-restore": live}
     assert clear.main([*arguments, "consul://127.0.0.1:8500"]) == 0
     assert ("web" in host["agent"].entries) is left
@@ -166,7 +166,7 @@ def test_without_a_leader_the_agent_is_cleared_all_the_same(host, monkeypatch, c
     host["agent"] = FakeAgent(leaderless=10**9)
     assert clear.main(["consul://127.0.0.1:8500"]) == 0
     assert "web" not in host["agent"].entries and host["agent"].forgotten == []
-    assert "not done within 1 s: catalog and balancers follow later" in capsys.readouterr().out
+    assert "not done within 1 s: catalog and load balancers sync later" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments, entries, waits", [

@@ -11,7 +11,7 @@ from registrator_cases import HOST, container
 
 DOCS = Path(__file__).parents[3] / "docs/registrator.md"
 VERDICTS = ("same", "better", "not supported")
-HEALTH = {"Name": "health", "TTL": "8760h", "Notes": "state of the container in the engine"}
+HEALTH = {"Name": "health", "TTL": "8760h", "Notes": "state of the container in dockerd"}
 ONE, TWO = {"80/tcp": 32768}, {"80/tcp": 32768, "443/tcp": 32769}
 NETWORKS = {"app": {"IPAddress": "172.18.0.5"}, "web": {"IPAddress": "10.9.0.5"}}
 TARGET = "192.0.2.1:32768"

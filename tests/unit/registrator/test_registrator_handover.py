@@ -4,7 +4,7 @@ import pytest
 
 from registrator import handover
 from registrator.agent import AgentError
-from registrator.mark import Owner
+from registrator.marker import Owner
 from registrator_cases import HOST
 
 OWNERS = [Owner(HOST), Owner(HOST, "engine-1")]

@@ -7,7 +7,7 @@ from registrator.options import Options
 from registrator.wanted import wanted
 from registrator_cases import HOST, container
 
-HEALTH = {"Name": "health", "TTL": "8760h", "Notes": "state of the container in the engine"}
+HEALTH = {"Name": "health", "TTL": "8760h", "Notes": "state of the container in dockerd"}
 OPTIONS = Options(ip="192.0.2.1")
 
 
@@ -25,7 +25,7 @@ def reasons(*containers, **more):
     return [item.reason for item in run(*containers, **more).skipped]
 
 
-def test_meta_that_consul_refuses_is_left_out_and_reported():
+def test_meta_that_consul_refuses_is_skipped_and_reported():
     labels = {
         "SERVICE_FOO.BAR": "1", "SERVICE_LONG": "x" * 513, "SERVICE_CONSUL-X": "1", "SERVICE_REGISTRATOR": "1",
         "SERVICE_GOOD": "x" * 512,
@@ -35,7 +35,7 @@ def test_meta_that_consul_refuses_is_left_out_and_reported():
     assert len(result.skipped) == 4
 
 
-def test_more_meta_than_consul_takes_is_left_out_and_reported():
+def test_more_meta_than_consul_takes_is_skipped_and_reported():
     result = run(container(labels={f"SERVICE_K{n:02}": "1" for n in range(70)}, ports={"80/tcp": 1}))
     assert len(result.services[0].meta) == 60
     assert len(result.skipped) == 10
@@ -91,10 +91,10 @@ TARGET = "192.0.2.1:80"
     ({"SCRIPT": "curl $SERVICE_IP"}, "HEALTHCHECK"),
     ({"TTL": "soon"}, "not a duration"),
     ({"TTL": "0s"}, "not a duration"),
-    ({"HTTP": "/a b"}, "replaced by the engine's state"),
+    ({"HTTP": "/a b"}, "replaced by the state in dockerd"),
     ({"NONSENSE": "1"}, "unknown"),
 ])  # fmt: skip
-def test_check_that_cannot_be_had_is_reported_and_the_engine_counts(labels, reason):
+def test_check_that_is_rejected_is_replaced_by_the_state_in_dockerd(labels, reason):
     labels = {f"SERVICE_CHECK_{key}": value for key, value in labels.items()}
     result = run(container(labels=labels, ports={"80/tcp": 80}))
     assert result.services[0].check == HEALTH
@@ -134,5 +134,5 @@ def test_a_method_that_is_none_is_reported():
     ({"Status": "paused", "Paused": True}, ("critical", "paused")),
     ({"Status": "paused", "Paused": True, "Health": {"Status": "healthy"}}, ("critical", "paused")),
 ])  # fmt: skip
-def test_health_is_the_engines_state(state, health):
+def test_health_is_the_state_in_dockerd(state, health):
     assert only(container(ports={"80/tcp": 1}, state=state)).health == health

@@ -1,4 +1,4 @@
-"""The loop with an engine and an agent in memory."""
+"""The loop with an dockerd and an agent in memory."""
 
 import signal
 
@@ -11,7 +11,7 @@ from registrator.options import Options
 from registrator_cases import HOST, apply, container
 
 
-class FakeEngine:
+class FakeDockerd:
     def __init__(self, *containers):
         self.all = {one["Id"]: one for one in containers}
 
@@ -72,8 +72,8 @@ def clock(monkeypatch):
 def site(clock):
     web = container("web", ports={"80/tcp": 1}, number=1)
     api = container("api", ports={"80/tcp": 2}, number=2)
-    engine, agent = FakeEngine(web, api), FakeAgent()
-    return Loop(Options(ip="192.0.2.1", resync=30), engine, agent, HOST), engine, agent, web
+    dockerd, agent = FakeDockerd(web, api), FakeAgent()
+    return Loop(Options(ip="192.0.2.1", resync=30), dockerd, agent, HOST), dockerd, agent, web
 
 
 def event(action, one, **attributes):
@@ -93,7 +93,7 @@ def test_second_time_nothing_is_written(site):
 
 
 def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
-    loop, engine, agent, web = site
+    loop, dockerd, agent, web = site
     loop.reconcile()
     assert [text.split()[:2] for text in capsys.readouterr().out.splitlines()] == [
         ["registered", "id=node-1:api:80"], ["registered", "id=node-1:web:80"],
@@ -101,13 +101,13 @@ def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
     loop.reconcile()
     assert capsys.readouterr().out == ""
     web["State"]["Health"] = {"Status": "unhealthy"}
-    engine.all["02api"]["NetworkSettings"]["Ports"]["80/tcp"] = [{"HostIp": "0.0.0.0", "HostPort": "3"}]
+    dockerd.all["02api"]["NetworkSettings"]["Ports"]["80/tcp"] = [{"HostIp": "0.0.0.0", "HostPort": "3"}]
     loop.reconcile()
     assert capsys.readouterr().out.splitlines() == [
         'registered id=node-1:api:80 name=httpfront address=192.0.2.1 port=3 status=passing reason="port changed"',
         "health id=node-1:web:80 name=httpfront address=192.0.2.1 port=1 status=critical reason=unhealthy",
     ]
-    del engine.all["02api"]
+    del dockerd.all["02api"]
     web["Config"]["Labels"]["SERVICE_CHECK_TCP"] = "1"
     loop.reconcile()
     assert capsys.readouterr().out.splitlines() == [
@@ -119,10 +119,10 @@ def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
     assert agent.writes == 10  # a health is written after its registration
 
 
-def test_a_container_told_to_stop_leaves_and_comes_back_if_it_goes_on(site, clock):
+def test_a_stopping_container_leaves_and_comes_back_if_it_goes_on(site, clock):
     loop, _, agent, web = site
     loop.reconcile()
-    loop.note(event("kill", web, signal="15"))
+    loop.track(event("kill", web, signal="15"))
     assert loop.reconcile() == pytest.approx(12)
     assert names(agent) == ["node-1:api:80"]
     clock[0] += 11.9
@@ -135,32 +135,32 @@ def test_a_container_told_to_stop_leaves_and_comes_back_if_it_goes_on(site, cloc
 
 def test_a_container_that_starts_again_is_back_at_once(site):
     loop, _, agent, web = site
-    loop.note(event("kill", web, signal="9"))
-    loop.note(event("die", web))
-    loop.note(event("start", web))
+    loop.track(event("kill", web, signal="9"))
+    loop.track(event("die", web))
+    loop.track(event("start", web))
     loop.reconcile()
     assert "node-1:web:80" in names(agent)
 
 
 def test_another_signal_changes_nothing(site):
     loop, _, agent, web = site
-    loop.note(event("kill", web, signal="10"))
+    loop.track(event("kill", web, signal="10"))
     loop.reconcile()
     assert "node-1:web:80" in names(agent)
 
 
 def test_an_event_of_a_network_only_makes_it_look(site):
     loop, _, agent, web = site
-    loop.note({"Type": "network", "Action": "disconnect", "Actor": {"ID": "n", "Attributes": {"container": web["Id"]}}})
-    assert loop.leaving == {} and loop.engine_id is None
+    loop.track({"Type": "network", "Action": "disconnect", "Actor": {"ID": "n", "Attributes": {"container": web["Id"]}}})
+    assert loop.leaving == {} and loop.dockerd_id is None
     loop.reconcile()
     assert len(names(agent)) == 2
 
 
 def test_a_kill_of_what_is_gone_is_nothing(site):
-    loop, engine, _, web = site
-    del engine.all[web["Id"]]
-    loop.note(event("kill", web, signal="9"))
+    loop, dockerd, _, web = site
+    del dockerd.all[web["Id"]]
+    loop.track(event("kill", web, signal="9"))
     assert loop.leaving == {}
 
 
@@ -180,14 +180,14 @@ def test_what_is_forbidden_is_tried_again_soon(site):
 
 
 def test_what_is_skipped_is_said_once(site, capsys):
-    loop, engine, _, _ = site
-    engine.all["x"] = container("x", labels={"SERVICE_NAME": "a b"}, ports={"80/tcp": 3})
+    loop, dockerd, _, _ = site
+    dockerd.all["x"] = container("x", labels={"SERVICE_NAME": "a b"}, ports={"80/tcp": 3})
     loop.reconcile()
     loop.reconcile()
     assert capsys.readouterr().out.count("skipped") == 1
 
 
-def test_it_goes_on_while_the_agent_is_down_and_stops_when_told_to(site, capsys):
+def test_it_goes_on_while_the_agent_is_down_and_stops_on_a_signal(site, capsys):
     loop, _, agent, _ = site
     agent.down = True
     loop.options = Options(retry_attempts=2, retry_interval=1)
@@ -206,15 +206,15 @@ def test_signals_that_end_a_container(sent, stop, result):
     assert ends(sent, {"StopSignal": stop}) is result
 
 
-def test_told_to_stop_it_leaves_the_services_registered(site):
-    loop, engine, agent, _ = site
+def test_after_a_signal_the_services_stay_registered(site):
+    loop, dockerd, agent, _ = site
     loop.reconcile()
     loop.watch = lambda: None
 
     def hang(stopped):
         signal.raise_signal(signal.SIGTERM)
 
-    engine.containers = hang
+    dockerd.containers = hang
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         assert loop.run() == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from registrator.options import Options, UsageError, engine_address, parse
+from registrator.options import Options, UsageError, dockerd_address, parse
 
 
 def test_command_line_of_the_original():
@@ -53,10 +53,10 @@ def test_unusable_command_line_says_what_to_write(arguments, message):
     ("", ["/tmp/docker.sock", "/var/run/docker.sock"], "unix:///var/run/docker.sock"),
     ("", [], "unix:///var/run/docker.sock"),
 ])  # fmt: skip
-def test_the_engine_is_found(given, present, address):
-    assert engine_address({"DOCKER_HOST": given}, present.__contains__) == address
+def test_dockerds_socket_is_found(given, present, address):
+    assert dockerd_address({"DOCKER_HOST": given}, present.__contains__) == address
 
 
-def test_an_engine_elsewhere_is_refused():
+def test_a_dockerd_elsewhere_is_refused():
     with pytest.raises(UsageError, match="DOCKER_HOST"):
-        engine_address({"DOCKER_HOST": "tcp://192.0.2.1:2376"}, lambda path: True)
+        dockerd_address({"DOCKER_HOST": "tcp://192.0.2.1:2376"}, lambda path: True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from registrator.actions import Register, line, plan, registration
 from registrator.check import HEALTH_TTL, seconds
 from registrator.log import line as log_line
-from registrator.mark import Owner, is_ours, is_own_check, is_predecessors, stands_for
+from registrator.marker import Owner, is_ours, is_own_check, is_predecessors, stands_for
 from registrator.options import Options
 from registrator.wanted import wanted
 from registrator_cases import HOST, apply, container
@@ -304,7 +304,7 @@ def test_no_inspection_is_too_odd_and_none_hurts_another(containers, options):
     Options(internal=True),
 )
 @given(engines(), OPTIONS)
-def test_old_and_new_versions_of_the_engines_api_say_the_same(containers, options):
+def test_old_and_new_versions_of_dockerds_api_give_the_same_services(containers, options):
     """1.52 leaves out the container's only address; `default` became `bridge`; empty maps may be null or missing."""
 
     def old(one):

@@ -1,10 +1,10 @@
-"""From the services wanted and the agent's own to what must be done. Pure: no clock, no network."""
+"""Computes the actions from the wanted services and the agent's entries. Pure: no clock, no network."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 
-from .mark import CONTAINER, ENGINE, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
+from .marker import CONTAINER, DOCKERD, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
 from .wanted import Service, Skipped, Wanted
 
 
@@ -61,13 +61,13 @@ def line(action: Action) -> tuple[str, dict[str, object]]:
 def plan(
     wanted: Wanted, services: dict[str, dict], checks: dict[str, dict], owner: Owner, cleanup: bool
 ) -> tuple[list[Action], list[Skipped]]:
-    """The actions that make the agent's services and checks the wanted ones, and what cannot be had.
+    """The actions that make the agent's services and checks the wanted ones, and the conflicts.
 
-    :param wanted: what the containers ask for
+    :param wanted: services of the containers
     :param services: the agent's answer to GET /v1/agent/services: id to entry
     :param checks: the agent's answer to GET /v1/agent/checks: id to check
-    :param owner: by what our own entries are recognised
-    :param cleanup: also remove what a registrator without our mark left on this host
+    :param owner: identifies our own entries
+    :param cleanup: also remove entries that a registrator without our marker left on this host
     :returns: actions in the order to do them, and services whose id somebody else holds
 
     Entries go before others come, so that a port which changes hands is never served under its old name.
@@ -91,13 +91,13 @@ def plan(
         if entry is None or is_ours(entry, owner) or _adopted(entry, service, owner, cleanup):
             actions += _service_actions(service, entry, checks_of.get(service_id, {}), owner)
         else:
-            reason = "somebody else registered this id"
+            reason = "another program registered this id"
             conflicts.append(Skipped(service_id, f"service {service.name}", reason))
     return actions, conflicts
 
 
 def registration(service: Service, owner: Owner) -> dict:
-    """What the agent is told about a service."""
+    """The payload that registers a service."""
     payload = {
         "ID": service.id,
         "Name": service.name,
@@ -107,8 +107,8 @@ def registration(service: Service, owner: Owner) -> dict:
         "Check": {"CheckID": _check_id(service), **service.check},
     }
     content = json.dumps([payload, owner.token], sort_keys=True)
-    mark = {HOST: owner.host, ENGINE: owner.engine, HASH: hashlib.sha256(content.encode()).hexdigest()[:16]}
-    payload["Meta"] = service.meta | mark | ({CONTAINER: service.container} if service.container else {})
+    marker = {HOST: owner.host, DOCKERD: owner.dockerd, HASH: hashlib.sha256(content.encode()).hexdigest()[:16]}
+    payload["Meta"] = service.meta | marker | ({CONTAINER: service.container} if service.container else {})
     if service.health:
         payload["Check"]["Status"] = service.health[0]
     return payload
@@ -133,19 +133,19 @@ def _service_actions(service: Service, entry: dict | None, checks: dict[str, dic
 
 
 def _difference(entry: dict | None, payload: dict, owner: Owner) -> str:
-    """Why an entry must be written; empty: it need not."""
+    """Reason to write an entry; empty: none."""
     if entry is None:
         return "new"
     if not is_ours(entry, owner):
         return "adopted"
     pairs = {"Service": "Name", "Address": "Address", "Port": "Port", "Tags": "Tags"}
-    differ = [new.lower() for old, new in pairs.items() if (entry.get(old) or type(payload[new])()) != payload[new]]
-    seen, told = dict(entry["Meta"]), dict(payload["Meta"])
-    hashes = seen.pop(HASH, ""), told.pop(HASH)
-    if seen != told:
+    differ = [key.lower() for field, key in pairs.items() if (entry.get(field) or type(payload[key])()) != payload[key]]
+    present, new = dict(entry["Meta"]), dict(payload["Meta"])
+    hashes = present.pop(HASH, ""), new.pop(HASH)
+    if present != new:
         differ.append("meta")
     elif not differ and hashes[0] != hashes[1]:
-        differ.append("check or token")  # only the hash in our mark shows it
+        differ.append("check or token")  # only the hash in our marker shows it
     return ", ".join(differ) + " changed" if differ else ""
 
 
@@ -155,7 +155,7 @@ def _check_id(service: Service) -> str:
 
 
 def _fade(service_id: str, why: str, checks: dict[str, dict], about: dict) -> list[Action]:
-    """A failed container's service stays, and its `health` check, if it has one, says so."""
+    """A failed container's service stays, and its `health` check, if it has one, is critical."""
     check_id = f"service:{service_id}:health"
     check = checks.get(check_id)
     if check is None or (check["Status"], check["Output"]) == ("critical", why):

@@ -1,4 +1,4 @@
-"""The Consul agent's HTTP API, /v1/agent/* with one exception: what is registered here, and how to change it.
+"""The Consul agent's HTTP API, /v1/agent/* with one exception: reads and changes the registered services.
 
 Runs on the host, too: Python 3.9.
 """
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Target(NamedTuple):
-    """Where the agent is: a host and a port, in clear or by TLS, or the path of a socket."""
+    """Address of the agent: host and port, in clear or by TLS, or the path of a socket."""
 
     scheme: str
     host: str
@@ -49,7 +49,7 @@ class Target(NamedTuple):
 
 
 def target(uri: str) -> Target:
-    """What a URI of the original means.
+    """Parse a URI of the original.
 
     :param uri: consul://h:p, consul-tls://h:p, consul-unix:///path; `consul:` and `consul://` are DEFAULT_URI
     :raises ValueError: it is none of them; the message holds nothing of it, because a secret may have slipped in
@@ -67,7 +67,7 @@ def target(uri: str) -> Target:
 
 
 def read_token() -> str:
-    """The token, read at every use, so that a replaced file counts at once.
+    """The token, read at every use, so that a replaced file is used at once.
 
     :raises AgentError: it is not one word of ASCII; the message does not hold it
     """
@@ -83,7 +83,7 @@ def read_token() -> str:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Whom to trust and who we are, read at every use, as the token: a replaced certificate counts at once.
+    """CA and client certificate, read at every use, as the token: a replaced file is used at once.
 
     :raises AgentError: a file cannot be read or is no certificate
     """
@@ -99,7 +99,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def token_digest() -> str:
-    """Tells one token from another without telling the token."""
+    """Distinguishes tokens without revealing one."""
     token = read_token()
     return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
 
@@ -124,16 +124,16 @@ class Agent:
     def deregister(self, service_id: str) -> None:
         self._remove(f"/v1/agent/service/deregister/{quote(service_id, safe=':')}")
 
-    def forget(self, node: str, service_id: str) -> None:
-        """Take a service out of the catalog itself. Returns when the servers have agreed on it, which nobody learns from
-        the agent's own sync; without a leader that fails. May be done by whoever may write the service.
+    def deregister_in_catalog(self, node: str, service_id: str) -> None:
+        """Deregister a service in the catalog itself. Returns when the servers have agreed on it, which the agent's own sync
+        does not show; fails without a leader. Needs write permission for the service.
 
         https://developer.hashicorp.com/consul/api-docs/catalog#deregister-entity
         """
         try:
             self._request("PUT", "/v1/catalog/deregister", {"Node": node, "ServiceID": service_id})
         except AgentError as error:
-            if "Unknown service ID" not in str(error):  # the agent's sync was first
+            if "Unknown service ID" not in str(error):  # the agent has synced before
                 raise
 
     def drop_check(self, check_id: str) -> None:

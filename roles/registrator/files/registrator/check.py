@@ -1,4 +1,4 @@
-"""The one check of a service: what its SERVICE_CHECK_* ask for, or the engine's own state. Pure."""
+"""The one check of a service: the one of its SERVICE_CHECK_*, or the state of its container in dockerd. Pure."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h"
 SHORTEST, LONGEST = 1e-9, 2_500_000 * 3600  # seconds; what fits into Consul's int64 of nanoseconds
 
 HEALTH_TTL = "8760h"  # a shorter one would die with the registrator
-HEALTH_NOTES = "state of the container in the engine"
+HEALTH_NOTES = "state of the container in dockerd"
 NETWORK_CHECKS = ("http", "https", "tcp", "grpc")
 COMMAND_CHECKS = ("cmd", "script")
 CHECK_KINDS = ("http", "https", "ttl", "tcp", "grpc")  # the first one set is taken
@@ -32,34 +32,34 @@ class Endpoint(NamedTuple):
 
 
 class Refusal(Exception):
-    """Why a container does not get what it asks for."""
+    """Reason why a setting of a container is rejected."""
 
 
 def check(
-    container: Container, endpoint: Endpoint, attributes: dict[str, str], leave_out: Callable[[str, str], None]
+    container: Container, endpoint: Endpoint, attributes: dict[str, str], skip: Callable[[str, str], None]
 ) -> tuple[dict, tuple[str, str] | None]:
-    """The check as Consul takes it, and the status and output that we write to it (None: it finds out itself).
+    """The check as Consul takes it, and the status and output that we write to it (None: Consul runs the check).
 
     :param attributes: SERVICE_* of one port, keys in lower case
-    :param leave_out: told of each setting that cannot be had, and why
+    :param skip: called with each rejected setting and the reason
     """
     settings = {key.removeprefix("check_"): value for key, value in attributes.items() if key.startswith("check_")}
     settings = {key: value for key, value in settings.items() if value}
     for key in sorted(set(settings) - CHECK_SETTINGS):
-        leave_out(f"check_{key}", "unknown")
+        skip(f"check_{key}", "unknown")
     for key in COMMAND_CHECKS:
         if key in settings:
-            leave_out(f"check_{key}", "would run commands on the host: use a HEALTHCHECK, whose result is followed")
+            skip(f"check_{key}", "would run commands on the host: use a HEALTHCHECK, whose result is used")
     kind = next((kind for kind in CHECK_KINDS if kind in settings), None)
     if kind:
         try:
-            return _explicit_check(kind, settings, endpoint, leave_out), None
+            return _explicit_check(kind, settings, endpoint, skip), None
         except Refusal as refusal:
-            leave_out(f"check_{kind}", f"{refusal}: replaced by the engine's state")
+            skip(f"check_{kind}", f"{refusal}: replaced by the state in dockerd")
     return {"Name": "health", "TTL": HEALTH_TTL, "Notes": HEALTH_NOTES}, health(container)
 
 
-def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, leave_out) -> dict:
+def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, skip) -> dict:
     if kind in NETWORK_CHECKS and endpoint.overlay:
         raise Refusal("an address in an overlay network cannot be reached from the host")
     if kind in ("http", "https") and not VISIBLE.fullmatch(settings[kind]):
@@ -68,7 +68,7 @@ def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, lea
     def duration(key: str, default: str = "") -> str:
         value = settings.get(key, "")
         if value and not SHORTEST <= seconds(value) <= LONGEST:
-            leave_out(f"check_{key}", f"{value!r} is not a duration such as 10s")
+            skip(f"check_{key}", f"{value!r} is not a duration such as 10s")
             return default
         return value or default
 
@@ -88,7 +88,7 @@ def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, lea
         if METHOD.fullmatch(method):
             check["Method"] = method
         elif method:
-            leave_out("check_http_method", f"{method!r} is no method of HTTP")
+            skip("check_http_method", f"{method!r} is no method of HTTP")
     elif kind in ("tcp", "grpc"):
         check[kind.upper()] = target
     if kind == "grpc" and settings.get("grpc_use_tls"):
@@ -101,7 +101,7 @@ def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, lea
     if status in ("passing", "warning", "critical"):
         check["Status"] = status
     elif status:
-        leave_out("check_initial_status", f"{status!r} is none of passing, warning, critical")
+        skip("check_initial_status", f"{status!r} is none of passing, warning, critical")
     return check
 
 

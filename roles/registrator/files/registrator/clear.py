@@ -1,11 +1,11 @@
-"""Take this host's containers out of the agent: python3 -m registrator.clear [-cleanup] [-stopped] consul://127.0.0.1:8500
+"""Deregister this host's containers: python3 -m registrator.clear [-cleanup] [-stopped] consul://127.0.0.1:8500
 
-For the host, not for the image: runs when the engine has ended, however it did, and before it starts at boot. Until the
-registrator runs again nobody else would, and ports that the engine gave away may belong to other services by then. The
-agent tells the catalog by itself, but only while there is a leader: without one the catalog, which still answers, may keep
-the old entries until after the engine's start. So the catalog is told, too, until the servers have agreed on it; then the
-balancers get the time to follow. It ends within DEADLINE seconds and always with 0: neither an engine nor a boot may wait
-for it longer, or fail. Python 3.9.
+For the host, not for the image: runs after each end of dockerd, and at boot before dockerd starts. Until the registrator runs
+again nobody else would deregister them, and the ports that dockerd freed may belong to other services by then. The agent syncs
+the catalog by itself, but only while there is a leader: without one the catalog, which still answers, may keep the old entries
+until after dockerd's start. So they are deregistered in the catalog, too, until the servers have agreed on it; then the load
+balancers get the time to sync. It ends within DEADLINE seconds and always with 0: neither dockerd nor a boot may wait
+longer, or fail, because of it. Python 3.9.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import TypeVar
 
 from .agent import Agent, AgentError, Refused
 from .log import log
-from .mark import Owner, described, is_ours, is_predecessors
+from .marker import Owner, described, is_ours, is_predecessors
 
 DEADLINE = 10  # seconds in all: servers that all boot at once, or have lost their leader, have to agree on one first
-FOLLOW = 2  # seconds that a balancer may be behind the catalog: it reloads once a second, and takes a while to do so
+FOLLOW = 2  # seconds that a load balancer may be behind the catalog: it reloads once a second, and a reload takes time
 PATIENCE = 1  # seconds for one answer: a request that went to a leader without power hangs, the next one may find another
 PAUSE = 0.2  # seconds between two attempts
 T = TypeVar("T")
@@ -33,15 +33,15 @@ FAILURES = (OSError, http.client.HTTPException, ValueError, AgentError, Refused)
 
 
 class Late(BaseException):
-    """The time is up; not an Exception, so that no attempt takes it for its own failure."""
+    """The deadline; not an Exception, so that no attempt handles it as its own failure."""
 
 
 def leftover(services: dict[str, dict], owners: Iterable[Owner], cleanup: bool) -> list[str]:
     """Ids of the services that stand for containers of this host.
 
     :param services: the agent's answer to GET /v1/agent/services: id to entry
-    :param owners: by what our own entries are recognised; one for each id that the engine may have
-    :param cleanup: also what a registrator without our mark left on this host
+    :param owners: identify our own entries; one for each id that dockerd may have
+    :param cleanup: also entries that a registrator without our marker left on this host
     """
     owners = list(owners)
     return [
@@ -52,18 +52,18 @@ def leftover(services: dict[str, dict], owners: Iterable[Owner], cleanup: bool) 
 
 
 def owners(host: str, daemon: dict, read) -> list[Owner]:
-    """This host by its name, and by what the engine calls itself where the engine's files tell it.
+    """This host by its name, and by dockerd's id where dockerd's files hold it.
 
-    :param daemon: content of the engine's daemon.json
+    :param daemon: content of dockerd's daemon.json
     :param read: text of a file by its path, '' where there is none
     """
-    engines = {"", read(os.path.join(daemon.get("data-root", "/var/lib/docker"), "engine-id")).strip()}
-    engines.add(settings(read("/etc/docker/key.json")).get("kid", ""))  # up to version 24
-    return [Owner(host, engine) for engine in sorted(engines)]
+    ids = {"", read(os.path.join(daemon.get("data-root", "/var/lib/docker"), "engine-id")).strip()}
+    ids.add(settings(read("/etc/docker/key.json")).get("kid", ""))  # up to version 24
+    return [Owner(host, dockerd) for dockerd in sorted(ids)]
 
 
 def clear(agent: Agent, owners: list[Owner], cleanup: bool, removed: set[str]) -> None:
-    """Take them out of the agent until none is left.
+    """Deregister them at the agent until none is left.
 
     :param removed: gets the id of each one before it goes, so that none is lost when this fails on the way
     """
@@ -73,13 +73,13 @@ def clear(agent: Agent, owners: list[Owner], cleanup: bool, removed: set[str]) -
         for service_id in ids:
             removed.add(service_id)
             agent.deregister(service_id)
-            log("deregistered", id=service_id, **described(services[service_id]), reason="the engine does not run")
+            log("deregistered", id=service_id, **described(services[service_id]), reason="dockerd does not run")
         if not ids:
             return
 
 
-def insist(step: Callable[..., T], *arguments: object) -> T:
-    """Try until it works; at boot the agent may need a moment."""
+def retry(step: Callable[..., T], *arguments: object) -> T:
+    """Repeat a step until it succeeds; at boot the agent may need a moment."""
     trouble = ""
     while True:
         try:
@@ -92,12 +92,12 @@ def insist(step: Callable[..., T], *arguments: object) -> T:
 
 
 def clear_all(agent: Agent, owners: list[Owner], cleanup: bool) -> int:
-    """Take them out of the agent and of the catalog; how many there were."""
+    """Deregister them at the agent and in the catalog; returns their number."""
     removed: set[str] = set()
-    node = insist(agent.node) or owners[0].host
-    insist(clear, agent, owners, cleanup, removed)
+    node = retry(agent.node) or owners[0].host
+    retry(clear, agent, owners, cleanup, removed)
     for service_id in sorted(removed):
-        insist(agent.forget, node, service_id)
+        retry(agent.deregister_in_catalog, node, service_id)
     log("cleared", services=len(removed))
     return len(removed)
 
@@ -132,14 +132,14 @@ def main(arguments: list[str]) -> int:
     try:
         daemon = settings(read(DAEMON_JSON))
         if stopped and daemon.get("live-restore"):
-            log("kept", reason="live-restore: the containers run on without the engine")
+            log("kept", reason="live-restore: the containers run on without dockerd")
             return 0
         agent = Agent(arguments[-1], timeout=PATIENCE)
         found = clear_all(agent, owners(os.uname().nodename, daemon, read), "-cleanup" in arguments)
-        if found or stopped:  # the registrator may have taken them out a moment ago
+        if found or stopped:  # the registrator may have deregistered them a moment ago
             time.sleep(FOLLOW)
     except Late:
-        log("failed", reason=f"not done within {DEADLINE} s: catalog and balancers follow later")
+        log("failed", reason=f"not done within {DEADLINE} s: catalog and load balancers sync later")
     finally:
         signal.alarm(0)
     return 0

@@ -1,9 +1,9 @@
-"""Leave this host's services to a registrator of another make: python3 -m registrator.handover consul://127.0.0.1:8500
+"""Hand this host's services over to another implementation: python3 -m registrator.handover consul://127.0.0.1:8500
 
-For the host, after the other one has started. It registers what runs under the same ids, which takes our mark off; but our
-checks would stay beside it for ever: `health` critical when it was so at that moment, the others at an old port. So they go,
-and so does what the other one does not take over. Services stay registered all the time. Ends with 1 when it took over
-nothing. Python 3.9.
+For the host, after the other registrator has started. It registers the running containers under the same ids, which removes our
+marker; but our checks would stay beside its own for ever: `health` critical if it was so at that moment, the others at an old
+port. So they are removed, and so are the services that the other one does not adopt. Services stay registered all the time. Ends
+with 1 when nothing was adopted. Python 3.9.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import NamedTuple
 from .agent import Agent
 from .clear import DAEMON_JSON, FAILURES, leftover, owners, read, settings
 from .log import log
-from .mark import CHECKS, Owner, described
+from .marker import CHECKS, Owner, described
 
-PATIENCE = 10  # seconds without anything new, before what is still marked counts as left over
-PAUSE = 0.5  # seconds between two looks
+PATIENCE = 10  # seconds without progress, before the services that are still marked are left over
+PAUSE = 0.5  # seconds between two comparisons
 
 
 class Left(NamedTuple):
-    """What is still ours at the agent."""
+    """Entries that are still ours at the agent."""
 
     services: list[str]
     checks: list[tuple[str, str]]  # service and check, where the service is not ours any more
@@ -39,8 +39,8 @@ def left(services: dict[str, dict], checks: dict[str, dict], owners: list[Owner]
 
 
 def hand_over(agent: Agent, owners: list[Owner]) -> int:
-    """Until nothing is ours, or nothing happens any more; 0 when it is done."""
-    first = seen = None
+    """Wait until nothing is ours, or nothing happens any more; returns 0 when it is done."""
+    first = last = None
     since, dropped, trouble = time.monotonic(), 0, ""
     while True:
         try:
@@ -51,17 +51,17 @@ def hand_over(agent: Agent, owners: list[Owner]) -> int:
                 log("check-dropped", id=service, **described(services[service]), check=check, reason="another registrator has it")
             dropped += len(now.checks)
             first = now.services if first is None else first
-            if now.services != seen:
-                seen, since = now.services, time.monotonic()
+            if now.services != last:
+                last, since = now.services, time.monotonic()
             if not now.services:
                 break
             if time.monotonic() - since > PATIENCE:
                 if now.services == first:
-                    log("failed", reason=f"nothing was taken over within {PATIENCE} s: see `docker logs registrator`")
+                    log("failed", reason=f"nothing was adopted within {PATIENCE} s: see `docker logs registrator`")
                     return 1
                 for service in now.services:
                     agent.deregister(service)
-                    log("deregistered", id=service, **described(services[service]), reason="the other registrator has it not")
+                    log("deregistered", id=service, **described(services[service]), reason="not adopted by the other registrator")
         except FAILURES as error:
             trouble = f"{type(error).__name__}: {error}"
             if time.monotonic() - since > PATIENCE:

@@ -1,6 +1,6 @@
-"""What a container's inspection says, in one form, whatever the engine's version left out or put in. Pure.
+"""A container's inspection in one form, whatever fields the version of dockerd leaves out or adds. Pure.
 
-Everything after it can rely on types: nothing the engine answers (API 1.40 to 1.52 and later) and nothing that somebody
+Everything after it can rely on types: no answer of dockerd (API 1.40 to 1.52 and later) and nothing that somebody
 writes into labels or environment raises an error here or later.
 """
 
@@ -69,7 +69,7 @@ def read(inspection: dict) -> Container:
 
 
 def _failed(state: dict) -> int:
-    """An exit by a signal (bit 7) is somebody's wish, and so is 0."""
+    """Exit code of a failure; an exit by a signal (bit 7) is none."""
     code = _number(state.get("ExitCode"))
     return code if state.get("Status") in ("exited", "dead") and not code & 128 else 0
 
@@ -100,7 +100,7 @@ def _list(value: object) -> list:
 
 
 def _text(value: object) -> str:
-    """Valid Unicode, because what Consul would store otherwise is not what it was told."""
+    """Valid Unicode, because Consul would store other text differently."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""The loop: whatever happens, read engine and agent anew and do what makes them equal."""
+"""The loop, level-triggered: after every event, read dockerd and agent and correct the difference."""
 
 import http.client
 import queue
@@ -8,31 +8,31 @@ import time
 
 from . import actions as do
 from .agent import Agent, AgentError, Refused, token_digest
-from .engine import Engine, EngineError
+from .dockerd import Dockerd, DockerdError
 from .log import log
-from .mark import Owner
+from .marker import Owner
 from .options import Options
 from .wanted import Skipped, wanted
 
-FAILURES = (OSError, http.client.HTTPException, ValueError, EngineError, AgentError)
+FAILURES = (OSError, http.client.HTTPException, ValueError, DockerdError, AgentError)
 CONNECTED = "connected"
-GRACE = 2  # seconds a container may outlive its stop timeout before it counts as running again
-STOP_TIMEOUT = 10  # seconds; the engine's default
+GRACE = 2  # grace period in seconds: how long a container may outlive its stop timeout before it is registered again
+STOP_TIMEOUT = 10  # seconds; dockerd's default
 
 
 class Stopped(BaseException):
-    """Told to stop: raised by the signal, so that it interrupts a read from an engine that does not answer."""
+    """Raised by the signal, so that it interrupts a read from a dockerd that does not answer."""
 
 
 class Loop:
-    def __init__(self, options: Options, engine: Engine, agent: Agent, host: str):
-        self.options, self.engine, self.agent, self.host = options, engine, agent, host
+    def __init__(self, options: Options, dockerd: Dockerd, agent: Agent, host: str):
+        self.options, self.dockerd, self.agent, self.host = options, dockerd, agent, host
         self.events: queue.SimpleQueue = queue.SimpleQueue()
-        self.engine_id: str | None = None
-        self.leaving: dict[str, float] = {}  # container id → when it counts as running again
+        self.dockerd_id: str | None = None
+        self.leaving: dict[str, float] = {}  # container id → when it is registered again
         self.skipped: set[Skipped] = set()
-        self.refused: dict[str, str] = {}  # service id → why the agent refused it
-        self.trouble = ""  # what the last attempt failed with
+        self.refused: dict[str, str] = {}  # service id → reason of the agent's refusal
+        self.trouble = ""  # error of the last attempt
         self.failures = 0
 
     def run(self) -> int:
@@ -43,7 +43,7 @@ class Loop:
         try:
             return self.follow()
         except Stopped:
-            log("stopped", reason="asked to; the services stay registered")
+            log("stopped", reason="by a signal; the services stay registered")
             return 0
 
     def follow(self) -> int:
@@ -52,7 +52,7 @@ class Loop:
             happened = self.wait(wait)
             try:
                 for event in happened:
-                    self.note(event)
+                    self.track(event)
                 wait = self.reconcile()
                 self.recovered()
             except FAILURES as error:
@@ -62,20 +62,20 @@ class Loop:
                     return 1
                 wait = self.options.retry_interval / 1000
 
-    # --- what happens ---
+    # --- events ---
 
     def watch(self) -> None:
         """Put events into the queue, for ever; none is lost, because each reconnect compares everything."""
         while True:
             try:
-                for event in self.engine.events(networks=self.options.internal):
+                for event in self.dockerd.events(networks=self.options.internal):
                     self.events.put(event or CONNECTED)
             except FAILURES:
-                pass  # the next comparison says what is wrong
+                pass  # the next comparison reports it
             time.sleep(self.options.retry_interval / 1000)
 
     def wait(self, seconds: float | None) -> list:
-        """Everything that happened; waits for the first thing, as long as given (None: for ever)."""
+        """All events so far; waits for the first one, as long as given (None: for ever)."""
         happened = []
         try:
             happened.append(self.events.get(timeout=seconds))
@@ -84,14 +84,14 @@ class Loop:
         except queue.Empty:
             return happened
 
-    def note(self, event: dict | str) -> None:
-        """Remember which containers are on their way out; everything else is read from the engine."""
+    def track(self, event: dict | str) -> None:
+        """Track the containers that are stopping; everything else is read from dockerd."""
         if event == CONNECTED:
-            self.engine_id = None
+            self.dockerd_id = None
         elif event["Type"] == "container":
             container = event["Actor"]["ID"]
             if event["Action"] == "kill":
-                inspected = self.engine.container(container)
+                inspected = self.dockerd.container(container)
                 if inspected and ends(event["Actor"]["Attributes"].get("signal", ""), inspected["Config"]):
                     patience = inspected["Config"].get("StopTimeout")
                     patience = STOP_TIMEOUT if patience is None else max(patience, 0)
@@ -99,22 +99,22 @@ class Loop:
             elif event["Action"] in ("start", "die", "destroy"):
                 self.leaving.pop(container, None)
 
-    # --- what is done about it ---
+    # --- reconcile ---
 
     def reconcile(self) -> float | None:
-        """Compare and correct; the seconds until it is due again."""
+        """Compare and correct; returns the seconds until the next comparison."""
         now = time.monotonic()
         self.leaving = {container: until for container, until in self.leaving.items() if until > now}
-        if self.engine_id is None:
-            self.engine_id = self.engine.id()
+        if self.dockerd_id is None:
+            self.dockerd_id = self.dockerd.id()
         target = wanted(
-            self.engine.containers(stopped=self.options.deregister == "on-success"),
+            self.dockerd.containers(stopped=self.options.deregister == "on-success"),
             self.options,
             self.host,
-            overlays=self.engine.overlays() if self.options.internal else frozenset(),
+            overlays=self.dockerd.overlays() if self.options.internal else frozenset(),
             leaving=frozenset(self.leaving),
         )
-        owner = Owner(self.host, self.engine_id, token_digest())
+        owner = Owner(self.host, self.dockerd_id, token_digest())
         services, checks = self.agent.services(), self.agent.checks()
         todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup)
         self.report(set(target.skipped) | set(conflicts))
@@ -122,7 +122,7 @@ class Loop:
         return self.due(now, forbidden)
 
     def apply(self, todo: list[do.Action]) -> bool:
-        """Do it all, whatever the agent refuses; was anything forbidden (which a new token may heal)?"""
+        """Perform all actions, whatever the agent refuses; returns whether one was forbidden (which a new token may repair)."""
         refused: dict[str, str] = {}
         forbidden = False
         for action in todo:
@@ -161,7 +161,7 @@ class Loop:
             waits.append(self.options.retry_interval / 1000)
         return min(waits, default=None)
 
-    # --- what is said about it, once each ---
+    # --- log, once each ---
 
     def report(self, skipped: set[Skipped]) -> None:
         for item in sorted(skipped - self.skipped):

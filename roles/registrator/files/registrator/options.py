@@ -9,7 +9,7 @@ SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # the second is where us
 
 
 class UsageError(Exception):
-    """The command line cannot be used; the message says what to write instead."""
+    """The command line cannot be used; the message names the valid form."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Options:
     internal: bool = False  # register container addresses and ports instead of published ones
     network: str = ""  # with internal: only addresses in this network, other containers as published
     explicit: bool = False  # only containers that carry SERVICE_NAME
-    cleanup: bool = False  # also remove what an earlier registrator without our marker left
+    cleanup: bool = False  # also remove entries that an earlier registrator without our marker left
     resync: int = 0  # seconds between comparisons when nothing happens; 0: never
     deregister: str = "always"  # or on-success: a container that failed keeps its entry, critical
     retry_attempts: int = 0  # failures in a row before giving up; -1: never
@@ -93,8 +93,8 @@ def _checked(options: Options) -> Options:
     return options
 
 
-def engine_address(environment: Mapping[str, str], exists: Callable[[str], bool]) -> str:
-    """The engine's socket: the one of DOCKER_HOST, else the first one that is there.
+def dockerd_address(environment: Mapping[str, str], exists: Callable[[str], bool]) -> str:
+    """dockerd's socket: the one of DOCKER_HOST, else the first one that exists.
 
     :raises UsageError: DOCKER_HOST is not a unix socket
     """
@@ -102,5 +102,5 @@ def engine_address(environment: Mapping[str, str], exists: Callable[[str], bool]
     if not given:
         return "unix://" + next(filter(exists, SOCKETS), SOCKETS[0])
     if not given.startswith("unix://"):
-        raise UsageError(f"DOCKER_HOST is {given}: only the socket of this host's engine, such as unix://{SOCKETS[0]}")
+        raise UsageError(f"DOCKER_HOST is {given}: only the socket of this host's dockerd, such as unix://{SOCKETS[0]}")
     return given

@@ -1,4 +1,4 @@
-"""From the engine's containers and the options to the services wanted. Pure: no clock, no network."""
+"""Computes the wanted services from dockerd's containers and the options. Pure: no clock, no network."""
 
 import ipaddress
 import re
@@ -19,7 +19,7 @@ RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
-LeaveOut = Callable[[str, str], None]  # takes what cannot be had, and why
+Skip = Callable[[str, str], None]  # takes a rejected item and the reason
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Service:
     tags: tuple[str, ...] = ()
     meta: dict[str, str] = field(default_factory=dict)
     check: dict = field(default_factory=dict)  # as Consul takes it, without id and status
-    health: tuple[str, str] | None = None  # status and output we write; None: the check finds out itself
+    health: tuple[str, str] | None = None  # status and output we write; None: Consul runs the check
     container: str = ""  # its name
 
 
 class Skipped(NamedTuple):
-    """Something a container asks for and does not get."""
+    """A rejected item of a container."""
 
     container: str
     item: str
@@ -57,17 +57,17 @@ def wanted(
     overlays: frozenset[str] = frozenset(),
     leaving: frozenset[str] = frozenset(),
 ) -> Wanted:
-    """The services that the engine's containers ask for.
+    """The services of dockerd's containers.
 
-    :param containers: inspections as the engine gives them (GET /containers/{id}/json), in any order
+    :param containers: inspections as dockerd answers them (GET /containers/{id}/json), in any order
     :param options: the command line
-    :param host: host name of the engine; first part of default service ids
+    :param host: host name of dockerd; first part of default service ids
     :param overlays: names of networks whose addresses the host cannot reach
-    :param leaving: ids of containers that were told to stop; they still run but get no service
-    :returns: services sorted by id, what was left out with reasons, and failed containers' entries to keep
+    :param leaving: ids of containers that are stopping; they still run but get no service
+    :returns: services sorted by id, skipped items with reasons, and failed containers' entries to keep
 
-    Labels, names and ids are those of the original (gliderlabs/registrator, docs/user/services.md); what Consul
-    or DNS (RFC 1035, 2.3.1) would refuse is left out with its reason.
+    Labels, names and ids are those of the original (gliderlabs/registrator, docs/user/services.md); items that
+    Consul or DNS (RFC 1035, 2.3.1) would reject are skipped with the reason.
     """
     by_id = {container.id: container for container in map(read, containers)}
     candidates: list[tuple[bool, str, Service]] = []
@@ -88,7 +88,7 @@ def wanted(
     return Wanted(services, sorted(set(skipped)), kept)
 
 
-# --- what a container says about itself ---
+# --- settings of a container ---
 
 
 def _attributes(container: Container, port: Port) -> tuple[dict[str, str], set[str]]:
@@ -126,28 +126,28 @@ def _services(
 ) -> Iterator[tuple[bool, Service]]:
     """The services of a container, each with whether its id is the default one."""
 
-    def leave_out(item: str, reason: str) -> None:
+    def skip(item: str, reason: str) -> None:
         skipped.append(Skipped(container.name, item, reason))
 
     for key in container.odd:
-        leave_out(f"port {key}", "not a port")
+        skip(f"port {key}", "not a port")
     endpoints: dict[Port, Endpoint] = {}
     for port in _ports(container, owner):
         try:
             endpoints[port] = _endpoint(port, container, owner, options, overlays)
         except Refusal as refusal:
             if not _attributes(container, port)[0].get("ignore"):
-                leave_out(f"port {port}", str(refusal))
+                skip(f"port {port}", str(refusal))
     for port, endpoint in endpoints.items():
         attributes, specific = _attributes(container, port)
         if attributes.get("ignore") or (options.explicit and not attributes.get("name")):
             continue
         suffix = str(port.number) if len(endpoints) > 1 and "name" not in specific else ""
-        endpoint = _labelled(endpoint, container, options.use_ip_from_label, overlays, leave_out)
+        endpoint = _labelled(endpoint, container, options.use_ip_from_label, overlays, skip)
         try:
-            service = _service(container, port, endpoint, attributes, suffix, options, host, leave_out)
+            service = _service(container, port, endpoint, attributes, suffix, options, host, skip)
         except Refusal as refusal:
-            leave_out(f"port {port}", str(refusal))
+            skip(f"port {port}", str(refusal))
         else:
             yield not attributes.get("id"), service
 
@@ -160,7 +160,7 @@ def _service(
     suffix: str,
     options: Options,
     host: str,
-    leave_out: LeaveOut,
+    skip: Skip,
 ) -> Service:
     name = attributes.get("name") or _image_name(container.image)
     name = f"{name}-{suffix}" if suffix else name
@@ -172,19 +172,19 @@ def _service(
     if not ID.fullmatch(service_id):
         raise Refusal(f"{service_id!r} cannot be a service id")
 
-    def leave_out_here(item: str, reason: str) -> None:
-        leave_out(f"{item} of port {port}", reason)
+    def skip_here(item: str, reason: str) -> None:
+        skip(f"{item} of port {port}", reason)
 
     tags = _split(attributes.get("tags", "")) + _split(options.tags)
     tags += ["udp"] if port.protocol == "udp" else []
-    definition, status = check(container, endpoint, attributes, leave_out_here)
+    definition, status = check(container, endpoint, attributes, skip_here)
     return Service(
         id=service_id,
         name=name,
         address=endpoint.address,
         port=endpoint.port,
-        tags=tuple(dict.fromkeys(_good_tags(tags, leave_out_here))),
-        meta=_meta(attributes, leave_out_here),
+        tags=tuple(dict.fromkeys(_good_tags(tags, skip_here))),
+        meta=_meta(attributes, skip_here),
         check=definition,
         health=status,
         container=container.name if len(container.name.encode()) <= META_VALUE_BYTES else "",
@@ -202,28 +202,28 @@ def _split(text: str) -> list[str]:
     return [part.replace("\\,", ",").strip() for part in parts if part.strip()]
 
 
-def _good_tags(tags: list[str], leave_out: LeaveOut) -> Iterator[str]:
+def _good_tags(tags: list[str], skip: Skip) -> Iterator[str]:
     for tag in tags:
         if UNPRINTABLE.search(tag):
-            leave_out(f"tag {tag!r}", "control characters")
+            skip(f"tag {tag!r}", "control characters")
         else:
             yield tag
 
 
-def _meta(attributes: dict[str, str], leave_out: LeaveOut) -> dict[str, str]:
-    """Everything that means nothing to us is the service's meta, as far as Consul takes it."""
+def _meta(attributes: dict[str, str], skip: Skip) -> dict[str, str]:
+    """Every other key is the service's meta, as far as Consul accepts it."""
     meta: dict[str, str] = {}
     for key, value in sorted(attributes.items()):
         if key in ("name", "tags", "id", "ignore") or key.startswith("check_"):
             continue
         if not META_KEY.fullmatch(key):
-            leave_out(f"meta {key!r}", "only letters, digits, _ and - are allowed, at most 128")
+            skip(f"meta {key!r}", "only letters, digits, _ and - are allowed, at most 128")
         elif key.startswith(RESERVED_KEYS):
-            leave_out(f"meta {key!r}", "reserved")
+            skip(f"meta {key!r}", "reserved")
         elif len(value.encode(errors="replace")) > META_VALUE_BYTES:
-            leave_out(f"meta {key!r}", f"longer than {META_VALUE_BYTES} bytes")
+            skip(f"meta {key!r}", f"longer than {META_VALUE_BYTES} bytes")
         elif len(meta) == META_PAIRS:
-            leave_out(f"meta {key!r}", f"more than {META_PAIRS} keys")
+            skip(f"meta {key!r}", f"more than {META_PAIRS} keys")
         else:
             meta[key] = value
     return meta
@@ -241,7 +241,7 @@ def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped])
     return [taken[service_id][1] for service_id in sorted(taken)]
 
 
-# --- where a port can be reached ---
+# --- endpoint of a port ---
 
 
 def _network_owner(container: Container, by_id: dict[str, Container]) -> Container | None:
@@ -277,7 +277,7 @@ def _endpoint(
 
 
 def _published(binding: Binding, options: Options) -> tuple[int, Endpoint] | None:
-    """What one binding offers, with a rank: every IPv4 address, every IPv6 address, one address."""
+    """Endpoint of one binding, with a rank: every IPv4 address, every IPv6 address, one address."""
     address, port = binding.address or "0.0.0.0", binding.port
     if address.startswith("127.") or address == "::1" or not port:
         return None
@@ -294,7 +294,7 @@ def _own_address(container: Container, overlays: frozenset[str]) -> tuple[str, s
 
 
 def _labelled(
-    endpoint: Endpoint, container: Container, label: str, overlays: frozenset[str], leave_out: LeaveOut
+    endpoint: Endpoint, container: Container, label: str, overlays: frozenset[str], skip: Skip
 ) -> Endpoint:
     """With -useIpFromLabel: the address that the label holds, with or without a prefix length."""
     text = container.labels.get(label, "") if label else ""
@@ -303,7 +303,7 @@ def _labelled(
     try:
         address = str(ipaddress.ip_address(text.rpartition("/")[0] or text))
     except ValueError:
-        leave_out(f"label {label}", f"{text!r} is not an IP address")
+        skip(f"label {label}", f"{text!r} is not an IP address")
         return endpoint
     overlay = any(container.networks.get(network) == address for network in overlays)
     return Endpoint(address, endpoint.port, overlay)

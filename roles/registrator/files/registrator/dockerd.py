@@ -1,4 +1,4 @@
-"""The engine's API over its local socket: what runs, and when something changes."""
+"""dockerd's API over its local socket: containers, networks and events."""
 
 import http.client
 import json
@@ -7,23 +7,23 @@ from urllib.parse import quote
 
 from .unix import UnixConnection
 
-# What can change a service. The engine tells of much more: every run of a HEALTHCHECK is three events.
+# Events that can change a service. dockerd sends many more: every run of a HEALTHCHECK is three events.
 CONTAINER_EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
-# What changes a container's own address while it runs.
+# Events that change the address of a running container.
 NETWORK_EVENTS = ["connect", "disconnect"]
 TIMEOUT = 30  # seconds
 
 
-class EngineError(Exception):
-    """The engine answered, but not with what was asked for."""
+class DockerdError(Exception):
+    """dockerd answered with an error."""
 
 
-class Engine:
+class Dockerd:
     def __init__(self, address: str):
         self._path = address.removeprefix("unix://")
 
     def id(self) -> str:
-        """What the engine calls itself; it outlives a new host name."""
+        """dockerd's id, which survives a new host name."""
         return self._get(self._connect(), "/info").get("ID", "")
 
     def containers(self, stopped: bool) -> Iterator[dict]:
@@ -42,9 +42,9 @@ class Engine:
         return frozenset(network["Name"] for network in networks if network["Driver"] == "overlay")
 
     def events(self, networks: bool) -> Iterator[dict]:
-        """Events of containers, and where asked for of networks, from now on.
+        """Events of containers, and with `networks` of networks, from now on.
 
-        The first one is empty and says that none will be missed from here.
+        The first one is empty: none is missed from here on.
         """
         connection = self._connect()
         connection.connect()
@@ -75,5 +75,5 @@ class Engine:
         answer = connection.getresponse()
         if answer.status not in good:
             text = answer.read(300).decode(errors="replace").strip()
-            raise EngineError(f"GET {path.partition('?')[0]}: {answer.status} {text}")
+            raise DockerdError(f"GET {path.partition('?')[0]}: {answer.status} {text}")
         return answer
