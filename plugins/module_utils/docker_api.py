@@ -32,7 +32,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class DockerApi:
-    """dockerd of this host. While it is stopped, a request to its socket starts it: ask its unit first.
+    """dockerd of this host. While it is stopped, a request to its socket starts it: check its unit first.
 
     :param timeout: seconds for one request
     """
@@ -48,20 +48,20 @@ class DockerApi:
         :raises DockerError: an answer of 400 or more
         :raises OSError: no answer
         """
-        content = self._ask("GET", path)
+        content = self._request("GET", path)
         if path.startswith("/events"):
             return [json.loads(line) for line in content.splitlines() if line.strip()]
         return json.loads(content)
 
     def post(self, path: str, body=None) -> None:
         """POST a path; `body` is sent as JSON. Raises as `get`."""
-        self._ask("POST", path, body)
+        self._request("POST", path, body)
 
     def delete(self, path: str) -> None:
         """DELETE a path. Raises as `get`."""
-        self._ask("DELETE", path)
+        self._request("DELETE", path)
 
-    def _ask(self, method: str, path: str, body=None) -> str:
+    def _request(self, method: str, path: str, body=None) -> str:
         connection = _Connection(self.path, self.timeout)
         try:
             data = None if body is None else json.dumps(body)
@@ -77,7 +77,7 @@ class DockerApi:
         return content
 
     def containers(self, running: bool = False) -> list[dict]:
-        """The inspections of the containers; one that goes meanwhile is left out."""
+        """The inspections of the containers; one that is removed meanwhile is skipped."""
         found = []
         for entry in self.get("/containers/json" if running else "/containers/json?all=1"):
             try:

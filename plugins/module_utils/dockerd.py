@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 # The oldest version that the role supports.
 OLDEST = (20, 10)
 
-# Settings that SIGHUP applies to dockerd (daemon/reload.go of moby v20.10.5 to v26.1.5). One that is taken out of the file
-# is not: dockerd then keeps what it has. The cluster store is left to a restart: its token is read there only.
+# Settings that SIGHUP applies to dockerd (daemon/reload.go of moby v20.10.5 to v26.1.5). The removal of one is not
+# applied: dockerd keeps its value. The cluster store needs a restart: its token is read at the start only.
 RELOADABLE = (
     "allow-nondistributable-artifacts",
     "authorization-plugins",
@@ -110,7 +110,7 @@ def pending(state: State) -> tuple[str, list[str]]:
         reasons += _changed(_fixed(state.config), _fixed(state.started))
     if not reasons:
         before = state.started if state.loaded is None else state.loaded
-        reasons += [f"{key} was taken out" for key in sorted(before.keys() - state.config.keys())]
+        reasons += [f"{key} was removed" for key in sorted(before.keys() - state.config.keys())]
     if reasons:
         return "restart", reasons
     changed = _changed(state.config, before)

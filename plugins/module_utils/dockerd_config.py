@@ -1,10 +1,10 @@
-"""daemon.json: ours and what was there become one, and what dockerd would refuse is found. Pure."""
+"""daemon.json: merges our settings with those of others, and finds what dockerd would refuse. Pure."""
 
 from __future__ import annotations
 
 EMPTY = (None, "", [], {})
 
-# Settings of Docker 20.10 and what each is (daemon/config of moby v20.10.5): dockerd cannot check a file itself.
+# Settings of Docker 20.10 and their types (daemon/config of moby v20.10.5): that dockerd cannot check a file itself.
 # From 23.0 `dockerd --validate` does. swarm and cluster keys are valid here, whether they make sense or not.
 _TEXT = """api-cors-header bip bridge cgroup-parent cluster-advertise cluster-store containerd containerd-namespace
 containerd-plugin-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime
@@ -42,7 +42,7 @@ def merged(present: dict, wanted: dict, written: dict) -> dict:
     :param wanted: what we want in it; an empty value is not written, so what others wrote there stays
     :param written: what we wrote the last time
 
-    What others wrote stays, ours wins, and what we wrote and no longer want goes. Tables are taken key by key, except
+    Settings of others stay, ours win, and those that we wrote and no longer want are removed. Tables are merged by key, except
     that the options of another log driver than the one that is used go with it. Order: as it is, ours after it.
     """
     result = _merged(present, filled(wanted), written)

@@ -5,14 +5,14 @@ DOCUMENTATION = r"""
 module: dockerd_config
 short_description: Write daemon.json of dockerd
 description:
-  - Puts settings into C(/etc/docker/daemon.json) beside those that are there. Ours win; a setting with an empty value is not
-    written, so what others wrote there stays; what was written by this module and is no longer wanted is removed.
-  - The result is checked on a copy before it takes the place of the file, by dockerd itself (from 23.0), else by the
-    settings that Docker 20.10 knows and the kind of their values.
-  - What was written is recorded under C(/var/lib/dockerd-discovery). A file that is no JSON is made anew from that record.
+  - Writes settings into C(/etc/docker/daemon.json) beside those of others, which stay; its own win. A setting with an empty value
+    is not written. A setting that this module wrote and that is no longer wanted is removed.
+  - A copy is checked before it replaces the file, by dockerd itself (from 23.0), else against the settings that Docker 20.10
+    knows and the types of their values.
+  - The settings are recorded under C(/var/lib/dockerd-discovery). A file that is no JSON is restored from that record.
 options:
   state:
-    description: V(absent) takes out what the record says, and puts back what had another value before.
+    description: V(absent) removes the settings of the record, and restores those that it replaced.
     type: str
     choices: [present, absent]
     default: present
@@ -21,7 +21,7 @@ options:
     type: dict
     default: {}
   keep:
-    description: Settings that V(state=absent) leaves as they are.
+    description: Settings that V(state=absent) leaves unchanged.
     type: list
     elements: str
     default: []
@@ -34,7 +34,7 @@ options:
     type: bool
     default: false
   flags:
-    description: Flags that dockerd is started with; a setting that is one of them as well would be refused.
+    description: Flags that dockerd is started with; it refuses a setting that is one of them, too.
     type: list
     elements: str
     default: []
@@ -67,7 +67,7 @@ replaced:
   type: list
   elements: str
 restored:
-  description: Whether the file was broken and made anew from the record.
+  description: Whether the file was broken and restored from the record.
   returned: always
   type: bool
 """
@@ -113,7 +113,7 @@ def check(module: AnsibleModule, content: str) -> None:
     if not module.params["validate"]:
         found = problems(json.loads(content))
         if found:
-            module.fail_json(msg=f"{CONFIG} is left as it is: {'; '.join(found)}. Look at dockerd_extra_config.")
+            module.fail_json(msg=f"{CONFIG} is unchanged: {'; '.join(found)}. Check dockerd_extra_config.")
         return
     with tempfile.NamedTemporaryFile("w", dir=module.tmpdir, suffix=".json", encoding="utf-8") as copy:
         copy.write(content)
@@ -121,8 +121,8 @@ def check(module: AnsibleModule, content: str) -> None:
         command = [module.params["binary"], "--validate", f"--config-file={copy.name}", *module.params["flags"]]
         code, out, error = module.run_command(command)
     if code:
-        said = (error or out).strip().replace(copy.name, CONFIG)
-        module.fail_json(msg=f"{CONFIG} is left as it is, dockerd would refuse it: {said}. Look at dockerd_extra_config.")
+        message = (error or out).strip().replace(copy.name, CONFIG)
+        module.fail_json(msg=f"{CONFIG} is unchanged, dockerd would refuse it: {message}. Check dockerd_extra_config.")
 
 
 def differs(path: str, content: str | None) -> bool:
@@ -166,7 +166,7 @@ def main():
     restored = present is None
     if restored:
         if not record:
-            module.fail_json(msg=f"{CONFIG} is broken, and nothing is known of what it held: mend it or remove it")
+            module.fail_json(msg=f"{CONFIG} is broken and has no record: repair it or remove it")
         present = record["file"]
     ours, theirs = record.get("written", {}), record.get("replaced", {})
     if gone:
@@ -188,7 +188,7 @@ def main():
         for path, content in changes:
             put(module, path, content)
     if lost:
-        module.warn(f"{CONFIG}: values that were there before are replaced: {', '.join(lost)}")
+        module.warn(f"{CONFIG}: values of others are replaced: {', '.join(lost)}")
     module.exit_json(
         changed=bool(changes),
         path=CONFIG,

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dockerd_facts
-short_description: What a host tells about its dockerd
+short_description: Facts about dockerd of a host
 description:
-  - Reads packages, unit, daemon.json, running dockerd and its Swarm in one round trip.
-    Changes nothing, and does not start stopped dockerd.
+  - Reads packages, unit, daemon.json, the running dockerd and its Swarm in one round trip. Changes nothing, and does not start a
+    stopped dockerd.
 options:
   package:
     description: Package of dockerd that would be installed where there is none.
@@ -28,23 +28,23 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Look at dockerd
+- name: Gather the facts
   fewnodes.discovery.dockerd_facts:
-  register: seen
+  register: result
 
-- name: Tell what it can do
+- name: Show its capabilities
   ansible.builtin.debug:
-    msg: "{{ seen.dockerd.version }}: {{ seen.dockerd.overlays | join(', ') }}; {{ seen.dockerd.swarm.state }}"
+    msg: "{{ result.dockerd.version }}: {{ result.dockerd.overlays | join(', ') }}; {{ result.dockerd.swarm.state }}"
 """
 
 RETURN = r"""
 dockerd:
-  description: What was found.
+  description: The facts.
   returned: always
   type: dict
   contains:
     installed:
-      description: Whether there is dockerd. Without one, package, version and what it can do are those of the candidate.
+      description: Whether dockerd is installed. If not, package, version and capabilities are those of the candidate.
       type: bool
     package:
       description: Package that it is from, docker.io (the distribution's) or docker-ce; empty for a program without one.
@@ -66,15 +66,15 @@ dockerd:
       description: Path of the program; empty without dockerd.
       type: str
     containers:
-      description: Number of containers, running or not, of running dockerd.
+      description: Number of containers, running or not, of the running dockerd.
       type: int
     swarm:
       description:
-        - The swarm as running dockerd tells it, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
+        - The swarm of the running dockerd, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
           state is V(unknown) when no dockerd runs.
       type: dict
     bridge_addresses:
-      description: Addresses of this host that belong to networks of running dockerd.
+      description: Addresses of this host that belong to networks of the running dockerd.
       type: list
       elements: str
     config:
@@ -151,7 +151,7 @@ def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
 
 
 def candidate(module: AnsibleModule, package: str) -> str:
-    """The version that would be installed; '' when the package lists do not tell."""
+    """The version that would be installed; '' when the package lists have none."""
     shown = module.run_command(["apt-cache", "policy", package], environ_update={"LC_ALL": "C"})[1]
     found = re.search(r"^\s*Candidate: (\S+)$", shown, re.MULTILINE)
     return found.group(1) if found and found.group(1) != "(none)" else ""
@@ -190,7 +190,7 @@ def other_starts(paths: list[str], ours: str) -> list[dict]:
 
 
 def running(unit: dict[str, str]) -> dict:
-    """What running dockerd tells."""
+    """State of the running dockerd."""
     found = {"containers": 0, "bridge_addresses": [], "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
     if unit.get("ActiveState") not in ("active", "reloading"):
         return found
@@ -208,14 +208,14 @@ def running(unit: dict[str, str]) -> dict:
 
 
 def bridge_addresses(network: dict) -> set[str]:
-    """The host's own addresses on a bridge. dockerd of 20.10 that has never been restarted does not tell the gateway of its
-    default bridge (seen), so the device is asked, too."""
+    """The host's own addresses on a bridge. A dockerd of 20.10 that has never been restarted does not report the gateway
+    of its default bridge (observed), so the device is read, too."""
     pools = (network.get("IPAM") or {}).get("Config") or []
     device = (network.get("Options") or {}).get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
     found = {pool["Gateway"].partition("/")[0] for pool in pools if pool.get("Gateway")}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
         try:
-            answer = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("256s", device.encode()[:15]))
+            answer = fcntl.ioctl(datagram, SIOCGIFADDR, struct.pack("256s", device.encode()[:15]))
         except OSError:  # no such device, or no address
             return found
     return found | {socket.inet_ntoa(answer[20:24])}
@@ -257,7 +257,7 @@ def main():
     ours = module.params["dropin"]
     unit = shown(module, "docker.service", "ActiveState", "FragmentPath", "DropInPaths")
     binary = next((path for path in BINARIES if os.access(path, os.X_OK)), "")
-    # What systemd has not read yet counts too, and what waits for dockerd that is not there yet.
+    # Also those that systemd has not read yet, and those of a dockerd that is not installed yet.
     waiting = glob.glob("/etc/systemd/system/docker.service.d/*.conf") + glob.glob("/run/systemd/system/docker.service.d/*.conf")
     dropins = sorted({*unit.get("DropInPaths", "").split(), *waiting}, key=os.path.basename)
     dockerd = program(module, binary)

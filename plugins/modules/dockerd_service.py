@@ -3,18 +3,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dockerd_service
-short_description: Make running dockerd be what its files say, and see that its host is well afterwards
+short_description: Make dockerd run with what its files hold, and wait until its host is healthy
 description:
-  - Tells whether dockerd of this host has to be started, reloaded or restarted, and reloads or restarts it.
-  - The unit records what dockerd was started with in C(/run/dockerd-discovery), so a play that was interrupted is
-    continued by the next one, and a reboot counts as a restart.
+  - Finds out whether dockerd of this host has to be started, reloaded or restarted, and reloads or restarts it.
+  - The unit records what dockerd was started with in C(/run/dockerd-discovery), so an interrupted run is resumed
+    by the next one, and a reboot counts as a restart.
   - After a restart the module waits until dockerd answers, every container that returns by itself runs, and every service
     of this host's agent of Consul that passed before passes again, those of containers with the address they have now.
-  - The agent is asked with the DNS token that is on the host; without an agent only containers are waited for.
+  - Requests to the agent carry the DNS token of the host; without an agent the module waits for containers only.
 options:
   state:
     description:
-      - V(probed) changes nothing and says what has to be done.
+      - V(probed) changes nothing and returns the action.
       - V(reloaded) makes dockerd read its file again.
       - V(restarted) restarts it.
     type: str
@@ -36,7 +36,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: See what is to be done
+- name: Compare dockerd with its files
   fewnodes.discovery.dockerd_service:
     node: consul-1
   register: probe
@@ -50,16 +50,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What has to be done, none, start, reload or restart.
+  description: The action, none, start, reload or restart.
   type: str
   returned: when probed
 reasons:
-  description: Why, by the names of settings and files.
+  description: The reasons, as names of settings and files.
   type: list
   elements: str
   returned: when probed
 seconds:
-  description: How long the restart took until all was well again.
+  description: How long the restart took until the host was healthy again.
   type: float
   returned: when restarted
 left:
@@ -157,19 +157,19 @@ def sums(path: str) -> dict[str, str] | None:
 
 
 def reload(module: AnsibleModule) -> None:
-    """By SIGHUP; dockerd tells by an event that it took the file, and in its log why not."""
+    """By SIGHUP; dockerd confirms it by an event, and logs the reason of a failure."""
     docker = DockerApi()
     begin = time.time()
     module.run_command(["systemctl", "reload", UNIT], check_rc=True)
     filters = quote(json.dumps({"type": ["daemon"], "event": ["reload"]}))
 
-    def taken() -> str:
-        told = docker.get(f"/events?since={begin:.6f}&until={time.time():.6f}&filters={filters}")
-        return "" if told else "no word of it"
+    def reloaded() -> str:
+        events = docker.get(f"/events?since={begin:.6f}&until={time.time():.6f}&filters={filters}")
+        return "" if events else "no event"
 
-    missing = tried(taken, 10)
+    missing = tried(reloaded, 10)
     if missing:
-        fail(module, f"it has not taken its new configuration: {missing}")
+        fail(module, f"it has not loaded its new configuration: {missing}")
     os.umask(0o077)
     shutil.copyfile(CONFIG, f"{RECORD}/loaded.json")
 
@@ -187,7 +187,7 @@ def tried(probe, seconds: float) -> str:
 
 
 class Restart:
-    """One restart, from the look before to the last service that passes again."""
+    """One restart, from the state before it to the last service that passes again."""
 
     def __init__(self, module: AnsibleModule):
         self.module = module
@@ -197,7 +197,7 @@ class Restart:
 
     def run(self) -> list[str]:
         """Restart; the containers that ran before and do not return by themselves."""
-        before = self.look()
+        before = self.state_before()
         if shown(self.module, UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         code, _unused, error = self.module.run_command(["systemctl", "restart", UNIT])
@@ -210,8 +210,8 @@ class Restart:
         running = {core.name_of(container) for container in self.docker.containers(running=True)}
         return sorted(before["all"] - running)
 
-    def look(self) -> dict | None:
-        """How it is before; None when dockerd does not answer: then a restart cannot do harm."""
+    def state_before(self) -> dict | None:
+        """Containers and services before the restart; None when dockerd does not answer: then a restart cannot do harm."""
         if shown(self.module, UNIT, "ActiveState")["ActiveState"] not in ("active", "reloading"):
             return None
         try:
@@ -223,7 +223,7 @@ class Restart:
         return {"containers": back, "all": every, **self.services(containers, missing_ok=True)}
 
     def steady(self) -> list[dict]:
-        """The containers that run, but for those that end again and again."""
+        """The running containers, without those that restart again and again."""
         return [found for found in self.docker.containers(running=True) if not found["State"]["Restarting"]]
 
     def now(self) -> dict:
@@ -231,7 +231,7 @@ class Restart:
         return {"containers": {core.name_of(container) for container in containers}, **self.services(containers)}
 
     def services(self, containers: list[dict], missing_ok: bool = False) -> dict:
-        """Services of the agent that pass, and whose they are."""
+        """Services of the agent that pass, and the containers they belong to."""
         if not os.path.exists(AGENT_TOKENS):
             return {"passing": set(), "owners": {}}
         try:
@@ -251,7 +251,7 @@ class Restart:
 def fail(module: AnsibleModule, problem: str) -> None:
     module.fail_json(
         msg=f"Docker on {module.params['node']}: {problem}."
-        " The hosts after it were not touched; run again when this is mended.",
+        " The hosts after it are unchanged; run again when this is repaired.",
         journal=journal(module, UNIT),
     )
 

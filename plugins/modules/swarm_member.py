@@ -30,7 +30,7 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Tells what it would do.
+    description: Returns what it would do.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """
@@ -76,18 +76,18 @@ def present(docker: DockerApi, address: str, managers: list[str], token: str, ti
     :returns: '', or what is wrong
     """
     path, body = request(address, managers, token)
-    said = ""
+    refusal = ""
     try:
         docker.post(path, body)
     except DockerError as error:
-        said = str(error)  # dockerd may go on trying to join
+        refusal = str(error)  # dockerd may still be joining
     end = time.monotonic() + timeout
     while True:
-        told = docker.get("/info")["Swarm"]
-        if told["LocalNodeState"] == "active":
+        state = docker.get("/info")["Swarm"]
+        if state["LocalNodeState"] == "active":
             return ""
-        if told["LocalNodeState"] == "inactive" or time.monotonic() > end:
-            return said or told.get("Error") or f"still {told['LocalNodeState']} after {timeout} s"
+        if state["LocalNodeState"] == "inactive" or time.monotonic() > end:
+            return refusal or state.get("Error") or f"still {state['LocalNodeState']} after {timeout} s"
         time.sleep(0.5)
 
 
@@ -113,9 +113,9 @@ def main():
         if changed and not module.check_mode:
             if member:
                 docker.post("/swarm/leave?force=true")
-            elif said := present(docker, given["address"], given["managers"], given["token"] or "", given["timeout"]):
+            elif problem := present(docker, given["address"], given["managers"], given["token"] or "", given["timeout"]):
                 what = f"join the swarm of {', '.join(given['managers'])}" if given["managers"] else "make a swarm"
-                module.fail_json(msg=f"dockerd could not {what} as {given['address']}: {said}")
+                module.fail_json(msg=f"dockerd could not {what} as {given['address']}: {problem}")
         module.exit_json(changed=changed, node=docker.get("/info")["Swarm"].get("NodeID") or "")
     except (DockerError, OSError) as error:
         module.fail_json(msg=f"dockerd's API: {type(error).__name__}: {error}")

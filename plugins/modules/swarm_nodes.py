@@ -3,17 +3,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_nodes
-short_description: Gives the members of a swarm their parts, and forgets some
+short_description: Promote, demote and remove members of a swarm
 description:
-  - Runs on a manager. Promotes first and demotes afterwards, one node after the other, each when the one before has its
-    part; so the managers that stay always have a quorum.
+  - Runs on a manager. Promotes first and demotes afterwards, node by node, each when the one before has its role; so the managers
+    that stay always have a quorum.
 options:
   roles:
     description: Node id to C(manager) or C(worker).
     type: dict
     default: {}
-  forget:
-    description: Addresses. Members there are taken out of the swarm, dead or alive; one that is alive should leave it then.
+  remove:
+    description: Addresses of members to remove from the swarm, dead or alive; one that is alive should leave it then.
     type: list
     elements: str
     default: []
@@ -23,20 +23,20 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Tells what it would do.
+    description: Returns what it would do.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Forget what the replaced host was
+- name: Remove the member that the replaced host was
   fewnodes.discovery.swarm_nodes:
-    forget: [192.0.2.2]
+    remove: [192.0.2.2]
 """
 
 RETURN = r"""
 done:
-  description: What was done, as texts.
+  description: The changes, as texts.
   returned: always
   type: list
   elements: str
@@ -51,32 +51,32 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import no
 ORDER = {"manager": 0, "worker": 1}
 
 
-def changes(nodes: list[dict], roles: dict[str, str], forget: list[str]) -> list[tuple[str, str]]:
-    """What is to be done, in order: (node id, 'manager', 'worker' or 'forget').
+def changes(nodes: list[dict], roles: dict[str, str], remove: list[str]) -> list[tuple[str, str]]:
+    """The changes, in order: (node id, 'manager', 'worker' or 'remove').
 
     :param nodes: as `node` gives them
     """
-    gone = [one for one in nodes if one["address"] in forget]
+    gone = [one for one in nodes if one["address"] in remove]
     parts = {one["id"]: "manager" if one["manager"] else "worker" for one in nodes}
-    found = [(one["id"], "worker") for one in gone if one["manager"]] + [(one["id"], "forget") for one in gone]
+    found = [(one["id"], "worker") for one in gone if one["manager"]] + [(one["id"], "remove") for one in gone]
     wanted = sorted((ORDER[part], key, part) for key, part in roles.items() if parts.get(key, part) != part)
     return found + [(key, part) for _unused, key, part in wanted]
 
 
 def reached(docker: DockerApi, key: str, part: str) -> bool:
     """Whether a node has its part; a manager when the others reach it."""
-    told = docker.get(f"/nodes/{key}")
-    status = told.get("ManagerStatus") or {}
+    entry = docker.get(f"/nodes/{key}")
+    status = entry.get("ManagerStatus") or {}
     return status.get("Reachability") == "reachable" if part == "manager" else not status
 
 
 def change(docker: DockerApi, key: str, part: str) -> None:
-    """Ask for one change."""
-    if part == "forget":
+    """Request one change."""
+    if part == "remove":
         docker.delete(f"/nodes/{key}?force=true")
         return
-    told = docker.get(f"/nodes/{key}")
-    docker.post(f"/nodes/{key}/update?version={told['Version']['Index']}", {**told["Spec"], "Role": part})
+    entry = docker.get(f"/nodes/{key}")
+    docker.post(f"/nodes/{key}/update?version={entry['Version']['Index']}", {**entry["Spec"], "Role": part})
 
 
 def carry_out(docker: DockerApi, key: str, part: str, timeout: float) -> None:
@@ -88,7 +88,7 @@ def carry_out(docker: DockerApi, key: str, part: str, timeout: float) -> None:
     while True:
         try:
             change(docker, key, part)
-            while part != "forget" and not reached(docker, key, part):
+            while part != "remove" and not reached(docker, key, part):
                 if time.monotonic() > end:
                     raise DockerError(0, f"node {key} is no {part} after {timeout} s")
                 time.sleep(0.5)
@@ -103,15 +103,15 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "roles": {"type": "dict", "default": {}},
-            "forget": {"type": "list", "elements": "str", "default": []},
+            "remove": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
     docker = DockerApi(timeout=60)
     try:
-        nodes = [node(told) for told in docker.get("/nodes")]
-        todo = changes(nodes, module.params["roles"], module.params["forget"])
+        nodes = [node(entry) for entry in docker.get("/nodes")]
+        todo = changes(nodes, module.params["roles"], module.params["remove"])
         for key, part in [] if module.check_mode else todo:
             carry_out(docker, key, part, module.params["timeout"])
     except (DockerError, OSError) as error:

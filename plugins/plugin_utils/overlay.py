@@ -1,4 +1,4 @@
-"""An overlay network over several hosts: what keeps it from working, and what is still to be done for it.
+"""An overlay network over several hosts: what keeps it from working, and the steps that are left.
 
 Pure functions over the states of the hosts, as the module overlay_facts gives them, and the settings:
 `name`, `driver` (consul or swarm), `subnet` (CIDR), `options` (of the driver), `peers` (host to address, all docker
@@ -28,7 +28,7 @@ HALF = 1  # a route this wide is a default route in two halves
 def overlay_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
     """What keeps the network from being made or used, one message each, with variable, host, value and what to set.
 
-    :param states: host to its state; hosts that are not in it could not be asked
+    :param states: host to its state; hosts that are not in it did not answer
     :returns: [] when nothing is wrong
     """
     problems = input_problems(settings)
@@ -37,7 +37,7 @@ def overlay_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[s
     for host, state in sorted(states.items()):
         if state["problem"]:
             problems.append(
-                f"dockerd of host {host} does not tell its networks and swarm ({state['problem']}):"
+                f"dockerd of host {host} does not report its networks and swarm ({state['problem']}):"
                 " see 'docker network ls', 'docker node ls' and 'journalctl -u docker' there"
             )
         problems += subnet_problems(host, state, settings) + network_problems(host, state, settings)
@@ -70,7 +70,7 @@ def input_problems(settings: Mapping) -> list[str]:
     if driver == "consul" and "encrypted" in settings["options"]:
         problems.append(
             "overlay_network_options has encrypted, and discovery_overlay is consul: only a swarm has keys for that;"
-            " leave it out, or set discovery_overlay to swarm"
+            " remove it, or set discovery_overlay to swarm"
         )
     unknown = sorted(set(settings["managers"]) - set(settings["peers"]))
     if driver == "swarm" and (unknown or not settings["managers"]):
@@ -89,7 +89,7 @@ def subnet_problems(host: str, state: Mapping, settings: Mapping) -> list[str]:
     taken += [(n, f"the network {o['name']}") for o in state["networks"] if o["name"] != settings["name"] for n in o["subnets"]]
     taken += [(pool, "a pool that dockerd takes subnets from (default-address-pools)") for pool in pools]
     if settings["driver"] == "swarm" and state["swarm"]["state"] == "inactive":
-        taken.append((INGRESS, "what a new swarm gives to its network ingress"))
+        taken.append((INGRESS, "the network ingress of a new swarm"))
     problems = []
     for text, what in taken:
         other = ipaddress.ip_network(text)
@@ -158,11 +158,11 @@ def membership_problems(host: str, swarm: Mapping, settings: Mapping) -> list[st
             f" start: run 'docker swarm leave --force' on {host} if nobody needs the swarm, or set discovery_overlay to swarm"
         ]
     peers = settings["peers"]
-    strangers = [address for address in swarm["managers"] if address not in peers.values()]
-    if strangers:
+    foreign = [address for address in swarm["managers"] if address not in peers.values()]
+    if foreign:
         return [
-            f"host {host} belongs to another swarm: its managers {', '.join(strangers)} are no docker hosts of this site."
-            f" Run 'docker swarm leave --force' on {host} if nobody needs it there; a manager that was taken out of the site"
+            f"host {host} belongs to another swarm: its managers {', '.join(foreign)} are no docker hosts of this site."
+            f" Run 'docker swarm leave --force' on {host} if nobody needs it there; a manager that was removed from the site"
             " leaves with 'docker node demote' and 'docker node rm --force'"
         ]
     if swarm["state"] != "active":
@@ -209,16 +209,16 @@ def other_cluster_problems(states: Mapping[str, Mapping]) -> list[str]:
 
 
 def overlay_steps(states: Mapping[str, Mapping], settings: Mapping) -> dict:
-    """What is still to be done. The states have no problems.
+    """The steps that are left. The states have no problems.
 
     :returns: `problem` (text, why the run cannot go on; '' when it can), `init` (the host that makes the swarm, or ''),
-        `ask` (the manager that is asked, or ''), `join` (host to manager or worker), `roles` (node id to manager or worker,
-        for members whose part changes), `forget` (addresses of hosts that join anew, at which the swarm knows what they
-        were before), `create` (the host that makes the network, or ''), `options` (of the driver, when it is made)
+        `manager` (the manager that answers, or ''), `join` (host to manager or worker), `roles` (node id to manager or worker,
+        for members whose part changes), `remove` (addresses of hosts that join anew, of which the swarm still has the
+        former member), `create` (the host that makes the network, or ''), `options` (of the driver, when it is made)
     """
     play = sorted(host for host in settings["play"] if host in states)
     there = any(network["name"] == settings["name"] for state in states.values() for network in state["networks"])
-    steps = {"problem": "", "init": "", "ask": "", "join": {}, "roles": {}, "forget": [], "create": "" if there else play[0]}
+    steps = {"problem": "", "init": "", "manager": "", "join": {}, "roles": {}, "remove": [], "create": "" if there else play[0]}
     steps["options"] = options_of(states, settings)
     without = [host for host in play if not states[host]["dockerd"]]
     if without:
@@ -232,13 +232,13 @@ def _swarm_steps(states: Mapping[str, Mapping], settings: Mapping, play: list[st
     ready = sorted((host for host in active if states[host]["swarm"]["manager"]), key=lambda host: (host not in managers, host))
     new = [host for host in play if host not in active]
     if ready:
-        steps["ask"] = ready[0]
+        steps["manager"] = ready[0]
     elif new:
         first = next((host for host in managers if host in new), "")
         silent = [host for host in managers if host not in states]
         if not first or silent or active:
             return steps | {"problem": _no_manager(managers, silent, active), "create": ""}
-        steps["init"] = steps["ask"] = first
+        steps["init"] = steps["manager"] = first
     part = {host: "manager" if host in managers else "worker" for host in settings["peers"]}
     steps["join"] = {host: part[host] for host in new if host != steps["init"]}
     steps["roles"] = {
@@ -247,13 +247,13 @@ def _swarm_steps(states: Mapping[str, Mapping], settings: Mapping, play: list[st
         if host in active and states[host]["swarm"]["manager"] != (part[host] == "manager")
     }
     known = {node["address"] for state in states.values() for node in state["swarm"]["nodes"]}
-    steps["forget"] = sorted(known & {settings["peers"][host] for host in steps["join"]})
-    steps["create"] = steps["create"] and steps["ask"]
+    steps["remove"] = sorted(known & {settings["peers"][host] for host in steps["join"]})
+    steps["create"] = steps["create"] and steps["manager"]
     return steps
 
 
 def _no_manager(managers: Iterable[str], silent: Iterable[str], active: Iterable[str]) -> str:
-    text = f"a host is to join the swarm, and none of its managers ({', '.join(managers)}) could be asked"
+    text = f"a host is to join the swarm, and none of its managers ({', '.join(managers)}) answered"
     if active:
         return f"{text}: {', '.join(active)} are in it as workers; start a manager"
     if silent:

@@ -1,4 +1,4 @@
-"""dockerd-overlay-heal: when the engine is started once more without its local file."""
+"""dockerd-overlay-heal: when dockerd is started once more without its local file."""
 
 import json
 
@@ -21,7 +21,7 @@ def test_nothing_is_wrong(containers):
     assert heal.advice(containers, ["bridge", "mine"], done=False) == ""
 
 
-def test_an_engine_whose_overlay_is_broken_starts_once_more():
+def test_dockerd_with_a_broken_overlay_starts_once_more():
     text = heal.advice([container("b", ERROR), container("a", ERROR), container("c")], sorted(heal.BUILT_IN), done=False)
     assert text.startswith("starting") and "a, b cannot join" in text
 
@@ -35,12 +35,12 @@ def test_once_a_boot():
     assert "did not help" in heal.advice([container("a", ERROR)], [], done=True)
 
 
-def test_the_file_is_put_aside_where_the_engine_keeps_it(tmp_path):
+def test_the_file_is_moved_away_from_dockerd_s_directory(tmp_path):
     config, file = tmp_path / "daemon.json", tmp_path / "network/files/local-kv.db"
     assert str(heal.state_file(config)) == "/var/lib/docker/network/files/local-kv.db"
     config.write_text(json.dumps({"data-root": str(tmp_path)}))
     file.parent.mkdir(parents=True)
     file.write_text("x")
-    heal.put_aside(heal.state_file(config))
+    heal.move_away(heal.state_file(config))
     assert [path.name for path in file.parent.iterdir()] == ["local-kv.db.before-crash"]
-    heal.put_aside(heal.state_file(config))
+    heal.move_away(heal.state_file(config))

@@ -99,18 +99,18 @@ def kernel(monkeypatch):
 
 def test_only_what_stays_wrong_is_replaced(kernel):
     places = {NETWORK: {MAC: "10.0.0.2"}}
-    seen = peers.look(places, {})
-    assert (seen, kernel) == ({(NETWORK, MAC): "10.0.0.2"}, [])
-    peers.look(places, seen)
+    wrong_before = peers.correct(places, {})
+    assert (wrong_before, kernel) == ({(NETWORK, MAC): "10.0.0.2"}, [])
+    peers.correct(places, wrong_before)
     command = f"bridge fdb replace {MAC} dev vxlan0 dst 10.0.0.2 self permanent"
     assert kernel == [("1-d4cc16bc25", tuple(command.split()))]
 
 
 def test_a_change_in_between_counts_anew(kernel):
-    seen = peers.look({NETWORK: {MAC: "10.0.0.2"}}, {})
-    peers.look({NETWORK: {MAC: "10.0.0.3"}}, seen)
+    wrong_before = peers.correct({NETWORK: {MAC: "10.0.0.2"}}, {})
+    peers.correct({NETWORK: {MAC: "10.0.0.3"}}, wrong_before)
     assert kernel == []
 
 
 def test_a_network_that_is_not_here_is_left_alone(kernel):
-    assert peers.look({"ffff00": {MAC: "10.0.0.2"}}, {}) == {}
+    assert peers.correct({"ffff00": {MAC: "10.0.0.2"}}, {}) == {}

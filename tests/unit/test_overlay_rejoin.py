@@ -31,7 +31,7 @@ def test_what_was_stopped_or_ended_or_is_elsewhere_stays(other):
 
 def test_it_tries_until_all_run(monkeypatch, capsys):
     states = iter([["a", "b"], ["b"], []])
-    monkeypatch.setattr(rejoin, "look", lambda network: next(states))
+    monkeypatch.setattr(rejoin, "current", lambda network: next(states))
     monkeypatch.setattr(rejoin.time, "sleep", lambda _: None)
     done = iter([(0, ""), (1, "no network"), (0, "")])
     tried = []
@@ -48,7 +48,7 @@ def test_it_tries_until_all_run(monkeypatch, capsys):
 
 
 def test_it_gives_up_and_says_so(monkeypatch):
-    monkeypatch.setattr(rejoin, "look", lambda network: ["a"])
+    monkeypatch.setattr(rejoin, "current", lambda network: ["a"])
     monkeypatch.setattr(rejoin, "PATIENCE", -1)
     monkeypatch.setattr(rejoin, "docker", lambda *_: rejoin.subprocess.CompletedProcess([], 1, "", "no network"))
     with pytest.raises(SystemExit, match="still down: a"):

@@ -18,7 +18,7 @@ PLATFORM = {
     "published": {"on": True, "tcp": ["1-65535"], "at": "published", "from": ["site"]},
 }
 NETWORKS = {"site": ["192.0.2.1", "192.0.2.2"], "docker": ["192.0.2.1"], "management": ["198.51.100.0/24", "2001:db8::/32"]}
-SETTINGS = {"platform": PLATFORM, "site": {}, "networks": NETWORKS, "closed": [], "seconds": 30}
+SETTINGS = {"platform": PLATFORM, "site": {}, "networks": NETWORKS, "closed": [], "seconds": 30, "variables": []}
 FACTS = {"controller": ["203.0.113.9", 22], "rivals": []}
 
 
@@ -70,6 +70,12 @@ def test_a_wrong_allow_rule_is_reported(name, one, words):
 )  # fmt: skip
 def test_a_wrong_variable_is_reported(changes, words):
     assert words in firewall.firewall_problems("a", settings(**changes), FACTS)[0]
+
+
+def test_a_renamed_variable_is_refused_unless_the_new_one_is_set():
+    (problem,) = firewall.firewall_problems("a", settings(variables=["firewall_openings", "firewall_hosts"]), FACTS)
+    assert "firewall_openings is set on a" in problem and "firewall_allow_rules" in problem
+    assert firewall.firewall_problems("a", settings(variables=["firewall_openings", "firewall_allow_rules"]), FACTS) == []
 
 
 def test_another_firewall_is_refused():

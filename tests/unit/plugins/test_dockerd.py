@@ -76,8 +76,8 @@ def test_stopped_or_disabled_dockerd_is_started():
         ({"config": CONFIG | {"tlsverify": False}}, "tlsverify changed"),
         ({"config": CONFIG | {"bip": "10.0.0.1/24"}}, "bip changed"),
         ({"config": CONFIG | {"cluster-store": "consul://127.0.0.1:8500"}}, "cluster-store changed"),
-        ({"config": {"tlsverify": True, "debug": False}}, "registry-mirrors was taken out"),
-        ({"loaded": CONFIG | {"labels": ["a=b"]}}, "labels was taken out"),
+        ({"config": {"tlsverify": True, "debug": False}}, "registry-mirrors was removed"),
+        ({"loaded": CONFIG | {"labels": ["a=b"]}}, "labels was removed"),
         ({"started_files": None}, "it is not known what dockerd was started with"),
     ],
 )

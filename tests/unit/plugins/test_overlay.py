@@ -196,28 +196,28 @@ def steps(states, **other):
 
 def test_a_new_site():
     joins = {"b": "manager", "c": "manager", "d": "worker"}
-    assert steps(bare()) == {"init": "a", "ask": "a", "join": joins, "create": "a"}
+    assert steps(bare()) == {"init": "a", "manager": "a", "join": joins, "create": "a"}
 
 
 def test_a_site_that_is_as_it_should_be():
-    assert steps(site()) == {"ask": "a"}
-    assert steps({"d": site()["d"]} | {"a": site()["a"]}, play=["d"]) == {"ask": "a"}
+    assert steps(site()) == {"manager": "a"}
+    assert steps({"d": site()["d"]} | {"a": site()["a"]}, play=["d"]) == {"manager": "a"}
 
 
 def test_a_run_that_ended_between_swarm_and_network():
     states = bare() | {"a": site(managers=("a",))["a"]}
     states["a"]["networks"] = []
     states["a"]["swarm"]["nodes"] = states["a"]["swarm"]["nodes"][:1]
-    assert steps(states) == {"ask": "a", "join": {"b": "manager", "c": "manager", "d": "worker"}, "create": "a"}
+    assert steps(states) == {"manager": "a", "join": {"b": "manager", "c": "manager", "d": "worker"}, "create": "a"}
 
 
 def test_a_host_joins_alone_and_what_it_was_is_forgotten():
     states = without(site(), "b")
-    assert steps(states, play=["b"]) == {"ask": "a", "join": {"b": "manager"}, "forget": ["192.0.2.2"]}
+    assert steps(states, play=["b"]) == {"manager": "a", "join": {"b": "manager"}, "remove": ["192.0.2.2"]}
 
 
 def test_the_first_host_joins_what_the_others_have():
-    assert steps(without(site(), "a")) == {"ask": "b", "join": {"a": "manager"}, "forget": ["192.0.2.1"]}
+    assert steps(without(site(), "a")) == {"manager": "b", "join": {"a": "manager"}, "remove": ["192.0.2.1"]}
 
 
 def test_nobody_makes_a_second_swarm():
@@ -230,7 +230,7 @@ def test_nobody_makes_a_second_swarm():
 
 def test_another_list_of_managers():
     found = steps(site(managers=("a", "b", "c")), managers=["b", "c", "d"])
-    assert found == {"ask": "b", "roles": {"A": "worker", "D": "manager"}}
+    assert found == {"manager": "b", "roles": {"A": "worker", "D": "manager"}}
 
 
 def test_a_host_without_dockerd():

@@ -69,5 +69,5 @@ def test_promotions_come_before_demotions():
 
 def test_managers_that_are_forgotten_are_demoted_before():
     nodes = [member("A", True), member("B", True, ready=False), member("C", False)]
-    assert changes(nodes, {}, ["192.0.2.3", "192.0.2.2"]) == [("B", "worker"), ("B", "forget"), ("C", "forget")]
+    assert changes(nodes, {}, ["192.0.2.3", "192.0.2.2"]) == [("B", "worker"), ("B", "remove"), ("C", "remove")]
     assert changes(nodes, {}, ["192.0.2.9"]) == []
