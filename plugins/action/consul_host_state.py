@@ -9,7 +9,7 @@ from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.consul_host_checks import REPORT, state
 
-# A slow answer tells the clock badly: it is asked for again while it is not known to this many seconds.
+# A slow answer makes the clock uncertain: it is read again while it is uncertain by more than this many seconds.
 GOOD_ENOUGH = 0.5
 ATTEMPTS = 3
 

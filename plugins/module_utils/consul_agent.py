@@ -1,12 +1,12 @@
-"""What a running Consul agent has not taken yet, and whether it may be restarted now. Pure: no clock, no network."""
+"""Difference between a running Consul agent and its files, and whether it may be restarted now. Pure: no clock, no network."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
 
-# Settings that an agent reads at its (first) start only and that need nothing to be done to a running one: the
-# keyring, the members and the stored autopilot configuration have taken their place.
+# Settings that an agent reads at its (first) start only and that a running one does not need: the keyring, the members and
+# the stored autopilot configuration have replaced them.
 AT_START = ("encrypt", "retry_join", "retry_interval", "retry_max", "bootstrap_expect", "autopilot")
 
 # Settings that SIGHUP applies (agent.reloadConfigInternal of Consul 1.22), a tuple for a nested one.
@@ -33,8 +33,8 @@ RELOADABLE = (
     ("telemetry", "prefix_filter"),
 )
 
-# Order of the restarts: who does not answer loses nothing, the leader hands over last, servers go before clients
-# (Consul's upgrade instructions).
+# Order of the restarts: a server that does not answer first, the leader as the last server, servers before clients (Consul's
+# upgrade instructions).
 UNHEALTHY, FOLLOWER, LEADER, CLIENT = range(4)
 
 
@@ -45,7 +45,7 @@ class Agent:
     :ivar active: its unit runs
     :ivar program: path of the program that is installed
     :ivar running: path of the program that runs, '' when unknown
-    :ivar config: what the configuration file says now, None when it cannot be read
+    :ivar config: content of the configuration file, None when it cannot be read
     :ivar started: the same when the agent was started, None when there is no record
     :ivar loaded: the same when the agent was last reloaded (or started), None when there is no record
     :ivar newer_unit: the unit was changed after the start
@@ -63,7 +63,7 @@ class Agent:
 
 
 def pending(agent: Agent) -> tuple[str, list[str]]:
-    """What has to be done so that the agent is what its files say.
+    """Action that makes the agent apply its files.
 
     :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
     """
@@ -127,12 +127,12 @@ def quorum_risk(health: dict, node: str) -> str:
     mine = [server for server in voters if server["Name"] == node]
     if len(voters) < 3 or not mine or not mine[0]["Healthy"]:
         return ""
-    well = [server["Name"] for server in voters if server["Healthy"] and server["Name"] != node]
+    healthy = [server["Name"] for server in voters if server["Healthy"] and server["Name"] != node]
     needed = len(voters) // 2 + 1
-    if len(well) >= needed:
+    if len(healthy) >= needed:
         return ""
     ill = sorted(server["Name"] for server in voters if not server["Healthy"])
-    left = f"without {node} only {len(well)} of {len(voters)} voters would be left, {needed} are needed"
+    left = f"without {node} only {len(healthy)} of {len(voters)} voters would be left, {needed} are needed"
     return f"{', '.join(ill)} not healthy; {left}"
 
 
@@ -143,7 +143,7 @@ def passing(services: dict[str, dict], checks: dict[str, dict]) -> set[str]:
 
 
 def not_yet(node: str, before: dict, now: dict) -> str:
-    """What is still missing after a restart; '' when the agent is as it was before.
+    """Missing condition after a restart; '' when the agent is as healthy as before.
 
     :param node: its name
     :param before: index (of the raft log, an int), passing (ids of services)

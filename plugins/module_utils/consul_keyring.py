@@ -1,17 +1,17 @@
-"""The rotation of Consul's gossip key, as a pure function from what the cluster says to the next step."""
+"""The rotation of Consul's gossip key, as a pure function from the cluster's state to the next step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# Status of a member, as /v1/agent/members tells it (serf.MemberStatus).
+# Status of a member, as in /v1/agent/members (serf.MemberStatus).
 ALIVE, LEFT, FAILED = 1, 3, 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next.
+    """The next step.
 
     :ivar kind: install, use or remove (a key), wait, done or refuse
     :ivar key: the key to install, use or remove, base64; '' for the others
@@ -35,7 +35,7 @@ def next_step(
         Messages, Error, WAN, Segment
     :param members: /v1/agent/members, a list of dicts with Name and Status
     :param current: the controller's gossip key
-    :param new: the key to rotate to; '' only asks whether the cluster can be rotated (then `done` means yes)
+    :param new: the key to rotate to; '' only checks whether the key can be rotated (then `done` means yes)
     :param expected: names of the nodes that must be members and alive
     """
     rings, status = list(rings), {member["Name"]: member["Status"] for member in members}
@@ -62,8 +62,8 @@ def _problem(rings: list[Mapping], status: Mapping[str, int], current: str, new:
         return "the cluster has no gossip keys: it does not encrypt its gossip"
     for ring in rings:
         if ring.get("Error") or ring.get("Messages"):
-            told = "; ".join(f"{node}: {text}" for node, text in sorted((ring.get("Messages") or {}).items()))
-            return f"{_name(ring)} reports {ring.get('Error') or 'a problem'} ({told or 'no details'})"
+            messages = "; ".join(f"{node}: {text}" for node, text in sorted((ring.get("Messages") or {}).items()))
+            return f"{_name(ring)} reports {ring.get('Error') or 'a problem'} ({messages or 'no details'})"
     away = sorted(name for name, value in status.items() if value not in (ALIVE, LEFT))
     away += sorted(name for name in expected if name not in status or status[name] == LEFT)
     if away:

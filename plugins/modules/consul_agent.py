@@ -2,18 +2,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_agent
-short_description: Make a running Consul agent be what its files say, without costing the cluster its quorum
+short_description: Make a running Consul agent apply its files, without loss of quorum
 description:
-  - Tells whether the agent of this host has to be started, reloaded or restarted, and reloads or restarts it.
-  - The unit records what the agent was started and last reloaded with in C(/run/consul), so a play that was interrupted
-    is continued by the next one, and a reboot counts as a restart.
+  - Compares the running agent of this host with its files, and reloads or restarts it.
+  - The unit records what the agent was started and last reloaded with in C(/run/consul), so a play that was
+    interrupted is resumable, and a reboot counts as a restart.
   - A server is restarted only while the others keep a quorum without it; a leader hands its leadership over first.
     Afterwards the module waits until the server is a voter again, has applied the log up to where it was, all servers
     are healthy, and every service of this node that passed before passes again.
 options:
   state:
     description:
-      - V(probed) changes nothing and says what has to be done.
+      - V(probed) changes nothing and reports the action that is needed.
       - V(reloaded) makes the agent read its files again.
       - V(restarted) restarts it.
     type: str
@@ -47,7 +47,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: See what is to be done
+- name: Compare the agent with its files
   fewnodes.discovery.consul_agent:
     node: consul-1
     address: 192.0.2.1
@@ -66,11 +66,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What has to be done, none, start, reload or restart.
+  description: Action that is needed, none, start, reload or restart.
   type: str
   returned: when probed
 reasons:
-  description: Why, by the names of settings and files.
+  description: Reasons, names of settings and files.
   type: list
   elements: str
   returned: when probed
@@ -83,7 +83,7 @@ leader:
   type: str
   returned: when probed
 seconds:
-  description: How long the restart took until all was well again.
+  description: Time from the restart until the agent, all servers and its services were healthy again.
   type: float
   returned: when restarted
 """
@@ -180,7 +180,7 @@ def known_leader() -> str:
 
 
 def reload(module: AnsibleModule) -> None:
-    """Through the API, which tells what is wrong; by SIGHUP where the cluster does not know the token yet."""
+    """Through the API, which reports errors; by SIGHUP where the cluster does not know the token yet."""
     os.umask(0o077)
     try:
         Api(module.params["token"], timeout=module.params["timeout"]).put("/v1/agent/reload")
@@ -194,7 +194,7 @@ def reload(module: AnsibleModule) -> None:
 
 
 class Restart:
-    """One restart, from the look before to the last service that passes again."""
+    """One restart, from the state before it until the last service passes again."""
 
     def __init__(self, module: AnsibleModule):
         self.module = module
@@ -204,7 +204,7 @@ class Restart:
         self.api = Api(module.params["token"], timeout=5)
 
     def run(self) -> None:
-        before = self.look()
+        before = self.state_before()
         if before and self.server:
             self.wait(lambda: core.quorum_risk(self.health(), self.node), "it is not restarted")
             if self.leads():
@@ -217,8 +217,8 @@ class Restart:
         if before:
             self.wait(lambda: core.not_yet(self.node, before, self.now()), "after its restart")
 
-    def look(self) -> dict | None:
-        """How it is before; None when it serves nobody (no agent, or no leader): then a restart cannot do harm."""
+    def state_before(self) -> dict | None:
+        """State before the restart; None without agent or leader: then a restart cannot do harm."""
         try:
             if not self.api.get("/v1/status/leader"):
                 return None
@@ -266,7 +266,7 @@ class Restart:
 
     def fail(self, problem: str) -> None:
         self.module.fail_json(
-            msg=f"Consul on {self.node}: {problem}. The hosts after it were not touched; run again when this is mended.",
+            msg=f"Consul on {self.node}: {problem}. The hosts after it were not touched; run again when this is repaired.",
             journal=journal(self.module, UNIT),
         )
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_certificate
-short_description: See that a Consul agent serves the certificate in its file
+short_description: Verify that a Consul agent serves the certificate in its file
 description:
   - Connects to the HTTPS API of the agent of this host, and to the RPC port of each server as this agent does, with its
     certificate. Waits until the agent serves the certificate in its file, and every side accepts the other.
@@ -37,7 +37,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: See that the agent serves its new certificate
+- name: Verify that the agent serves its new certificate
   fewnodes.discovery.consul_certificate:
     address: 192.0.2.1
     server: true
@@ -75,22 +75,22 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    asked, seen = module.params, {}
-    folder = Path(asked["directory"])
+    options, found = module.params, {}
+    folder = Path(options["directory"])
 
     def missing() -> str:
-        seen["serial"] = look(folder, asked["address"], asked["server"], asked["servers"])
-        return seen["serial"] if seen["serial"].startswith("not") else ""
+        found["serial"] = verify(folder, options["address"], options["server"], options["servers"])
+        return found["serial"] if found["serial"].startswith("not") else ""
 
-    if problem := wait_until(missing, asked["timeout"]):
+    if problem := wait_until(missing, options["timeout"]):
         module.fail_json(
-            msg=f"The agent on {asked['address']} does not use the certificate in {folder}/agent.pem, for"
-            f" {asked['timeout']} s: {problem}. The hosts keep trusting what they trusted; run again when this is mended."
+            msg=f"The agent on {options['address']} does not use the certificate in {folder}/agent.pem, for"
+            f" {options['timeout']} s: {problem}. The hosts keep trusting what they trusted; run again when this is repaired."
         )
-    module.exit_json(changed=False, **seen)
+    module.exit_json(changed=False, **found)
 
 
-def look(folder: Path, address: str, server: bool, servers: list[str]) -> str:
+def verify(folder: Path, address: str, server: bool, servers: list[str]) -> str:
     """The serial number of the agent's certificate, or "not …" and what is wrong.
 
     :raises OSError: no connection, or one side does not accept the other
@@ -113,7 +113,7 @@ def look(folder: Path, address: str, server: bool, servers: list[str]) -> str:
 def handshake(folder: Path, host: str, port: int) -> tuple[bytes, str]:
     """The certificate that a port serves, as DER, and its serial number; verified by the agent's CAs.
 
-    :raises OSError: as `look`
+    :raises OSError: as `verify`
     """
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     context.check_hostname = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_host_state
-short_description: What a host says about itself before Consul is touched
+short_description: State of a host before Consul is installed or changed
 description:
-  - Tells the clock, the free disk, the Consul that is installed and runs, and the members that the running agent knows.
+  - Gathers the clock, the free disk, the Consul that is installed and runs, and the members that the running agent knows.
   - One command over the connection, which changes nothing. The members are read with the token for DNS, which is on the
     host.
   - Runs as root.
@@ -18,9 +18,9 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather the state of the host
   fewnodes.discovery.consul_host_state:
-  register: seen
+  register: host
 """
 
 RETURN = r"""

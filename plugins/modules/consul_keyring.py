@@ -4,17 +4,17 @@ DOCUMENTATION = r"""
 module: consul_keyring
 short_description: Rotate the gossip key of a running Consul cluster
 description:
-  - Installs the new key on every member, makes every member use it, and then removes every other key. Each step is taken
-    from what the cluster says at that moment, so a rotation that was interrupted anywhere is continued.
+  - Installs the new key on every member, makes every member use it, and then removes every other key. Each step
+    follows from the cluster's state at that moment, so an interrupted rotation is resumable.
   - Refuses while a member is not alive, because it could not join again.
   - Run it once, on a server.
 options:
   key:
-    description: The new key, 32 bytes in base64. When it is empty, the module only tells whether a rotation may start.
+    description: The new key, 32 bytes in base64. When it is empty, the module only checks whether a rotation may start.
     type: str
     default: ""
   current:
-    description: The key that the cluster is meant to use now.
+    description: The present key of the controller.
     type: str
     required: true
   nodes:
@@ -27,13 +27,13 @@ options:
     type: str
     default: ""
   timeout:
-    description: How long the cluster may take to settle between two steps, in seconds.
+    description: How long to wait until the cluster is healthy between two steps, in seconds.
     type: int
     default: 120
 attributes:
   check_mode:
     support: full
-    description: Says the first step only.
+    description: Reports the first step only.
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What was done, in order.
+  description: Steps that were taken, in order.
   type: list
   elements: str
   returned: success
@@ -108,26 +108,26 @@ class Rotation:
             time.sleep(1)
 
     def step(self) -> tuple[Step, str]:
-        """The next step, and what went wrong on the way to it. The members are asked last: they judge the rings."""
+        """The next step, and what went wrong on the way to it. The members are read last: they verify the rings."""
         try:
             rings = self.api.get(KEYRING)
             members = self.api.get("/v1/agent/members")
         except (ApiError, OSError) as error:
             if isinstance(error, ApiError) and error.status == 403:
                 self.fail(f"the cluster does not accept the token for operations: {error}")
-            return self.blind(error)
-        asked = self.module.params
-        return next_step(rings, members, asked["current"], asked["key"], asked["nodes"]), ""
+            return self.unreadable(error)
+        options = self.module.params
+        return next_step(rings, members, options["current"], options["key"], options["nodes"]), ""
 
-    def blind(self, error: Exception) -> tuple[Step, str]:
-        """The rings do not answer. A dead member is the likeliest reason, so it is named when there is one."""
+    def unreadable(self, error: Exception) -> tuple[Step, str]:
+        """The step when the keyring is unreadable. A dead member is the likeliest reason, so it is named when there is one."""
         try:
             members = self.api.get("/v1/agent/members")
         except (ApiError, OSError):
             members = []
-        asked = self.module.params
-        ring = {"Keys": {asked["current"]: 1}, "PrimaryKeys": {asked["current"]: 1}, "NumNodes": 1}
-        judged = next_step([ring], members, asked["current"], "", asked["nodes"]) if members else Step("wait")
+        options = self.module.params
+        ring = {"Keys": {options["current"]: 1}, "PrimaryKeys": {options["current"]: 1}, "NumNodes": 1}
+        judged = next_step([ring], members, options["current"], "", options["nodes"]) if members else Step("wait")
         return (judged if judged.kind == "refuse" else Step("wait")), f"the keyring: {error}"
 
     def take(self, step: Step) -> str:
@@ -142,7 +142,7 @@ class Rotation:
     def fail(self, problem: str) -> None:
         done = f" Done until here: {', '.join(self.steps)}." if self.steps else " Nothing was changed."
         self.module.fail_json(
-            msg=f"The gossip key is not rotated: {problem}.{done} Run again when this is mended; it goes on from there.",
+            msg=f"The gossip key is not rotated: {problem}.{done} Run again when this is repaired; the rotation is resumable.",
             steps=self.steps,
         )
 

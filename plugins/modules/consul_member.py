@@ -2,11 +2,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_member
-short_description: A member of a Consul cluster is there, or forgotten
+short_description: A member of a Consul cluster is present, or removed
 description:
-  - Asks the agent of the host it runs on, which must be another one than the member.
+  - Asks the agent of the host that it runs on, which must not be the member.
   - V(present) waits until the member is alive, in the catalog and, for a server, a healthy voter.
-  - V(absent) takes a member that does not run any more out of gossip, out of Raft and out of the catalog.
+  - V(absent) removes a member that does not run any more from gossip, Raft and the catalog.
     It refuses when the servers that remain would have no quorum, and, outside check mode, when the member is alive.
 options:
   name:
@@ -22,7 +22,7 @@ options:
     type: bool
     default: false
   state:
-    description: What should be so.
+    description: Desired state.
     type: str
     choices: [present, absent]
     default: present
@@ -36,13 +36,13 @@ options:
     default: 120
 attributes:
   check_mode:
-    description: With V(absent) it checks whether the member may go, also of one that is alive.
+    description: With V(absent) it checks whether the member may be removed, also one that is alive.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: May the host go?
+- name: Check whether the host may be removed
   fewnodes.discovery.consul_member:
     name: consul-3
     address: 192.168.0.131
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 member:
-  description: How the member was found.
+  description: State of the member before the change.
   returned: always
   type: dict
   contains:
@@ -75,7 +75,7 @@ RAFT_PORT = 8300
 
 
 def read(api, name):
-    """What the cluster says, as plain data.
+    """State of the cluster, as plain data.
 
     :returns: leader (address, '' for none), peers (of Raft), health (of autopilot, by node id), members (of gossip),
         node (of the catalog, or None)
@@ -99,7 +99,7 @@ def peers_of(cluster, name, address):
 
 
 def describe(cluster, name, address):
-    """How the member stands; the keys as in RETURN."""
+    """State of the member; the keys as in RETURN."""
     peers = peers_of(cluster, name, address)
     members = [member for member in cluster["members"] if member["Name"] == name]
     ids = {peer["ID"] for peer in peers} | {member["Tags"].get("id", "") for member in members}
@@ -115,7 +115,7 @@ def describe(cluster, name, address):
 
 
 def removal_problem(cluster, name, address):
-    """Why the member must not go; '' when it may."""
+    """Reason against the removal of the member; '' for none."""
     if not cluster["leader"]:
         return "the cluster has no leader: a quorum of its servers is lost; see the playbook recover_quorum"
     mine = {peer["ID"] for peer in peers_of(cluster, name, address)}
@@ -149,7 +149,7 @@ def removal_steps(cluster, name, address):
 
 
 def missing(cluster, name, address, server):
-    """What keeps the member from being a full one; '' when nothing does."""
+    """Missing condition of a full member; '' for none."""
     if not cluster["leader"]:
         return "there is no leader"
     if not describe(cluster, name, address)["alive"]:
@@ -171,7 +171,7 @@ def missing(cluster, name, address, server):
 
 
 def forget(api, name, address, timeout):
-    """Take the member out of everything.
+    """Remove the member from gossip, Raft and the catalog.
 
     :returns: '' or what was still there after the timeout
     """
@@ -191,7 +191,7 @@ def _request(api, method, path):
     try:
         (api.put if method == "PUT" else api.delete)(path)
     except ApiError as error:
-        if "not found" not in error.text:  # somebody else was faster: autopilot removes dead servers too
+        if "not found" not in error.text:  # autopilot was faster: it removes dead servers too
             raise
 
 
@@ -212,7 +212,7 @@ def main():
     try:
         cluster = read(api, name)
     except (OSError, ApiError) as error:
-        module.fail_json(msg=f"the Consul agent of this host does not say how {name} is: {error}")
+        module.fail_json(msg=f"the Consul agent of this host does not report the state of {name}: {error}")
     member = describe(cluster, name, address)
     if module.params["state"] == "present":
         left = "" if module.check_mode else wait_until(

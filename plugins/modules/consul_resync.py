@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_resync
-short_description: Makes the catalog say of a node what its agent says
+short_description: Make the catalog equal to the agent of a node
 description:
   - A restored snapshot brings back an old catalog. Agents correct it by themselves, but only within two minutes, and not
     at all when the node has another id than in the snapshot (its name is then reserved).
@@ -13,7 +13,7 @@ options:
     description:
       - V(cleared) removes from the catalog this node's entry when it has another id, this node's services and checks that
         the agent does not have, and nodes that are no members (only those that an agent had registered).
-      - V(synced) makes the agent write its services anew (by a reload) and waits until the catalog has them.
+      - V(synced) makes the agent register its services again (by a reload) and waits until the catalog has them.
     type: str
     choices: [cleared, synced]
     required: true
@@ -29,7 +29,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Remove what the restored catalog has too much
+- name: Remove stale entries of the restored catalog
   fewnodes.discovery.consul_resync:
     state: cleared
     token: "{{ management_token }}"
@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: What was removed from the catalog.
+  description: Entries that were removed from the catalog.
   returned: state is cleared
   type: list
   elements: str
@@ -53,8 +53,8 @@ SERF = "serfHealth"
 LEFT = 3  # Serf's status of a member that has left
 
 
-def strays(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping], members: Iterable[str]) -> list[dict]:
-    """What is in the catalog and should not be, as bodies of /v1/catalog/deregister.
+def stale_entries(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping], members: Iterable[str]) -> list[dict]:
+    """Stale entries of the catalog, as bodies of /v1/catalog/deregister.
 
     :param me: name and id of this node
     :param local: services (id to address and port) and checks (ids) that its agent has
@@ -74,7 +74,7 @@ def strays(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping
 
 
 def wrong(local: Mapping, entry: Mapping) -> list[str]:
-    """Ids of the catalog's services that the agent does not have, or has at another place (the same container, say)."""
+    """Ids of the catalog's services that the agent does not have, or has at another address."""
     return sorted(
         service
         for service, place in entry["services"].items()
@@ -83,7 +83,7 @@ def wrong(local: Mapping, entry: Mapping) -> list[str]:
 
 
 def differences(me: Mapping, local: Mapping, entry: Mapping, serf: str) -> str:
-    """What keeps the catalog from saying what the agent says; '' when it does.
+    """Difference between the catalog and the agent; '' for none.
 
     :param serf: status of the node's check of Serf in the catalog, '' when it has none
     """
@@ -102,7 +102,7 @@ def places(services: Mapping[str, Mapping]) -> dict[str, str]:
     return {service: f"{about['Address']}:{about['Port']}" for service, about in services.items()}
 
 
-def looked_up(api: Api) -> tuple[dict, dict, dict, str]:
+def gathered(api: Api) -> tuple[dict, dict, dict, str]:
     """This node, what its agent has, what the catalog has of it, and the status of its check of Serf."""
     config = api.get("/v1/agent/self")["Config"]
     me = {"name": config["NodeName"], "id": config["NodeID"]}
@@ -118,11 +118,11 @@ def looked_up(api: Api) -> tuple[dict, dict, dict, str]:
 
 
 def clear(api: Api, check_mode: bool) -> list[str]:
-    me, local, entry, _unused = looked_up(api)
+    me, local, entry, _unused = gathered(api)
     members = [member["Name"] for member in api.get("/v1/agent/members") if member["Status"] != LEFT]
     # Only an agent's node has a check of Serf: nodes that someone registered by hand stay.
     others = {check["Node"] for check in api.get("/v1/health/state/any") if check["CheckID"] == SERF}
-    found = strays(me, local, entry, others, members)
+    found = stale_entries(me, local, entry, others, members)
     for body in found:
         if not check_mode:
             api.put("/v1/catalog/deregister", body)
@@ -150,7 +150,7 @@ def main():
         module.fail_json(msg=f"the agent's API: {error}")
 
     def missing() -> str:
-        me, local, entry, serf = looked_up(api)
+        me, local, entry, serf = gathered(api)
         return differences(me, local, entry, serf)
 
     problem = wait_until(missing, module.params["timeout"])

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: consul_snapshot_info
-short_description: What is in a snapshot of Consul
+short_description: Verify a snapshot of Consul and report its content
 description:
   - Checks a snapshot with C(consul snapshot inspect), which reads every record and verifies the sums.
-  - Says which of the given secrets stand in it. Changes nothing.
+  - Reports which of the given secrets it contains. Changes nothing.
 options:
   path:
     description: The snapshot, on the node.
@@ -32,7 +32,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 index:
-  description: The index of Raft the snapshot stands for.
+  description: The index of Raft at which the snapshot was taken.
   returned: success
   type: int
 size:
@@ -44,7 +44,7 @@ records:
   returned: success
   type: dict
 known:
-  description: Names of the given secrets that stand in the snapshot.
+  description: Names of the given secrets that the snapshot contains.
   returned: success
   type: list
   elements: str
@@ -67,19 +67,19 @@ def inspected(text: str) -> dict:
     :raises ValueError: it is something else
     """
     try:
-        told = json.loads(text)
-        records = {kind["Name"]: kind["Count"] for kind in told["Stats"] or []}
-        return {"index": int(told["Meta"]["Index"]), "records": records}
+        info = json.loads(text)
+        records = {kind["Name"]: kind["Count"] for kind in info["Stats"] or []}
+        return {"index": int(info["Meta"]["Index"]), "records": records}
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"not what consul snapshot inspect prints: {error!r}") from error
 
 
-def standing(path: str, secrets: Mapping[str, str]) -> list[str]:
-    """Names of the secrets that stand in the state of a snapshot, sorted.
+def contained(path: str, secrets: Mapping[str, str]) -> list[str]:
+    """Names of the secrets that the state of a snapshot contains, sorted.
 
     :param path: the snapshot
     :param secrets: name to secret
-    :raises OSError, tarfile.TarError, KeyError: no whole snapshot
+    :raises OSError, tarfile.TarError, KeyError: no complete snapshot
     """
     wanted = {name: secret.encode() for name, secret in secrets.items() if secret}
     overlap = max((len(secret) for secret in wanted.values()), default=1) - 1
@@ -106,10 +106,10 @@ def main():
     path = module.params["path"]
     code, out, err = module.run_command([module.params["program"], "snapshot", "inspect", "-format=json", path])
     if code:
-        module.fail_json(msg=f"{path} is no whole snapshot of Consul: {err.strip() or out.strip()}")
+        module.fail_json(msg=f"{path} is no complete snapshot of Consul: {err.strip() or out.strip()}")
     try:
         result = inspected(out)
-        result["known"] = standing(path, module.params["secrets"] or {})
+        result["known"] = contained(path, module.params["secrets"] or {})
         result["size"] = os.stat(path).st_size
     except (ValueError, OSError, tarfile.TarError, KeyError, EOFError) as error:
         module.fail_json(msg=f"{path}: {error}")

@@ -1,4 +1,4 @@
-"""What a host says about itself before Consul is touched: clock, disk, the Consul it runs and the members that one knows."""
+"""State of a host before Consul is installed or changed (clock, disk, its Consul, the members that knows), and its problems."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _members(listed: Iterable[Mapping]) -> list[dict[str, Any]]:
 
 
 def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
-    """What keeps Consul from being installed or changed on a host, one message each.
+    """Reasons against installing or changing Consul on a host, one message each.
 
     :param states: host name to `state`, for this host and the others that were asked
     :param settings: version, addresses (IPv4, all of this host), min_free_disk_mb, max_clock_skew (seconds)
@@ -87,7 +87,7 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
     members = {member["name"]: member for other in states.values() for member in other["members"]}
     return [
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
-        *_version_problems(host, str(settings["version"]), _versions_seen(states[host], members.values())),
+        *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, states[host]["node_id"], settings["addresses"], members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
     ]
@@ -112,26 +112,26 @@ def version_key(version: str) -> tuple | None:
     return int(major), int(minor), int(patch), pre is None, pre or ""
 
 
-def _versions_seen(own: Mapping, members: Iterable[Mapping]) -> dict[str, str]:
-    """Where a version was seen, to the version. An installed program counts where it has data and does not run."""
-    seen = {}
+def _versions_found(own: Mapping, members: Iterable[Mapping]) -> dict[str, str]:
+    """Place where a version was found, to the version. An installed program counts where it has data and is not running."""
+    found = {}
     if own["running"]:
-        seen["this host runs"] = own["running"]
+        found["this host runs"] = own["running"]
     elif own["node_id"]:
-        seen["this host has data of"] = own["installed"]
-    seen |= {f"server {member['name']} runs": member["version"] for member in members if member["server"]}
-    return {where: version for where, version in seen.items() if version_key(version)}
+        found["this host has data of"] = own["installed"]
+    found |= {f"server {member['name']} runs": member["version"] for member in members if member["server"]}
+    return {where: version for where, version in found.items() if version_key(version)}
 
 
-def _version_problems(host: str, wanted: str, seen: Mapping[str, str]) -> list[str]:
+def _version_problems(host: str, wanted: str, found: Mapping[str, str]) -> list[str]:
     if version_key(wanted) is None:
         return [f"consul_version of host {host} is {wanted!r}, which is no release: set it to one such as 1.22.7"]
-    newest = max(seen, key=lambda where: version_key(seen[where]), default=None)
-    if newest is None or version_key(seen[newest]) <= version_key(wanted):
+    newest = max(found, key=lambda where: version_key(found[where]), default=None)
+    if newest is None or version_key(found[newest]) <= version_key(wanted):
         return []
     return [
-        f"consul_version of host {host} is {wanted}, but {newest} {seen[newest]}, and Consul cannot go back with the data of a"
-        f" newer version: set consul_version to {seen[newest]} or newer, or reset the cluster and restore a backup that"
+        f"consul_version of host {host} is {wanted}, but {newest} {found[newest]}, and Consul cannot go back with the data of a"
+        f" newer version: set consul_version to {found[newest]} or newer, or reset the cluster and restore a backup that"
         f" {wanted} or an older version took"
     ]
 
@@ -149,7 +149,7 @@ def _name_problems(host: str, node_id: str, addresses: Iterable[str], members: I
 
 
 def _clock_problems(host: str, states: Mapping[str, Mapping], most: float) -> list[str]:
-    """Told by one host only, the one that is farthest from the middle."""
+    """Reported for one host only, the one that is farthest from the median."""
     offsets = {name: other["clock_offset"] for name, other in states.items()}
     middle = statistics.median(offsets.values())
     if host != max(sorted(offsets), key=lambda name: abs(offsets[name] - middle)):

@@ -1,4 +1,4 @@
-"""The file raft/peers.json, by which servers that lost their quorum are told who is left."""
+"""The file raft/peers.json, which makes the servers that are left the only peers after a lost quorum."""
 
 from __future__ import annotations
 

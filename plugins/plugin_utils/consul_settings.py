@@ -1,4 +1,4 @@
-"""Consul: what is wrong with its settings."""
+"""Mistakes in the settings of Consul."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def key_length(key: str) -> int | None:
 
 
 def settings_problems(host: str, settings: Mapping) -> list[str]:
-    """What keeps the role consul from working on a host, one message each.
+    """Mistakes in the settings of one host, one message each.
 
     :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent),
         gossip_keys (where it was found to key, '' for none)
@@ -35,7 +35,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     if "node_name" in settings["extra_config"]:
         problems.append(
             f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but a node is"
-            " called as in the inventory, where no name is there twice: take it out"
+            " called as in the inventory, where no name is there twice: remove it"
         )
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
@@ -52,9 +52,9 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     keys = {source: key for source, key in settings["gossip_keys"].items() if key}
     for source, key in keys.items():
         if key_length(key) != GOSSIP_KEY_BYTES:
-            seen = "no base64 text" if key_length(key) is None else f"{key_length(key)} bytes long"
+            length = "no base64 text" if key_length(key) is None else f"{key_length(key)} bytes long"
             problems.append(
-                f"the gossip key for host {host} ({source}) is {seen}, but must be {GOSSIP_KEY_BYTES}"
+                f"the gossip key for host {host} ({source}) is {length}, but must be {GOSSIP_KEY_BYTES}"
                 " bytes in base64: make one with `openssl rand -base64 32`"
             )
     if len(set(keys.values())) > 1:

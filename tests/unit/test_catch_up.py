@@ -1,4 +1,4 @@
-"""consul-catch-up: when a server that starts may answer for names by itself."""
+"""consul-catch-up: when a freshly started server may answer DNS by itself."""
 
 import json
 
@@ -32,19 +32,19 @@ class Cluster:
 @pytest.mark.parametrize(("server", "pauses"), [(40, 0), (45, 0), (37, 3)])
 def test_a_server_catches_up(server, pauses):
     cluster = Cluster(leader=40, server=server)
-    program.catch_up(cluster.index, cluster.sleep)
+    program.refresh_from_leader(cluster.index, cluster.sleep)
     assert cluster.waited == [program.QUICK] * pauses
 
 
 def test_without_a_leader_it_waits_as_long_as_it_takes():
     cluster = Cluster(leader=140, server=0, led_after=100)
-    program.catch_up(cluster.index, cluster.sleep)
+    program.refresh_from_leader(cluster.index, cluster.sleep)
     assert cluster.waited == [program.SLOW] * 100 + [program.QUICK] * 40
 
 
 def test_each_table_is_asked_for():
     asked = []
-    program.catch_up(lambda path: asked.append(path) or 1, None)
+    program.refresh_from_leader(lambda path: asked.append(path) or 1, None)
     assert asked == [f"{table}?{mode}" for table in program.TABLES for mode in ("consistent", "stale")]
 
 

@@ -131,8 +131,8 @@ def test_what_a_rotation_leaves_behind():
     assert superseded_tokens(WANTED, [*CLUSTER, old, listed(UI, "s-ui")], SECRETS) == [
         {"name": "tokens/agent-a", "accessor_id": "id-of-s-old", "secret_id": "s-old", "newer": False}
     ]
-    stranger = superseded_tokens(WANTED, [*CLUSTER, listed(AGENT, "s-new", 11)], SECRETS)
-    assert [(token["secret_id"], token["newer"]) for token in stranger] == [("s-new", True)]
+    unknown = superseded_tokens(WANTED, [*CLUSTER, listed(AGENT, "s-new", 11)], SECRETS)
+    assert [(token["secret_id"], token["newer"]) for token in unknown] == [("s-new", True)]
 
 
 def test_no_token_is_superseded_by_one_that_the_cluster_does_not_know():
@@ -373,8 +373,8 @@ def test_check_mode_writes_no_secret(secrets):
 
 def test_a_restored_cluster_gets_the_secrets_of_the_controller(secrets):
     secrets.create(SECRETS | {"tokens/agent-a": "s-agent"})
-    stranger = listed(UI, "s-stranger", Description="made by hand")
-    cluster = Cluster(listed(AGENT, "s-agent-old", 5), CLUSTER[1], stranger, listed(MANAGEMENT, "s-management"))
+    unknown = listed(UI, "s-unknown", Description="made by hand")
+    cluster = Cluster(listed(AGENT, "s-agent-old", 5), CLUSTER[1], unknown, listed(MANAGEMENT, "s-management"))
     done = acl(secrets, cluster).restored()
     assert (done["removed"], done["unknown"]) == (["agent on a"], ["made by hand"])
-    assert cluster.secrets() == ["s-agent", "s-management", "s-registrator", "s-stranger"]
+    assert cluster.secrets() == ["s-agent", "s-management", "s-registrator", "s-unknown"]

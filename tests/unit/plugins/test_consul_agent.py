@@ -1,4 +1,4 @@
-"""What a running agent has not taken yet, when it may be restarted, and when it is well again."""
+"""Difference between a running agent and its files, the order of restarts, and when an agent is healthy again."""
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import (
@@ -178,7 +178,7 @@ def test_a_server_is_well_again():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"leader": ""}, "no leader"),
         ({"raft": {"state": "Candidate", "applied_index": "100"}}, "a is Candidate"),
@@ -189,8 +189,8 @@ def test_a_server_is_well_again():
         ({"passing": set()}, "services that passed before do not pass: web"),
     ],
 )
-def test_what_is_missing_after_a_restart(change, said):
-    assert not_yet("a", BEFORE, WELL | change) == said
+def test_what_is_missing_after_a_restart(change, message):
+    assert not_yet("a", BEFORE, WELL | change) == message
 
 
 def test_a_client_needs_a_leader_and_its_services():

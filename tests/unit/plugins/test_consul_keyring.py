@@ -98,7 +98,7 @@ keyrings = st.lists(
 )  # fmt: skip
 
 
-def told(rings: list[list[str]]) -> dict:
+def keyring(rings: list[list[str]]) -> dict:
     keys, primary = {}, {}
     for own in rings:
         primary[own[0]] = primary.get(own[0], 0) + 1
@@ -112,10 +112,10 @@ def applied(own: list[str], taken: Step) -> list[str]:
     if taken.kind == "install":
         return own if taken.key in own else [*own, taken.key]
     if taken.kind == "use":
-        assert taken.key in own, "a member was told to use a key it has not"
+        assert taken.key in own, "a member was to use a key that it does not have"
         return [taken.key, *(key for key in own if key != taken.key)]
-    assert own[0] != taken.key, "a member was told to remove its primary key"
-    assert own != [taken.key], "a member was told to remove its only key"
+    assert own[0] != taken.key, "a member was to remove its primary key"
+    assert own != [taken.key], "a member was to remove its only key"
     return [key for key in own if key != taken.key]
 
 
@@ -125,7 +125,7 @@ def test_no_state_and_no_partial_failure_takes_a_primary_or_an_only_key(rings, r
     there = [{"Name": str(number), "Status": ALIVE} for number in range(len(rings))]
     everyone = [True] * 4
     for hits in [*reached, *[everyone] * 8]:
-        taken = next_step([told(rings)], there, OLD, NEW, [])
+        taken = next_step([keyring(rings)], there, OLD, NEW, [])
         if taken.kind == "refuse":
             assert any(own[0] == STRAY for own in rings)
             return

@@ -72,7 +72,7 @@ def test_a_full_member():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda c: c.update(leader=""), "no leader"),
         (lambda c: c["members"].pop(), "not alive"),
@@ -84,10 +84,10 @@ def test_a_full_member():
         (lambda c: c["health"].pop(C), "healthy"),
     ],
 )
-def test_what_keeps_it_from_being_a_full_member(change, said):
+def test_what_keeps_it_from_being_a_full_member(change, message):
     state = copy.deepcopy(cluster())
     change(state)
-    assert said in module.missing(state, "c", "10.0.0.3", True)
+    assert message in module.missing(state, "c", "10.0.0.3", True)
 
 
 class FakeApi:

@@ -1,4 +1,4 @@
-"""raft/peers.json from what the surviving servers say about themselves."""
+"""raft/peers.json from what the surviving servers report."""
 
 import json
 
@@ -21,7 +21,7 @@ def test_every_server_gets_the_same_bytes():
 
 
 @pytest.mark.parametrize(
-    ("servers", "said"),
+    ("servers", "message"),
     [
         ([], "no server"),
         ([ONE | {"id": ""}], "consul-1"),
@@ -31,6 +31,6 @@ def test_every_server_gets_the_same_bytes():
         ([ONE, TWO | {"address": ONE["address"]}], "consul-2"),
     ],
 )
-def test_it_never_writes_a_file_that_is_wrong(servers, said):
-    with pytest.raises(ValueError, match=said):
+def test_it_never_writes_a_file_that_is_wrong(servers, message):
+    with pytest.raises(ValueError, match=message):
         peers_json(servers)

@@ -1,6 +1,6 @@
-"""What a restored catalog has too much, and when it is again what the agents say."""
+"""Stale entries of a restored catalog, and when it equals the agents again."""
 
-from ansible_collections.fewnodes.discovery.plugins.modules.consul_resync import differences, strays
+from ansible_collections.fewnodes.discovery.plugins.modules.consul_resync import differences, stale_entries
 
 ME = {"name": "a", "id": "new"}
 CONSUL, OLD = {"consul": ":8300"}, {"old": "192.0.2.1:80"}
@@ -13,7 +13,7 @@ def entry(**changes):
 
 
 def found(catalog=None, others=(), members=("a", "b")):
-    return strays(ME, LOCAL, catalog or entry(), others, members)
+    return stale_entries(ME, LOCAL, catalog or entry(), others, members)
 
 
 def test_a_catalog_that_is_right_stays():

@@ -1,11 +1,11 @@
-"""What is in a snapshot of Consul."""
+"""Content of a snapshot of Consul."""
 
 import io
 import json
 import tarfile
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.modules.consul_snapshot_info import BLOCK, inspected, standing
+from ansible_collections.fewnodes.discovery.plugins.modules.consul_snapshot_info import BLOCK, contained, inspected
 
 TOKEN = "0f6a1d52-8a0c-4a3f-9f54-5c7f2f6a7c11"
 
@@ -20,8 +20,8 @@ def snapshot(path, state: bytes):
 
 
 def test_index_and_records():
-    told = {"Meta": {"Index": 169}, "Stats": [{"Name": "KVS", "Count": 2, "Sum": 99}, {"Name": "Token", "Count": 14, "Sum": 9}]}
-    assert inspected(json.dumps(told)) == {"index": 169, "records": {"KVS": 2, "Token": 14}}
+    info = {"Meta": {"Index": 169}, "Stats": [{"Name": "KVS", "Count": 2, "Sum": 99}, {"Name": "Token", "Count": 14, "Sum": 9}]}
+    assert inspected(json.dumps(info)) == {"index": 169, "records": {"KVS": 2, "Token": 14}}
 
 
 @pytest.mark.parametrize("text", ["", "ID 2-3-4", "[]", '{"Meta": {}}'])
@@ -33,11 +33,11 @@ def test_other_output_is_refused(text):
 @pytest.mark.parametrize("before", [0, 10, BLOCK - 1, BLOCK - 36, BLOCK - 20, 2 * BLOCK - 5])
 def test_a_secret_is_found_wherever_it_stands(tmp_path, before):
     path = snapshot(tmp_path / "x.snap", b"x" * before + TOKEN.encode() + b"y")
-    assert standing(path, {"management_token": TOKEN, "other": TOKEN[::-1], "none": ""}) == ["management_token"]
+    assert contained(path, {"management_token": TOKEN, "other": TOKEN[::-1], "none": ""}) == ["management_token"]
 
 
 def test_no_secret_is_asked_for(tmp_path):
-    assert standing(snapshot(tmp_path / "x.snap", b"abc"), {}) == []
+    assert contained(snapshot(tmp_path / "x.snap", b"abc"), {}) == []
 
 
 def test_a_cut_snapshot_is_an_error(tmp_path):
@@ -45,4 +45,4 @@ def test_a_cut_snapshot_is_an_error(tmp_path):
     snapshot(path, bytes(range(256)) * 4000)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises((OSError, tarfile.TarError, EOFError)):
-        standing(str(path), {"a": "b"})
+        contained(str(path), {"a": "b"})
