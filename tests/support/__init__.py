@@ -10,6 +10,7 @@ cluster         Raft and gossip, leader, restarts of agents
 catalog_diff    the catalog compared with the containers that run
 catalog_watch   the passing instances of one service, followed
 playbook        runs of playbooks and their output
+readme_examples the examples of the roles' READMEs as playbooks
 reboot          nodes that boot, lose their power and get it back
 instances       instances of services that are no containers (instance_server: the program that runs)
 http_load       HTTP load on virtual hosts (kv_load: on the KV store; operation_load: both, and the bounds of operations)

@@ -30,14 +30,17 @@ def state_of(site) -> dict:
     return state
 
 
-def play(site, playbook: str, *options, inventory: Path | None = None) -> tuple[subprocess.CompletedProcess, float]:
+def play(
+    site, playbook: str | Path, *options, inventory: Path | None = None, environment: dict[str, str] | None = None
+) -> tuple[subprocess.CompletedProcess, float]:
     """Run a playbook of the checkout; how it ended and what it printed, and the seconds.
 
     :param options: further arguments of ansible-playbook
     :param inventory: another one than the site's
+    :param environment: further variables of its environment
     """
     start = time.monotonic()
-    done = _run("ansible-playbook", "-i", inventory or site.inventory, *options, playbook)
+    done = _run("ansible-playbook", "-i", inventory or site.inventory, *options, playbook, environment=environment)
     return done, time.monotonic() - start
 
 
@@ -46,12 +49,12 @@ def adhoc(site, host: str, *options) -> subprocess.CompletedProcess:
     return _run("ansible", "-i", site.inventory, host, "-b", *options)
 
 
-def _run(program: str, *arguments) -> subprocess.CompletedProcess:
+def _run(program: str, *arguments, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     tools = Path(sys.executable).parent
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": f"{tools}:{environment['PATH']}"}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    own |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": f"{tools}:{own['PATH']}"} | (environment or {})
     command = [tools / program, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
 
 
 def refused(site, words, *options):

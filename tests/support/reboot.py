@@ -53,6 +53,6 @@ def power_on(nodes: Sequence[Node]) -> None:
 def booted(nodes: Sequence[Node], before: list[str]) -> None:
     """Wait until the nodes take SSH after a boot.
 
-    :param before: what `boots` told before it
+    :param before: the result of `boots` before it
     """
     eventually(lambda: set(boots(nodes)).isdisjoint(before), 120)

@@ -1,6 +1,8 @@
 """The site under test. Its hosts, groups, addresses and variables come from the inventory, never from a test."""
 
 import json
+import os
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +73,8 @@ class Site:
 
     def __init__(self, inventory: Path):
         self.inventory = inventory
+        # testinfra starts ansible-inventory by its name: that of this interpreter's environment.
+        os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.runner = AnsibleRunner.get_runner(str(inventory))
         self.sockets = tempfile.mkdtemp(prefix="site")
         self.nodes = {name: self._node(name) for name in self.runner.get_hosts()}

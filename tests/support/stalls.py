@@ -1,6 +1,6 @@
 """How long this machine itself stands still: other work on its disk or processors holds up the nodes too.
 
-A bound on the nodes' times grows with that, up to a ceiling: on a machine that stands still for longer nothing can be said.
+A bound on the nodes' times grows with that, up to a ceiling: on a machine that stands still for longer a time proves nothing.
 """
 
 import os

@@ -1,0 +1,30 @@
+"""The examples of the roles' READMEs, as playbooks."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from tests.support.http_load import ROOT
+
+BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# In this order each example finds what it needs on hosts that the earlier ones made.
+ORDER = (
+    "common", "consul", "consul_dns", "firewall", "dockerd", "docker_cluster_store", "registrator", "balancer", "nginx",
+    "overlay_network", "scale", "shift", "drain",
+)  # fmt: skip
+
+
+def examples(role: str) -> list[list[dict]]:
+    """The playbooks in a role's README. An example of tasks is the play of a role that uses them."""
+    blocks = BLOCK.findall((ROOT / "roles" / role / "README.md").read_text())
+    return [_playbook(content) for block in blocks if isinstance(content := yaml.safe_load(block), list)]
+
+
+def _playbook(content: list[dict]) -> list[dict]:
+    if "hosts" in content[0]:
+        return content
+    notified = {name for task in content for name in task.get("vars", {}).get("common_release_notify", [])}
+    handlers = [{"name": name, "ansible.builtin.debug": {"msg": name}} for name in sorted(notified)]
+    return [{"name": "Tasks of a role", "hosts": "all", "become": True, "tasks": content, "handlers": handlers}]
