@@ -1,6 +1,11 @@
 import copy
+from pathlib import Path
 
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems
+import pytest
+import yaml
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import RENAMED, site_problems
+
+ROOT = Path(__file__).parents[3]
 
 GROUPS = {
     "all": ["a", "b", "c", "d", "elsewhere"],
@@ -26,6 +31,26 @@ def one(found, *parts):
     assert len(found) == 1, found
     for part in parts:
         assert part in found[0]
+
+
+def options() -> set[str]:
+    """Variables of the roles and of the site."""
+    roles = {name for file in ROOT.glob("roles/*/defaults/main.yml") for name in yaml.safe_load(file.read_text()) or {}}
+    sections = yaml.safe_load((ROOT / "meta/site_variables.yml").read_text()).values()
+    return roles.union(*(section["options"] for section in sections))
+
+
+def test_old_name_of_a_variable():
+    """Nothing reads it: without an error it would be ignored."""
+    old = {"nginx_domain": "site.example"}
+    one(problems(a=old, d=old), "nginx_domain is set for a, d", "renamed to balancer_domain")
+    assert problems(a=old | {"balancer_domain": "site.example"}, d={"balancer_domain": "x.example"}) == []
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_new_names_exist_and_old_ones_do_not(old):
+    assert RENAMED[old] in options()
+    assert old not in options()
 
 
 def test_good_inventory():
