@@ -51,7 +51,8 @@ def marked(description: str | list[str], names: set[str]) -> str:
     text = MARKUP.sub(r"`\1`", " ".join(text.split()))
     pieces = re.split(r"(`[^`]*`)", text)
     known = re.compile(r"\b(discovery_\w+" + "".join(rf"|{re.escape(name)}" for name in sorted(names, reverse=True)) + r")\b")
-    return "".join(piece if piece.startswith("`") else known.sub(r"`\1`", piece) for piece in pieces).replace("|", "\\|")
+    pieces[::2] = [known.sub(r"`\1`", piece).replace("<", "\\<") for piece in pieces[::2]]
+    return "".join(pieces).replace("|", "\\|")
 
 
 def code(value: object) -> str:
@@ -114,7 +115,7 @@ def role_tables(role: Path) -> str:
     for entry, spec in ((entry, spec) for entry, spec in specs.items() if spec):
         options = spec.get("options") or {}
         if len(specs) > 1:
-            parts.append(f"### `{entry}`\n\n{marked(spec['short_description'], set()).rstrip('.')}.")
+            parts.append(f"### `{entry}`\n\n{marked(spec['description'], set())}")
         if options:
             parts.append(table(options, defaults))
         elif len(specs) == 1:
@@ -144,6 +145,8 @@ def commented(text: str, descriptions: dict[str, str]) -> str:
     A blank line stands above each comment; headings (`# --- Network`) stay.
     """
     lines: list[str] = []
+    if NOTE not in text:
+        text = text.replace("---\n", f"---\n{NOTE}\n", 1)
     for line in text.splitlines():
         found = VARIABLE.match(line)
         if found and found[1] in descriptions:
@@ -151,18 +154,18 @@ def commented(text: str, descriptions: dict[str, str]) -> str:
                 lines.pop()
             if lines and lines[-1]:
                 lines.append("")
-            text, _, example = descriptions[found[1]].partition(" Example: ")
-            for part in [text, f"Example: {example}"] if example else [text]:
-                lines += textwrap.wrap(part, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+            description, _, example = descriptions[found[1]].partition(" Example: ")
+            lines += textwrap.wrap(description, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+            lines += [f"# Example: {example}"] if example else []
         lines.append(line)
     return "\n".join(lines) + "\n"
 
 
 def role_defaults(role: Path) -> str:
     specs = load(role / "meta/argument_specs.yml")["argument_specs"]
-    descriptions = {
-        name: plain(option["description"]) for spec in specs.values() for name, option in (spec.get("options") or {}).items()
-    }
+    descriptions: dict[str, str] = {}
+    for name, option in (item for spec in specs.values() for item in (spec.get("options") or {}).items()):
+        descriptions[name] = max(descriptions.get(name, ""), plain(option["description"]), key=len)  # of several entry points
     return commented((role / "defaults/main.yml").read_text(), descriptions)
 
 
@@ -172,7 +175,7 @@ def documents() -> dict[Path, str]:
     for role in sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")):
         readme, defaults = role / "README.md", role / "defaults/main.yml"
         wanted[readme] = between_markers(readme.read_text(), role_tables(role))
-        if defaults.is_file() and NOTE in defaults.read_text():
+        if defaults.is_file():
             wanted[defaults] = role_defaults(role)
     page = ROOT / "docs/variables.md"
     wanted[page] = between_markers(page.read_text(), site_tables(load(ROOT / "meta/site_variables.yml")))

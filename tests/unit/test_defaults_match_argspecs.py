@@ -57,6 +57,13 @@ def test_every_option_is_described(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_entry_point_is_described(role):
+    """But one that is empty on purpose: it costs no task that validates."""
+    specs = load(role / "meta/argument_specs.yml")["argument_specs"]
+    assert [name for name, spec in specs.items() if spec and not {"short_description", "description"} <= set(spec)] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_every_default_has_a_comment(role):
     path = role / "defaults/main.yml"
     assert uncommented(path.read_text() if path.exists() else "") == []

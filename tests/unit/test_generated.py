@@ -6,6 +6,7 @@ import pytest
 from tests.generate.variable_tables import (
     BEGIN,
     END,
+    NOTE,
     ROOT,
     between_markers,
     commented,
@@ -101,9 +102,9 @@ def test_markup_becomes_text_or_code():
 
 
 def test_comments_are_made_from_descriptions_and_headings_stay():
-    text = "---\n# --- Names\n\n# old\n# words\na: 1\n# kept\nb:\n  # inside\n  - 2\n# old\nc: 3\n"
+    text = f"---\n{NOTE}\n# --- Names\n\n# old\n# words\na: 1\n# kept\nb:\n  # inside\n  - 2\n# old\nc: 3\n"
     assert commented(text, {"a": "New. Example: 5", "c": "Third."}) == (
-        "---\n# --- Names\n\n# New.\n# Example: 5\na: 1\n# kept\nb:\n  # inside\n  - 2\n\n# Third.\nc: 3\n"
+        f"---\n{NOTE}\n# --- Names\n\n# New.\n# Example: 5\na: 1\n# kept\nb:\n  # inside\n  - 2\n\n# Third.\nc: 3\n"
     )
 
 
