@@ -87,7 +87,7 @@ def measure(arguments) -> None:
                 kept["results"].append(result)
                 kept["took"] = round(time.monotonic() - begin)
                 path.write_text(json.dumps(added(earlier, kept), indent=1) + "\n")
-            reported(f"{name}: {kept['took']} s, kept in {path}")
+            log(f"{name}: {kept['took']} s, kept in {path}")
     finally:
         if not arguments.keep:
             nodes.down(inventory)
@@ -113,7 +113,7 @@ def identity(result: dict) -> tuple:
     return tuple(result.get(key) for key in ("line", "services", "balancer"))
 
 
-def reported(text: str) -> None:
+def log(text: str) -> None:
     print(f"bench: {text}", flush=True)
 
 
@@ -123,22 +123,22 @@ def chosen(arguments, among):
 
 def _propagation(bench, a):
     who = chosen(a, balancers.FOLLOWING)
-    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, reported)
+    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, log)
 
 
 def _throughput(bench, a):
     settings = {"seconds": a.seconds, "rounds": a.rounds, "connections": a.connections}
     who = chosen(a, balancers.ALL)
-    return settings, throughput.measure(bench, bench.site.external_host(), a.seconds, a.rounds, a.connections, who, reported)
+    return settings, throughput.measure(bench, bench.site.external_host(), a.seconds, a.rounds, a.connections, who, log)
 
 
 def _churn(bench, a):
     settings = {"containers": a.containers, "seconds": a.churn_seconds}
-    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), reported)
+    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), log)
 
 
 def _many(bench, a):
-    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), reported)
+    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), log)
 
 
 MEASURE = {"propagation": _propagation, "throughput": _throughput, "churn": _churn, "many": _many}

@@ -17,7 +17,7 @@ AT_ONCE = 4  # containers that start or stop at the same time
 STEADY, BUSY = "bench-calm", "bench-busy"
 
 
-def measure(bench: Bench, events: int, seconds: float, who=FOLLOWING, reported=print):
+def measure(bench: Bench, events: int, seconds: float, who=FOLLOWING, log=print):
     """One entry for each balancer, as soon as it is there: {"balancer", "events", "seconds", "reloads", "asked": {service: n},
     "failed": {service: n}, "sent_again": n}.
 
@@ -28,7 +28,7 @@ def measure(bench: Bench, events: int, seconds: float, who=FOLLOWING, reported=p
         with only(bench.balancer, balancer):
             found = {"balancer": balancer.name} | one(bench, balancer, events, seconds)
         yield found
-        reported(f"churn, {balancer.title}: {found}")
+        log(f"churn, {balancer.title}: {found}")
 
 
 def one(bench: Bench, balancer: Balancer, events: int, seconds: float) -> dict:

@@ -21,7 +21,7 @@ MORE = 5  # further services, one after the other, when the others are there
 PAUSE = 1.5  # seconds between these
 
 
-def measure(bench: Bench, sizes: list[int], who=FOLLOWING, reported=print):
+def measure(bench: Bench, sizes: list[int], who=FOLLOWING, log=print):
     """One entry for each size and balancer, as soon as it is there: {"balancer", "services", "registered", "catalog", "served",
     "missing", "one_more": […], "reloads", "memory"}; times in s from the first registration, None where one never was served.
     """
@@ -30,7 +30,7 @@ def measure(bench: Bench, sizes: list[int], who=FOLLOWING, reported=print):
             with only(bench.balancer, balancer):
                 found = {"balancer": balancer.name, "services": size} | one(bench, balancer, size)
             yield found
-            reported(f"many, {size}, {balancer.title}: {found}")
+            log(f"many, {size}, {balancer.title}: {found}")
 
 
 def one(bench: Bench, balancer: Balancer, size: int) -> dict:

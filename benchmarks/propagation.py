@@ -22,7 +22,7 @@ QUIET = 1.0  # seconds without a wrong answer end an event
 DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
 
 
-def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, reported=print):
+def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, log=print):
     """Every balancer alone, on each line; one entry for each as soon as it is there, with the events as they were.
 
     :returns: {"balancer", "line", "events": [{"start", "catalog", "engine", "drain", "kill", "failed"}]}, times in s
@@ -32,7 +32,7 @@ def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, report
             with only(bench.balancer, balancer):
                 found = one(bench, balancer, line, events)
             yield {"balancer": balancer.name, "line": line, "events": found}
-            reported(f"propagation, {line}, {balancer.title}: {spread(found)}")
+            log(f"propagation, {line}, {balancer.title}: {spread(found)}")
 
 
 def spread(found: list[dict]) -> str:
@@ -41,9 +41,9 @@ def spread(found: list[dict]) -> str:
     for key in ("start", "catalog", "drain", "kill"):
         values = [event[key] for event in found if key in event]
         if values:
-            reported = figures.summary(values)
-            missing = f", {reported['missing']} never" if reported["missing"] else ""
-            parts.append(f"{key} p50 {figures.seconds(reported.get('p50'))} p99 {figures.seconds(reported.get('p99'))}{missing}")
+            summary = figures.summary(values)
+            missing = f", {summary['missing']} never" if summary["missing"] else ""
+            parts.append(f"{key} p50 {figures.seconds(summary.get('p50'))} p99 {figures.seconds(summary.get('p99'))}{missing}")
     return "; ".join(parts) + f"; {sum(event['failed'] for event in found)} failed requests in {len(found)} events"
 
 

@@ -53,10 +53,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 def machine(kept: dict) -> str:
     """What was measured on."""
     about, versions = kept["machine"], kept["machine"]["versions"]
-    reported = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    found = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (
         f"{about['time']}, {about['cpus']} CPUs ({about['cpu']}), {about['memory'] / 2**30:.0f} GiB, Linux {about['kernel']},"
-        f" load average before: {about['load_before']:.1f}; took {kept['took'] / 60:.0f} min. {reported}."
+        f" load average before: {about['load_before']:.1f}; took {kept['took'] / 60:.0f} min. {found}."
     )
 
 
@@ -65,32 +65,32 @@ def propagation(kept: dict) -> tuple[str, Callable[[], str]]:
     rows, panels, lines = [], {"start": {}, "drain": {}, "kill": {}}, {}
     for entry in kept["results"]:
         events, balancer = entry["events"], entry["balancer"]
-        reported = {key: figures.summary([e[key] for e in events]) for key in ("start", "catalog")}
-        reported |= {key: figures.summary([e[key] for e in events if key in e]) for key in ("drain", "kill")}
+        found = {key: figures.summary([e[key] for e in events]) for key in ("start", "catalog")}
+        found |= {key: figures.summary([e[key] for e in events if key in e]) for key in ("drain", "kill")}
         row = [LINE_TITLES[entry["line"]], TITLES[balancer]]
-        row += [_both(reported[key]) for key in ("start", "catalog", "drain", "kill")]
+        row += [_both(found[key]) for key in ("start", "catalog", "drain", "kill")]
         rows.append([*row, str(sum(event["failed"] for event in events))])
-        lines.setdefault(entry["line"], {})[balancer] = reported["start"]
+        lines.setdefault(entry["line"], {})[balancer] = found["start"]
         if entry["line"] == "none":
             for key, panel in panels.items():
                 panel[balancer] = [e[key] for e in events if e.get(key) is not None]
     headings = ["health", "balancer", "start", "(in the catalog)", "drain", "kill", "failed requests"]
     count = kept["settings"]["events"]
-    text = f"### Propagation\n\np50 / p99 / longest of {count} events each.\n\n{table(headings, rows)}{_propagation_said(lines)}"
+    text = f"### Propagation\n\np50 / p99 / longest of {count} events each.\n\n{table(headings, rows)}{_propagation_aims(lines)}"
     names = {"start": "start → first answer", "drain": "drain → last answer", "kill": "kill → last wrong answer"}
     drawn = {names[key]: panel for key, panel in panels.items() if any(panel.values())}
     drawn = {panel: {balancer: values for balancer, values in of.items() if values} for panel, of in drawn.items()}
     return text, partial(plots.shares, drawn, TITLES, "s")
 
 
-def _both(reported: dict) -> str:
-    if not reported["count"] and not reported["missing"]:
+def _both(found: dict) -> str:
+    if not found["count"] and not found["missing"]:
         return "–"
-    text = " / ".join(seconds(reported.get(key)) for key in ("p50", "p99", "max"))
-    return text + (f" ({reported['missing']} never)" if reported["missing"] else "")
+    text = " / ".join(seconds(found.get(key)) for key in ("p50", "p99", "max"))
+    return text + (f" ({found['missing']} never)" if found["missing"] else "")
 
 
-def _propagation_said(lines: dict) -> str:
+def _propagation_aims(lines: dict) -> str:
     """Beside the aim: p50 ≤ 0.5 s, p99 ≤ 1 s without a network check, a tenth of Traefik's default."""
     own, polling = lines.get("none", {}).get("ours"), lines.get("none", {}).get("traefik")
     if not own or "p50" not in own:
@@ -105,10 +105,10 @@ def _propagation_said(lines: dict) -> str:
 
 def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
     """Table and plot of (b)."""
-    reported = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
-    own = reported.get("ours", {"rate": 0})["rate"]
+    found = {entry["balancer"]: middle(entry["rounds"]) for entry in kept["results"]}
+    own = found.get("ours", {"rate": 0})["rate"]
     rows = []
-    for balancer, one in reported.items():
+    for balancer, one in found.items():
         rates = [r["rate"] for e in kept["results"] if e["balancer"] == balancer for r in e["rounds"]]
         rows.append([
             TITLES[balancer], f"{one['rate']:,.0f}", f"{min(rates):,.0f} – {max(rates):,.0f}", seconds(one["p50"]),
@@ -119,22 +119,22 @@ def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
     headings = ["balancer", "requests/s", "of all rounds", "p50", "p99", "CPU a request", "ours to it", "failed requests"]
     text = (
         f"### Throughput\n\nwrk, one thread, {settings['connections']} connections, {settings['seconds']} s; the middle one of"
-        f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_said(reported, own)
+        f" {settings['rounds']} rounds.\n\n" + table(headings, rows) + _throughput_aims(found, own)
     )
     panels = {
-        "requests/s": {balancer: one["rate"] for balancer, one in reported.items()},
-        "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in reported.items()},
+        "requests/s": {balancer: one["rate"] for balancer, one in found.items()},
+        "p99, ms": {balancer: one["p99"] * 1e3 for balancer, one in found.items()},
     }
     return text, partial(plots.bars, panels, TITLES, "{:,.0f}")
 
 
-def _throughput_said(reported: dict, own: float) -> str:
+def _throughput_aims(found: dict, own: float) -> str:
     aims = {"keepalive": 0.95, "template": 1.8, "traefik": 1.5}
-    output = [
-        f"≥ {aim} × {TITLES[peer]}: {own / reported[peer]['rate']:.2f} ×, {_met(own / reported[peer]['rate'] >= aim)}"
-        for peer, aim in aims.items() if own and peer in reported
+    results = [
+        f"≥ {aim} × {TITLES[peer]}: {own / found[peer]['rate']:.2f} ×, {_met(own / found[peer]['rate'] >= aim)}"
+        for peer, aim in aims.items() if own and peer in found
     ]  # fmt: skip
-    return "\n\nAims: " + "; ".join(output) + "." if output else ""
+    return "\n\nAims: " + "; ".join(results) + "." if results else ""
 
 
 def churn(kept: dict) -> tuple[str, Callable[[], str]]:
@@ -175,18 +175,18 @@ def many(kept: dict) -> tuple[str, Callable[[], str]]:
             panels["all served, s"].setdefault(balancer, {})[size] = entry["served"]
         panels["memory, MB"].setdefault(balancer, {})[size] = entry["memory"] / 1e6
     headings = ["services", "balancer", "registered", "in the catalog", "all served", "one more (p50)", "reloads", "memory"]
-    text = "### Many services at once\n\n" + table(headings, rows) + _many_said(kept["results"])
+    text = "### Many services at once\n\n" + table(headings, rows) + _many_aims(kept["results"])
     return text, partial(plots.sizes, panels, TITLES, "services")
 
 
-def _many_said(results: list[dict]) -> str:
+def _many_aims(results: list[dict]) -> str:
     aims = {30: 3, 150: 5, 1000: 10}
-    output = [
+    results = [
         f"{entry['services']} in {aims[entry['services']]} s: {seconds(entry['served'])},"
         f" {_met(entry['served'] is not None and entry['served'] <= aims[entry['services']])}"
         for entry in results if entry["balancer"] == "ours" and entry["services"] in aims
     ]  # fmt: skip
-    return "\n\nAims: " + "; ".join(output) + "." if output else ""
+    return "\n\nAims: " + "; ".join(results) + "." if results else ""
 
 
 def _met(yes: bool) -> str:

@@ -124,9 +124,9 @@ class Bench:
         """Start a container; its process runs when this returns."""
         asked = time.time()
         self.engine.ask("POST", f"/containers/{name}/start")
-        reported = self.engine.ask("GET", f"/containers/{name}/json")
-        started = datetime.fromisoformat(reported["State"]["StartedAt"]).timestamp()
-        return Instance(name, asked, started, int(reported["NetworkSettings"]["Ports"][f"{PORT}/tcp"][0]["HostPort"]))
+        inspected = self.engine.ask("GET", f"/containers/{name}/json")
+        started = datetime.fromisoformat(inspected["State"]["StartedAt"]).timestamp()
+        return Instance(name, asked, started, int(inspected["NetworkSettings"]["Ports"][f"{PORT}/tcp"][0]["HostPort"]))
 
     def kill(self, name: str) -> None:
         self.engine.ask("POST", f"/containers/{name}/kill")

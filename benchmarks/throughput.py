@@ -18,7 +18,7 @@ SETTLE = 2  # seconds from the first answer to the measurement: the units have j
 DIRECT = "backend"  # the name of what is asked without a balancer
 
 
-def measure(bench: Bench, external_host, seconds: int, rounds: int, connections: int, who=ALL, reported=print) -> list[dict]:
+def measure(bench: Bench, external_host, seconds: int, rounds: int, connections: int, who=ALL, log=print) -> list[dict]:
     """One entry for the backend alone and each balancer: {"balancer", "rounds": [the result of figures.wrk, and of a balancer
     "cpu": CPU time of its processes for one request, in s]}.
 
@@ -45,7 +45,7 @@ def measure(bench: Bench, external_host, seconds: int, rounds: int, connections:
                     one = _wrk(external_host, *place, host, seconds, connections)
                     _, after = used(bench.balancer, balancer)
                     found[balancer.name].append(one | {"cpu": (after - before) / one["requests"]})
-                reported(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
+                log(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
     finally:
         bench.remove_all()
     return [{"balancer": name, "rounds": observed} for name, observed in found.items()]

@@ -57,8 +57,8 @@ def registered(site, asked=None) -> Counter:
 
 def agrees(site, asked=None) -> bool:
     """Whether both are the same; else an AssertionError names wrong and missing entries."""
-    truth, reported = running(site), registered(site, asked)
-    assert truth == reported, f"wrong {sorted((reported - truth).elements())}, missing {sorted((truth - reported).elements())}"
+    truth, catalog = running(site), registered(site, asked)
+    assert truth == catalog, f"wrong {sorted((catalog - truth).elements())}, missing {sorted((truth - catalog).elements())}"
     return True
 
 

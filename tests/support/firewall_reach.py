@@ -43,15 +43,15 @@ def listening(node: Node) -> set[int]:
 
 def published(node: Node) -> set[int]:
     """TCP ports that containers of a host publish."""
-    reported = re.findall(r"0\.0\.0\.0:(\d+)(?:-(\d+))?->[\d-]+/tcp", node.run("docker ps --format '{{.Ports}}'"))
-    return {port for low, high in reported for port in range(int(low), int(high or low) + 1)}
+    ranges = re.findall(r"0\.0\.0\.0:(\d+)(?:-(\d+))?->[\d-]+/tcp", node.run("docker ps --format '{{.Ports}}'"))
+    return {port for low, high in ranges for port in range(int(low), int(high or low) + 1)}
 
 
 def answers(asker: Node, address: str, ports: Iterable[int], container: str = "") -> dict[str, set[int]]:
     """What a machine, or a container on it, gets from ports of an address: {"open": ports, "refused": …, "silence": …}."""
     command = python(KNOCK, address, *map(str, sorted(ports)))
-    reported = json.loads(asker.run(f"docker exec {container} {command}" if container else command))
-    return {word: {int(port) for port, output in reported.items() if output == word} for word in ("open", "refused", "silence")}
+    results = json.loads(asker.run(f"docker exec {container} {command}" if container else command))
+    return {word: {int(port) for port, result in results.items() if result == word} for word in ("open", "refused", "silence")}
 
 
 def start_probe(node: Node, network: str = "bridge") -> str:
@@ -111,14 +111,14 @@ def observed(site: Site, external_host: Node, probes: dict[str, str], node: Node
     """What each of them gets from a host's ports."""
     ports = ports_of(node)
     member = next(one for one in site.docker_hosts if one is not node)
-    reported = {
+    results = {
         "external host": answers(external_host, node.address, ports),
         "member": answers(member, node.address, ports),
         "container elsewhere": answers(member, node.address, ports, probes[member.name]),
     }
     if node.name in probes:
-        reported["container here"] = answers(node, node.address, ports, probes[node.name])
-    return reported
+        results["container here"] = answers(node, node.address, ports, probes[node.name])
+    return results
 
 
 def check(site: Site, external_host: Node, probes: dict[str, str]) -> list[str]:
@@ -127,11 +127,11 @@ def check(site: Site, external_host: Node, probes: dict[str, str]) -> list[str]:
     nodes = list(site.nodes.values())
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda node: (expected(site, node), observed(site, external_host, probes, node)), nodes))
-    for node, (wanted, reported) in zip(nodes, found, strict=True):
+    for node, (wanted, results) in zip(nodes, found, strict=True):
         # Refused is reached as well: a published port behind which nothing listens, or one that only containers may ask for.
-        reached = {who: found["open"] | found["refused"] for who, found in reported.items()}
-        assert reached == {who: wanted[who] for who in reported}, f"{node.name}: {reached}, not {wanted}"
-        counts = ", ".join(f"{who} {len(found['open'])}" for who, found in reported.items())
+        reached = {who: found["open"] | found["refused"] for who, found in results.items()}
+        assert reached == {who: wanted[who] for who in results}, f"{node.name}: {reached}, not {wanted}"
+        counts = ", ".join(f"{who} {len(found['open'])}" for who, found in results.items())
         lines.append(f"{node.name}: {len(ports_of(node))} ports; open: {counts}")
     return lines
 

@@ -23,11 +23,11 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Upgrade") == "websocket":
             return self.echo()
-        reported = POSTS if self.path == "/posts" else [NAME, self.path, dict(self.headers)]
+        answer = POSTS if self.path == "/posts" else [NAME, self.path, dict(self.headers)]
         status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
         if self.path.startswith("/sleep/"):
             time.sleep(float(self.path.split("/")[2]))
-        body = json.dumps(reported).encode()
+        body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Instance", NAME)

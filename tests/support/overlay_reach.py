@@ -93,9 +93,9 @@ class Talker:
     def lost(self, other: Talker, count: int, every: float = 0.1) -> tuple[int, int]:
         """ICMP to another's address: packets sent and lost. Needs no dockerd: it runs in the container's network."""
         command = f"nsenter --target {self.pid} --net ping -n -c {count} -i {every} -W 2 {other.address}"
-        reported = re.search(r"(\d+) packets transmitted, (\d+) received", self.node.tries(command).stdout)
-        assert reported, f"{self.name}: no answer from ping"
-        sent, received = map(int, reported.groups())
+        match = re.search(r"(\d+) packets transmitted, (\d+) received", self.node.tries(command).stdout)
+        assert match, f"{self.name}: no answer from ping"
+        sent, received = map(int, match.groups())
         return sent, sent - received
 
     def heard(self) -> list[str]:
@@ -119,10 +119,10 @@ def start_talker(node: Node, network: str) -> Talker:
 
 def look(node: Node, name: str, network: str) -> Talker:
     """A container that runs; it may have other addresses than before."""
-    reported = json.loads(node.run(f"docker inspect {name}"))[0]
-    end = reported["NetworkSettings"]["Networks"][network]
-    assert reported["State"]["Running"] and end["IPAddress"], f"{name} has no address yet"
-    return Talker(node, name, end["IPAddress"], end["MacAddress"], reported["State"]["Pid"])
+    container = json.loads(node.run(f"docker inspect {name}"))[0]
+    end = container["NetworkSettings"]["Networks"][network]
+    assert container["State"]["Running"] and end["IPAddress"], f"{name} has no address yet"
+    return Talker(node, name, end["IPAddress"], end["MacAddress"], container["State"]["Pid"])
 
 
 def pings(talkers: list[Talker], count: int, every: float = 0.1) -> dict[str, tuple[int, int]]:

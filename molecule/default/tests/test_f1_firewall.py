@@ -81,9 +81,9 @@ def test_f1_a_service_can_be_allowed(site, external_host, tmp_path):
     node = site.docker_hosts[-1]
     node.run("docker run -d --name f1 -p 8090:8080 -e SERVICE_IGNORE=1 -e PORT=8080 httpbackend:v1.0.0")
     try:
-        output = json.dumps({"firewall_allow_rules": {"f1": {"tcp": [8090], "from": [external_host.address]}}})
+        allowed = json.dumps({"firewall_allow_rules": {"f1": {"tcp": [8090], "from": [external_host.address]}}})
         assert answers(external_host, node.address, [8090])["silence"]
-        assert play(site, PLAYBOOK, "--limit", node.name, "-e", output)[0].returncode == 0
+        assert play(site, PLAYBOOK, "--limit", node.name, "-e", allowed)[0].returncode == 0
         assert answers(external_host, node.address, [8090])["silence"] == set()
         assert play(site, PLAYBOOK, "--limit", node.name)[0].returncode == 0
         assert answers(external_host, node.address, [8090])["silence"] == {8090}
@@ -150,8 +150,8 @@ def test_f1_costs_nothing(site, external_host, start_container, show):
         for turn in range(6):
             way = "with" if turn % 2 else "without"
             node.run("nft --file /etc/discovery-firewall.nft" if turn % 2 else f"nft delete table {TABLE}")
-            reported = external_host.run(command)
-            rates[way].append(float(reported.split("Requests/sec:")[1].split()[0]))
+            printed = external_host.run(command)
+            rates[way].append(float(printed.split("Requests/sec:")[1].split()[0]))
     finally:
         node.run("nft --file /etc/discovery-firewall.nft")
     with_, without = (statistics.median(rates[way]) for way in ("with", "without"))

@@ -113,9 +113,9 @@ def test_a12_consul_has_the_status(site, balancer, show):
     for node in site.balancers:
 
         def same(node=node):
-            reported = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
+            stored = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
             now = status(node)
-            return reported == {name: now[name] for name in reported} and reported["state"] == "ok" and "skipped" in reported
+            return stored == {name: now[name] for name in stored} and stored["state"] == "ok" and "skipped" in stored
 
         show(f"{node.name} has reported its status after {eventually(same, MINUTE)[1]:.0f} s")
 

@@ -59,11 +59,11 @@ class Echoes(Repeating):
     def step(self) -> None:
         self.count += 1
         try:
-            output = tcp_echo(self.balancer.address, 9999, "churn")
+            line = tcp_echo(self.balancer.address, 9999, "churn")
         except OSError as error:
-            output = repr(error)
-        if "[churn]" not in output:
-            self.failed.append(f"{self.balancer.name}: {output}")
+            line = repr(error)
+        if "[churn]" not in line:
+            self.failed.append(f"{self.balancer.name}: {line}")
 
 
 def start_and_stop(node, seconds: float, every: float, offset: float) -> int:

@@ -62,9 +62,9 @@ def test_h13_edited_files_are_restored(site, settled, show):
 
     done, seconds = play(site, "site.yml", "-v", "--diff", "--limit", node.name)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    reported = changes(done)
-    silent = [path for path in paths if not any(re.search(rf"(?<!\S){re.escape(path)}(?!\S)", text) for text in reported)]
-    censored = sum("no_log" in text for text in reported)
+    printed = changes(done)
+    silent = [path for path in paths if not any(re.search(rf"(?<!\S){re.escape(path)}(?!\S)", text) for text in printed)]
+    censored = sum("no_log" in text for text in printed)
     show(f"{len(paths)} files edited and restored in {seconds:.0f} s, site healthy {site.settle():.1f} s later")
     assert len(paths) > 30
     assert len(silent) <= censored, f"restored without a word: {silent}"

@@ -39,10 +39,10 @@ def test_s1_the_docker_client_with_the_bundle(site, show):
         for file in ("ca.pem", "cert.pem", "key.pem"):
             asking.run("printf %%s %s >/root/bundle/%s", (bundle(site) / file).read_text(), file)
         for node in site.docker_hosts:
-            reported = asking.run(
+            printed = asking.run(
                 f"DOCKER_CERT_PATH=/root/bundle docker --tlsverify -H tcp://{node.address}:{PORT} info -f '{{{{json .}}}}'"
             )
-            info = json.loads(reported)
+            info = json.loads(printed)
             assert info["Name"] == node.run("hostname")
             show(f"Docker {info['ServerVersion']} on {info['Name']}")
     finally:

@@ -90,8 +90,8 @@ def test_s5_instances_of_a_dead_dockerd_are_removed(site, watches, worker, show,
             took[service] = gone - begin
     finally:
         worker.run("systemctl start docker.socket docker")
-    reported = ", ".join(f"{service} {seconds:.1f} s" for service, seconds in took.items())
-    show(f"out of the catalog after: {reported} (the command itself took {done - begin:.1f} s)")
+    listed = ", ".join(f"{service} {seconds:.1f} s" for service, seconds in took.items())
+    show(f"out of the catalog after: {listed} (the command itself took {done - begin:.1f} s)")
     assert max(took.values()) <= DEAD
     for service, watch in watches.items():
         assert all(others[service] <= passing for _, passing, _ in watch.history), f"{service}: others were out, too"

@@ -129,14 +129,14 @@ def test_s7_dockerd_refuses_clients_without_a_certificate(site, scale, hosts, tm
     own = ec.generate_private_key(ec.SECP256R1())
     (foreign / "cert.pem").write_bytes(client_certificate(foreign / "key.pem", ca.subject, own, 1))
 
-    for folder, output in (
+    for folder, words in (
         (missing, f"{missing}/key.pem is missing"),
         (expired, f"{expired}/cert.pem ended on"),
         (foreign, "refuses the client certificate"),
     ):
         done = scale(2, scale_client_dir=str(folder))
         assert done.returncode != 0
-        assert output in " ".join(done.stdout.split()), done.stdout[-3000:]
+        assert words in " ".join(done.stdout.split()), done.stdout[-3000:]
         assert "scale_client_dir" in done.stdout
         assert instances(site.docker_hosts) == {}
 
@@ -163,8 +163,8 @@ def client_certificate(key, issuer, signer, days: int) -> bytes:
 def test_s7_invalid_input_is_rejected_before_any_change(site, scale, hosts):
     done = scale(-1, scale_service="not_a_name", scale_hosts="nowhere")
     assert done.returncode != 0
-    for output in ("scale_count is", "scale_service is", "scale_hosts names", "nowhere"):
-        assert output in done.stdout
+    for words in ("scale_count is", "scale_service is", "scale_hosts names", "nowhere"):
+        assert words in done.stdout
     done = scale(2, scale_image="no-such-image:v0")
     assert done.returncode != 0 and "scale_image is no-such-image:v0" in " ".join(done.stdout.split())
     assert instances(site.docker_hosts) == {}

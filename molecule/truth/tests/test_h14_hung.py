@@ -37,8 +37,8 @@ def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, sh
 
     def everywhere(instances: int) -> bool:
         """Every balancer reports, after its reload, that nginx serves so many."""
-        reported = [status(node) for node in site.balancers]
-        return all(one["http"].get(SERVICE) == instances for one in reported)
+        found = [status(node) for node in site.balancers]
+        return all(one["http"].get(SERVICE) == instances for one in found)
 
     eventually(lambda: everywhere(2), 30)
     begin, repair = FAULTS[fault]

@@ -65,8 +65,8 @@ def who_answers(address: str, port: int, host: str) -> str | None:
         return None
     finally:
         connection.close()
-    if output := SAYS.match(body):
-        return output[2] if output[1] == "httpbackendservice" else output[1]
+    if answering := SAYS.match(body):
+        return answering[2] if answering[1] == "httpbackendservice" else answering[1]
     return None if response.status in REFUSALS else f"{response.status} {body[:60]!r}"
 
 
@@ -87,15 +87,15 @@ class Client(Repeating):
     def step(self) -> None:
         for name in NAMES:
             for address, port, host in self.places(name):
-                output = who_answers(address, port, host)
-                self.heard[self.way, name, output] += 1
-                if output not in (None, name):
-                    self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {output}")
+                answering = who_answers(address, port, host)
+                self.heard[self.way, name, answering] += 1
+                if answering not in (None, name):
+                    self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {answering}")
 
     @property
     def answered(self) -> set[str]:
         """The services that have answered when they were asked for."""
-        return {name for _, name, output in self.heard.copy() if output == name}
+        return {name for _, name, answering in self.heard.copy() if answering == name}
 
     def places(self, name: str) -> list[tuple[str, int, str]]:
         raise NotImplementedError
@@ -129,11 +129,11 @@ class ByNames(Client):
 
     def places(self, name):
         try:
-            reported = dns_ask(self.asked.address, self.site.name_of(name), "SRV")
+            answer = dns_ask(self.asked.address, self.site.name_of(name), "SRV")
         except (OSError, dns.exception.DNSException):
             return []
-        addresses = {records.name: record.address for records in reported.additional for record in records if record.rdtype == A}
-        return [(addresses[one.target], one.port, name) for records in reported.answer for one in records]
+        addresses = {records.name: record.address for records in answer.additional for record in records if record.rdtype == A}
+        return [(addresses[one.target], one.port, name) for records in answer.answer for one in records]
 
 
 class ByBalancer(Client):
@@ -177,11 +177,11 @@ class Clients:
 
     def __str__(self) -> str:
         count: Counter = Counter()
-        for (way, _, output), times in self.heard.items():
-            count[way, output is not None] += times
+        for (way, _, answering), times in self.heard.items():
+            count[way, answering is not None] += times
         ways = (ByCatalog.way, ByNames.way, ByBalancer.way)
-        reported = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ways]
-        return f"{', '.join(reported)}, {len(self.wrong)} of another service"
+        parts = [f"{count[way, True]} answers {way} ({count[way, False]} times none)" for way in ways]
+        return f"{', '.join(parts)}, {len(self.wrong)} of another service"
 
 
 def places(site) -> dict[tuple[str, int], str]:
@@ -262,8 +262,8 @@ def test_r1_a_starting_server_returns_no_stale_data(site, crowd, show):
     before = places(site)
 
     def known() -> bool:
-        reported, truth = registered(site, other), running(site)
-        return all((one in reported) == (one in truth) for one in reported | truth if one.node == other.name)
+        catalog, truth = registered(site, other), running(site)
+        return all((one in catalog) == (one in truth) for one in catalog | truth if one.node == other.name)
 
     with long_log(site, other), Clients(site) as clients:
         try:

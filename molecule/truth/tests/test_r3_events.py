@@ -39,11 +39,11 @@ def made(site, settled):
 def events(node, since: int) -> list[tuple[float, str, str]]:
     """Events of the containers since a moment, from dockerd: Unix time, action, container; the first of its kind each."""
     chosen = f"--filter event={COMES} --filter event={GOES}"
-    reported = node.run(
+    printed = node.run(
         f"docker events --since {since} --until $(($(date +%s) + 1)) {chosen}"
         " --format '{{.TimeNano}} {{.Action}} {{.Actor.Attributes.name}}'"
     )
-    lines = (line.split() for line in reported.splitlines())
+    lines = (line.split() for line in printed.splitlines())
     return [(int(at) / 1e9, action, name) for at, action, name in lines if name.startswith(SERVICE)]
 
 
@@ -61,9 +61,9 @@ def test_r3_the_catalog_follows_within_a_second(site, made, show):
     took = {COMES: [], GOES: []}
     with Stalls() as stalls, Watch(site, SERVICE) as watch, ThreadPoolExecutor(len(hosts)) as pool:
         for _ in range(rounds):
-            for node, reported in zip(hosts, pool.map(lambda node: start_and_stop(node, made), hosts), strict=True):
+            for node, listed in zip(hosts, pool.map(lambda node: start_and_stop(node, made), hosts), strict=True):
                 eventually(lambda: not watch.passing, 10)
-                for at, action, name in reported:
+                for at, action, name in listed:
                     ended = at + WITHIN * 30
                     took[action].append(found(watch, node, name, at, ended, there=action == COMES) - at)
     both = took[COMES] + took[GOES]

@@ -40,13 +40,13 @@ def test_r4_hostile_labels_are_reported_and_skipped(site, settled, start_contain
     start_container(node, NAME, "python:3.13-slim sleep infinity", "--init", *ports, *labels)
     start_container(node, "test-modest", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-modest")
     eventually(lambda: len(site.passing("test-modest")) == 1, 30)
-    reported = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
+    logged = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
     for label, word in REFUSED.items():
         port = label.split("_")[1]
-        assert [line for line in reported if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {reported}"
+        assert [line for line in logged if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {logged}"
     services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
     ids = {one["ID"] for one in services if f":{NAME}:" in one["ID"]}
     assert {int(one.split(":")[2]) for one in ids} == set(range(8001, 8001 + len(REFUSED))) - set(WITHOUT_SERVICE)
-    show(f"{len(REFUSED)} labels refused, {len(reported)} lines about them, {len(ids)} services of the container registered")
+    show(f"{len(REFUSED)} labels refused, {len(logged)} lines about them, {len(ids)} services of the container registered")
     node.run(f"docker rm -f {NAME}")
     eventually(lambda: agrees(site), 30)
