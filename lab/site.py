@@ -56,7 +56,7 @@ def offer(address: str, name: str, tag: str) -> None:
     """Put an image into the registry of a lab.
 
     :param address: of the lab's site services
-    :param name: under which the lab's engines can pull it
+    :param name: under which the lab's docker hosts can pull it
     :param tag: in this machine's podman
     """
     target = f"docker://{address}:5000/library/{name}"

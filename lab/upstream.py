@@ -37,7 +37,7 @@ def offer(address: str) -> str:
     """Put it into the registry of a lab.
 
     :param address: of the lab's site services
-    :returns: the name under which the lab's engines can pull it
+    :returns: the name under which the lab's docker hosts can pull it
     """
     site.offer(address, NAME, image())
     return NAME

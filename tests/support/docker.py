@@ -18,7 +18,7 @@ REFUSED = (ssl.SSLError, ConnectionError)
 
 
 def bundle(site) -> Path:
-    """The admin's client bundle."""
+    """The administrator's client bundle."""
     return site.secrets / "docker-client"
 
 
