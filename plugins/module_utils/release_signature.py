@@ -1,6 +1,6 @@
-"""A detached OpenPGP signature, believed only from one key that is pinned by its full fingerprint.
+"""A detached OpenPGP signature, trusted only from one key that is pinned by its full fingerprint.
 
-gpg does the arithmetic, in a home of its own that holds the keys of one file and goes away afterwards. What it found
+gpg does the arithmetic, in a home of its own that holds the keys of one file and goes away afterwards. Its result
 is read from its status lines (doc/DETAILS of GnuPG), never from its text or its exit code.
 """
 
@@ -12,7 +12,7 @@ import re
 import subprocess
 import tempfile
 
-# What gpg says of a signature that is not to be believed although the key is the right one.
+# Reasons of gpg to refuse a signature although the key is the right one.
 REFUSED = {
     "BADSIG": "the signature does not belong to the file; one of the two was changed",
     "EXPSIG": "the signature has expired",
@@ -23,11 +23,11 @@ FINGERPRINT = re.compile(r"[0-9A-F]{40}([0-9A-F]{24})?")
 
 
 class SignatureError(Exception):
-    """A signature that is not to be believed; the message says why."""
+    """A signature that cannot be trusted; the message has the reason."""
 
 
 class SetupError(Exception):
-    """No signature can be verified here; the message says what to set."""
+    """No signature can be verified here; the message has what to set."""
 
 
 def fingerprint_of(text: str) -> str:
@@ -45,7 +45,7 @@ def fingerprint_of(text: str) -> str:
 
 
 def status_lines(output: str) -> list[list[str]]:
-    """The words of each status line of gpg (`--status-fd`), the prefix left out."""
+    """The words of each status line of gpg (`--status-fd`), without the prefix."""
     return [line.split()[1:] for line in output.splitlines() if line.startswith("[GNUPG:] ")]
 
 
@@ -55,11 +55,11 @@ def imported_keys(output: str) -> list[str]:
 
 
 def verdict(output: str, fingerprint: str) -> str:
-    """What is wrong with a signature.
+    """The reason to refuse a signature.
 
     :param output: status lines of `gpg --verify`
     :param fingerprint: full fingerprint of the primary key that must have signed
-    :returns: '' when a valid signature by that key was seen and nothing speaks against it, else the reason
+    :returns: '' when a valid signature by that key is there and nothing speaks against it, else the reason
     """
     lines = status_lines(output)
     for words in lines:
@@ -83,7 +83,7 @@ def verify(content: bytes, signature: bytes, key_file: str, fingerprint: str) ->
     :param signature: the detached signature, binary or armoured
     :param key_file: public keys, binary or armoured
     :param fingerprint: full fingerprint of the primary key, upper case
-    :raises SignatureError: it is not to be believed
+    :raises SignatureError: it cannot be trusted
     :raises SetupError: there is no gpg, or the key file does not hold the key
     """
     try:
@@ -107,7 +107,7 @@ def verify(content: bytes, signature: bytes, key_file: str, fingerprint: str) ->
 
 
 def _gpg(home: str, *arguments: str, stdin: bytes) -> str:
-    """The status lines of one gpg; it starts no agent and asks no network."""
+    """The status lines of one gpg; it starts no agent and uses no network."""
     options = ["--batch", "--no-tty", "--no-options", "--no-autostart", "--no-auto-key-retrieve", "--trust-model", "always"]
     # Without the language of the caller, and with a home in which nothing of the caller's is found.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": home}

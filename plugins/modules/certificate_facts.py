@@ -3,10 +3,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_facts
-short_description: Whether a host's key and certificate are what the site wants
+short_description: Compare a host's key and certificate with what the site wants
 description:
-  - Compares directory, key, certificate and the CAs beside them with what the role would make, in one round trip.
-    Changes nothing. Where it cannot tell (no C(python3-cryptography), another kind of key), something differs.
+  - Compares directory, key, certificate and the CAs beside them with those that the role would create, in one round trip.
+    Changes nothing. Where it cannot compare (no C(python3-cryptography), another kind of key), something differs.
 options:
   directory:
     description: Directory with C(ca.pem), C(<name>.pem) and C(<name>.key).
@@ -70,7 +70,7 @@ EXAMPLES = r"""
     usage: [serverAuth, clientAuth]
     issuer: "{{ lookup('ansible.builtin.file', 'ca.pem', rstrip=false) }}"
     trusted: "{{ lookup('ansible.builtin.file', 'ca.pem', rstrip=false) }}"
-  register: seen
+  register: found
 """
 
 RETURN = r"""
@@ -163,17 +163,17 @@ def differences(wanted: Mapping) -> Iterator[str]:
 def _file(path: str, mode: int, owner: str, group: str) -> Iterator[str]:
     """Type, mode and owners of a file."""
     try:
-        told = os.lstat(path)
-        seen = told.st_mode, pwd.getpwuid(told.st_uid).pw_name, grp.getgrgid(told.st_gid).gr_name
+        status = os.lstat(path)
+        found = status.st_mode, pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
     except (OSError, KeyError) as error:
         yield f"{path}: {error}"
         return
-    if seen != (mode, owner, group):
-        yield f"{path} is {stat.filemode(seen[0])} {seen[1]}:{seen[2]}, not {stat.filemode(mode)} {owner}:{group}"
+    if found != (mode, owner, group):
+        yield f"{path} is {stat.filemode(found[0])} {found[1]}:{found[2]}, not {stat.filemode(mode)} {owner}:{group}"
 
 
 def _contents(pem: str, key: str, wanted: Mapping) -> Iterator[str]:
-    """What a certificate says, beside its key and the CA that should have signed it (RFC 5280, 4.1 and 4.2)."""
+    """Differences of a certificate, beside its key and the CA that should have signed it (RFC 5280, 4.1 and 4.2)."""
     certificate, issuer = (x509.load_pem_x509_certificate(part.encode()) for part in (pem, wanted["issuer"]))
     private = serialization.load_pem_private_key(key.encode(), None)
     if private.curve.name != "secp256r1" or _public(private.public_key()) != _public(certificate.public_key()):

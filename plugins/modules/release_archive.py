@@ -3,13 +3,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_archive
-short_description: Have a verified release archive in a cache
+short_description: Fetch a release archive into a cache and verify it
 description:
   - Fetches a release in the vendor's layout, C(<mirror>/<name>/<version>/<name>_<version>_SHA256SUMS), its signature
     C(<…>_SHA256SUMS.sig), and the archive C(<name>_<version>_linux_<arch>.zip).
-  - The checksums are believed when a key with the pinned fingerprint signed them, the archive when they name its checksum.
-    What does not pass never gets into the cache.
-  - What is in the cache is verified in the same way, each time. When it passes, nothing is asked of the network;
+  - The checksums are trusted when a key with the pinned fingerprint signed them, the archive when they name its checksum.
+    An archive that fails never gets into the cache.
+  - An archive in the cache is verified in the same way, each time. When it passes, no request goes out;
     when it does not, it is fetched again.
   - Runs on the controller; needs gpg there.
 options:
@@ -30,7 +30,7 @@ options:
     type: str
     required: true
   cache:
-    description: Directory of the archives; is made when it is missing.
+    description: Directory of the archives; is created when it is missing.
     type: path
     required: true
   key:
@@ -53,7 +53,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have the archive of a release
+- name: Fetch the archive of a release
   fewnodes.discovery.release_archive:
     name: consul
     version: 1.22.7
@@ -96,7 +96,7 @@ ATTEMPTS = 3
 
 
 class ReleaseError(Exception):
-    """No verified archive; the message says why and what to set."""
+    """No verified archive; the message has the reason and what to set."""
 
 
 class Release:
@@ -133,7 +133,7 @@ class Release:
     def fetch(self) -> None:
         """Fetch what the cache does not have, verify it, and only then put it there.
 
-        :raises ReleaseError: the mirror does not answer, or what it gave is not to be believed
+        :raises ReleaseError: the mirror does not answer, or its answer cannot be trusted
         :raises SetupError: nothing can be verified here
         """
         sums, signature = (self._fetched(name) for name in (self.sums, f"{self.sums}.sig"))
@@ -160,18 +160,18 @@ class Release:
             verify(sums, signature, self.key, self.fingerprint)
         except SignatureError as error:
             raise ReleaseError(
-                f"{self.sums} is not to be believed: {error}. The pinned key is {self.fingerprint}; for a mirror that "
+                f"{self.sums} cannot be trusted: {error}. The pinned key is {self.fingerprint}; for a mirror that "
                 "signs by itself set discovery_release_key and discovery_release_fingerprint"
             ) from None
 
     def _verify_archive(self, archive: bytes, sums: bytes) -> None:
-        expected, seen = checksum_of(sums.decode(errors="replace"), self.archive), hashlib.sha256(archive).hexdigest()
+        expected, actual = checksum_of(sums.decode(errors="replace"), self.archive), hashlib.sha256(archive).hexdigest()
         if not expected:
             raise ReleaseError(f"{self.sums} is signed, but names no {self.archive}")
-        if seen != expected:
+        if actual != expected:
             raise ReleaseError(
-                f"{self.archive} was changed or cut off: it has {len(archive)} bytes and the SHA-256 checksum {seen}, "
-                f"while the signed {self.sums} says {expected}"
+                f"{self.archive} was changed or cut off: it has {len(archive)} bytes and the SHA-256 checksum {actual}, "
+                f"while the signed {self.sums} has {expected}"
             )
 
     def _cached(self, name: str) -> bytes:

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: site_facts
-short_description: How one host of the site is
+short_description: Status of one host of the site
 description:
-  - Gathers what C(playbooks/status.yml) shows of a host. A part that cannot be had is given as an error text, and the
-    others still are; so this never fails. Nothing in it is secret, and nothing is changed.
+  - Gathers the part of C(playbooks/status.yml) that is about one host. A part that cannot be read is an error text, and the
+    others are gathered all the same; so this never fails. Nothing in it is secret, and nothing is changed.
 options:
   token:
     description: A token that may read agents, nodes, services, C(operator) and C(keyring); empty for what needs none.
@@ -20,7 +20,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""
-- name: Ask the host how it is
+- name: Gather the status of the host
   fewnodes.discovery.site_facts:
     token: "{{ operations_token }}"
   register: facts
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 RETURN = r"""
 parts:
   description:
-    - Consul (what this agent says), cluster (what all agents should say alike), certificates, backups, balancer, services
+    - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services
       (of this agent), containers. Each is what was found, or a dict with the only key C(error).
   returned: always
   type: dict
@@ -57,16 +57,16 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 
 
-def said(*command: str) -> str:
+def output(*command: str) -> str:
     """What a command prints; it must end with 0 in time."""
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
 
 
 def agent(api: Api) -> dict:
     """Unit, versions and leader. `running`, `leader`: '' where the agent gives none."""
-    version = re.search(r"Consul v(\S+)", said(PROGRAM, "version")) if os.path.exists(PROGRAM) else None
+    version = re.search(r"Consul v(\S+)", output(PROGRAM, "version")) if os.path.exists(PROGRAM) else None
     found = {
-        "unit": said("systemctl", "show", "consul", "-p", "ActiveState", "--value").strip(),
+        "unit": output("systemctl", "show", "consul", "-p", "ActiveState", "--value").strip(),
         "installed": version.group(1) if version else "",
         "running": "",
         "leader": "",
@@ -118,20 +118,20 @@ def autopilot(api: Api) -> dict:
 def rings(api: Api) -> list[dict]:
     """The gossip rings; none while a member is away, because the API answers 500 then."""
     try:
-        told = api.get("/v1/operator/keyring?local-only=true")
+        found = api.get("/v1/operator/keyring?local-only=true")
     except ApiError as error:
         if error.status != 500:
             raise
         return []
-    return [ring(one) for one in told if not one.get("WAN")]
+    return [ring(one) for one in found if not one.get("WAN")]
 
 
-def ring(told: Mapping) -> dict:
+def ring(found: Mapping) -> dict:
     """Numbers of a gossip ring: members, and how many of them have, and how many use, each key."""
     return {
-        "members": told["NumNodes"],
-        "have": sorted(told["Keys"].values()),
-        "use": sorted((told.get("PrimaryKeys") or {}).values()),
+        "members": found["NumNodes"],
+        "have": sorted(found["Keys"].values()),
+        "use": sorted((found.get("PrimaryKeys") or {}).values()),
     }
 
 
@@ -156,7 +156,7 @@ def end(pem: str) -> int:
 
 def backups(directory: str) -> dict:
     """State of the timer, result of its last run, number of snapshots and the time of the newest."""
-    shown = said("systemctl", "show", "consul-backup.timer", "consul-backup.service", "-p", "ActiveState,Result,Id")
+    shown = output("systemctl", "show", "consul-backup.timer", "consul-backup.service", "-p", "ActiveState,Result,Id")
     units = {}
     for block in shown.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines())
@@ -189,23 +189,23 @@ def services(api: Api) -> list[dict]:
 
 
 def containers() -> list[dict] | None:
-    """Running containers; None on a host without an engine."""
+    """Running containers; None on a host without dockerd."""
     if not os.path.exists("/run/docker.sock"):
         return None
-    names = said("docker", "ps", "--quiet").split()
-    return [container(told) for told in json.loads(said("docker", "inspect", *names))] if names else []
+    names = output("docker", "ps", "--quiet").split()
+    return [container(found) for found in json.loads(output("docker", "inspect", *names))] if names else []
 
 
-def container(told: Mapping) -> dict:
-    """Name, ports on the host and of its own, and whether it asks to be registered."""
-    config = told["Config"]
+def container(found: Mapping) -> dict:
+    """Name, ports on the host and of its own, and whether it is to be registered."""
+    config = found["Config"]
     pairs = dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
     pairs.update(config.get("Labels") or {})
     names = {re.sub(r"^SERVICE_([0-9]+_)?", "", key) for key, value in pairs.items() if key.startswith("SERVICE_") and value}
-    published = told["NetworkSettings"].get("Ports") or {}
+    published = found["NetworkSettings"].get("Ports") or {}
     ports = {int(b["HostPort"]) for bindings in published.values() for b in bindings or [] if b.get("HostPort")}
     ports |= {int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {}}
-    return {"name": told["Name"].lstrip("/"), "wanted": "NAME" in names and "IGNORE" not in names, "ports": sorted(ports)}
+    return {"name": found["Name"].lstrip("/"), "wanted": "NAME" in names and "IGNORE" not in names, "ports": sorted(ports)}
 
 
 def tried(probe: Callable, *arguments):
@@ -216,7 +216,7 @@ def tried(probe: Callable, *arguments):
         return {"error": f"no answer within {SECONDS} s: {' '.join(error.cmd[:2])}"}
     except subprocess.CalledProcessError as error:
         return {"error": (error.stderr or str(error)).strip().splitlines()[-1][:200]}
-    except Exception as error:  # whatever it is: the other parts still count
+    except Exception as error:  # whatever it is: the other parts are gathered all the same
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
 

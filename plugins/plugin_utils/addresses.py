@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 
 def is_address(value: object) -> bool:
-    """Is it an IPv4 address?"""
+    """Whether a value is an IPv4 address."""
     try:
         ipaddress.IPv4Address(str(value))
     except ValueError:

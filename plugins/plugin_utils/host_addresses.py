@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Loopback, and what the container engine makes: these come and go with containers and networks.
+# Loopback, and the interfaces of dockerd: these come and go with containers and networks.
 _NOT_OF_THE_HOST = re.compile(r"lo|docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.*")
 
 

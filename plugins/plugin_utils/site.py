@@ -1,4 +1,4 @@
-"""What is wrong with an inventory, as a list of messages. Nothing here reads a host."""
+"""Mistakes in an inventory, as a list of messages. Nothing here reads a host."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> list[str]:
-    """What keeps an inventory from working, one message each, naming variable, host, value and what to set.
+    """Mistakes that keep an inventory from working, one message each, naming variable, host, value and what to set.
 
     :param groups: group name to host names, as Ansible's `groups`
     :param hostvars: host name to its inventory variables
-    :returns: [] when nothing is wrong
+    :returns: [] for a valid inventory
     """
     members = {group: list(groups.get(group, [])) for group in GROUPS}
     hosts = sorted(set().union(*members.values()))
@@ -97,7 +97,7 @@ def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str
 
 
 def name_problems(names: Iterable[str]) -> list[str]:
-    """Names that DNS cannot carry as one label, or that Consul, which does not tell case, could take for another's."""
+    """Names that DNS cannot carry as one label, or that Consul, which ignores case, could take for another's."""
     return [
         f"host {name!r} has a name that cannot be a node's name in DNS: use up to 63 lower-case letters, digits and hyphens,"
         " without dots (its address goes into ansible_host)"

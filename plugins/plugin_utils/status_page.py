@@ -1,4 +1,4 @@
-"""One page about a site, for whoever is called at night: what is wrong comes first."""
+"""One page about a site, problems first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLE = 13  # width of the first column
 
 
 def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
-    """The page, and what is wrong.
+    """The page, and its problems.
 
     :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
         that was not asked
@@ -23,27 +23,27 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
     """
     now = site["now"]
     asked = {name: result for name, result in nodes.items() if result}
-    seen = {name: result["parts"] for name, result in asked.items() if "parts" in result}
-    problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in seen]
-    # What only the agent knows is missing because the agent is away: that is said once.
-    away = {name for name, facts in seen.items() if _part(facts, "consul", {"unit": "active"})["unit"] != "active"}
+    found = {name: result["parts"] for name, result in asked.items() if "parts" in result}
+    problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in found]
+    # Parts that only the agent has are missing because the agent is down: reported once.
+    away = {name for name, facts in found.items() if _part(facts, "consul", {"unit": "active"})["unit"] != "active"}
     parts = [
-        (name, part, found)
-        for name, facts in seen.items()
-        for part, found in facts.items()
+        (name, part, value)
+        for name, facts in found.items()
+        for part, value in facts.items()
         if not (name in away and part in ("cluster", "services"))
     ]
-    problems += [f"{name}: {part}: {found['error']}" for name, part, found in parts if _lost(found)]
-    leader, cluster = _cluster(seen)
+    problems += [f"{name}: {part}: {value['error']}" for name, part, value in parts if _lost(value)]
+    leader, cluster = _cluster(found)
     body = [
         *_leader(leader, cluster, site, problems),
-        *_hosts(asked, seen, cluster, leader, site, problems),
+        *_hosts(asked, found, cluster, leader, site, problems),
         *_gossip(cluster, problems),
-        *_certificates(seen, now, problems),
+        *_certificates(found, now, problems),
         *_secrets(site, now, problems),
-        *_backups(seen, site, now, problems),
-        *_balancers(seen, site, now, problems),
-        *_services(seen, cluster, site, problems),
+        *_backups(found, site, now, problems),
+        *_balancers(found, site, now, problems),
+        *_services(found, cluster, site, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
     head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
@@ -52,10 +52,10 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
 
 
 def differences(services: Iterable[Mapping], containers: Iterable[Mapping]) -> tuple[list[str], list[str]]:
-    """Entries without a container, and containers that asked for an entry and have none.
+    """Entries without a container, and containers that are to have an entry and have none.
 
     :param services: id, name, port, container (whether it was registered for one)
-    :param containers: the running ones: name, ports (on the host and of its own), wanted (asks to be registered)
+    :param containers: the running ones: name, ports (on the host and of its own), wanted (is to be registered)
     """
     services, containers = list(services), list(containers)
     ours = [s for s in services if s["container"]]
@@ -85,12 +85,12 @@ def _part(facts: Mapping, name: str, empty):
     return empty if found is None or _lost(found) else found
 
 
-def _cluster(seen: Mapping[str, Mapping]) -> tuple[str, Mapping]:
-    """The leader's address that most agents name, and the cluster as an agent that names it tells it."""
-    named = {name: _part(facts, "consul", {}).get("leader", "") for name, facts in seen.items()}
-    leader = next((address for address, _unused in Counter(filter(None, named.values())).most_common(1)), "")
-    told = [_part(facts, "cluster", {}) for name, facts in seen.items() if named[name] == leader]
-    return leader, next(filter(None, told), {})
+def _cluster(found: Mapping[str, Mapping]) -> tuple[str, Mapping]:
+    """The leader's address that most agents name, and the cluster as an agent that names it reports it."""
+    leaders = {name: _part(facts, "consul", {}).get("leader", "") for name, facts in found.items()}
+    leader = next((address for address, _unused in Counter(filter(None, leaders.values())).most_common(1)), "")
+    clusters = [_part(facts, "cluster", {}) for name, facts in found.items() if leaders[name] == leader]
+    return leader, next(filter(None, clusters), {})
 
 
 def _row(title: str, rows: Iterable[str]) -> list[str]:
@@ -111,15 +111,15 @@ def _leader(leader, cluster, site, problems) -> list[str]:
     if voters and voters != len(site["servers"]):
         problems.append(f"{voters} servers vote, the inventory has {len(site['servers'])}")
     survives = cluster.get("tolerance", 0)
-    told = f"{voters} voters, {survives} may fail" if cluster else "more is not known: no agent lets itself be asked"
-    return _row("leader", [f"{name} ({leader}); {told}"])
+    state = f"{voters} voters, {survives} may fail" if cluster else "the rest is unknown: no agent answers"
+    return _row("leader", [f"{name} ({leader}); {state}"])
 
 
-def _hosts(asked, seen, cluster, leader, site, problems) -> list[str]:
+def _hosts(asked, found, cluster, leader, site, problems) -> list[str]:
     rows = [f"{'host':<16}{'kind':<8}{'unit':<10}{'member':<9}{'installed':<11}running"]
     versions = set()
     for name in asked:
-        own = _part(seen.get(name, {}), "consul", {})
+        own = _part(found.get(name, {}), "consul", {})
         member = cluster.get("members", {}).get(name, {}).get("state", "-")
         installed, running = own.get("installed", ""), own.get("running", "")
         versions |= {running} - {""}
@@ -138,8 +138,8 @@ def _hosts(asked, seen, cluster, leader, site, problems) -> list[str]:
         kind = "server" if name in site["servers"] else "client"
         rows.append(f"{name:<16}{kind:<8}{own.get('unit', '?'):<10}{member:<9}{installed or '-':<11}{running or '-'}")
     stay = {name for name, member in cluster.get("members", {}).items() if member["state"] != "left"}
-    strangers = sorted(stay - set(site["hosts"]))
-    problems += [f"{name} is a member, but not in the inventory" for name in strangers]
+    unknown = sorted(stay - set(site["hosts"]))
+    problems += [f"{name} is a member, but not in the inventory" for name in unknown]
     if len(versions) > 1:
         problems.append(f"Consul runs in different versions: {', '.join(sorted(versions))}")
     return _row("agents", rows)
@@ -155,20 +155,20 @@ def _gossip(cluster, problems) -> list[str]:
     return _row("gossip", rows or ["-"])
 
 
-def _certificates(seen, now, problems) -> list[str]:
+def _certificates(found, now, problems) -> list[str]:
     rows, ends = [], {}
-    for name, facts in seen.items():
-        told = []
+    for name, facts in found.items():
+        texts = []
         for kind, dates in _part(facts, "certificates", {}).items():
             sort, _unused, what = kind.partition(" ")
             left = (dates["end"] - now) // DAY
             if sort == "ca":
                 ends[what] = min(ends.get(what, dates["end"]), dates["end"])
                 continue
-            told.append(f"{what} {left} d left, {age(now - dates['written'])} old")
+            texts.append(f"{what} {left} d left, {age(now - dates['written'])} old")
             if left < HOST_DAYS:
                 problems.append(f"{name}: the certificate of {what} ends in {left} d: run site.yml")
-        rows.append(f"{name:<16}{'; '.join(told) or '-'}")
+        rows.append(f"{name:<16}{'; '.join(texts) or '-'}")
     for what, end in ends.items():
         if (end - now) // DAY < CA_DAYS:
             problems.append(f"the CA of {what} ends in {(end - now) // DAY} d: see playbooks/rotate_certificates.yml")
@@ -178,22 +178,22 @@ def _certificates(seen, now, problems) -> list[str]:
 
 
 def _secrets(site, now, problems) -> list[str]:
-    """Ages of the secrets' files: a file is written when its secret is made or changed."""
+    """Ages of the secrets' files: a file is written when its secret is created or replaced."""
     folder = site["secrets_dir"] + "/"
     times = {path.removeprefix(folder): moment for path, moment in site["files"].items() if path.startswith(folder)}
     for name in ("management_token", "gossip_key", "ca.key"):
         if name not in times:
             problems.append(f"the controller has no {name}: put the secrets back from their backup")
     tokens = sorted((moment, name) for name, moment in times.items() if name.startswith("tokens/"))
-    told = [f"{name.replace('_', ' ')} {age(now - times[name])}" for name in ("management_token", "gossip_key") if name in times]
+    texts = [f"{name.replace('_', ' ')} {age(now - times[name])}" for name in ("management_token", "gossip_key") if name in times]
     if tokens:
-        told.append(f"{len(tokens)} tokens {age(now - tokens[-1][0])} to {age(now - tokens[0][0])} (oldest: {tokens[0][1][7:]})")
-    return _row("secrets", [f"{'age':<16}{', '.join(told) or '-'}"])
+        texts.append(f"{len(tokens)} tokens {age(now - tokens[-1][0])} to {age(now - tokens[0][0])} (oldest: {tokens[0][1][7:]})")
+    return _row("secrets", [f"{'age':<16}{', '.join(texts) or '-'}"])
 
 
-def _backups(seen, site, now, problems) -> list[str]:
+def _backups(found, site, now, problems) -> list[str]:
     rows = []
-    for name, facts in seen.items():
+    for name, facts in found.items():
         if name not in site["servers"]:
             continue
         own = _part(facts, "backups", {})
@@ -207,27 +207,27 @@ def _backups(seen, site, now, problems) -> list[str]:
     return _row("backups", [*rows, f"{'controller':<16}{newest}"])
 
 
-def _balancers(seen, site, now, problems) -> list[str]:
+def _balancers(found, site, now, problems) -> list[str]:
     rows = []
     for name in site["balancers"]:
-        told = _part(seen.get(name, {}), "balancer", {})
-        if not told:
+        status = _part(found.get(name, {}), "balancer", {})
+        if not status:
             rows.append(f"{name:<16}-")
-            if name in seen:
+            if name in found:
                 problems.append(f"{name}: the balancer has no status")
             continue
-        old = now - told["time"]
-        rows.append(f"{name:<16}generation {told['generation']}, {told['state']}, checked {max(0, old):.0f} s before")
-        rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in told.get("skipped", [])]
-        if told["state"] != "ok" or told["reason"]:
-            problems.append(f"{name}: balancer {told['state']}: {told['reason']}")
+        old = now - status["time"]
+        rows.append(f"{name:<16}generation {status['generation']}, {status['state']}, checked {max(0, old):.0f} s before")
+        rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in status.get("skipped", [])]
+        if status["state"] != "ok" or status["reason"]:
+            problems.append(f"{name}: balancer {status['state']}: {status['reason']}")
         if old > 90:
             problems.append(f"{name}: the balancer has not synced for {age(old)}")
     return _row("balancers", rows)
 
 
-def _services(seen, cluster, site, problems) -> list[str]:
-    for name, facts in seen.items():
+def _services(found, cluster, site, problems) -> list[str]:
+    for name, facts in found.items():
         services, containers = _part(facts, "services", None), _part(facts, "containers", None)
         if services is None or containers is None:
             continue

@@ -66,18 +66,18 @@ class Mirror:
 
     def tampered_with_checksums_to_match(self) -> str:
         self.put(b"#!/bin/sh\n# evil\n")
-        return f"{SUMS} is not to be believed: the signature does not belong to the file"
+        return f"{SUMS} cannot be trusted: the signature does not belong to the file"
 
     def wrong_signature(self) -> str:
         """By another key of the same name."""
         self.gpg("--quick-generate-key", "Releases of the test", "ed25519", "sign", "never")
         other = self.fingerprints[1]
         self.sign(other)
-        return f"{SUMS} is not to be believed: it was signed by another key, {other}"
+        return f"{SUMS} cannot be trusted: it was signed by another key, {other}"
 
     def truncated_signature(self) -> str:
         self.cut(f"{SUMS}.sig", 30)
-        return f"{SUMS} is not to be believed"
+        return f"{SUMS} cannot be trusted"
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_what_the_role_makes_is_good(host):
 
 
 @pytest.mark.parametrize(
-    "other, told",
+    "other, expected",
     [
         ({"subject": "h2"}, "subject is CN=h2"), ({"san": SAN[:-1]}, "alternative names"),
         ({"san": [*SAN, "DNS:x"]}, "alternative names"),
@@ -119,10 +119,10 @@ def test_what_the_role_makes_is_good(host):
         ({"ca": authority()}, "another CA has signed it"),
     ],
 )  # fmt: skip
-def test_another_certificate(host, other, told):
+def test_another_certificate(host, other, expected):
     host.certify(**other)
-    (said,) = host.differs()
-    assert told in said and "agent.pem" in said
+    (difference,) = host.differs()
+    assert expected in difference and "agent.pem" in difference
 
 
 def test_near_the_end_of_its_ca_there_is_nothing_to_gain_by_another(tmp_path, host):
@@ -145,11 +145,11 @@ def test_a_key_of_another_kind(host):
 def test_files_that_are_missing_damaged_or_open(host, file):
     path = host.folder / file
     path.chmod(0o644)
-    assert any(f"{file} is -rw-r--r--" in said for said in host.differs())
+    assert any(f"{file} is -rw-r--r--" in difference for difference in host.differs())
     path.write_text("no PEM")
     assert len(host.differs()) > 1
     path.unlink()
-    assert any(file in said and "No such file" in said for said in host.differs())
+    assert any(file in difference and "No such file" in difference for difference in host.differs())
 
 
 def test_a_text_around_the_certificate(host):
@@ -163,7 +163,7 @@ def test_a_text_around_the_certificate(host):
 
 def test_an_open_directory_another_bundle_and_no_library(host, monkeypatch):
     host.folder.chmod(0o1755)
-    assert ["is drwxr-xr-t" in said for said in host.differs()] == [True]
+    assert ["is drwxr-xr-t" in difference for difference in host.differs()] == [True]
     host.folder.chmod(0o755)
     assert host.differs(trusted="") == [f"{host.folder}/ca.pem is another"]
     assert host.differs(issuer="") != []
@@ -173,5 +173,5 @@ def test_an_open_directory_another_bundle_and_no_library(host, monkeypatch):
 
 def test_owners(tmp_path):
     host = Host(tmp_path, authority())
-    told = host.differs(owner="nobody", group="nogroup")
-    assert any("agent.key is -r--------" in said and "nobody:nogroup" in said for said in told)
+    differences = host.differs(owner="nobody", group="nogroup")
+    assert any("agent.key is -r--------" in difference and "nobody:nogroup" in difference for difference in differences)

@@ -123,12 +123,12 @@ def test_a_changed_or_truncated_archive_is_refused(release, tmp_path, content):
 
 
 def test_an_archive_with_checksums_to_match_is_refused(release, tmp_path):
-    """Who changes the archive changes its checksum too; the signature is what he cannot make."""
+    """An attacker who changes the archive changes its checksum too, but cannot sign it."""
     mirror = Mirror()
     mirror.files |= {ARCHIVE: b"evil", SUMS: sums(b"evil")}
-    with pytest.raises(ReleaseError, match=f"{SUMS} is not to be believed: the signature does not belong.*pinned key is F"):
+    with pytest.raises(ReleaseError, match=f"{SUMS} cannot be trusted: the signature does not belong.*pinned key is F"):
         release(mirror.get).fetch()
-    assert mirror.asked == [SUMS, SIGNATURE], "the archive was fetched before its checksum was believed"
+    assert mirror.asked == [SUMS, SIGNATURE], "the archive was fetched before its checksum was trusted"
     assert not (tmp_path / "cache").exists()
 
 
@@ -217,13 +217,13 @@ def test_a_mirror_that_falters_is_asked_again(url, script, pauses):
 
 
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "message"),
     [([(404, True)], "404"), ([(500, True)] * 3, "500"), ([(200, False)] * 3, "IncompleteRead")],
     ids=["404", "500", "cut"],
 )
-def test_a_mirror_that_fails_is_told(url, script, says):
+def test_a_mirror_that_fails_is_reported(url, script, message):
     Answers.script = list(script)
-    with pytest.raises(OSError, match=says):
+    with pytest.raises(OSError, match=message):
         get(url, 5, lambda seconds: None)
     assert Answers.script == []
 

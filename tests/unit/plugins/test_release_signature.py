@@ -115,16 +115,16 @@ def test_tampered_checksums_are_refused(vendor, key_file, tampered):
 
 
 def test_another_key_is_refused_and_named(vendor, namesake, key_file):
-    said = refusal(SUMS, namesake.sign(), key_file, vendor.fingerprint)
-    assert said == f"it was signed by another key, {namesake.fingerprint}"
+    reason = refusal(SUMS, namesake.sign(), key_file, vendor.fingerprint)
+    assert reason == f"it was signed by another key, {namesake.fingerprint}"
 
 
 def test_another_key_of_the_same_name_in_the_same_file_is_refused(vendor, namesake, tmp_path):
     key = tmp_path / "both.asc"
     key.write_bytes(vendor.public + namesake.public)
     verify(SUMS, vendor.sign(), str(key), vendor.fingerprint)
-    said = refusal(SUMS, namesake.sign(), key, vendor.fingerprint)
-    assert said == f"it was signed by another key, {namesake.fingerprint}"
+    reason = refusal(SUMS, namesake.sign(), key, vendor.fingerprint)
+    assert reason == f"it was signed by another key, {namesake.fingerprint}"
 
 
 @pytest.mark.parametrize("keep", [0, 1, 20, -1])
@@ -155,8 +155,8 @@ def test_a_signature_that_has_expired_is_refused(vendor, key_file, new_signer, t
     signer = new_signer().make(NAME, "never", "--faked-system-time", "20200101T000000!")
     signature = signer.sign(SUMS, "--faked-system-time", "20200102T000000!", "--default-sig-expire", "20200103T000000")
     (tmp_path / "key.asc").write_bytes(signer.public)
-    said = refusal(SUMS, signature, tmp_path / "key.asc", signer.fingerprint)
-    assert said.startswith("the signature has expired")
+    reason = refusal(SUMS, signature, tmp_path / "key.asc", signer.fingerprint)
+    assert reason.startswith("the signature has expired")
 
 
 def test_a_key_that_is_revoked_is_refused(new_signer, tmp_path):
@@ -192,7 +192,7 @@ def test_a_missing_gpg_is_told(monkeypatch, vendor, key_file, tmp_path):
 
 
 def test_the_callers_keys_are_not_used(monkeypatch, vendor, namesake, key_file):
-    """A key in the caller's own keyring does not make a signature good."""
+    """A key in the caller's own keyring makes no signature valid."""
     monkeypatch.setenv("GNUPGHOME", str(namesake.home))
     assert "another key" in refusal(SUMS, namesake.sign(), key_file, vendor.fingerprint)
 
@@ -229,8 +229,8 @@ def test_less_than_a_full_fingerprint_is_refused(text):
         fingerprint_of(text)
 
 
-def lines(*said: str) -> str:
-    return "".join(f"[GNUPG:] {line}\n" for line in said)
+def lines(*reason: str) -> str:
+    return "".join(f"[GNUPG:] {line}\n" for line in reason)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def lines(*said: str) -> str:
     ],
 )
 def test_verdict(status, expected):
-    said = verdict(lines(*status), VENDOR)
-    assert expected in said if expected else said == ""
+    reason = verdict(lines(*status), VENDOR)
+    assert expected in reason if expected else reason == ""
 
 
 def test_only_status_lines_count():

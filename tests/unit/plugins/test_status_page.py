@@ -110,7 +110,7 @@ def test_golden_page():
 MEMBERS, SERVERS = CLUSTER["members"], CLUSTER["servers"]
 ILL = {"healthy": False, "voter": False}
 FAILED = {"state": "failed", "address": "192.0.2.3", "server": True}
-STRANGER = {"state": "alive", "address": "192.0.2.4", "server": True}
+UNKNOWN = {"state": "alive", "address": "192.0.2.4", "server": True}
 CRITICAL = {"node": "b", "service": "web", "check": "health", "status": "critical"}
 FAILED_BACKUP = {"timer": "active", "result": "exit-code", "count": 0, "newest": 0}
 ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "leader": ""}
@@ -128,7 +128,7 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"b": {"certificates": {"host Consul": CERTIFICATE | {"end": NOW + DAY}}}}, "b: the certificate of Consul ends in 1 d"),
         ({"b": {"certificates": {"ca docker": {"written": 0, "end": NOW + DAY}}}}, "the CA of docker ends in 1 d"),
         ({"b": {"backups": FAILED_BACKUP}}, "b: the last backup failed"),
-        ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "blind"}}}, "a: balancer failed: blind"),
+        ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "no catalog"}}}, "a: balancer failed: no catalog"),
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
@@ -150,7 +150,7 @@ def test_what_is_wrong_comes_first(changes, expected):
         ({"healthy": False, "servers": SERVERS | {"c": ILL}}, "autopilot: c not healthy"),
         ({"servers": {"a": {"healthy": True, "voter": True}}}, "1 servers vote, the inventory has 3"),
         ({"members": MEMBERS | {"c": FAILED}}, "c is failed"),
-        ({"members": MEMBERS | {"d": STRANGER}}, "d is a member, but"),
+        ({"members": MEMBERS | {"d": UNKNOWN}}, "d is a member, but"),
         ({"checks": [CRITICAL]}, "b: web: check 'health' is critical"),
     ],
 )
@@ -210,19 +210,19 @@ def test_ages():
 
 
 def test_a_container_as_the_engine_tells_it():
-    told = {
+    inspected = {
         "Name": "/web",
         "Config": {"Env": ["SERVICE_8080_NAME=web", "SECRET=x"], "Labels": None, "ExposedPorts": {"8080/tcp": {}}},
         "NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}], "9/udp": None}},
     }
-    assert container(told) == {"name": "web", "wanted": True, "ports": [8080, 32768]}
-    told["Config"]["Labels"] = {"SERVICE_IGNORE": "1"}
-    assert not container(told)["wanted"]
+    assert container(inspected) == {"name": "web", "wanted": True, "ports": [8080, 32768]}
+    inspected["Config"]["Labels"] = {"SERVICE_IGNORE": "1"}
+    assert not container(inspected)["wanted"]
 
 
 def test_a_ring_is_told_without_its_keys():
-    told = {"NumNodes": 3, "Keys": {"k1": 3, "k2": 1}, "PrimaryKeys": {"k1": 3}}
-    assert ring(told) == {"members": 3, "have": [1, 3], "use": [3]}
+    inspected = {"NumNodes": 3, "Keys": {"k1": 3, "k2": 1}, "PrimaryKeys": {"k1": 3}}
+    assert ring(inspected) == {"members": 3, "have": [1, 3], "use": [3]}
 
 
 def test_a_probe_never_raises():
