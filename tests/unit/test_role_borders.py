@@ -16,7 +16,6 @@ SITE = {
 SITE_LISTS = set(yaml.safe_load((ROOT / "playbooks/vars/site.yml").read_text()))
 # What the entry points of `common` leave for everybody; its README has them.
 COMMON = {"common_host", "common_checked", "common_packages_pending"}
-TRANSITIONAL = {"__site_apt", "__site_checked", "__site_packages", "common_secrets"}  # until all roles use common_host
 MAGIC = {
     "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_host", "ansible_loop", "ansible_managed",
     "ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name", "ansible_port",
@@ -112,7 +111,7 @@ def options(role: Path) -> set[str]:
 @pytest.mark.parametrize("role", ROLES.values(), ids=list(ROLES))
 def test_a_role_reads_only_documented_variables(role):
     """Its defaults may follow a documented variable of another role, such as the ports of the balancer."""
-    known = own(role) | MAGIC | COMMON | SITE | TRANSITIONAL
+    known = own(role) | MAGIC | COMMON | SITE
     others = set().union(*map(options, ROLES.values()))
     strange = [
         f"{file}: {name}"
