@@ -149,6 +149,12 @@ def test_a_play_that_uses_the_site_s_lists_has_their_file(playbook):
         assert not used or "vars/site.yml" in files, f"{play.get('name')}: {sorted(used)}"
 
 
+@pytest.mark.parametrize("name", sorted(SITE_LISTS))
+def test_a_variable_of_vars_site_is_used(name):
+    texts = [path.read_text() for path in sorted((ROOT / "playbooks").rglob("*.yml"))]
+    assert sum(len(re.findall(rf"\b{name}\b", text)) for text in texts) > 1
+
+
 def test_what_a_template_reads():
     assert names("{{ a | map(attribute='b') | f(c) }}{% for d in e %}{{ d.x }}{% endfor %}") == {"a", "c", "e"}
     assert read({"when": ["a is defined", "not b"], "msg": "c {{ d }}", "loop": "{{ e }}"}) == {"a", "b", "d", "e"}
