@@ -10,7 +10,7 @@ from tests.support.wait import eventually
 def page(site, *options: str) -> tuple[str, int]:
     """The page, and what ansible-playbook ended with."""
     done, _ = play(site, "playbooks/status.yml", *options)
-    return done.stdout.split("TASK [Show]")[-1].split("PLAY RECAP")[0], done.returncode
+    return done.stdout.split("TASK [Show the page]")[-1].split("PLAY RECAP")[0], done.returncode
 
 
 def unhealthy(site, asked) -> list[str]:
