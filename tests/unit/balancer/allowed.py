@@ -87,8 +87,8 @@ def parsed(file: Path) -> tuple[list, list[str]]:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as main:
         main.write(f"{file.stem} {{ include {file}; }}\n")
         main.flush()
-        told = crossplane.parse(main.name)
-    return told["config"][1]["parsed"], [f"{file.name}: {one['error']}" for one in told["errors"]]
+        parsed = crossplane.parse(main.name)
+    return parsed["config"][1]["parsed"], [f"{file.name}: {one['error']}" for one in parsed["errors"]]
 
 
 def walk(blocks, around=()):
@@ -103,8 +103,8 @@ def walk(blocks, around=()):
 def allowed(table: dict, around: str, directive: str, arguments: str, run: str) -> bool:
     """Whether the table has a place for it."""
     places = [directives for where, directives in table.items() if re.fullmatch(where, around)]
-    said = [said for directives in places for name, said in directives.items() if re.fullmatch(name, directive)]
-    return any(re.fullmatch(pattern.replace("{run}", re.escape(run)), arguments) for pattern in said)
+    patterns = [found for directives in places for name, found in directives.items() if re.fullmatch(name, directive)]
+    return any(re.fullmatch(pattern.replace("{run}", re.escape(run)), arguments) for pattern in patterns)
 
 
 def foreign(file: Path, run: str) -> list[str]:

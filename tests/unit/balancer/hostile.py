@@ -84,7 +84,7 @@ class Maker:
     :param seed: the same one makes the same catalog
     :param places: (address, port) of instances that answer
     :param tls_places: the same for services tagged tls; by default the same
-    :param ports: free ports for tcp services; seeds that follow each other take others, because a worker of before may hold
+    :param ports: free ports for tcp services; seeds that follow each other take others, because a old worker may hold
         the ones of its generation for a moment
     :param kinds: of the services that must be served
     """

@@ -1,4 +1,4 @@
-"""Instances of services on this machine: each remembers what it was asked, and answers, or fails, as told."""
+"""Instances of services on this machine: each records its requests, and answers or fails as set."""
 
 import contextlib
 import http.server
@@ -73,16 +73,16 @@ class Instance:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return probe.getsockname()[1]
 
 
 def entry(port: int, tags=("http",), **settings) -> dict:
-    """An instance as the catalog tells it, with what it says about its service."""
-    said = {f"balancer_{key}": value for key, value in settings.items()}
-    return {"id": "i", "node": "n", "address": ADDRESS, "port": port, "tags": list(tags), "weight": 1, "meta": said}
+    """An instance as in the catalog, with settings in its meta."""
+    meta = {f"balancer_{key}": value for key, value in settings.items()}
+    return {"id": "i", "node": "n", "address": ADDRESS, "port": port, "tags": list(tags), "weight": 1, "meta": meta}
 
 
 def catalog(**services) -> dict:
@@ -98,7 +98,7 @@ def apply(balancer, **services) -> dict:
     assert status["state"] == "ok", status["reason"]
     deadline = time.monotonic() + 20
     while status["last_reload"] == status["time"] and before & workers(balancer):
-        assert time.monotonic() < deadline, "workers of before still listen"
+        assert time.monotonic() < deadline, "old worker still listen"
         time.sleep(0.02)
     return status
 

@@ -49,7 +49,7 @@ PLAY = [
 
 
 def free_ports() -> list[int]:
-    """Ports that nobody on this machine listens on at the balancer's address, below the kernel's own choices."""
+    """Ports without a listener on this machine at the balancer's address, below the kernel's own choices."""
     found = []
     for port in range(20000, 32000):
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str,
 
 
 class Backends:
-    """Instances on this machine: each says who it is, over HTTP.
+    """Instances on this machine: each answers with its address, over HTTP.
 
     :param tls: (certificate, key), to speak TLS
     """

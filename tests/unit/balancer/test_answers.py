@@ -88,15 +88,15 @@ def test_path_is_stripped_where_asked_for(serve, ask, instance):
     api = instance()
     serve(api=[entry(api.port, path="/api", strip="true")])
     for path, seen in (("/api", "/"), ("/api/", "/"), ("/api/a%20b/c?d=%2F", "/a%20b/c?d=%2F")):
-        told = json.loads(ask(f"api.{DOMAIN}", path, X_Forwarded_Prefix="/lie")[2])
-        assert (told[1], told[2]["X-Forwarded-Prefix"]) == (seen, "/api")
+        received = json.loads(ask(f"api.{DOMAIN}", path, X_Forwarded_Prefix="/lie")[2])
+        assert (received[1], received[2]["X-Forwarded-Prefix"]) == (seen, "/api")
 
 
 def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
     web = instance()
     serve(web=[entry(web.port)])
-    told = json.loads(ask(f"web.{DOMAIN}", "/a%2Fb//c%20?d=%2F", X_Forwarded_Prefix="/lie")[2])
-    assert (told[1], "X-Forwarded-Prefix" in told[2]) == ("/a%2Fb//c%20?d=%2F", False)
+    received = json.loads(ask(f"web.{DOMAIN}", "/a%2Fb//c%20?d=%2F", X_Forwarded_Prefix="/lie")[2])
+    assert (received[1], "X-Forwarded-Prefix" in received[2]) == ("/a%2Fb//c%20?d=%2F", False)
 
 
 @pytest.mark.parametrize(("host", "status"), [(f"api.{DOMAIN}", 503), ("portal.example.org", 404)])
@@ -109,9 +109,9 @@ def test_pages_of_the_balancer_itself(serve, ask):
     serve()
     for host, status, retry in (("x.example.org", 404, None), (f"x.{DOMAIN}", 503, "5"), (f"a.b.{DOMAIN}", 503, "5")):
         for method in ("GET", "POST"):
-            said = ask(host, "/any", method)
-            assert (said[0], said[1]["Content-Type"], said[1]["Retry-After"]) == (status, "text/html", retry)
-            assert said[2].startswith("<!doctype html>") and said[2].endswith("</html>\n") and "//" not in said[2]
+            answer = ask(host, "/any", method)
+            assert (answer[0], answer[1]["Content-Type"], answer[1]["Retry-After"]) == (status, "text/html", retry)
+            assert answer[2].startswith("<!doctype html>") and answer[2].endswith("</html>\n") and "//" not in answer[2]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -136,7 +136,7 @@ def test_read_timeout_of_a_service(serve, ask, instance):
 
 @pytest.mark.parametrize("status", [404, 500, 502, 503, 504])
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_an_application_answers_is_not_touched(serve, ask, instance, status, count):
+def test_answers_of_an_application_are_not_touched(serve, ask, instance, status, count):
     serve(web=[entry(instance(status).port) for _ in range(count)])
     for _ in range(20):
         answer = ask(f"web.{DOMAIN}")
@@ -176,29 +176,29 @@ def forwarded(headers):
     return {name: value for name, value in headers.items() if name.replace("-", "_") in LIES}
 
 
-def test_what_clients_say_about_themselves_is_not_believed(serve, ask, instance):
+def test_forwarding_headers_of_clients_are_not_trusted(serve, ask, instance):
     serve(web=[entry(instance().port)])
     host, client = f"web.{DOMAIN}", "127.0.71.8"
-    told = json.loads(ask(host, source=client, **LIES)[2])[2]
-    assert forwarded(told) == {
+    received = json.loads(ask(host, source=client, **LIES)[2])[2]
+    assert forwarded(received) == {
         "X-Forwarded-For": client, "X-Real-IP": client, "X-Forwarded-Proto": "http", "X-Forwarded-Host": host
     }  # fmt: skip
-    assert told["Host"] == host
+    assert received["Host"] == host
 
 
-def test_what_a_trusted_proxy_says_is_believed(serve, ask, instance):
+def test_forwarding_headers_of_a_trusted_proxy_are_trusted(serve, ask, instance):
     serve(web=[entry(instance().port)])
-    told = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED, **LIES)[2])[2]
-    assert forwarded(told) == {
+    received = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED, **LIES)[2])[2]
+    assert forwarded(received) == {
         "X-Forwarded-For": f"192.0.2.1, {TRUSTED}", "X-Real-IP": "192.0.2.1", "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "lie.example", "X-Forwarded-Port": "444", "Forwarded": "for=192.0.2.1",
     }  # fmt: skip
 
 
-def test_a_trusted_proxy_that_says_nothing_is_the_client(serve, ask, instance):
+def test_a_trusted_proxy_without_forwarding_headers_is_the_client(serve, ask, instance):
     serve(web=[entry(instance().port)])
-    told = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED)[2])[2]
-    assert (told["X-Forwarded-For"], told["X-Forwarded-Proto"], told["X-Real-IP"]) == (TRUSTED, "http", TRUSTED)
+    received = json.loads(ask(f"web.{DOMAIN}", source=TRUSTED)[2])[2]
+    assert (received["X-Forwarded-For"], received["X-Forwarded-Proto"], received["X-Real-IP"]) == (TRUSTED, "http", TRUSTED)
 
 
 def test_websocket(serve, balancer, instance):
@@ -217,8 +217,8 @@ def test_websocket(serve, balancer, instance):
 def test_no_other_upgrade_is_passed_on(serve, ask, instance):
     serve(web=[entry(instance().port)])
     upgrade = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2_Settings": "AAMAAABkAARAAAAA"}
-    told = json.loads(ask(f"web.{DOMAIN}", **upgrade)[2])
-    assert ("Upgrade" in told[2], told[2].get("Connection")) == (False, None)
+    received = json.loads(ask(f"web.{DOMAIN}", **upgrade)[2])
+    assert ("Upgrade" in received[2], received[2].get("Connection")) == (False, None)
 
 
 def test_weights(serve, ask, instance):

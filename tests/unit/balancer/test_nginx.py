@@ -1,4 +1,4 @@
-"""How nginx is checked, asked and found, on the host and in a container. Its program and docker are stand-ins."""
+"""nginx as the backend checks and finds it, on the host and in a container. Its program and docker are stand-ins."""
 
 import dataclasses
 import http.server
@@ -51,7 +51,7 @@ def test_nginx_marker_covers_the_main_file(nginx, tmp_path):
 
 
 def test_nginx_marker_covers_where_it_is_asked_for(nginx):
-    """Else a balancer that told it elsewhere, or nowhere, would not be given the new configuration."""
+    """Else a balancer that gave it elsewhere, or nowhere, would not get the new configuration."""
     moved = Nginx(dataclasses.replace(nginx.options, backend=nginx.options.backend | {"socket": "/run/elsewhere"}))
     assert moved.files(Plan())[1] != nginx.files(Plan())[1]
 
@@ -87,7 +87,7 @@ def socket_path(tmp_path):
 
 @pytest.fixture
 def container(tmp_path, nginx, socket_path, monkeypatch):
-    """Nginx in a container; docker writes down what it was asked, and refuses what contains `wrong`."""
+    """Nginx in a container; docker records its arguments, and rejects a file that contains `wrong`."""
     docker = tmp_path / "docker"
     docker.write_text(
         f'#!/bin/sh\necho "$*" >{tmp_path}/asked\nfor config; do :; done\n'

@@ -156,7 +156,7 @@ def test_ipv6_address_is_bracketed():
     assert plan(catalog(web=[instance("2001:DB8::1")]), OPTIONS).http[0].instances[0].address == "[2001:db8::1]"
 
 
-def test_what_consul_template_skipped_is_skipped():
+def test_services_skipped_by_consul_template_are_reported():
     result = plan({"services": [], "skipped": [{"name": "a.b", "reason": "odd name"}]}, OPTIONS)
     assert reasons(result) == {"a.b": "odd name"}
 
@@ -172,8 +172,8 @@ def test_without_ports_moves_services_to_the_skipped():
     assert ([s.name for s in less.tcp], less.skipped) == (["b-9999"], (("a-9998", "taken"),))
 
 
-def said(address="10.0.0.1", tags=("http",), port=8080, **settings):
-    """An instance that says something about its service."""
+def labelled(address="10.0.0.1", tags=("http",), port=8080, **settings):
+    """An instance with settings in its meta."""
     return instance(address, port, tags, meta={f"balancer_{key}": value for key, value in settings.items()})
 
 
@@ -186,43 +186,43 @@ ENDING_TLS = dataclasses.replace(OPTIONS, certificates=(CERTIFICATE,))
 
 
 def test_hosts_of_its_own_replace_the_default():
-    result = plan(catalog(my_app=[said(hosts="portal.example.org, hospital.example")]), OPTIONS)
+    result = plan(catalog(my_app=[labelled(hosts="portal.example.org, hospital.example")]), OPTIONS)
     assert [(s.name, s.hosts) for s in result.http] == [("my_app", ("hospital.example", "portal.example.org"))]
 
 
 def test_bad_hosts_leave_the_default():
-    result = plan(catalog(web=[said(hosts="a;b")]), OPTIONS)
+    result = plan(catalog(web=[labelled(hosts="a;b")]), OPTIONS)
     assert (result.http[0].hosts, result.skipped) == (("web.hospital.example",), ())
     assert "balancer_hosts" in reported(result)["web"]
 
 
 def test_services_share_a_host_by_path():
-    result = plan(catalog(api=[said(hosts="p.example", path="/api")], web=[said(hosts="p.example")]), OPTIONS)
+    result = plan(catalog(api=[labelled(hosts="p.example", path="/api")], web=[labelled(hosts="p.example")]), OPTIONS)
     assert [(s.name, *s.hosts, s.settings.path) for s in result.http] == [("api", "p.example", "/api"), ("web", "p.example", "")]
 
 
 @pytest.mark.parametrize("path", ["", "/api"])
 def test_of_two_that_claim_host_and_path_the_lowest_name_is_served(path):
-    result = plan(catalog(b=[said(hosts="p.example", path=path)], a=[said(hosts="p.example", path=path)]), OPTIONS)
+    result = plan(catalog(b=[labelled(hosts="p.example", path=path)], a=[labelled(hosts="p.example", path=path)]), OPTIONS)
     assert [s.name for s in result.http] == ["a"]
     assert reasons(result) == {"b": f"http p.example {path}".strip() + " is already taken by the service a"}
 
 
 @pytest.mark.parametrize("tag", ["http", "tls"])
 def test_nobody_takes_the_name_that_a_service_has_by_itself(tag):
-    result = plan(catalog(a=[said(tags=[tag], hosts="web.hospital.example")], web=[said(tags=[tag])]), OPTIONS)
+    result = plan(catalog(a=[labelled(tags=[tag], hosts="web.hospital.example")], web=[labelled(tags=[tag])]), OPTIONS)
     assert [s.name for s in result.http + result.tls] == ["web"]
     assert reasons(result) == {"a": f"{tag} web.hospital.example is already taken by the service web"}
 
 
 def test_services_are_sorted_by_name_however_they_chose():
-    result = plan(catalog(a=[said(hosts="p.example")], b=[said()], c=[said(hosts="q.example")]), OPTIONS)
+    result = plan(catalog(a=[labelled(hosts="p.example")], b=[labelled()], c=[labelled(hosts="q.example")]), OPTIONS)
     assert [s.name for s in result.http] == ["a", "b", "c"]
 
 
-def test_what_is_told_stays_short():
+def test_reports_stay_short():
     long = "x" * 10**5
-    odd = [instance(long, id=long, node=long), instance(port=long), said(hosts=f"{long} " * 50, path=long, strip=long)]
+    odd = [instance(long, id=long, node=long), instance(port=long), labelled(hosts=f"{long} " * 50, path=long, strip=long)]
     result = plan({"services": [{"name": long, "instances": odd}], "skipped": [{"name": long, "reason": long}]}, OPTIONS)
     assert sum(len(name) + len(text) for name, text in result.skipped + result.warnings) < 5000
 
@@ -234,39 +234,40 @@ def test_shares_are_made_by_turns_not_by_connections():
 
 
 def test_a_service_keeps_the_hosts_that_nobody_else_has():
-    result = plan(catalog(a=[said(hosts="p.example")], b=[said(hosts="p.example,q.example")]), OPTIONS)
+    result = plan(catalog(a=[labelled(hosts="p.example")], b=[labelled(hosts="p.example,q.example")]), OPTIONS)
     assert [s.hosts for s in result.http] == [("p.example",), ("q.example",)]
     assert (reasons(result), reported(result)) == ({}, {"b": "http p.example is already taken by the service a"})
 
 
 def test_a_service_without_a_usable_instance_claims_nothing():
-    result = plan(catalog(a=[said("x", hosts="p.example")], b=[said(hosts="p.example")]), OPTIONS)
+    result = plan(catalog(a=[labelled("x", hosts="p.example")], b=[labelled(hosts="p.example")]), OPTIONS)
     assert [s.name for s in result.http] == ["b"]
 
 
 def test_a_bad_path_never_takes_a_host_that_may_be_shared():
-    result = plan(catalog(a=[said(hosts="p.example", path="api")], b=[said(hosts="p.example")], c=[said(path="api")]), OPTIONS)
+    entries = {"a": [labelled(hosts="p.example", path="api")], "b": [labelled(hosts="p.example")], "c": [labelled(path="api")]}
+    result = plan(catalog(**entries), OPTIONS)
     assert ([s.name for s in result.http], "balancer_path" in reasons(result)["a"]) == (["b", "c"], True)
 
 
 def test_weight_of_an_instance_goes_before_consuls():
-    result = plan(catalog(web=[said(weight="7"), said("10.0.0.2", weight="x")]), OPTIONS)
+    result = plan(catalog(web=[labelled(weight="7"), labelled("10.0.0.2", weight="x")]), OPTIONS)
     assert ([i.weight for i in result.http[0].instances], list(reported(result))) == ([7, 1], ["web"])
 
 
 def test_tls_service():
-    result = plan(catalog(web=[said(tags=["tls"])], other=[said(tags=["tls"], hosts="a.example,b.example")]), OPTIONS)
+    result = plan(catalog(web=[labelled(tags=["tls"])], other=[labelled(tags=["tls"], hosts="a.example,b.example")]), OPTIONS)
     assert [(s.name, s.hosts) for s in result.tls] == [("other", ("a.example", "b.example")), ("web", ("web.hospital.example",))]
     assert (result.tls_port, result.ports, result.skipped) == (443, {443}, ())
 
 
 def test_http_and_tls_of_one_name_do_not_meet():
-    result = plan(catalog(web=[said(tags=["http", "tls"])]), OPTIONS)
+    result = plan(catalog(web=[labelled(tags=["http", "tls"])]), OPTIONS)
     assert ([s.name for s in result.http], [s.name for s in result.tls]) == (["web"], ["web"])
 
 
 def test_of_two_tls_services_of_one_host_the_lowest_name_is_served():
-    result = plan(catalog(b=[said(tags=["tls"], hosts="p.example")], a=[said(tags=["tls"], hosts="p.example")]), OPTIONS)
+    result = plan(catalog(b=[labelled(tags=["tls"], hosts="p.example")], a=[labelled(tags=["tls"], hosts="p.example")]), OPTIONS)
     assert ([s.name for s in result.tls], reasons(result)) == (["a"], {"b": "tls p.example is already taken by the service a"})
 
 
@@ -276,12 +277,12 @@ def test_without_tls_nothing_listens_for_it():
 
 def test_tls_service_without_a_port_is_skipped():
     options = dataclasses.replace(OPTIONS, tls_port=0)
-    assert reasons(plan(catalog(web=[said(tags=["tls"])]), options)) == {"web": "this balancer has no port for TLS"}
+    assert reasons(plan(catalog(web=[labelled(tags=["tls"])]), options)) == {"web": "this balancer has no port for TLS"}
 
 
 def test_tls_port_is_not_the_balancers_own_instance():
     options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
-    assert "the balancer itself" in reasons(plan(catalog(web=[said(tags=["tls"], port=443)]), options))["web"]
+    assert "the balancer itself" in reasons(plan(catalog(web=[labelled(tags=["tls"], port=443)]), options))["web"]
 
 
 def test_tls_port_is_reserved():
@@ -290,7 +291,7 @@ def test_tls_port_is_reserved():
 
 
 def test_tls_port_that_is_taken_leaves_http_alone():
-    full = plan(catalog(web=[said(tags=["http", "tls"])]), ENDING_TLS)
+    full = plan(catalog(web=[labelled(tags=["http", "tls"])]), ENDING_TLS)
     less = full.without_ports({443: "taken"})
     assert ([s.name for s in less.http], less.tls, less.tls_port, less.skipped) == (["web"], (), 0, (("web", "taken"),))
 
@@ -301,25 +302,25 @@ def test_with_certificates_tls_is_listened_for():
 
 
 def test_tls_that_ends_here_for_another_service_is_not_passed_through():
-    result = plan(catalog(a=[said()], b=[said(tags=["tls"], hosts="a.hospital.example")]), ENDING_TLS)
+    result = plan(catalog(a=[labelled()], b=[labelled(tags=["tls"], hosts="a.hospital.example")]), ENDING_TLS)
     assert (result.tls, reasons(result)) == ((), {"b": "TLS for a.hospital.example ends here, for the service a"})
 
 
 def test_tls_that_a_lower_name_has_does_not_end_here():
-    asked = {"a": [said(tags=["tls"], hosts="x.hospital.example")], "b": [said(hosts="x.hospital.example")]}
+    asked = {"a": [labelled(tags=["tls"], hosts="x.hospital.example")], "b": [labelled(hosts="x.hospital.example")]}
     result = plan(catalog(**asked), ENDING_TLS)
     assert ([s.name for s in result.http], [s.name for s in result.tls]) == (["b"], ["a"])
     assert reported(result) == {"b": "TLS for x.hospital.example goes through to the service a"}
 
 
 def test_own_tls_goes_before_the_certificate():
-    result = plan(catalog(a=[said(tags=["http", "tls"])]), ENDING_TLS)
+    result = plan(catalog(a=[labelled(tags=["http", "tls"])]), ENDING_TLS)
     assert ([s.name for s in result.tls], result.skipped) == (["a"], ())
 
 
 @pytest.mark.parametrize(("options", "served"), [(OPTIONS, False), (ENDING_TLS, True)])
 def test_grpc_needs_a_certificate(options, served):
-    result = plan(catalog(web=[said(protocol="grpc")]), options)
+    result = plan(catalog(web=[labelled(protocol="grpc")]), options)
     assert ([s.name for s in result.http], "grpc needs TLS" in reasons(result).get("web", "")) == (["web"] * served, not served)
 
 

@@ -73,7 +73,7 @@ def test_d3_preview_of_nothing_new(site, template):
         (["/none/consul-template"], "/none/consul-template"),
     ],
 )
-def test_d3_preview_says_what_is_wrong(site, template, words):
+def test_d3_preview_reports_problems(site, template, words):
     _, store, options = site
     text, code = preview.preview(store, options, template)
     assert (code, text.startswith("failed: "), words in text) == (1, True, True)

@@ -52,8 +52,8 @@ def http_conf(*services, options=OPTIONS):
     return render_nginx(Plan(http=services), options)["http.conf"]
 
 
-def web(*instances, hosts=("web.hospital.example",), **said):
-    return Service("web", instances or (Instance("10.0.0.1", 8080),), hosts=hosts, settings=Settings(**said))
+def web(*instances, hosts=("web.hospital.example",), **chosen):
+    return Service("web", instances or (Instance("10.0.0.1", 8080),), hosts=hosts, settings=Settings(**chosen))
 
 
 def test_empty_plan_answers_404_and_503_and_has_no_listener():

@@ -1,4 +1,4 @@
-"""What services say about themselves in meta."""
+"""Settings of services from their meta."""
 
 import re
 from pathlib import Path
@@ -25,16 +25,16 @@ def test_docs_list_every_setting():
     assert sorted(rows) == sorted((f"SERVICE_BALANCER_{key.upper()}", f"balancer_{key}") for key in PARSERS)
 
 
-def test_nothing_said_is_the_default():
+def test_without_settings_the_defaults_apply():
     assert settings([{}, {"meta": None}, {"meta": {"version": "1"}}]) == (Settings(), [])
 
 
-def test_everything_said():
-    said = one(
+def test_all_settings():
+    values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms"
     )
     expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms")
-    assert said == (expected, [])
+    assert values == (expected, [])
 
 
 @pytest.mark.parametrize("path", ["/", "///", ""])
@@ -47,7 +47,7 @@ def test_the_whole_host_is_no_path(path):
     ["intranet", "default", "10.0.0.1", "a.1", "a_b.example", "-a.example", "a..example", "*.example", "a.example;", "ä.example",
      "\u212a.example", "a." * 130 + "example", "{", '"', "a.example\x00", "hostnames", "~x.example"],
 )  # fmt: skip
-def test_a_host_that_is_no_full_name_is_told_and_the_others_count(host):
+def test_a_host_that_is_no_full_name_is_reported_and_the_others_count(host):
     chosen, problems = one(hosts=f"good.example,{host}")
     assert (chosen.hosts, len(problems)) == (("good.example",), 1)
 
@@ -55,7 +55,7 @@ def test_a_host_that_is_no_full_name_is_told_and_the_others_count(host):
 @pytest.mark.parametrize(
     "path", ["api", "/a b", "/a;b", "/a/../b", "/./a", "/a//b", "/%41", "/ä", "/a\n", "/a{", "/$x", "/" + "a" * 200]
 )
-def test_a_bad_path_is_told(path):
+def test_a_bad_path_is_reported(path):
     chosen, problems = one(path=path)
     assert (chosen.path, chosen.bad_path, len(problems)) == ("", True, 1)
 
@@ -66,19 +66,19 @@ def test_a_bad_path_is_told(path):
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
      ("weight", "٣"), ("color", "blue"), ("", "x")],
 )  # fmt: skip
-def test_a_bad_value_is_told_and_the_default_counts(key, value):
+def test_a_bad_value_is_reported_and_the_default_applies(key, value):
     chosen, problems = one(**{key: value, "path": "/api"})
     assert (chosen, len(problems)) == (Settings(path="/api"), 1)
     assert f"balancer_{key}" in problems[0]
 
 
-def test_what_most_instances_say_counts():
+def test_value_of_most_instances_applies():
     chosen, problems = settings([meta(path="/b"), meta(path="/a"), meta(path="/b")])
     assert chosen.path == "/b"
     assert problems == ["its instances differ in balancer_path: '/a' (1), '/b' (2); '/b' applies"]
 
 
-def test_where_as_many_say_either_the_lowest_counts():
+def test_of_equally_many_values_the_lowest_applies():
     assert settings([meta(path="/b"), meta(path="/a")])[0].path == "/a"
 
 
@@ -88,13 +88,13 @@ def test_a_bad_path_has_no_vote():
     assert (chosen, len(problems)) == (Settings(path="/b"), 1)
 
 
-def test_the_same_mistake_is_told_once():
+def test_the_same_mistake_is_reported_once():
     assert len(settings([meta(strip="x"), meta(strip="x")])[1]) == 1
 
 
-@pytest.mark.parametrize(("said", "expected"), [({"weight": "7"}, 7), ({"weight": "0"}, None), ({}, None)])
-def test_weight(said, expected):
-    assert weight(meta(**said)) == expected
+@pytest.mark.parametrize(("values", "expected"), [({"weight": "7"}, 7), ({"weight": "0"}, None), ({}, None)])
+def test_weight(values, expected):
+    assert weight(meta(**values)) == expected
 
 
 values = st.one_of(st.text(max_size=40), st.none(), st.integers(), st.lists(st.text()))
@@ -102,8 +102,8 @@ metas = st.one_of(values, st.dictionaries(st.one_of(st.sampled_from([f"balancer_
 
 
 @given(st.lists(metas, max_size=4), st.randoms())
-def test_any_meta_can_be_read_and_its_order_does_not_matter(said, random):
-    entries = [{"meta": one} for one in said]
+def test_any_meta_can_be_read_and_its_order_does_not_matter(values, random):
+    entries = [{"meta": one} for one in values]
     shuffled = random.sample(entries, len(entries))
     one, other = settings(entries), settings(shuffled)
     assert (one[0], sorted(one[1])) == (other[0], sorted(other[1]))

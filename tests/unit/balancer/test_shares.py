@@ -79,7 +79,7 @@ def test_l5_share_over_a_thousand_requests(percent):
     assert abs(seen["v2"] - percent * REQUESTS / 100) <= TOLERANCE * REQUESTS
 
 
-def test_l5_a_small_share_is_not_told_as_none():
+def test_l5_a_small_share_is_not_reported_as_none():
     result = spread(instances(v1=1, v2=[100] * 20), {"v3": 0})
     assert result.percent == {"v1": 0.05, "v2": 100.0}
 
@@ -132,7 +132,7 @@ def test_l5_within_a_version_the_own_weights_count():
     assert sorted(number for one, number in seen.items() if one.version == "v1") == [200, 600]
 
 
-def test_l5_nothing_said_changes_nothing():
+def test_l5_without_shares_nothing_changes():
     there = instances(v1=[2, 5], v2=1)
     for value in (None, {}, {"shares": {}}, '{"shares": {}, "previous": {"v2": 10}}'):
         assert spread(there, value).instances == tuple(there)
@@ -167,7 +167,7 @@ def test_l5_instances_without_a_version_are_a_version_as_well():
         '{"v2": null}', "[" * 100_000, [], 5,
     ],
 )  # fmt: skip
-def test_l5_malformed_values_change_nothing_and_are_told(value):
+def test_l5_malformed_values_change_nothing_and_are_reported(value):
     there = instances(v1=1, v2=1)
     result = spread(there, value)
     assert (result.instances, result.warning.startswith("its traffic is not shifted: ")) == (tuple(there), True)

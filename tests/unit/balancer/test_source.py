@@ -19,7 +19,7 @@ STATUS = {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings
 
 
 class Agent:
-    """An agent that answers with what it is told to, by path; it remembers what it is asked."""
+    """An agent that gives set answers, by path; it records its requests."""
 
     def __init__(self):
         self.answers, self.asked = {source.ALWAYS_THERE: (200, '[{"Node": {}}]')}, []
@@ -48,7 +48,7 @@ class Agent:
 
 
 class Unit:
-    """systemctl and journalctl, as far as they are asked."""
+    """systemctl and journalctl, as far as the program calls them."""
 
     def __init__(self):
         self.state, self.pid, self.journal, self.called = "active", str(os.getpid()), "", []

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -376,7 +378,7 @@ def test_source_that_is_not_followed_is_a_reason_until_it_is(site):
     site.catalog("web")
     status = site.run(source="Consul refuses the token")
     assert (status["state"], status["reason"], status["http"]) == ("failed", "Consul refuses the token", {"web": 1})
-    assert site.run()["state"] == "failed"  # a run by consul-template cannot tell
+    assert site.run()["state"] == "failed"  # a sync by consul-template does not verify it
     assert (site.run(source="")["state"], site.run()["state"]) == ("ok", "ok")
 
 
@@ -446,3 +448,11 @@ def test_page_prints_no_control_characters(site):
     site.catalog("\x1b[2Jweb\nok")
     text, _ = command.page(site.run(), site.clock.now)
     assert "skipped: \\x1b[2Jweb\\nok: " in text
+
+
+@pytest.mark.parametrize(("word", "code"), [("sync", 0), ("apply", 0), ("heal", 0), ("status", 1), ("check", 1)])
+def test_command_without_its_program_fails_only_for_people(tmp_path, word, code):
+    """While the program is copied, units may call the command, also those of an earlier version: consul-template must go on."""
+    script = tmp_path / "discovery-balancer"  # away from the package
+    script.write_text((Path(__file__).parents[3] / "roles/balancer/files/discovery-balancer").read_text())
+    assert subprocess.run([sys.executable, script, word], capture_output=True, timeout=30, check=False).returncode == code

@@ -121,7 +121,7 @@ def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files
 
 
 @pytest.mark.parametrize("which", ["through", "ending"])
-@pytest.mark.parametrize("name", ["stranger.example.org", None])
+@pytest.mark.parametrize("name", ["external.example.org", None])
 def test_any_other_name_is_closed(request, which, instance, name):
     balancer = request.getfixturevalue(which)
     apply(balancer, own=[entry(instance().port, tags=["tls"])])
@@ -153,9 +153,9 @@ def test_tls_ends_with_the_certificate_for_the_name(ending, files, instance):
     apply(ending, web=[entry(web.port)], portal=[entry(portal.port, hosts="portal.example.org")])
     for name, ca, who in ((f"web.{DOMAIN}", "site", "web"), ("portal.example.org", "beside", "portal")):
         status, body = get(ending, name, files[ca][0])
-        told = json.loads(body)
-        assert (status, told[0]) == (200, who)
-        assert {key: told[2].get(key) for key in ("X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Host")} == {
+        received = json.loads(body)
+        assert (status, received[0]) == (200, who)
+        assert {key: received[2].get(key) for key in ("X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Host")} == {
             "X-Forwarded-For": CLIENT, "X-Real-IP": CLIENT, "X-Forwarded-Proto": "https", "Host": name
         }  # fmt: skip
     assert f"{CLIENT} web.{DOMAIN} " in ending.log.read_text()
@@ -171,8 +171,8 @@ def test_a_name_without_a_healthy_instance(ending, files):
 def curl(balancer, ca, path, *options):
     """The body, and version and status, of an answer over HTTP/2."""
     place = f"web.{DOMAIN}:{balancer.tls_port}:{real_nginx.ADDRESS}"
-    told = ["--cacert", ca, "--resolve", place, "-w", "\n%{http_version} %{http_code}", *options]
-    command = ["curl", "-sS", "--http2", *told, f"https://web.{DOMAIN}:{balancer.tls_port}{path}"]
+    received = ["--cacert", ca, "--resolve", place, "-w", "\n%{http_version} %{http_code}", *options]
+    command = ["curl", "-sS", "--http2", *received, f"https://web.{DOMAIN}:{balancer.tls_port}{path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     return done.stdout.rsplit("\n", 1)
@@ -181,8 +181,8 @@ def curl(balancer, ca, path, *options):
 def test_http_2(ending, files, instance):
     apply(ending, web=[entry(instance(None, name="web").port)])
     body, version = curl(ending, files["site"][0], "/a")
-    told = json.loads(body)
-    assert (version, told[:2], told[2]["Host"]) == ("2 200", ["web", "/a"], f"web.{DOMAIN}:{ending.tls_port}")
+    received = json.loads(body)
+    assert (version, received[:2], received[2]["Host"]) == ("2 200", ["web", "/a"], f"web.{DOMAIN}:{ending.tls_port}")
 
 
 @pytest.fixture
@@ -207,11 +207,11 @@ def speaks_http_2_only(ending, tmp_path):
 def test_grpc(ending, files, speaks_http_2_only):
     apply(ending, web=[entry(speaks_http_2_only, protocol="grpc", path="/pkg.Service", strip="true")])
     called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--data", "x", "--interface", CLIENT]
-    said = curl(ending, files["site"][0], "/pkg.Service/Method", *called)
-    assert said == [f"HTTP/2.0 POST /pkg.Service/Method application/grpc {CLIENT} {CLIENT} trailers", "2 200"]
+    answer = curl(ending, files["site"][0], "/pkg.Service/Method", *called)
+    assert answer == [f"HTTP/2.0 POST /pkg.Service/Method application/grpc {CLIENT} {CLIENT} trailers", "2 200"]
 
 
-def test_a_certificate_that_is_replaced_counts(ending, files, instance, tmp_path):
+def test_a_replaced_certificate_is_loaded(ending, files, instance, tmp_path):
     web = instance(None)
     apply(ending, web=[entry(web.port)])
     before = {file: Path(file).read_bytes() for file in files["beside"]}
