@@ -3,7 +3,6 @@
 import argparse
 import pathlib
 import sys
-import tempfile
 import time
 
 from . import backends, options, preview, sync
@@ -85,6 +84,8 @@ def _sync(store, arguments, source):
 
 def check_main_file(store, chosen, file) -> str:
     """The problem of this main file with the current generation, or an empty one; "" is good."""
+    import tempfile  # here, like difflib: a sync need not load it
+
     balancer = backends.make(chosen, file.resolve())
     with tempfile.TemporaryDirectory(prefix=".check-", dir=store.root) as directory:  # where a container sees it
         trial = Store(directory)

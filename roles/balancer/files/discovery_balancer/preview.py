@@ -1,6 +1,5 @@
 """The change that the next sync would make, for people. Writes nothing and runs nothing but `consul-template -once -dry`."""
 
-import difflib
 import json
 import subprocess
 
@@ -16,6 +15,8 @@ def preview(store, options, template) -> tuple:
 
     :param template: command line of consul-template with its configuration
     """
+    import difflib
+
     try:
         text = rendered(template)
         catalog, problem = usable(json.loads(text) if text else store.catalog())
