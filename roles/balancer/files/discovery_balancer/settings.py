@@ -33,7 +33,7 @@ class Settings:
     path: str = ""  # begins with "/" and does not end with it; empty: everything
     strip: bool = False  # whether instances see paths without it
     protocol: str = "http"
-    read_timeout: str = ""  # as nginx writes times; empty: the site's
+    read_timeout: str = ""  # such as 500ms or 30s; empty: the site's
     connect_timeout: str = ""
     bad_path: bool = False  # a path was asked for that cannot be had
 
