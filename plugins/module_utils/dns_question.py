@@ -36,7 +36,7 @@ def answer(packet: bytes, number: int) -> tuple[str, int] | None:
     codes = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
     if len(packet) < 12:
         return None
-    told, flags, _unused, records = struct.unpack("!4H", packet[:8])
-    if told != number or not flags & 0x8000:
+    identifier, flags, _unused, records = struct.unpack("!4H", packet[:8])
+    if identifier != number or not flags & 0x8000:
         return None
     return codes.get(flags & 15, str(flags & 15)), records

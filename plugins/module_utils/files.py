@@ -54,9 +54,9 @@ class File:
         self.content = None
         self.missing = [parent for parent in parents(path) if not os.path.isdir(parent)]
         if self.target is None and os.path.isfile(path):
-            told = os.stat(path)
+            status = os.stat(path)
             with open(path, "rb") as file:
-                self.content, self.mode, self.owner = file.read(), stat.S_IMODE(told.st_mode), (told.st_uid, told.st_gid)
+                self.content, self.mode, self.owner = file.read(), stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
 
     def restore(self) -> None:
         if self.target is not None:

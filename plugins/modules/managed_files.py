@@ -81,15 +81,15 @@ def is_so(wanted: dict) -> bool:
     """Whether a path is what it should be."""
     path, state = wanted["path"], wanted["state"]
     try:
-        told = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return False
     if state == "link":
-        return stat.S_ISLNK(told.st_mode) and os.readlink(path) == wanted["target"]
+        return stat.S_ISLNK(status.st_mode) and os.readlink(path) == wanted["target"]
     kind = stat.S_ISDIR if state == "directory" else stat.S_ISREG
-    if not kind(told.st_mode) or stat.S_IMODE(told.st_mode) != int(wanted["mode"], 8):
+    if not kind(status.st_mode) or stat.S_IMODE(status.st_mode) != int(wanted["mode"], 8):
         return False
-    return (told.st_uid, told.st_gid) == owner_of(wanted) and (state == "directory" or same(wanted))
+    return (status.st_uid, status.st_gid) == owner_of(wanted) and (state == "directory" or same(wanted))
 
 
 def same(wanted: dict) -> bool:
