@@ -68,7 +68,7 @@ class Sample:
     :ivar problem: why it is no success
     :ivar address: of the balancer
     :ivar kept: sent on a kept connection
-    :ivar resent: sent once more, on a new connection, because a kept one that had been used gave no answer (A8)
+    :ivar resent: sent once more, on a new connection, because a kept one that had been used gave no answer
     """
 
     sent: float

@@ -55,7 +55,7 @@ def test_h1_majority_makes_the_leader(site, settled, show):
 
 
 @pytest.mark.on("consul_servers")
-def test_a15_anonymous_is_denied(site, node):
+def test_k1_anonymous_is_denied(site, node):
     anonymous = Consul(node.address, site.ca, token=None)
     for path in ("/v1/agent/self", "/v1/kv/discovery", "/v1/operator/raft/configuration", "/v1/acl/tokens"):
         with pytest.raises(urllib.error.HTTPError) as refused:

@@ -1,5 +1,5 @@
 """L2: whatever breaks, the last good generation serves, `discovery-balancer status` reports why within a minute, and it recovers
-by itself when the cause is gone. A12: Consul has the same status. D3: a preview shows changes without making them."""
+by itself when the cause is gone, and Consul has the same status. D3: a preview shows changes without making them."""
 
 import contextlib
 
@@ -109,7 +109,7 @@ def test_l2_deleted_token(site, balancer, start_container, show):
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
 
 
-def test_a12_consul_has_the_status(site, balancer, show):
+def test_l2_consul_has_the_status(site, balancer, show):
     for node in site.balancers:
 
         def same(node=node):

@@ -1,4 +1,4 @@
-"""S8: dockerd while its cluster store is down (A11)."""
+"""S8: dockerd while its cluster store is down (decisions/cluster-store-down)."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Whether the catalog is followed, and the status in Consul's KV store (L2, A12)."""
+"""Whether the catalog is followed, and the status in Consul's KV store (L2)."""
 
 import http.server
 import json
@@ -183,7 +183,7 @@ def test_l2_token_of_no_process_restarts_nothing(watched, unit):
     assert unit.orders == []
 
 
-def test_a12_state_is_written_once(watched, agent):
+def test_l2_state_is_written_once(watched, agent):
     watched.report(STATUS)
     assert [(path, token) for _, path, token, _ in agent.puts] == [(KEY, "secret")]
     reported = json.loads(agent.puts[0][3])
@@ -195,13 +195,13 @@ def test_a12_state_is_written_once(watched, agent):
     assert len(agent.puts) == 2
 
 
-def test_a12_token_that_may_not_read_does_not_write(watched, agent):
+def test_l2_token_that_may_not_read_does_not_write(watched, agent):
     agent.answers[f"{KEY}?raw"] = (403, "")
     watched.report(STATUS)
     assert agent.puts == []
 
 
-def test_a12_host_without_a_name_reports_nothing(watched, agent):
+def test_l2_host_without_a_name_reports_nothing(watched, agent):
     Source(watched.agent, watched.token_file).report(STATUS)
     assert agent.asked == []
 

@@ -54,7 +54,7 @@ class Source:
             _run("systemctl", "--no-block", "reload", UNIT)
 
     def report(self, status):
-        """Write the status to the KV store where it differs (A12). Without Consul nothing is lost: the next run writes it."""
+        """Write the status to the KV store where it differs. Without Consul nothing is lost: the next run writes it."""
         if not self.node:
             return
         path = f"/v1/kv/discovery/balancer/{self.node}"
