@@ -6,7 +6,7 @@ short_description: A Python package as files for managed_files
 description:
   - Lists the directories and C(*.py) files of a Python package on the controller, in the form that the module
     M(fewnodes.discovery.managed_files) takes. The directories have C(purge), so files of an earlier version are removed.
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 options:
   _terms:
     description: Directory of the package on the controller.

@@ -7,7 +7,7 @@ description:
   - Reads secrets from the secrets directory on the controller, without white space at their end, and decrypts those that
     are encrypted with Ansible's vault. It writes nothing; the module M(fewnodes.discovery.secret) creates secrets.
   - A file is decrypted once in each process.
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 options:
   _terms:
     description: Names of secrets, which are paths below the directory. Example, V(tokens/operations).

@@ -67,6 +67,7 @@ options:
     type: path
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """

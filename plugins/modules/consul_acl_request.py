@@ -47,6 +47,7 @@ options:
     default: http://127.0.0.1:8500
 attributes:
   check_mode:
+    description: Predicts the change and does nothing.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """
@@ -91,7 +92,8 @@ from urllib.parse import quote  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError  # noqa: E402
 
-FORBIDDEN, NOT_FOUND = 403, 404
+FORBIDDEN = 403
+NOT_FOUND = 404
 
 
 def status(api, token: str, bootstrap: bool) -> tuple[str, str]:

@@ -12,7 +12,7 @@ attributes:
   check_mode:
     description: Does the same in check mode.
     support: full
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

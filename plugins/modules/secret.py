@@ -52,7 +52,7 @@ options:
     description:
       - File with the vault password, or a program that prints it; by default C(discovery_vault_password_file).
     type: path
-author: fewnodes.discovery maintainers
+author: fewnodes.discovery maintainers (@fewnodes)
 """
 
 EXAMPLES = r"""

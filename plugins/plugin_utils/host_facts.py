@@ -16,7 +16,7 @@ def host_facts(report: str) -> dict:
     found: dict[str, list[str]] = {"package": [], "user": [], "program": []}
     package_tool = False
     for line in report.splitlines():
-        kind, _, name = line.partition(" ")
+        kind, _unused, name = line.partition(" ")
         if kind in found and name:
             found[kind].append(name)
         package_tool = package_tool or kind == "package_tool"

@@ -12,7 +12,7 @@ PROGRAM = "a program or rule file for the host, run by the interpreter that the 
 
 def ignores() -> str:
     modules = [f"{path.relative_to(ROOT)} validate-modules:missing-gplv3-license # {LICENCE}"
-               for path in (ROOT / "plugins/modules").glob("*.py")]  # fmt: skip
+               for kind in ("modules", "lookup") for path in (ROOT / "plugins" / kind).glob("*.py")]  # fmt: skip
     programs = [f"{path.relative_to(ROOT)} shebang # {PROGRAM}"
                 for kind in ("files", "templates") for path in (ROOT / "roles").glob(f"*/{kind}/**/*")
                 if path.is_file() and path.read_bytes().startswith((b"#!/usr/bin/python3", b"#!/usr/sbin/nft"))]  # fmt: skip

@@ -40,8 +40,9 @@ class Options:
             if not DURATION.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
         for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not a whole number")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name}: {value!r} is not a whole number")
         if self.tcp_ports and not (len(self.tcp_ports) == 2 and 1 <= self.tcp_ports[0] <= self.tcp_ports[1] <= 65535):
             raise ValueError(f"tcp_ports: {self.tcp_ports!r} is not a lowest and a highest port")
         for one in self.certificates:

@@ -95,7 +95,7 @@ def plan(catalog: dict, options) -> Plan:
                 shifted[name] = spread.percent
         except Rejected as rejected:
             skipped.append((cut(name), str(rejected)))
-    http, tls, tcp = (tuple(service for _, service in sorted(served[kind].items())) for kind in ("http", "tls", "tcp"))
+    http, tls, tcp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in ("http", "tls", "tcp"))
     tls_port = options.tls_port if tls or options.certificates else 0
     return Plan(http, tcp, tuple(skipped), tuple(dict.fromkeys(warnings)), shifted, tls, tls_port)
 
@@ -124,7 +124,7 @@ def _http_service(name, instances, own, chosen, options, claims):
         lost = [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
         hosts = tuple(host for host in hosts if options.certificate(host))
     kept, taken = _claimed(name, [("http", host, chosen.path) for host in hosts], claims)
-    hosts, lost = tuple(host for _, host, _ in kept), lost + taken
+    hosts, lost = tuple(host for _unused, host, _also in kept), lost + taken
     _left(hosts, lost)
     for host in filter(options.certificate, hosts):
         claims.setdefault(("https", host), name)
@@ -143,7 +143,7 @@ def _tls_service(name, instances, own, chosen, options, claims):
     ended = {host: claims["https", host] for host in hosts if claims.get(("https", host), name) != name}
     lost = [f"TLS for {host} ends here, for the service {cut(owner)}" for host, owner in ended.items()]
     kept, taken = _claimed(name, [("tls", host) for host in hosts if host not in ended], claims)
-    hosts = tuple(host for _, host in kept)
+    hosts = tuple(host for _unused, host in kept)
     _left(hosts, lost + taken)
     return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost + taken
 
@@ -247,6 +247,6 @@ def _instance(entry):
 
 
 def _integer(value, what, highest):
-    if type(value) is not int or not 1 <= value <= highest:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= highest:
         raise Rejected(f"the {what} {shown(value)} is not a number from 1 to {highest}")
     return value

@@ -25,7 +25,7 @@ def preview(store, options, template) -> tuple:
     if catalog is None:
         return f"failed: {problem}", 1
     wanted = plan(catalog, options)
-    files, _ = backends.make(options).files(wanted)
+    files, _unused = backends.make(options).files(wanted)
     current = store.current()
     lines = []
     for name, text in sorted(files.items()):
@@ -48,7 +48,7 @@ def rendered(template, seconds=SECONDS) -> str:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         raise ValueError(f"consul-template has got no answer within {seconds} s") from None
-    head, _, text = done.stdout.partition("\n")
+    head, _unused, text = done.stdout.partition("\n")
     if done.returncode or (head and not head.startswith("> ")):
         raise ValueError(f"consul-template: {(done.stderr or done.stdout).strip()[-500:]}")
     return text

@@ -49,7 +49,7 @@ def shares_of(value) -> dict:
     if not isinstance(value, dict):
         raise Malformed(f"{_short(value)} has no shares: it should be like {{\"shares\": {{\"v2\": 10}}}}")
     for version, percent in value.items():
-        if type(percent) is not int or not 0 <= percent <= 100:
+        if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
             raise Malformed(f"the share {_short(percent)} of the version {_short(version)} is no number from 0 to 100")
     if sum(value.values()) > 100:
         raise Malformed(f"the shares are {sum(value.values())} % together, more than 100")

@@ -97,7 +97,7 @@ def _nginx(pid) -> int:
 
 def _run(command) -> str:
     try:
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if result.returncode == 0 else (result.stderr.strip() or f"{command[0]} ended with {result.returncode}")
