@@ -52,8 +52,8 @@ test: export DISCOVERY_TESTS ?= usual
 test: lint unit package molecule ## everything that CI runs
 
 test-all: ## and what does not fit its time
-	tests/galaxy_importer
 	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) scaling_swarm resolver_all scaling debian readme_examples"
+	tests/galaxy_importer
 
 bench: .venv/ready ## measure the balancer beside others, BENCH='--only churn' for a part; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks run $(BENCH)
