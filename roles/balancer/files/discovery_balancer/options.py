@@ -10,6 +10,7 @@ import re
 from .patterns import CERTIFIED, DOMAIN, FILE
 
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
+OF_DEPLOYMENT = ("listen", "tcp_ports")  # options that the backend's file may replace: only it knows where the backend runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,9 @@ def load(path: pathlib.Path) -> Options:
     :param path: the site's file
     """
     options = Options(**_read(path))
-    return dataclasses.replace(options, backend=_read(path.with_name(f"{path.stem}-{options.balancer}.json")))
+    backend = _read(path.with_name(f"{path.stem}-{options.balancer}.json"))
+    replaced = {name: backend.pop(name) for name in OF_DEPLOYMENT if name in backend}
+    return dataclasses.replace(options, backend=backend, **replaced)
 
 
 def _read(path) -> dict:
