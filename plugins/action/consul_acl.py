@@ -60,6 +60,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
 
     def _ask(self, **options) -> dict:
+        options["tokens"] = json.dumps(options.get("tokens", []))
         found = self._execute_module("fewnodes.discovery.consul_acl_request", options, task_vars=self._variables)
         if found.get("failed") or "status" not in found:
             raise AclError(found.get("msg", "the module consul_acl_request gave no result"))

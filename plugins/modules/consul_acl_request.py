@@ -23,10 +23,11 @@ options:
     type: dict
     default: {}
   tokens:
-    description: Requests that write tokens, each with C(path), below C(/v1), and C(body).
-    type: list
-    elements: dict
-    default: []
+    description:
+      - Requests that write tokens, a JSON list of objects with C(path), below C(/v1), and C(body).
+      - One text, because Ansible masks each value of a secret option in the result, also a host's name such as C(a).
+    type: str
+    default: "[]"
   absent_tokens:
     description: AccessorIDs of tokens to delete.
     type: list
@@ -170,6 +171,7 @@ def delete_tokens(api, accessor_ids: list) -> None:
 def perform(api, options: dict, check_mode: bool) -> dict:
     """Everything, in the order of DOCUMENTATION; the result as in RETURN."""
     found, error = status(api, options["token"], options["bootstrap"] and not check_mode)
+    requests = json.loads(options["tokens"])
     result = {"changed": found == "bootstrapped", "status": found, "error": error, "policies": [], "tokens": ""}
     if found not in ("accepted", "bootstrapped"):
         return result
@@ -178,11 +180,11 @@ def perform(api, options: dict, check_mode: bool) -> dict:
         delete_tokens(api, options["absent_tokens"])
     result["policies"] += delete_policies(api, options["absent_policies"], check_mode)
     if not check_mode:
-        for request in options["tokens"]:
+        for request in requests:
             api.put(f"/v1/{request['path']}", request["body"])
     if options["list_tokens"]:
         result["tokens"] = base64.b64encode(json.dumps(api.get("/v1/acl/tokens")).encode()).decode()
-    result["changed"] |= bool(result["policies"] or options["absent_tokens"] or options["tokens"])
+    result["changed"] |= bool(result["policies"] or options["absent_tokens"] or requests)
     return result
 
 
@@ -192,7 +194,7 @@ def main():
             "token": {"type": "str", "required": True, "no_log": True},
             "bootstrap": {"type": "bool", "default": False},
             "policies": {"type": "dict", "default": {}},
-            "tokens": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+            "tokens": {"type": "str", "default": "[]", "no_log": True},
             "absent_tokens": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "absent_policies": {"type": "list", "elements": "str", "default": []},
             "list_tokens": {"type": "bool", "default": True, "no_log": False},

@@ -4,7 +4,9 @@ import base64
 import json
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import ApiError
+from ansible_collections.fewnodes.discovery.plugins.modules import consul_acl_request
 from ansible_collections.fewnodes.discovery.plugins.modules.consul_acl_request import (
     delete_policies,
     delete_tokens,
@@ -114,7 +116,7 @@ def test_a_token_that_is_gone_already_is_no_error():
 
 
 OPTIONS = {
-    "token": "secret", "bootstrap": True, "policies": {}, "tokens": [{"path": "acl/token", "body": {"Description": "a"}}],
+    "token": "secret", "bootstrap": True, "policies": {}, "tokens": '[{"path": "acl/token", "body": {"Description": "a"}}]',
     "absent_tokens": ["old"], "absent_policies": [], "list_tokens": True,
 }  # fmt: skip
 
@@ -138,3 +140,12 @@ def test_check_mode_changes_nothing_and_does_not_bootstrap():
     assert (perform(cluster, OPTIONS, check_mode=True)["status"], cluster.writes) == ("rejected", [])
     cluster = Access()
     assert (perform(cluster, OPTIONS, check_mode=True)["changed"], cluster.writes) == (True, [])
+
+
+def test_a_name_of_the_site_is_masked_nowhere_in_the_result(monkeypatch, capsys):
+    """Ansible masks the values of secret options; a host may be called a, which is in `accepted`."""
+    monkeypatch.setattr(consul_acl_request, "Api", lambda token, url: Access())
+    arguments = {name: OPTIONS[name] for name in ("token", "tokens", "absent_tokens")}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        consul_acl_request.main()
+    assert json.loads(capsys.readouterr().out)["status"] == "accepted"
