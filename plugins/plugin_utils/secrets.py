@@ -19,6 +19,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "key": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
     "uuid": lambda: str(uuid.uuid4()),
 }
+# Ansible's own, and that of its filter `vault`, for a controller whose vault_id_match asks for the id.
+VAULT_IDS = ("default", "filter_default")
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _texts: dict[tuple, str] = {}  # decrypted contents, by directory entry and password file: one decryption a process
 
@@ -163,7 +165,7 @@ class Secrets:
                     f"discovery_vault_password_file is {self.password_file}, which gives no password: {error.message}."
                     " Put the vault password into it, or set it to the file that has the password"
                 ) from None
-            self._vault = VaultLib([("default", secret)])
+            self._vault = VaultLib([(vault_id, secret) for vault_id in VAULT_IDS])
         return self._vault
 
     @staticmethod

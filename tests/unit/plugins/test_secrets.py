@@ -5,6 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.filter.encryption import do_vault
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import secrets as module
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import (
     SecretError,
@@ -211,3 +212,12 @@ def test_an_encrypted_secret_without_or_with_another_password_is_named(directory
     other.write_text("battery staple")
     with pytest.raises(SecretError, match=f"{directory}/gossip_key cannot be decrypted .*{other}"):
         vaulted(directory, other).read("gossip_key")
+
+
+def test_a_secret_of_the_filter_vault_is_read_with_vault_id_match(directory, password, monkeypatch):
+    monkeypatch.setattr("ansible.constants.DEFAULT_VAULT_ID_MATCH", True)
+    directory.mkdir(parents=True)
+    (directory / "gossip_key").write_text(do_vault("k", password.read_text().strip()))
+    secrets = vaulted(directory, password)
+    secrets.create({"other": "o"})
+    assert (secrets.read("gossip_key"), vaulted(directory, password).read("other")) == ("k", "o")
