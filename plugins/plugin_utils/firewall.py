@@ -34,6 +34,7 @@ RENAMED = {
     "firewall_engines": "firewall_docker_hosts",
     "firewall_members": "firewall_hosts",
     "firewall_openings": "firewall_allow_rules",
+    "overlay_network_filter": "firewall_protect_overlay",
 }
 
 

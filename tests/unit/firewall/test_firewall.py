@@ -76,6 +76,8 @@ def test_a_renamed_variable_is_refused_unless_the_new_one_is_set():
     (problem,) = firewall.firewall_problems("a", settings(variables=["firewall_openings", "firewall_hosts"]), FACTS)
     assert "firewall_openings is set on a" in problem and "firewall_allow_rules" in problem
     assert firewall.firewall_problems("a", settings(variables=["firewall_openings", "firewall_allow_rules"]), FACTS) == []
+    (problem,) = firewall.firewall_problems("a", settings(variables=["overlay_network_filter"]), FACTS)
+    assert "firewall_protect_overlay" in problem
 
 
 def test_another_firewall_is_refused():
