@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.addresses import addresses
+from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import site_problems
 from ..plugin_utils.status_page import status_page
 
@@ -20,4 +21,9 @@ def addresses_filter(names, hostvars):
 
 class FilterModule:
     def filters(self):
-        return {"addresses": addresses_filter, "site_problems": site_problems, "status_page": status_page}
+        return {
+            "addresses": addresses_filter,
+            "renamed_operation_variables": renamed_operation_variables,
+            "site_problems": site_problems,
+            "status_page": status_page,
+        }

@@ -8,7 +8,7 @@ networks), at ("published": only ports that containers publish; else any) and wh
 - networks: class of senders to its addresses and networks
 - closed: TCP ports of other programs that containers must not reach
 - seconds: after which a change that was not confirmed is rolled back
-- variables: names of variables that the inventory gives the host, for RENAMED
+- variables: names of variables that the inventory gives the host, to find old ones
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+
+from .renamed import FIREWALL
 
 ANY, CONTAINERS = "any", "containers"
 CLASSES = (ANY, "site", "docker", "management", CONTAINERS)
@@ -27,15 +29,6 @@ PROTOCOL = re.compile(r"ah|esp|gre|igmp|ospf|sctp|vrrp|[0-9]{1,3}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DOCKER_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
 LAST_PORT = 65535
-# Variables of earlier versions: without them the firewall would close ports that the site has opened.
-RENAMED = {
-    "discovery_admins": "discovery_management_networks",
-    "firewall_admins": "firewall_management_networks",
-    "firewall_engines": "firewall_docker_hosts",
-    "firewall_members": "firewall_hosts",
-    "firewall_openings": "firewall_allow_rules",
-    "overlay_network_filter": "firewall_protect_overlay",
-}
 
 
 def allow_rules(platform: Mapping[str, Mapping], site: Mapping[str, Mapping]) -> dict[str, dict]:
@@ -60,7 +53,7 @@ def firewall_problems(host: str, settings: Mapping, facts: Mapping) -> list[str]
     """
     problems = [
         *(f"{old} is set on {host}, and nothing reads it: it is called {new} now. Set that instead"
-          for old, new in RENAMED.items() if old in settings["variables"] and new not in settings["variables"]),
+          for old, new in FIREWALL.items() if old in settings["variables"] and new not in settings["variables"]),
         *(f"firewall_allow_rules has {name!r} on {host}: {problem}"
           for name, rule in settings["site"].items() for problem in _wrong(name, rule)),
         *_wrong_management(host, settings["networks"]["management"]),

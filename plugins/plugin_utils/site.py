@@ -6,25 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .addresses import address
+from .renamed import FIREWALL, INVENTORY
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
-# Variables of an inventory that have another name now: nothing reads the old one. (The role firewall has its own, and
-# playbooks/tasks/old_variables.yml those of the operations.)
-MOVED = (
-    "address", "access_log", "certificates", "client_max_body_size", "connect_timeout", "domain", "fail_timeout", "http_port",
-    "keepalive", "keepalive_timeout", "listen", "max_fails", "network", "read_timeout", "reload_interval", "reserved_ports",
-    "stream_timeout", "tcp_ports", "tls_port", "tries", "tries_timeout", "trusted_proxies",
-)  # fmt: skip
-RENAMED = {f"nginx_{name}": f"balancer_{name}" for name in MOVED} | {
-    "nginx_placement": "balancer_deployment",
-    "discovery_balancer_placement": "discovery_balancer_deployment",
-    "consul_template_version": "balancer_consul_template_version",
-    "consul_template_consul_address": "balancer_consul_address",
-    "consul_template_max_stale": "balancer_max_stale",
-    "consul_template_max_backoff": "balancer_max_backoff",
-    "consul_template_log_level": "balancer_log_level",
-    "consul_template_guard_interval": "balancer_sync_interval",
-}
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -73,12 +57,13 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
 def renamed_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
     """Variables that are set by an old name alone; with both names an inventory serves an older version, too."""
     found: dict[str, list[str]] = {}
+    renamed = INVENTORY | FIREWALL
     for name in names:
-        for old, new in RENAMED.items():
+        for old, new in renamed.items():
             if old in hostvars[name] and new not in hostvars[name]:
                 found.setdefault(old, []).append(name)
     return [
-        f"{old} is set for {', '.join(hosts)}, but it was renamed to {RENAMED[old]}: set that instead"
+        f"{old} is set for {', '.join(hosts)}, but it was renamed to {renamed[old]}: set that instead"
         for old, hosts in sorted(found.items())
     ]
 

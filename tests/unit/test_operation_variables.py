@@ -4,15 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.renamed import OPERATIONS as RENAMED
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.renamed import renamed_operation_variables
 
 ROOT = Path(__file__).parents[2]
-CHECK = ROOT / "playbooks/tasks/old_variables.yml"
-RENAMED = yaml.safe_load(CHECK.read_text())[0]["vars"]["__site_renamed"]
+TABLE = ROOT / "plugins/plugin_utils/renamed.py"
+EXAMPLE = ROOT / "plugins/filter/renamed_operation_variables.yml"
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 SOURCES = [
     path for folder in ("playbooks", "roles", "plugins") for path in (ROOT / folder).rglob("*")
-    if path.is_file() and path != CHECK and path.suffix in (".yml", ".j2", ".py", ".md")
+    if path.is_file() and path not in (TABLE, EXAMPLE) and path.suffix in (".yml", ".j2", ".py", ".md")
 ]  # fmt: skip
 
 
@@ -37,3 +38,11 @@ def test_a_playbook_that_reads_a_new_name_checks_for_the_old_one(playbook):
 def test_each_new_name_is_read():
     code = "\n".join(path.read_text() for path in SOURCES)
     assert [name for new in RENAMED.values() for name in names(new) if not re.search(rf"\b{name}\b", code)] == []
+
+
+def test_an_old_name_is_reported_with_the_new_one():
+    names = ["drain_host", "drain_linger", "ansible_host", "discovery_node"]
+    assert [text.partition(" (")[0] for text in renamed_operation_variables(names)] == [
+        "discovery_node is now remove_host", "drain_linger is now drain_delay",
+    ]  # fmt: skip
+    assert renamed_operation_variables(["drain_host"]) == []

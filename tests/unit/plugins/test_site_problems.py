@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import RENAMED, site_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.renamed import FIREWALL, INVENTORY
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,10 +45,11 @@ def test_old_name_of_a_variable():
     """Nothing reads it: without an error it would be ignored."""
     old = {"nginx_domain": "site.example"}
     one(problems(a=old, d=old), "nginx_domain is set for a, d", "renamed to balancer_domain")
+    one(problems(a={"discovery_firewall": False, "overlay_network_filter": False}), "renamed to firewall_protect_overlay")
     assert problems(a=old | {"balancer_domain": "site.example"}, d={"balancer_domain": "x.example"}) == []
 
 
-@pytest.mark.parametrize("old", RENAMED)
+@pytest.mark.parametrize("old", RENAMED := INVENTORY | FIREWALL)
 def test_new_names_exist_and_old_ones_do_not(old):
     assert RENAMED[old] in options()
     assert old not in options()
