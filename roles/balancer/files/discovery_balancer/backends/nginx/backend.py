@@ -13,8 +13,6 @@ from .deployment import deployment
 from .options import NginxOptions
 from .render import render_nginx
 
-WORKERS = "www-data"  # the group of nginx's workers
-
 
 def _marker(marker, socket_path):
     """Shows root of this host, and nobody else, which configuration is loaded: the socket's directory is root's."""
@@ -75,7 +73,7 @@ class Nginx:
         for directory in (pathlib.Path(self.own.socket).parent, self.own.tls_directory):
             directory.mkdir(mode=0o700, exist_ok=True)
         if self.options.certificates:  # as the unit makes it; nginx may have started before the unit did
-            shutil.chown(self.own.tls_directory, group=WORKERS)
+            shutil.chown(self.own.tls_directory, group=self.own.workers)
             self.own.tls_directory.chmod(0o710)
         candidate.mkdir(exist_ok=True)
         for name in ("nginx.conf", "discovery"):

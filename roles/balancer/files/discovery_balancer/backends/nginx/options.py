@@ -13,6 +13,7 @@ class NginxOptions:
     container: str = ""  # the name of nginx's container; empty: nginx is a process of this host
     container_run: tuple = ()  # arguments of `docker run` after the name and network, up to the image
     docker_binary: str = "/usr/bin/docker"
+    workers: str = "www-data"  # user and group of nginx's workers
 
     @property
     def tls_directory(self) -> pathlib.Path:
