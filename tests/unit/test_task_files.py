@@ -105,3 +105,11 @@ def test_every_entry_point_of_the_argument_specs_has_its_file(role):
 def test_a_template_becomes_its_literals_or_any_word():
     assert choices("leave_{{ 'host' if x else 'overlay' }}.yml") == ["leave_host.yml", "leave_overlay.yml"]
     assert choices("{{ __part }}.yml") == ["*.yml"]
+
+
+def test_a_rotation_of_tokens_leaves_the_files_of_the_balancer_alone():
+    """An earlier version may have written them for its own program; only site.yml changes them all together."""
+    tasks = dicts(yaml.safe_load((ROOT / "playbooks/rotate_tokens.yml").read_text()))
+    (entry,) = {task["tasks_from"] for task in tasks if task.get("name") == "balancer"}
+    written = dicts(yaml.safe_load((ROLES["balancer"] / "tasks" / f"{entry}.yml").read_text()))
+    assert [file["path"] for file in written if "path" in file] == ["/etc/consul-template/token"]
