@@ -19,6 +19,13 @@ INVENTORY = {f"nginx_{name}": f"balancer_{name}" for name in _OF_NGINX} | {
     "consul_template_max_backoff": "balancer_max_backoff",
     "consul_template_log_level": "balancer_log_level",
     "consul_template_guard_interval": "balancer_sync_interval",
+    # Ignored, it would write new secrets in plain text, or to another place.
+    "common_vault_password_file": "discovery_vault_password_file",
+    "common_secrets_dir": "discovery_secrets_dir",
+    "consul_secrets_dir": "discovery_secrets_dir",
+    "dockerd_secrets_dir": "discovery_secrets_dir",
+    "consul_new_ca": "consul_rotate_ca",
+    "dockerd_new_ca": "dockerd_rotate_ca",
 }
 # Of an inventory, too; the role firewall also checks them, because without them it would close ports that the site has opened.
 FIREWALL = {

@@ -46,6 +46,7 @@ def test_old_name_of_a_variable():
     old = {"nginx_domain": "site.example"}
     one(problems(a=old, d=old), "nginx_domain is set for a, d", "renamed to balancer_domain")
     one(problems(a={"discovery_firewall": False, "overlay_network_filter": False}), "renamed to firewall_protect_overlay")
+    one(problems(a={"common_vault_password_file": "/vault"}), "renamed to discovery_vault_password_file")
     assert problems(a=old | {"balancer_domain": "site.example"}, d={"balancer_domain": "x.example"}) == []
 
 
