@@ -1,0 +1,72 @@
+"""A changed unit of nginx's container: only another container is a restart, which clients notice."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+HANDLER = next(
+    one for one in yaml.safe_load((ROOT / "roles/nginx/handlers/main.yml").read_text())
+    if one["name"] == "Restart nginx in its container"
+)  # fmt: skip
+UNIT = f"lookup('ansible.builtin.template', '{ROOT}/roles/nginx/templates/nginx.service.j2', template_vars=%s)"
+# Name of a change to the text before it.
+BEFORE = {
+    "nothing": UNIT % {},
+    "comments, Description and ExecStartPost": UNIT % {} + " | replace('load balancer', 'site') | replace(' sync ', ' apply ')",
+    "image": UNIT % {"nginx_image": "nginx:1.0"},
+    "network": UNIT % {"balancer_network": "other"},
+    "port": UNIT % {"balancer_http_port": 81},
+    "no unit": "''",
+}
+
+
+@pytest.fixture(scope="module")
+def restarts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unit")
+    handled = HANDLER["vars"] | {
+        "__nginx_unit_file": {"diff": [{"before": "{{ item.value }}", "after": "{{ %s }}" % (UNIT % {})}]}
+    }
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars_files": [
+            str(ROOT / f"roles/{role}/{part}/main.yml") for role in ("balancer", "nginx") for part in ("defaults", "vars")
+        ],
+        "tasks": [
+            {
+                "name": "Write whether there is a restart",
+                "ansible.builtin.copy": {
+                    "content": "{{ " + HANDLER["when"][0] + " }}",
+                    "dest": f"{folder}/{{{{ item.key }}}}",
+                    "mode": "0644",
+                },
+                "loop": "{{ %s | dict2items }}" % ("{" + ", ".join(f"{name!r}: {text}" for name, text in BEFORE.items()) + "}"),
+                "loop_control": {"label": "{{ item.key }}"},
+                "vars": handled,
+            }
+        ],
+    }
+    (folder / "play.yml").write_text(json.dumps([play]))
+    chosen = {"balancer_deployment": "overlay", "balancer_address": "192.0.2.1"}
+    command = [
+        Path(sys.executable).parent / "ansible-playbook",
+        "-i",
+        "localhost,",
+        "-e",
+        json.dumps(chosen),
+        folder / "play.yml",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: (folder / name).read_text() == "True" for name in BEFORE}
+
+
+@pytest.mark.parametrize("change", BEFORE)
+def test_only_another_container_is_a_restart(restarts, change):
+    assert restarts[change] == (change in ("image", "network", "port", "no unit"))
