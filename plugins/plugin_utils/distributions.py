@@ -21,7 +21,6 @@ FAMILIES: dict[str, dict] = {
         "paths": {
             # Target of the link /etc/resolv.conf, as the package resolvconf makes it.
             "resolv_conf_target": "../run/resolvconf/resolv.conf",
-            "nginx_modules": "/usr/lib/nginx/modules",
         },
         # Assumed while the package lists of a host do not name a version.
         "docker_version": "",
