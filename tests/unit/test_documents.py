@@ -68,6 +68,16 @@ def test_paths_that_are_named_exist(document):
     assert [path for path in named if path.rstrip("/") not in made and not (ROOT / path).exists()] == []
 
 
+def test_tests_that_are_named_exist():
+    """A defence in docs/security.md names the test that shows it."""
+    text = (ROOT / "docs/security.md").read_text()
+    files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "molecule").rglob("test_*.py")]
+    defined = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+    assert set(re.findall(r"`(test_\w+)`", text)) - defined == set()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "shown by" not in line]
+    assert [row for row in rows if not re.search(r"`test_\w+`", row.split("|")[2])] == []
+
+
 def test_every_playbook_stands_in_the_operations():
     text = (ROOT / "docs/operations.md").read_text() + (ROOT / "README.md").read_text()
     parts = {"preflight", "registrator", "load_balancer"}  # imported by site.yml and not run alone in an operation
