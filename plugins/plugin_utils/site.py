@@ -10,6 +10,7 @@ from .renamed import FIREWALL, INVENTORY
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SERVICES = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}[*]?|[*]")
 
 
 def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> list[str]:
@@ -51,7 +52,37 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
             f"discovery_domain is not set for {', '.join(nameless)}: set it for all hosts to the domain of the virtual"
             " hosts, for example hospital.example"
         )
+    problems += service_problems(hosts, hostvars)
     return problems + overlay_problems(members["docker_hosts"], hostvars) + address_problems(hosts, hostvars)
+
+
+def service_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Lists of who may offer a service that do not mean what they seem to."""
+    problems = {}  # without repetition: a site variable is the same on every host
+    names = list(names)
+    for name in names:
+        listed = hostvars[name].get("discovery_service_hosts") or {}
+        if not isinstance(listed, Mapping):
+            problems[f"discovery_service_hosts is {listed!r}: set it to names, each with a list of hosts"] = True
+            continue
+        for service, hosts in listed.items():
+            unknown = [host for host in hosts if host not in names] if isinstance(hosts, list) else [hosts]
+            if unknown or not hosts:
+                problems[
+                    f"discovery_service_hosts has {service}: {hosts!r}: set it to a list of hosts of the inventory, such as"
+                    f" [{names[0]}]"
+                ] = True
+        prefixes = hostvars[name].get("registrator_service_prefixes") or []
+        if not isinstance(prefixes, list) or not all(map(_is_service, prefixes)):
+            problems[
+                f"registrator_service_prefixes of host {name} is {prefixes!r}: set it to a list of names of services, or of"
+                " prefixes that end with *, in letters, digits and hyphens; consul is Consul's own"
+            ] = True
+    return list(problems)
+
+
+def _is_service(text: object) -> bool:
+    return isinstance(text, str) and bool(SERVICES.fullmatch(text)) and text.lower() != "consul"
 
 
 def renamed_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:

@@ -106,3 +106,18 @@ def test_host_name_that_dns_cannot_carry():
 def test_docker_hosts_on_different_overlay_networks():
     one(problems(a={"discovery_overlay": "swarm"}), "discovery_overlay differs", "swarm for a", "not set for d")
     assert problems(a={"discovery_overlay": "swarm"}, d={"discovery_overlay": "swarm"}, b={"discovery_overlay": "none"}) == []
+
+
+@pytest.mark.parametrize("value", ["shop", {"shop": "a"}, {"shop": []}, {"shop": ["a", "elsewhere"]}, {"shop": ["a", "typo"]}])
+def test_hosts_of_a_service_are_hosts_of_the_site(value):
+    one(problems(**{name: {"discovery_service_hosts": value} for name in "abcd"}), "discovery_service_hosts", "set it to")
+
+
+@pytest.mark.parametrize("value", ["shop", ["shop_1"], ["shop*x"], ["consul"], ["-a"], [7.5], {"a": 1}])
+def test_service_prefixes_are_names_and_prefixes(value):
+    one(problems(a={"registrator_service_prefixes": value}), "registrator_service_prefixes of host a", "set it to a list")
+
+
+def test_good_lists_of_services():
+    hosts = {"shop": ["a", "d"], "shop.site.example": ["b"]}
+    assert problems(a={"discovery_service_hosts": hosts, "registrator_service_prefixes": ["a", "b-*"]}) == []

@@ -5,8 +5,9 @@ HOST = "node-1"
 
 
 def container(name="web", image="httpfront:v1.0.0", ports=None, env=(), labels=None, state=None, mode="bridge",
-              networks=None, exposed=(), number=1):  # fmt: skip
-    """`ports`: {"80/tcp": 32768} published on all addresses; a list of bindings or None is taken as it is."""
+              networks=None, exposed=(), number=1, **more):  # fmt: skip
+    """`ports`: {"80/tcp": 32768} published on all addresses; a list of bindings or None is taken as it is. `more`: the
+    configuration of its image, as ImageConfig."""
 
     def bindings(value):
         if not isinstance(value, int):
@@ -26,6 +27,7 @@ def container(name="web", image="httpfront:v1.0.0", ports=None, env=(), labels=N
         "State": {"Status": "running", "Running": True, "Paused": False, "ExitCode": 0, **(state or {})},
         "HostConfig": {"NetworkMode": mode},
         "NetworkSettings": {"Ports": published, "Networks": networks or {}},
+        **more,
     }
 
 

@@ -27,6 +27,7 @@ def case(row, labels=None, *, services=(), skipped="", flags="-ip 192.0.2.1", ov
 def checked(row, labels, check, skipped=""):
     labels = {f"SERVICE_CHECK_{key}": value for key, value in labels.items()}
     check = {"Timeout": "5s", **check} if "Interval" in check else check  # the default of all that ask over the network
+    check = {"DisableRedirects": True, "OutputMaxSize": 128, **check} if "HTTP" in check else check
     return case(row, labels, services=[{"check": check}], skipped=skipped)
 
 
@@ -72,6 +73,12 @@ GOLDEN = [
     case("SERVICE_<port>-<port>_IGNORE", {"SERVICE_80-90_IGNORE": "1"}, services=one(meta={"80-90_ignore": "1"})),
     case("SERVICE_ENABLE_TAG_OVERRIDE", {"SERVICE_ENABLE_TAG_OVERRIDE": "true"},
          services=one(meta={"enable_tag_override": "true"})),
+    case("labels and environment of the image", {"SERVICE_NAME": "x"}, ImageConfig={"Labels": {"SERVICE_NAME": "x"}},
+         services=one(name="httpfront"), skipped="comes with the image"),
+    case("labels and environment of the image", env=["SERVICE_TAGS=http"], ImageConfig={"Env": ["SERVICE_TAGS=http"]},
+         services=one(tags=()), skipped="comes with the image"),
+    case("labels and environment of the image", {"SERVICE_NAME": "own"}, ImageConfig={"Labels": {"SERVICE_NAME": "x"}},
+         services=one(name="own")),
     # --- checks
     case("no SERVICE_CHECK_*", services=one(check=HEALTH, health=("passing", ""))),
     checked("SERVICE_CHECK_HTTP", {"HTTP": "/health"}, {"Name": "http", "HTTP": f"http://{TARGET}/health", "Interval": "5s"}),
@@ -81,6 +88,10 @@ GOLDEN = [
             {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s", "Method": "HEAD"}),
     checked("SERVICE_CHECK_HTTP_METHOD", {"HTTPS": "/", "HTTP_METHOD": "HEAD"},
             {"Name": "https", "HTTP": f"https://{TARGET}/", "Interval": "5s", "Method": "HEAD"}),
+    checked("SERVICE_CHECK_HTTP_METHOD", {"HTTP": "/", "HTTP_METHOD": "get"},
+            {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s", "Method": "GET"}),
+    checked("SERVICE_CHECK_HTTP_METHOD", {"HTTP": "/", "HTTP_METHOD": "DELETE"},
+            {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s"}, skipped="none of GET, HEAD"),
     checked("SERVICE_CHECK_TCP", {"TCP": "yes, please"}, {"Name": "tcp", "TCP": TARGET, "Interval": "5s"}),
     checked("SERVICE_CHECK_TTL", {"TTL": "30s"}, {"Name": "ttl", "TTL": "30s"}),
     checked("SERVICE_CHECK_GRPC", {"GRPC": "true"}, {"Name": "grpc", "GRPC": TARGET, "Interval": "5s"}),
@@ -113,6 +124,14 @@ GOLDEN = [
     case("published on a loopback address", ports={"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}]}, skipped="loopback"),
     case("exposed, not published", ports={}, exposed=["80/tcp"], skipped="not published on the host"),
     case("--net=host", mode="host", ports={}, exposed=["8080/tcp"], services=one(address="192.0.2.1", port=8080)),
+    case("an address or port that is no application's", mode="host", ports={}, exposed=["8500/tcp"], skipped="platform"),
+    case("an address or port that is no application's", {"ip": "127.0.0.1"}, flags="-useIpFromLabel ip", skipped="loopback"),
+    case("an address or port that is no application's", {"ip": "169.254.169.254"}, flags="-useIpFromLabel ip",
+         skipped="link-local"),
+    case("an address or port that is no application's", ports={"80/tcp": [{"HostIp": "::ffff:127.0.0.1", "HostPort": "80"}]},
+         skipped="loopback"),
+    case("an address or port that is no application's", flags="-internal", mode="app", networks=NETWORKS, exposed=["8500/tcp"],
+         ports={}, services=one(address="172.18.0.5", port=8500)),
     case("user-defined network", mode="app", networks=NETWORKS, services=one(address="192.0.2.1", port=32768)),
     # --- flags
     case("-ip", flags="-ip 198.51.100.9", services=one(address="198.51.100.9")),
@@ -135,6 +154,12 @@ GOLDEN = [
          skipped="not an IP address"),
     case("-useIpFromLabel", {"ip": "10.9.0.5", "SERVICE_CHECK_HTTP": "/"}, flags="-useIpFromLabel ip", networks=NETWORKS,
          overlays=["web"], services=one(address="10.9.0.5", check=HEALTH), skipped="overlay"),
+    case("-image-labels", {"SERVICE_NAME": "patients"}, flags="-image-labels", services=one(name="patients")),
+    case("-labels-only", {"SERVICE_NAME": "x"}, env=["SERVICE_TAGS=http"], flags="-labels-only", services=one(name="x", tags=()),
+         skipped="use a label"),
+    case("-allowed", {"SERVICE_NAME": "Shop-1"}, flags="-allowed a,shop-*", services=one(name="Shop-1")),
+    case("-allowed", {"SERVICE_NAME": "ab"}, flags="-allowed a,shop-*", skipped="not one of this host's"),
+    case("-reserved", {"SERVICE_NAME": "Patients"}, flags="-reserved a,patients", skipped="reserved for other hosts"),
     case("-tags", {"SERVICE_TAGS": "a"}, flags=r"-tags x,y\,z,a", services=one(tags=("a", "x", "y,z"))),
 ]  # fmt: skip
 

@@ -1,5 +1,7 @@
 """What labels cannot have: it is reported, and nothing else suffers (the forms themselves: test_registrator_contract.py)."""
 
+from dataclasses import replace
+
 import pytest
 
 from registrator.check import seconds
@@ -122,7 +124,52 @@ def test_a_method_that_is_none_is_reported():
     labels = {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_HTTP_METHOD": "GET /x"}
     result = run(container(labels=labels, ports={"80/tcp": 80}))
     assert "Method" not in result.services[0].check
-    assert "no method" in result.skipped[0].reason
+    assert "none of GET, HEAD" in result.skipped[0].reason
+
+
+@pytest.mark.parametrize("kind", ["HTTP", "HTTPS"])
+@pytest.mark.parametrize("method", ["", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS"])
+def test_x8_a_check_follows_no_redirect_and_shows_little(kind, method):
+    """Whatever the labels are: the agent asks the container, and only reads."""
+    labels = {f"SERVICE_CHECK_{kind}": "/", "SERVICE_CHECK_HTTP_METHOD": method, "SERVICE_CHECK_OUTPUT_MAX_SIZE": "4096",
+              "SERVICE_CHECK_DISABLE_REDIRECTS": "false", "SERVICE_CHECK_HEADER": "X: y", "SERVICE_CHECK_BODY": "z"}  # fmt: skip
+    found = only(container(labels=labels, ports={"80/tcp": 80})).check
+    assert found["DisableRedirects"] is True and found["OutputMaxSize"] <= 128
+    assert found.get("Method", "GET") in ("GET", "HEAD") and not {"Header", "Body"} & set(found)
+    assert found["HTTP"].startswith(f"{kind.lower()}://{TARGET}/")
+
+
+# --- what comes with the image ---
+
+IMAGE = {"Labels": {"SERVICE_NAME": "patients", "SERVICE_IP": "192.0.2.66", "v": "1"}, "Env": ["PATH=/bin", "SERVICE_ID=mine"]}
+
+
+def imaged(labels=None, env=(), **more):
+    """A container of that image, as dockerd shows it: with the image's labels and environment beneath its own."""
+    given = {"labels": IMAGE["Labels"] | (labels or {}), "env": [*IMAGE["Env"][1:], *env], "ports": {"80/tcp": 80}}
+    return container(**given, **more)
+
+
+def test_what_the_image_says_does_not_apply():
+    result = run(imaged(ImageConfig=IMAGE), options=replace(OPTIONS, use_ip_from_label="SERVICE_IP"))
+    (service,) = result.services
+    assert (service.name, service.id, service.address) == ("httpfront", "node-1:web:80", "192.0.2.1")
+    assert [item.item for item in result.skipped] == ["SERVICE_ID", "SERVICE_IP", "SERVICE_NAME"]
+
+
+def test_the_containers_own_value_applies_beside_the_images():
+    service = only(imaged({"SERVICE_NAME": "shop"}, ["SERVICE_ID=yours"], ImageConfig=IMAGE))
+    assert (service.name, service.id) == ("shop", "yours")
+
+
+@pytest.mark.parametrize("more", [{}, {"ImageConfig": {}}, {"ImageConfig": {"Labels": None, "Env": 7}}])
+def test_without_the_images_configuration_all_labels_apply(more):
+    assert only(imaged(**more)).name == "patients"
+
+
+def test_a_gone_image_is_reported_once_where_it_matters():
+    assert reasons(imaged(ImageConfig=None)) == ["it is gone, so its labels apply as those of the container"]
+    assert reasons(container(ports={"80/tcp": 80}, ImageConfig=None)) == []
 
 
 @pytest.mark.parametrize("state, health", [

@@ -13,7 +13,7 @@ from .options import UsageError, dockerd_address, parse
 def main() -> int:
     try:
         options = parse(sys.argv[1:])
-        dockerd = Dockerd(dockerd_address(os.environ, os.path.exists))
+        dockerd = Dockerd(dockerd_address(os.environ, os.path.exists), with_images=not options.image_labels)
     except UsageError as error:
         print(f"registrator: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from .inspection import Container
 
 VISIBLE = re.compile(r"[!-~]+")
-METHOD = re.compile(r"[A-Za-z]{1,16}")
+METHODS = ("GET", "HEAD")  # of others an application may not be asked by the agent in a container's name
+OUTPUT = 128  # bytes of an answer that the catalog shows: enough for a reason, not for a page
 DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h))+")
 SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 SHORTEST, LONGEST = 1e-9, 2_500_000 * 3600  # seconds; what fits into Consul's int64 of nanoseconds
@@ -84,11 +85,13 @@ def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, ski
         check["Timeout"] = duration("timeout", DEFAULT_TIMEOUT)
     if kind in ("http", "https"):
         check["HTTP"] = f"{kind}://{target}/{settings[kind].removeprefix('/')}"
+        # The agent follows redirects otherwise, to wherever the container sends it, such as a service on the host's loopback.
+        check |= {"DisableRedirects": True, "OutputMaxSize": OUTPUT}
         method = settings.get("http_method", "")
-        if METHOD.fullmatch(method):
-            check["Method"] = method
+        if method.upper() in METHODS:
+            check["Method"] = method.upper()
         elif method:
-            skip("check_http_method", f"{method!r} is no method of HTTP")
+            skip("check_http_method", f"{method!r} is none of {', '.join(METHODS)}")
     elif kind in ("tcp", "grpc"):
         check[kind.upper()] = target
     if kind == "grpc" and settings.get("grpc_use_tls"):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from .inspection import IMAGE
 from .unix import UnixConnection
 
 # Events that can change a service. dockerd sends many more: every run of a HEALTHCHECK is three events.
@@ -19,8 +20,10 @@ class DockerdError(Exception):
 
 
 class Dockerd:
-    def __init__(self, address: str):
-        self._path = address.removeprefix("unix://")
+    def __init__(self, address: str, with_images: bool = True):
+        """:param with_images: add the image's configuration to each inspection, under IMAGE"""
+        self._path, self._with_images = address.removeprefix("unix://"), with_images
+        self._images: dict[str, dict] = {}  # id of an image, which never changes: its labels and environment
 
     def id(self) -> str:
         """dockerd's id, which survives a new host name."""
@@ -29,9 +32,11 @@ class Dockerd:
     def containers(self, stopped: bool) -> Iterator[dict]:
         """The inspections of all running (or of all) containers, one after the other: together they are large."""
         connection = self._connect()
-        listed = [item["Id"] for item in self._get(connection, f"/containers/json?all={int(stopped)}")]
-        found = (self._inspect(connection, identity) for identity in listed)
-        return (container for container in found if container)
+        listed = self._get(connection, f"/containers/json?all={int(stopped)}")
+        used = {item.get("ImageID") for item in listed}
+        self._images = {image: config for image, config in self._images.items() if image in used}
+        found = (self._inspect(connection, item["Id"]) for item in listed)
+        return (self._with_image(connection, container) for container in found if container)
 
     def container(self, identity: str) -> dict | None:
         return self._inspect(self._connect(), identity)
@@ -57,6 +62,19 @@ class Dockerd:
         yield {}
         while text := answer.readline():
             yield json.loads(text)
+
+    def _with_image(self, connection: UnixConnection, container: dict) -> dict:
+        """The inspection, and its image's configuration, which dockerd is asked for once; None when the image is gone."""
+        image = container.get("Image")
+        if not self._with_images or not isinstance(image, str):
+            return container
+        if image not in self._images:
+            found = self._get(connection, f"/images/{quote(image, safe=':')}/json", gone_is_none=True)
+            if found is None:
+                return container | {IMAGE: None}
+            config = found.get("Config") or {}
+            self._images[image] = {key: config.get(key) for key in ("Labels", "Env")}
+        return container | {IMAGE: self._images[image]}
 
     def _connect(self) -> UnixConnection:
         return UnixConnection(self._path, TIMEOUT)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PORT = re.compile(r"0*([0-9]{1,5})(?:/([a-z]+))?")
+IMAGE = "ImageConfig"  # key that Dockerd adds: Config of the container's image; None: the image is gone
+PREFIX = "SERVICE_"
 
 
 class Port(NamedTuple):
@@ -34,22 +36,30 @@ class Container:
     health: str  # of its HEALTHCHECK: none, starting, healthy, unhealthy
     failed: int  # exit code of what ended by itself and not well, else 0
     mode: str  # of its network: bridge, host, container:<id>, or a network's name
-    attributes: dict[str, str] = field(default_factory=dict)  # environment and labels; labels win
+    attributes: dict[str, str] = field(default_factory=dict)  # its own environment and labels; labels win
     labels: dict[str, str] = field(default_factory=dict)
     exposed: frozenset[Port] = frozenset()
     published: dict[Port, tuple[Binding, ...]] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)  # its address in each that has given it one
     odd: tuple[str, ...] = ()  # keys of ports that are none
+    ignored: tuple[tuple[str, str], ...] = ()  # keys of labels and environment that do not apply, and why
+    image_gone: bool = False  # so what came with it applies
 
 
-def read(inspection: dict) -> Container:
-    """The container that an answer to GET /containers/{id}/json describes; missing or odd parts count as empty."""
+def read(inspection: dict, labels_only: bool = False) -> Container:
+    """The container that an answer to GET /containers/{id}/json describes; missing or odd parts count as empty.
+
+    dockerd merges labels and environment of the image into those of the container. With the image's (IMAGE), what equals
+    them is not the word of whoever started the container, and is left out.
+
+    :param labels_only: leave out the environment, too
+    """
     config, state = _dict(inspection.get("Config")), _dict(inspection.get("State"))
     network = _dict(inspection.get("NetworkSettings"))
     mode = _text(_dict(inspection.get("HostConfig")).get("NetworkMode")) or "default"
     exposed, published = _dict(config.get("ExposedPorts")), _dict(network.get("Ports"))
-    identity, labels = _text(inspection.get("Id")), _texts(config.get("Labels"))
-    environment = (_text(text).partition("=") for text in _list(config.get("Env")))
+    identity = _text(inspection.get("Id"))
+    attributes, labels, ignored = _attributes(config, inspection, labels_only)
     return Container(
         id=identity,
         name=_text(inspection.get("Name")).removeprefix("/") or identity[:12],
@@ -59,13 +69,36 @@ def read(inspection: dict) -> Container:
         health=_text(_dict(state.get("Health")).get("Status")) or "none",
         failed=_failed(state),
         mode="bridge" if mode == "default" else mode,
-        attributes={key: value for key, equals, value in environment if equals} | labels,
+        attributes=attributes,
         labels=labels,
         exposed=frozenset(filter(None, map(_port, exposed))),
         published={port: _bindings(value) for key, value in published.items() if (port := _port(key))},
         networks=_networks(network),
         odd=tuple(sorted(repr(key) for key in {*exposed, *published} if not _port(key))),
+        ignored=ignored,
+        image_gone=IMAGE in inspection and inspection[IMAGE] is None,
     )
+
+
+def _attributes(
+    config: dict, inspection: dict, labels_only: bool
+) -> tuple[dict[str, str], dict[str, str], tuple[tuple[str, str], ...]]:
+    """Environment and labels in one, labels alone, and what is ignored, with the reason."""
+    image = _dict(inspection.get(IMAGE))
+    labels, environment = _texts(config.get("Labels")), _environment(config)
+    images = _texts(image.get("Labels")), _environment(image)
+    own = [{key: value for key, value in all_.items() if of_image.get(key) != value}
+           for all_, of_image in zip((labels, environment), images, strict=True)]  # fmt: skip
+    reasons = dict.fromkeys({*labels, *environment} - {*own[0], *own[1]}, "comes with the image: set it at the container")
+    if labels_only:
+        reasons |= dict.fromkeys({key for key in own[1] if key.startswith(PREFIX)} - {*own[0]}, "in the environment: use a label")
+        own[1] = {}
+    return own[1] | own[0], own[0], tuple(sorted(reasons.items()))
+
+
+def _environment(config: dict) -> dict[str, str]:
+    pairs = (_text(text).partition("=") for text in _list(config.get("Env")))
+    return {key: value for key, equals, value in pairs if equals}
 
 
 def _failed(state: dict) -> int:

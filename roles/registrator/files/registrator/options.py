@@ -27,6 +27,10 @@ class Options:
     ttl: int = 0  # accepted, without effect
     ttl_refresh: int = 0  # accepted, without effect
     use_ip_from_label: str = ""  # label that holds the address instead
+    image_labels: bool = False  # labels and environment that come with an image apply, too
+    labels_only: bool = False  # the environment of containers does not apply
+    allowed: str = ""  # only services of these names, comma separated; a final * is a prefix
+    reserved: str = ""  # names of services, comma separated, that only other hosts may offer
     uri: str = DEFAULT_URI
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .check import Endpoint, Refusal, check
-from .inspection import Binding, Container, Port, read
+from .inspection import PREFIX, Binding, Container, Port, read
 from .options import Options
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # one DNS label
@@ -18,6 +18,8 @@ META_PAIRS = 64 - 4  # Consul's limit less our own marker
 RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+# Ports of a host that are Consul's, dockerd's and the resolver's: an instance there would open them through the load balancer.
+PLATFORM_PORTS = frozenset({53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
 
 Skip = Callable[[str, str], None]  # takes a rejected item and the reason
 
@@ -69,7 +71,7 @@ def wanted(
     Labels, names and ids are those of the original (gliderlabs/registrator, docs/user/services.md); items that
     Consul or DNS (RFC 1035, 2.3.1) would reject are skipped with the reason.
     """
-    by_id = {container.id: container for container in map(read, containers)}
+    by_id = {container.id: container for container in (read(one, options.labels_only) for one in containers)}
     candidates: list[tuple[bool, str, Service]] = []
     skipped: list[Skipped] = []
     kept: dict[str, str] = {}
@@ -96,9 +98,9 @@ def _attributes(container: Container, port: Port) -> tuple[dict[str, str], set[s
     general: dict[str, str] = {}
     specific: dict[str, str] = {}
     for key, value in sorted(container.attributes.items()):
-        if not key.startswith("SERVICE_"):
+        if not key.startswith(PREFIX):
             continue
-        key = key.removeprefix("SERVICE_").lower()
+        key = key.removeprefix(PREFIX).lower()
         first, _unused, rest = key.partition("_")
         if rest and first.isdecimal():
             if first == str(port.number):
@@ -131,6 +133,11 @@ def _services(
 
     for key in container.odd:
         skip(f"port {key}", "not a port")
+    for key, reason in container.ignored:
+        if key.startswith(PREFIX) or (key and key == options.use_ip_from_label):
+            skip(key, reason)
+    if container.image_gone and any(key.startswith(PREFIX) for key in container.attributes):
+        skip("image", "it is gone, so its labels apply as those of the container")
     endpoints: dict[Port, Endpoint] = {}
     for port in _ports(container, owner):
         try:
@@ -145,6 +152,7 @@ def _services(
         suffix = str(port.number) if len(endpoints) > 1 and "name" not in specific else ""
         endpoint = _labelled(endpoint, container, options.use_ip_from_label, overlays, skip)
         try:
+            _refuse(endpoint, owner)
             service = _service(container, port, endpoint, attributes, suffix, options, host, skip)
         except Refusal as refusal:
             skip(f"port {port}", str(refusal))
@@ -168,6 +176,10 @@ def _service(
         raise Refusal(f"{name!r} cannot be a DNS name (letters, digits, hyphens, at most 63): set SERVICE_NAME")
     if name.lower() in RESERVED_NAMES:
         raise Refusal(f"the name {name!r} belongs to Consul itself: set SERVICE_NAME")
+    if name.lower() in _names(options.reserved):
+        raise Refusal(f"the name {name!r} is reserved for other hosts (discovery_service_hosts)")
+    if options.allowed and not allowed(name, _names(options.allowed)):
+        raise Refusal(f"the name {name!r} is not one of this host's (registrator_service_prefixes)")
     service_id = _id(container, port, host, attributes)
     if not ID.fullmatch(service_id):
         raise Refusal(f"{service_id!r} cannot be a service id")
@@ -189,6 +201,16 @@ def _service(
         health=status,
         container=container.name if len(container.name.encode()) <= META_VALUE_BYTES else "",
     )
+
+
+def allowed(name: str, names: Iterable[str]) -> bool:
+    """Is the name one of the given, or does it begin with one that ends in `*`?"""
+    name = name.lower()
+    return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in names)
+
+
+def _names(text: str) -> list[str]:
+    return [name.lower() for name in _split(text)]
 
 
 def _image_name(image: str) -> str:
@@ -242,6 +264,25 @@ def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped])
 
 
 # --- endpoint of a port ---
+
+
+def _unusable(text: str) -> str:
+    """Kind of an address that no instance can have; '' for others, and for the agent's own, which is empty or a name."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    kinds = ("loopback", "link_local", "multicast", "unspecified", "reserved")
+    return next((kind.replace("_", "-") for kind in kinds if getattr(address, f"is_{kind}")), "")
+
+
+def _refuse(endpoint: Endpoint, owner: Container | None) -> None:
+    """Refuse what is no address of an application, and the platform's ports of a host: both open what is not a container's."""
+    if kind := _unusable(endpoint.address):
+        raise Refusal(f"{endpoint.address} is a {kind} address: no instance can be there")
+    if endpoint.port in PLATFORM_PORTS and (owner is None or endpoint.address not in owner.networks.values()):
+        raise Refusal(f"port {endpoint.port} of a host belongs to the platform: publish another one")
 
 
 def _network_owner(container: Container, by_id: dict[str, Container]) -> Container | None:
