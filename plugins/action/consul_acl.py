@@ -9,7 +9,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.consul_acl import Acl, AclError, Site
-from ..plugin_utils.secrets import SecretError, Secrets, location
+from ..plugin_utils.secrets import SecretError, site_secrets
 
 SITE = {
     "datacenter": {"type": "str", "required": True},
@@ -53,7 +53,9 @@ class ActionModule(ActionBase):
         options = self.validate_argument_spec(ARGUMENTS, required_if=[("state", "absent", ("host",))])[1]
         self._variables = task_vars or {}
         try:
-            acl = Acl(Site(**options["site"]), self._secrets(options), self._ask, self._task.check_mode)
+            given = options["directory"], options["vault_password_file"]
+            secrets = site_secrets(self._variables, self._templar.template, self._loader, *given)
+            acl = Acl(Site(**options["site"]), secrets, self._ask, self._task.check_mode)
             given = {name: options[name] for name in STATES[options["state"]]}
             return result | getattr(acl, options["state"])(**given)
         except (AclError, SecretError) as error:
@@ -66,14 +68,3 @@ class ActionModule(ActionBase):
             raise AclError(found.get("msg", "the module consul_acl_request gave no result"))
         tokens = json.loads(base64.b64decode(found["tokens"])) if found["tokens"] else []
         return found | {"tokens": tokens}
-
-    def _secrets(self, options: dict) -> Secrets:
-        def setting(option: str, variable: str):
-            return self._variable(variable) if options[option] is None else options[option]
-
-        directory = location(setting("directory", "discovery_secrets_dir"), self._variable("inventory_dir"))
-        return Secrets(directory, setting("vault_password_file", "discovery_vault_password_file") or "", self._loader)
-
-    def _variable(self, name: str):
-        """A variable of the host; its templates are resolved."""
-        return self._templar.template(self._variables[name]) if name in self._variables else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.secrets import GENERATORS, SecretError, Secrets, location, new_texts
+from ..plugin_utils.secrets import GENERATORS, SecretError, Secrets, new_texts, site_secrets
 
 ARGUMENTS = {
     "names": {"type": "list", "elements": "str", "required": True},
@@ -31,7 +31,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         wanted = self.validate_argument_spec(ARGUMENTS)[1]
         try:
-            secrets = self._secrets(wanted, task_vars or {})
+            given = wanted["directory"], wanted["vault_password_file"]
+            secrets = site_secrets(task_vars or {}, self._templar.template, self._loader, *given)
             done = getattr(self, f"_{wanted['state']}")(secrets, wanted, self._task.check_mode)
         except SecretError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -64,14 +65,3 @@ class ActionModule(ActionBase):
         if check_mode:
             return {"removed": [name for name in wanted["names"] if secrets.path(name).exists()]}
         return {"removed": [name for name in wanted["names"] if secrets.remove(name)]}
-
-    def _secrets(self, wanted: dict, variables: dict) -> Secrets:
-        def setting(option: str, variable: str):
-            return self._variable(variables, variable) if wanted[option] is None else wanted[option]
-
-        directory = location(setting("directory", "discovery_secrets_dir"), self._variable(variables, "inventory_dir"))
-        return Secrets(directory, setting("vault_password_file", "discovery_vault_password_file") or "", self._loader)
-
-    def _variable(self, variables: dict, name: str):
-        """A variable of the host; its templates are resolved."""
-        return self._templar.template(variables[name]) if name in variables else None

@@ -57,16 +57,16 @@ _list:
 from ansible.errors import AnsibleLookupError  # noqa: E402
 from ansible.plugins.lookup import LookupBase  # noqa: E402
 
-from ..plugin_utils.secrets import SecretError, Secrets, location  # noqa: E402
+from ..plugin_utils.secrets import SecretError, Secrets, site_secrets  # noqa: E402
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            directory = location(self._setting("directory", "discovery_secrets_dir"), self._variable("inventory_dir"))
-            password_file = self._setting("vault_password_file", "discovery_vault_password_file") or ""
-            secrets = Secrets(directory, password_file, self._loader)
+            variables, template = (self._templar.available_variables, self._templar.template) if self._templar else ({}, None)
+            given = self.get_option("directory"), self.get_option("vault_password_file")
+            secrets = site_secrets(variables, template, self._loader, *given)
             return [self._read(secrets, str(name)) for name in self._flatten(terms)]
         except SecretError as error:
             raise AnsibleLookupError(str(error)) from None
@@ -85,10 +85,6 @@ class LookupModule(LookupBase):
                 or f"{secrets.directory} has no {name}: set discovery_secrets_dir to the secrets of this site, or run"
                 " playbooks/site.yml, which creates the missing ones"
             ) from None
-
-    def _setting(self, option: str, variable: str):
-        given = self.get_option(option)
-        return self._variable(variable) if given is None else given
 
     def _variable(self, name: str):
         """A variable of the host; its templates are resolved."""

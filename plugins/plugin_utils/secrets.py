@@ -41,6 +41,20 @@ def location(directory: str | None, inventory_dir: str | None) -> str:
     )
 
 
+def site_secrets(variables: Mapping, template: Callable, loader, directory: str | None = None, password_file: str | None = None):
+    """The secrets of the site of a host: what a task gives, else its variables discovery_secrets_dir and the like.
+
+    :param variables: those of the host, with templates that `template` resolves
+    """
+
+    def variable(name: str):
+        return template(variables[name]) if name in variables else None
+
+    directory = variable("discovery_secrets_dir") if directory is None else directory
+    password_file = variable("discovery_vault_password_file") if password_file is None else password_file
+    return Secrets(location(directory, variable("inventory_dir")), password_file or "", loader)
+
+
 def check_name(name: str) -> str:
     """The name of a secret: a relative path without `..`."""
     parts = PurePosixPath(name).parts

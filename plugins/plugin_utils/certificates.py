@@ -1,0 +1,179 @@
+"""Certificates of hosts, built and compared on the controller. A host gives a public key and nothing else: whoever is root on
+it may return any text, and what the CA signs is believed by every other host."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+from .addresses import address
+
+USAGES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
+EXTENSIONS = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER: "key identifier of the CA",
+    ExtensionOID.BASIC_CONSTRAINTS: "basic constraints",
+    ExtensionOID.EXTENDED_KEY_USAGE: "extended key usages",
+    ExtensionOID.KEY_USAGE: "key usages",
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "subject alternative names",
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER: "key identifier",
+}
+UNREADABLE = (ValueError, TypeError, AttributeError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm)
+ASN1_TIME = "%Y%m%d%H%M%SZ"
+
+
+class CertificateError(Exception):
+    """A message for the user."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a certificate says, as the site wants it.
+
+    :param san: subject alternative names, such as DNS:localhost and IP:127.0.0.1
+    :param usage: extended key usages, keys of USAGES
+    """
+
+    common_name: str
+    san: tuple[str, ...]
+    usage: tuple[str, ...]
+
+    @property
+    def subject(self) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)])
+
+    def extensions(self, public_key, issuer: x509.Certificate) -> list[tuple[x509.ExtensionType, bool]]:
+        """Every extension that the certificate has, and whether it is critical (RFC 5280, 4.2)."""
+        signer = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        found: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.KeyUsage(True, *[False] * 8), True),
+            (x509.ExtendedKeyUsage([USAGES[one] for one in self.usage]), False),
+            (x509.BasicConstraints(ca=False, path_length=None), False),
+            (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer), False),
+        ]
+        if self.san:
+            found.append((x509.SubjectAlternativeName([_general_name(name) for name in self.san]), False))
+        return found
+
+
+def sign(wanted: Wanted, public_key: str, ca: str, ca_key: str, days: int, now: datetime) -> str:
+    """A certificate of the CA for a public key of a host, both as PEM. It does not outlive the CA.
+
+    :param now: present time, UTC
+    :raises CertificateError: the key is none that the role makes, or the CA cannot sign
+    """
+    try:
+        issuer = x509.load_pem_x509_certificate(ca.encode())
+        signer = serialization.load_pem_private_key(ca_key.encode(), None)
+        end = not_after(issuer)
+        if signer.public_key() != issuer.public_key():
+            raise CertificateError("the key of the CA does not belong to its certificate")
+        key = _public_key(public_key)
+        builder = x509.CertificateBuilder(issuer.subject, wanted.subject, key, x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1))
+        builder = builder.not_valid_after(min(end, now.replace(tzinfo=end.tzinfo) + timedelta(days=days)))
+        for extension, critical in wanted.extensions(key, issuer):
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    except UNREADABLE as error:
+        raise CertificateError(f"the certificate of {wanted.common_name} cannot be signed: {error}") from None
+
+
+def differences(pem: str, public_key: str, wanted: Wanted, issuer: str, renew_before: str = "") -> list[str]:
+    """What of a certificate is not as `sign` makes it, one text each; an extension that nobody asked for differs, too.
+
+    :param pem: what the host has; '' is no certificate
+    :param public_key: that of the key beside it, as PEM
+    :param issuer: certificate of the CA that signs, as PEM
+    :param renew_before: it must not end before this, in the notation of ASN.1 (20280131235959Z), unless its CA does
+    """
+    try:
+        return list(_differences(pem, public_key, wanted, issuer, renew_before))
+    except UNREADABLE as error:
+        return [f"certificate or key cannot be read: {error}"]
+
+
+def _differences(pem: str, public_key: str, wanted: Wanted, issuer_pem: str, renew_before: str) -> Iterator[str]:
+    certificate, issuer = (x509.load_pem_x509_certificate(text.encode()) for text in (pem, issuer_pem))
+    key = _public_key(public_key)
+    if certificate.public_key() != key:
+        yield "not the certificate of this key"
+    if certificate.subject != wanted.subject:
+        yield f"subject is {certificate.subject.rfc4514_string()}"
+    expected = {extension.oid: _comparable(extension, critical) for extension, critical in wanted.extensions(key, issuer)}
+    found = {one.oid: _comparable(one.value, one.critical) for one in certificate.extensions}
+    for oid in sorted(expected.keys() | found.keys(), key=lambda oid: oid.dotted_string):
+        if expected.get(oid) != found.get(oid):
+            yield f"other {EXTENSIONS.get(oid, 'extensions: ' + oid.dotted_string)}"
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        yield "another CA has signed it"
+    if min(_end(issuer), renew_before) > _end(certificate):
+        yield f"it ends {_end(certificate)}"
+
+
+def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[str]:
+    """Names that a certificate of a host cannot have, one text each: what is no name, and what belongs to another host of the
+    site. Facts of a host are its own word, and any address can be added to an interface.
+
+    :param names: subject alternative names
+    :param hostvars: Ansible's, of every host of the inventory
+    """
+    addresses = {name: _address(name, hostvars) for name in hostvars}
+    owners = {f"DNS:{name}": name for name in addresses} | {f"IP:{found}": name for name, found in addresses.items() if found}
+    own = {f"DNS:{host}", f"IP:{addresses.get(host)}"}
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            _general_name(name)
+        except ValueError as error:
+            found.append(f"a certificate of {host} cannot have the name {name}: {error}")
+        if name in owners and name not in own:
+            found.append(
+                f"the certificate of {host} would be valid for {name}, which is {owners[name]}: remove that name or address from"
+                f" {host} (its facts, discovery_address, dockerd_certificate_san), or correct discovery_address of {owners[name]}"
+            )
+    return found
+
+
+def _address(name: str, hostvars: Mapping) -> str:
+    try:
+        return address(name, hostvars)
+    except ValueError:
+        return ""
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    kind, _unused, value = name.partition(":")
+    if kind == "IP":
+        return x509.IPAddress(ipaddress.ip_address(value))
+    if kind == "DNS":
+        return x509.DNSName(value)
+    raise ValueError("write DNS:<name> or IP:<address>")
+
+
+def _public_key(pem: str) -> ec.EllipticCurvePublicKey:
+    key = serialization.load_pem_public_key(pem.encode())
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise ValueError("the key is of another kind than secp256r1")
+    return key
+
+
+def _comparable(extension: x509.ExtensionType, critical: bool) -> tuple:
+    """Without the order of names and usages."""
+    ordered = isinstance(extension, Iterable)
+    return critical, frozenset(extension) if ordered else extension
+
+
+def _end(certificate: x509.Certificate) -> str:
+    return not_after(certificate).strftime(ASN1_TIME)

@@ -1,0 +1,206 @@
+"""Certificates of hosts: the controller signs what was asked for, whatever a host returns, and finds any other certificate."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.fewnodes.discovery.plugins.action.signed_certificate import ActionModule
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.certificates import Wanted, differences, name_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import Secrets
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.support.certificates import (
+    CLIENT,
+    NOW,
+    SAN,
+    SERVER,
+    authority,
+    issued,
+    name,
+    new_key,
+    pem,
+    private,
+    public,
+    renewal,
+)  # fmt: skip
+
+ROOT = Path(__file__).parents[3]
+WANTED = Wanted("h1", tuple(SAN), ("serverAuth",))
+HOSTVARS = {"h1": {"discovery_address": "192.0.2.1"}, "h2": {"ansible_host": "192.0.2.2"}, "h3": {}}
+# What a hostile host would like to have in a certificate of the true CA, and what names it.
+LIES = {
+    "clientAuth added": ({"usage": [SERVER, CLIENT]}, "extended key usages"),
+    "clientAuth instead": ({"usage": [CLIENT]}, "extended key usages"),
+    "any usage": ({"usage": [SERVER, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]}, "extended key usages"),
+    "CA": ({"is_ca": True}, "basic constraints"),
+    "name of another": ({"san": [*SAN, "DNS:server.dc1.consul"]}, "subject alternative names"),
+    "address of another": ({"san": [*SAN, "IP:192.0.2.2"]}, "subject alternative names"),
+    "name missing": ({"san": SAN[:-1]}, "subject alternative names"),
+    "no names": ({"san": []}, "subject alternative names"),
+    "subject": ({"subject": "docker-admin"}, "subject is CN=docker-admin"),
+    "signs certificates": ({"signing": True}, "key usages"),
+    "an extension more": ({"more": [(x509.InhibitAnyPolicy(0), False)]}, "extensions: 2.5.29.54"),
+}
+
+
+@pytest.fixture(scope="module")
+def ca():
+    return authority()
+
+
+@pytest.fixture
+def site(tmp_path, ca):
+    secrets = Secrets(str(tmp_path))
+    secrets.create({"ca.key": private(ca[0]).decode()})
+    secrets.path("ca.pem").write_text(pem(ca[1]))
+    return tmp_path
+
+
+def act(site, public_key, **other):
+    variables = {"inventory_hostname": "h1", "hostvars": HOSTVARS, "discovery_secrets_dir": str(site)}
+    loader = DataLoader()
+    given = {"common_name": "h1", "san": SAN, "usage": ["serverAuth"], "ca": "ca", "days": 730}
+    action = ActionModule(
+        task=Mock(args={"public_key": public_key} | given | other, check_mode=False, async_val=0, diff=False),
+        connection=Mock(), play_context=SimpleNamespace(check_mode=False, diff=False), loader=loader,
+        templar=Templar(loader=loader, variables=variables), shared_loader_obj=Mock(),
+    )  # fmt: skip
+    action._load_name = "signed_certificate"
+    return action.run(task_vars=variables)
+
+
+def found(key, certificate, ca, wanted=WANTED, **other):
+    return differences(pem(certificate), public(key), wanted, pem(ca[1]), **other)
+
+
+def test_x1_a_certificate_says_what_was_asked_and_nothing_else(site, ca):
+    key = new_key()
+    result = act(site, public(key))
+    certificate = x509.load_pem_x509_certificate(result["certificate"].encode())
+    assert result["changed"] and differences(result["certificate"], public(key), WANTED, pem(ca[1])) == []
+    assert certificate.subject == name("h1") and certificate.public_key() == key.public_key()
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert (constraints.ca, list(usage), len(certificate.extensions)) == (False, [SERVER], 6)
+    assert timedelta(729) < certificate.not_valid_after_utc - NOW < timedelta(731)
+    assert act(site, public(key), present=result["certificate"]) == {"changed": False, "certificate": result["certificate"]}
+
+
+@pytest.mark.parametrize("lie, expected", LIES.values(), ids=list(LIES))
+def test_x1_an_installed_certificate_that_lies_is_found_and_replaced(site, ca, lie, expected):
+    key = new_key()
+    lying = issued(ca, key, **{"usage": [SERVER]} | lie)
+    (difference,) = found(key, lying, ca)
+    assert expected in difference
+    result = act(site, public(key), present=pem(lying))
+    assert result["changed"] and differences(result["certificate"], public(key), WANTED, pem(ca[1])) == []
+
+
+def request(key) -> str:
+    names = x509.SubjectAlternativeName([x509.DNSName("server.dc1.consul")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name("docker-admin"))
+    builder = builder.add_extension(names, False).add_extension(x509.ExtendedKeyUsage([CLIENT]), False)
+    builder = builder.add_extension(x509.BasicConstraints(True, None), True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize("text", [
+    lambda: request(new_key()), lambda: private(new_key()).decode(), lambda: public(rsa.generate_private_key(65537, 2048)),
+    lambda: public(ec.generate_private_key(ec.SECP384R1())), lambda: "", lambda: "x",
+], ids=["request", "private key", "rsa", "another curve", "nothing", "text"])  # fmt: skip
+def test_x1_only_a_public_key_of_the_kind_that_the_role_makes_is_taken(site, text):
+    with pytest.raises(AnsibleActionFail, match="certificate of h1 cannot be signed"):
+        act(site, text())
+
+
+@pytest.mark.parametrize("other, owner", [
+    ({"san": [*SAN, "DNS:h2"]}, "h2"), ({"san": [*SAN, "IP:192.0.2.2"]}, "h2"), ({"common_name": "h3"}, "h3"),
+])  # fmt: skip
+def test_x1_names_and_addresses_of_another_host_are_refused(site, other, owner):
+    """A host returns its facts, and adds addresses to its interfaces as it likes."""
+    with pytest.raises(AnsibleActionFail, match=rf"would be valid for .*which is {owner}: remove"):
+        act(site, public(new_key()), **other)
+
+
+def test_own_names_and_those_of_nobody_are_allowed():
+    names = ["DNS:h1", "IP:192.0.2.1", "IP:127.0.0.1", "DNS:shop.example"]
+    assert name_problems(names, "h1", HOSTVARS) == []
+
+
+def test_what_is_no_name_is_refused_with_what_to_write():
+    (problem,) = name_problems(["email:root@example"], "h1", HOSTVARS)
+    assert "email:root@example: write DNS:<name> or IP:<address>" in problem
+    assert "IP:x" in name_problems(["IP:x"], "h1", HOSTVARS)[0]
+
+
+@pytest.mark.parametrize("other, expected", [
+    ({"days": 59}, "it ends "), ({"key": new_key()}, "not the certificate of this key"),
+    ({"ca": authority()}, "another CA has signed it"),
+])  # fmt: skip
+def test_another_key_another_ca_and_an_end_that_is_near(ca, other, expected):
+    key = new_key()
+    signer, used = other.pop("ca", ca), other.pop("key", key)
+    problems = found(key, issued(signer, used, usage=[SERVER], **other), ca, renew_before=renewal(60))
+    assert any(expected in problem for problem in problems)
+
+
+def test_a_ca_that_only_has_the_name_of_the_right_one(ca):
+    key = new_key()
+    own_identifier = ca[1].extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    forged = authority(identifier=own_identifier)
+    problems = found(key, issued(forged, key, usage=[SERVER], identifier=own_identifier), ca)
+    assert problems == ["another CA has signed it"]
+
+
+def test_near_the_end_of_its_ca_there_is_nothing_to_gain_by_another(tmp_path):
+    ca, key = authority(days=30), new_key()
+    assert found(key, issued(ca, key, usage=[SERVER], days=30), ca, renew_before=renewal(60)) == []
+    assert "it ends" in found(key, issued(ca, key, usage=[SERVER], days=29), ca, renew_before=renewal(60))[0]
+    secrets = Secrets(str(tmp_path))
+    secrets.create({"ca.key": private(ca[0]).decode()})
+    secrets.path("ca.pem").write_text(pem(ca[1]))
+    signed = x509.load_pem_x509_certificate(act(tmp_path, public(key))["certificate"].encode())
+    assert signed.not_valid_after_utc == ca[1].not_valid_after_utc
+
+
+@pytest.mark.parametrize("damaged", ["certificate", "key", "issuer"])
+def test_what_cannot_be_read_differs(ca, damaged):
+    key = new_key()
+    parts = {"certificate": pem(issued(ca, key, usage=[SERVER])), "key": public(key), "issuer": pem(ca[1])} | {damaged: ""}
+    (problem,) = differences(parts["certificate"], parts["key"], WANTED, parts["issuer"])
+    assert "cannot be read" in problem
+
+
+def test_a_ca_with_the_key_of_another_signs_nothing(site):
+    (site / "ca.key").write_bytes(private(new_key()))
+    with pytest.raises(AnsibleActionFail, match="key of the CA does not belong"):
+        act(site, public(new_key()))
+
+
+def tasks(value):
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for inner in value if isinstance(value, list) else []:
+        yield from tasks(inner)
+
+
+def test_x1_no_task_has_a_request_signed():
+    """community.crypto makes the CAs, out of requests of the controller, and no other certificate."""
+    signing = [
+        (path.name, step["name"])
+        for path in sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
+        for step in tasks(yaml.safe_load(path.read_text()))
+        for module in step
+        if isinstance(module, str) and re.search(r"\.(x509_certificate|openssl_csr)(_pipe)?$", module)
+    ]
+    assert {file for file, _name in signing} == {"ca_create.yml"}
