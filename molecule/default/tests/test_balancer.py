@@ -63,16 +63,35 @@ def test_h9_name_without_port_is_skipped(site, settled, start_container):
         assert "portless" in balancer.tries("discovery-balancer status").stdout
 
 
-def test_h9_of_two_on_one_port_the_lowest_name_is_served(site, settled, start_container):
-    """The later name is there first and holds the port until the lower one claims it."""
+def test_x7_names_and_ports_in_use_stay_with_their_owner(site, settled, start_container, serve, show):
+    """Two services claim what two others have; their names sort lower. A balancer that starts anew serves the same. When the
+    owner has gone, the other one follows."""
+
+    def start(name: str) -> None:
+        options = f"-e SERVICE_NAME={name}-9997 -e SERVICE_TAGS=tcp -e VERSION={name}"
+        start_container(where, f"test-{name}-9997", "tcpfront:v1.0.0", options)
+
+    def owners(balancer) -> tuple[str, str]:
+        body = http_get(balancer.address, "x7.example.org").body
+        return echo_version(balancer.address, 9997), body.partition('"')[2][:6] if body.startswith("[") else body
+
     where = site.docker_hosts[0]
-    for name in ("b-9997", "a-9997"):
-        options = f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp -e VERSION={name}"
-        start_container(where, f"test-{name}", "tcpfront:v1.0.0", options)
-        everywhere(site.balancers, lambda b, name=name: echo_version(b.address, 9997) == name, 30)
-    everywhere(site.balancers, lambda b: "9997" in skipped(b).get("b-9997", ""), 30)
+    start("b")
+    serve(where, "test-b", "http", hosts="x7.example.org")
+    everywhere(site.balancers, lambda b: owners(b) == ("b", "test-b"), 30)
+    start("a")
+    serve(where, "test-a", "http", hosts="x7.example.org")
+    everywhere(site.balancers, lambda b: "9997" in skipped(b).get("a-9997", ""), 30)
+    everywhere(site.balancers, lambda b: any("x7.example.org" in reason for reason in skipped(b).values()), 30)
+    joining = site.balancers[0]
+    joining.run("systemctl stop consul-template && rm /var/lib/discovery-balancer/catalog.json")
+    joining.run("systemctl start consul-template")
     for balancer in site.balancers:
-        assert "a-9997" not in skipped(balancer)
+        assert owners(balancer) == ("b", "test-b"), skipped(balancer)
+        assert "b-9997" not in skipped(balancer)
+    where.run("docker rm -f test-b-9997")
+    took = everywhere(site.balancers, lambda b: owners(b)[0] == "a", 60)
+    show(f"the port of a service that has gone is the other's after: {took}")
 
 
 def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_container, show):

@@ -142,7 +142,8 @@ class Balancer:
             "binary": str(binary), "config": str(self.config / "nginx.conf"),
             "pid_file": str(self.folder / "run/nginx.pid"), "socket": str(self.folder / "run/own/nginx.sock"),
         }  # fmt: skip
-        self.options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}, backend=own)
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine
 
     def _moved(self, text: str) -> str:
         """The role's file with the paths of this directory."""

@@ -101,7 +101,7 @@ def test_port_above_the_highest_is_refused():
     assert reasons(plan({"services": [tcp("x-65536")]}, OPTIONS)) == {"x-65536": "65536 is not a port"}
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "2001:DB8::1"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "2001:DB8::1"])
 def test_port_of_an_instance_on_this_host_is_left_to_it(address):
     """Listening there would keep that instance from starting after a reboot."""
     options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1", "2001:db8::1"))
@@ -133,6 +133,9 @@ def test_the_lowest_name_keeps_a_port_that_two_claim(order):
     [
         {"address": "web.example"}, {"address": ""}, {"address": None}, {"address": "10.0.0.1; evil"},
         {"address": "fe80::1%eth0;"}, {"address": "0.0.0.0"}, {"address": "::"}, {"address": "224.0.0.1"},
+        {"address": "127.0.0.1"}, {"address": "127.9.9.9"}, {"address": "::1"}, {"address": "::ffff:127.0.0.1"},
+        {"address": "169.254.169.254"}, {"address": "::ffff:169.254.169.254"}, {"address": "fe80::1"}, {"address": "ff02::1"},
+        {"address": "0.0.0.7"}, {"address": "255.255.255.255"},
         {"port": 0}, {"port": 65536}, {"port": "80"}, {"port": True}, {"port": 1.5}, {"port": None},
         {"weight": 0}, {"weight": -1}, {"weight": "2"}, {"weight": 65536},
     ],
@@ -251,8 +254,8 @@ def test_a_bad_path_never_takes_a_host_that_may_be_shared():
 
 
 def test_weight_of_an_instance_goes_before_consuls():
-    result = plan(catalog(web=[labelled(weight="7"), labelled("10.0.0.2", weight="x")]), OPTIONS)
-    assert ([i.weight for i in result.http[0].instances], list(reported(result))) == ([7, 1], ["web"])
+    result = plan(catalog(web=[labelled(weight="4"), labelled("10.0.0.2", weight="x")]), OPTIONS)
+    assert ([i.weight for i in result.http[0].instances], list(reported(result))) == ([4, 1], ["web"])
 
 
 def test_tls_service():
@@ -322,6 +325,82 @@ def test_own_tls_goes_before_the_certificate():
 def test_grpc_needs_a_certificate(options, served):
     result = plan(catalog(web=[labelled(protocol="grpc")]), options)
     assert ([s.name for s in result.http], "grpc needs TLS" in reasons(result).get("web", "")) == (["web"] * served, not served)
+
+
+SITE = dataclasses.replace(
+    OPTIONS, hosts={"c1": "192.0.2.1", "c2": "192.0.2.2"}, balancers=("192.0.2.1",), addresses=("192.0.2.9",)
+)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.2", "::ffff:192.0.2.2"])
+@pytest.mark.parametrize("port", [22, 53, 2376, 4789, 7946, 8300, 8301, 8500, 8501, 8600])
+def test_no_instance_is_the_platform_itself(address, port):
+    bad, elsewhere = instance(address, port), instance("198.51.100.7", port)
+    result = plan(catalog(web=[bad, elsewhere]), SITE)
+    assert [i.address for i in result.http[0].instances] == ["198.51.100.7"]
+    assert reasons(result) == {"web": f"instance i on n: port {port} of a host of the site belongs to the platform"}
+
+
+@pytest.mark.parametrize("port", [80, 443])
+def test_no_instance_is_a_load_balancer(port):
+    """Two of them would hand a request to each other until a header is too long."""
+    result = plan(catalog(web=[instance("192.0.2.1", port), instance("192.0.2.2", port)]), SITE)
+    assert [i.address for i in result.http[0].instances] == ["192.0.2.2"]
+    assert reasons(result) == {"web": f"instance i on n: 192.0.2.1 port {port} is a load balancer"}
+
+
+def test_a_weight_is_bounded_against_its_siblings():
+    """One instance never takes nearly all requests of a service, whatever it says of itself or Consul says of it."""
+    found = [labelled(weight="1000"), instance("10.0.0.2", weight=65535), instance("10.0.0.3"), instance("10.0.0.4")]
+    result = plan(catalog(web=found), OPTIONS)
+    assert [i.weight for i in result.http[0].instances] == [5, 5, 1, 1]
+    assert reported(result)["web"] == (
+        "the weight of 10.0.0.1:8080, 10.0.0.2:8080 counts as 5: no more than 5 times the lowest of the service"
+    )
+
+
+@pytest.mark.parametrize(("ratio", "weights"), [(0, [1000, 7]), (1, [7, 7]), (200, [1000, 7])])
+def test_the_bound_of_weights_is_the_sites(ratio, weights):
+    options = dataclasses.replace(OPTIONS, weight_ratio=ratio)
+    found = [instance("10.0.0.1", weight=1000), instance("10.0.0.2", weight=7)]
+    assert [i.weight for i in plan(catalog(web=found), options).http[0].instances] == weights
+
+
+def test_bounded_weights_share_within_a_version():
+    heavy, light = instance(weight=1000, meta={"version": "v1"}), instance("10.0.0.2", meta={"version": "v1"})
+    other = instance("10.0.0.3", meta={"version": "v2"})
+    asked = {**catalog(web=[heavy, light, other]), "traffic": {"web": {"shares": {"v2": 50}}}}
+    assert [i.weight for i in plan(asked, OPTIONS).http[0].instances] == [5, 1, 6]
+
+
+LISTED = dataclasses.replace(SITE, service_hosts={"Web": ["c1"], "p.example": ["c2"], "echo-9999": ["c1"]})
+
+
+def placed(node, address="10.0.0.1", **settings):
+    return {**labelled(address, **settings), "node": node}
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "served"),
+    [
+        ("web", [placed("c1"), placed("c2", "10.0.0.2")], ["10.0.0.1"]),
+        ("WEB", [placed("c2")], []),
+        ("other", [placed("c2", hosts="web.hospital.example")], []),
+        ("other", [placed("c2", hosts="p.example"), placed("c1", "10.0.0.2", hosts="p.example")], ["10.0.0.1"]),
+        ("other", [placed("c2", hosts="p.example"), placed("c1", "10.0.0.2")], ["10.0.0.1", "10.0.0.2"]),  # no majority
+        ("other", [placed("c1", hosts="p.example"), placed("c1", hosts="p.example"), placed("c2", "10.0.0.2")], ["10.0.0.2"]),
+        ("other", [placed("c1"), placed("c9", "10.0.0.2")], ["10.0.0.1", "10.0.0.2"]),
+        # Somebody who may register for another host has his instance at his own address.
+        ("web", [placed("c1"), placed("c1", "192.0.2.2")], ["10.0.0.1"]),
+        ("web", [placed("c1", "192.0.2.1")], ["192.0.2.1"]),
+        ("echo-9999", [placed("c1", tags=["tcp"]), placed("c2", "10.0.0.2", tags=["tcp"])], ["10.0.0.1"]),
+    ],
+)
+def test_a_list_of_the_site_says_which_hosts_may_offer_a_name(name, found, served):
+    result = plan(catalog(**{name: found}), LISTED)
+    assert [i.address for s in result.http + result.tcp for i in s.instances] == served
+    missing = len({(i["node"], i["address"]) for i in found}) - len(served)
+    assert sum("discovery_service_hosts does not let" in reason for _, reason in result.skipped) >= (missing > 0)
 
 
 SETTINGS = st.dictionaries(

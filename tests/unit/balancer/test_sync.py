@@ -128,6 +128,21 @@ def test_unreadable_catalog_is_never_installed(site):
     assert (status["state"], status["reason"][:18], status["http"]) == ("failed", "catalog unreadable", {"web": 1})
 
 
+@pytest.mark.parametrize("tags", [["http"], ["tcp"], ["tls"]])
+@pytest.mark.parametrize("consul", [0, None, "", []])
+@pytest.mark.parametrize("names", [(), ("other-9998",)])
+def test_catalog_without_the_service_consul_changes_no_service_of_any_kind(site, tags, consul, names):
+    """A listener that stands in for the agent may answer anything; also the register of owners stays."""
+    site.catalog("web-9999", tags=tags)
+    site.run()
+    before = site.store.current()
+    site.catalog(*names, consul=consul, tags=tags)
+    asked = []
+    status = sync.sync(site.store, lambda: site.options, lambda options: site.balancer, site.clock, record=asked.append)
+    assert (status["reason"], site.store.current(), site.balancer.loaded) == (sync.UNREADABLE, before, before.marker)
+    assert (status[tags[0]], asked) == ({"web-9999": 1}, [])
+
+
 def test_empty_catalog_that_sees_consul_is_installed(site):
     site.catalog("web")
     site.run()
@@ -452,7 +467,10 @@ def test_page_prints_no_control_characters(site):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [("sync", 0), ("apply", 0), ("sync --agent 127.0.0.1:8500 --node a", 1), ("heal", 1), ("status", 1), ("check", 1)],
+    [
+        ("sync", 0), ("sync --only-sync --agent 127.0.0.1:8501", 0), ("apply", 0), ("sync --agent 127.0.0.1:8500 --node a", 1),
+        ("heal", 1), ("status", 1), ("check", 1),
+    ],  # fmt: skip
 )
 def test_command_without_its_program_excuses_consul_template_only(tmp_path, words, code):
     """While the program is copied, consul-template goes on, also one that says `apply`; systemd reports the timer."""

@@ -1,6 +1,7 @@
 """discovery-balancer: syncs a load balancer with Consul's catalog, as a checked and loaded configuration.
 
 plan      catalog and options to the services to serve, and those skipped with the reason (pure)
+owners    the owner of each name and port that several services may ask for (pure)
 shares    shares of the versions of a service to the weights of its instances (pure)
 settings  settings of services from their meta, as typed values (pure)
 patterns  names and paths that may stand in a configuration

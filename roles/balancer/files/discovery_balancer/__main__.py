@@ -5,7 +5,7 @@ import pathlib
 import sys
 import time
 
-from . import backends, options, preview, sync
+from . import backends, options, owners, preview, sync
 from .plan import Plan
 from .preview import printable
 from .source import Source, refresh_from_leader
@@ -47,7 +47,8 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("sync", help="sync the balancer with the catalog; always ends with 0")
     one.add_argument("--wait", type=float, default=0, help="seconds in which the balancer may come up first")
-    one.add_argument("--agent", default="", help="host:port of the Consul agent: verify that the catalog is followed")
+    one.add_argument("--agent", default="", help="host:port of the Consul agent, for the register of owners")
+    one.add_argument("--only-sync", action="store_true", help="do not verify that the catalog is followed")
     one.add_argument("--token-file", type=pathlib.Path, default=pathlib.Path("/etc/consul-template/token"))
     one.add_argument("--node", default="", help="name of this host, under which Consul's KV store gets the status; empty: none")
     commands.add_parser("status", help="one page; ends with 1 when something is wrong")
@@ -61,7 +62,8 @@ def _parser():
 def _sync(store, arguments, source):
     """One sync. It never fails: consul-template ends when its command fails."""
     before = store.status()
-    problem = source.problem() if source else None
+    verify = source and not arguments.only_sync
+    problem = source.problem() if verify else None
     try:
         status = sync.sync(
             store,
@@ -71,13 +73,14 @@ def _sync(store, arguments, source):
             refresh=lambda: refresh_from_leader(
                 store, lambda: preview.rendered([*TEMPLATE, "-max-stale=0s"], LEADER_SECONDS)
             ),
+            record=source and (lambda change: source.change(owners.KEY, change)),
         )
     except OSError as error:  # not even the status could be written; `status` reports its age
         print(f"failed: {error}")
         return
     if any(status.get(key) != before.get(key) for key in ("state", "reason", "generation", "skipped", "warnings")):
         print(page(status, time.time())[0])
-    if source:
+    if verify:
         source.refresh(unusable=sync.is_unusable(store))
         source.report(status)
 

@@ -10,6 +10,7 @@ import re
 from .patterns import CERTIFIED, DOMAIN, FILE
 
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
+BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 OF_DEPLOYMENT = ("listen", "tcp_ports")  # options that the backend's file may replace: only it knows where the backend runs
 
 
@@ -24,6 +25,15 @@ class Options:
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     reserved_ports: tuple = (22, 53, 80, 443, 2376, 2377, 7946, 8300, 8301, 8302, 8500, 8501, 8600)
+    hosts: dict = dataclasses.field(default_factory=dict)  # name of each host of the site to its address
+    balancers: tuple = ()  # addresses of the site's load balancers
+    service_hosts: dict = dataclasses.field(default_factory=dict)  # service or virtual host to the hosts that may offer it
+    weight_ratio: int = 5  # most that an instance's weight may be, in weights of another one of its service; 0: any
+    owner_grace: int = 10  # seconds for which a service that has gone keeps its names and ports
+    # No instance has an address in these: "this" host, loopback, link-local, multicast, reserved.
+    refused_networks: tuple = (
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/127", "fe80::/10", "ff00::/8",
+    )  # fmt: skip
     max_fails: int = 3
     tries: int = 3  # instances tried for one request
     fail_timeout: str = "5s"
@@ -40,7 +50,7 @@ class Options:
         for name in ("fail_timeout", "keepalive_timeout"):
             if not DURATION.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
-        for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations"):
+        for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations", *BOUNDS):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name}: {value!r} is not a whole number")
@@ -55,8 +65,21 @@ class Options:
                 raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
         if self.certificates and not self.tls_port:
             raise ValueError("certificates: there is no tls_port to use them on")
-        for address in self.addresses + self.listen:
+        for address in (*self.addresses, *self.listen, *self.balancers, *self.hosts.values()):
             ipaddress.ip_address(address)
+        if not all(isinstance(hosts, (list, tuple)) for hosts in self.service_hosts.values()):
+            raise ValueError(f"service_hosts: {self.service_hosts!r} is not a list of hosts for each name")
+
+    @functools.cached_property
+    def limited(self) -> dict:
+        """`service_hosts` as sets, in lower case; a service's list is that of its own virtual host, too."""
+        found = {}
+        for name, hosts in self.service_hosts.items():
+            key = str(name).lower()
+            found[key] = set(hosts)
+            if "." not in key:
+                found.setdefault(f"{key}.{self.domain}", set(hosts))
+        return found
 
     @functools.cached_property
     def certified(self) -> dict:

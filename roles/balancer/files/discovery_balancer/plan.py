@@ -5,16 +5,20 @@ everything in a Plan is safe to print into a configuration file.
 """
 
 import dataclasses
+import functools
 import ipaddress
 import re
 
 from . import shares
+from .owners import Claims, register_of, register_text
 from .patterns import LABEL as LABEL_PATTERN
 from .settings import Rejected, Settings, cut, meta, settings, shown, weight
 
 LABEL = re.compile(LABEL_PATTERN)
 NAME = re.compile(r"[a-z0-9_-]{1,128}")
 TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
+# SSH, DNS, dockerd, the overlay network and Consul: no instance on a host of the site.
+PLATFORM_PORTS = frozenset((22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600))
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -44,6 +48,8 @@ class Plan:
     traffic: dict = dataclasses.field(default_factory=dict)  # name to what its versions get of a hundred
     tls: tuple = ()  # TLS goes through to their instances
     tls_port: int = 0  # where TLS is listened for; 0: nowhere
+    owners: dict = dataclasses.field(default_factory=dict, compare=False)  # claim to service, see owners.py
+    asking: frozenset = dataclasses.field(default=frozenset(), compare=False)  # (claim, kind, service) of all in the catalog
 
     @property
     def ports(self) -> frozenset:
@@ -65,30 +71,37 @@ def plan(catalog: dict, options) -> Plan:
     """Every service tagged `http`, `tls` or `tcp` is either in the plan or skipped with a reason.
 
     :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
-        "port", "tags", "meta", "weight"}]}], "skipped": [{"name", "reason"}], "traffic": {name: shares of its versions}};
+        "port", "tags", "meta", "weight"}], "failing": [the same of those that are not passing]}],
+        "skipped": [{"name", "reason"}], "traffic": {name: shares of its versions}, "owners": {key: the register}};
         nothing in it is trusted
-    :param options: the site's, of which domain, own addresses, ports and certificates matter here
-    :returns: services sorted by name; of two that claim one port, or one host and path, the lowest name is served, but a
-        service has its own name before others that ask for it in meta
+    :param options: the site's, of which domain, addresses, ports, certificates and limits of services matter here
+    :returns: services sorted by name; of two that claim one port, or one host and path, the owner is served. Without one it is
+        the lowest name, but a service has its own name before others that ask for it in meta
 
     Names of virtual hosts are DNS names (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
     """
     skipped = [(cut(s["name"]), cut(s["reason"])) for s in catalog.get("skipped") or []]
     own_addresses = _own(options)
     served, shifted, warnings = {kind: {} for kind in KINDS}, {}, []
-    claims = {}  # host, path or port that only one service may have, to the name of that service
-    for kind, name, tagged, chosen, problems in _asked_for(catalog.get("services") or []):
+    asked, asking = _asked_for(catalog.get("services") or [], options)
+    claims = Claims(register_of(register_text(catalog)), asking)
+    for kind, name, tagged, chosen, problems, bad in asked:
         warnings += [(cut(name), problem) for problem in problems]
+        skipped += [(cut(name), reason) for reason in bad]
         try:
-            instances, bad = _instances(tagged)
+            instances, bad = _instances(tagged, options)
             own = [i.port for i in instances if i.address in own_addresses]
             skipped += [(cut(name), reason) for reason in bad]
+            instances, bounded = _bounded(instances, options.weight_ratio)
+            warnings += [(cut(name), reason) for reason in bounded]
             spread = shares.spread(instances, (catalog.get("traffic") or {}).get(name))
             if instances and not spread.instances:
                 raise Rejected(spread.warning)
-            if name.lower() in served[kind]:
-                raise Rejected(f"{kind} {name.lower()} is already taken by another service of that name")
+            known = f"name {kind} {name.lower()}"
+            if not claims.free(known, name):
+                raise Rejected(f"{kind} {cut(name.lower())} is already taken by another service of that name")
             service, lost = KINDS[kind](name, spread.instances, own, chosen, options, claims)
+            claims.take(known, name)
             served[kind][name.lower()] = dataclasses.replace(service, shifted=bool(spread.percent))
             warnings += [(cut(name), warning) for warning in (*lost, spread.warning) if warning]
             if spread.percent:
@@ -97,19 +110,81 @@ def plan(catalog: dict, options) -> Plan:
             skipped.append((cut(name), str(rejected)))
     http, tls, tcp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in ("http", "tls", "tcp"))
     tls_port = options.tls_port if tls or options.certificates else 0
-    return Plan(http, tcp, tuple(skipped), tuple(dict.fromkeys(warnings)), shifted, tls, tls_port)
+    warnings = tuple(dict.fromkeys(warnings))
+    return Plan(http, tcp, tuple(skipped), warnings, shifted, tls, tls_port, claims.owners, frozenset(asking))
 
 
-def _asked_for(entries):
-    """(kind, name, instances with its tag, settings, problems) of each service, in the order in which they may choose: by name,
-    but those that ask for hosts in meta come last, so that none of them takes the name that another has by itself."""
-    found = []
+def _asked_for(entries, options):
+    """(kind, name, instances with its tag, settings, problems, reasons of skipped instances) of each service, and all that is
+    asked for, {(claim, kind, name)}. The order is that in which they may choose where there is no owner: by name, but those
+    that ask for hosts in meta come last, so that none of them takes the name that another has by itself.
+
+    Instances that are not passing count for what is asked for: a service that fails keeps what it has.
+    """
+    found, asking = [], set()
     for entry in entries:
+        name = str(entry["name"])
         for kind in KINDS:
-            if tagged := [i for i in entry.get("instances") or [] if kind in (i.get("tags") or [])]:
-                chosen, problems = settings(tagged)
-                found.append((kind, str(entry["name"]), tagged, chosen, problems))
-    return sorted(found, key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0])))
+            there, bad = _allowed(name, _tagged(entry.get("instances"), kind), options)
+            failing, _unused = _allowed(name, _tagged(entry.get("failing"), kind), options)
+            chosen, problems = settings(there)
+            if there and chosen.hosts and options.service_hosts:
+                there, more = _allowed(name, there, options, chosen.hosts)
+                bad += more
+            if there or bad:
+                found.append((kind, name, there, chosen, problems, bad))
+            for one in {chosen, *(settings([instance])[0] for instance in there + failing)} if there or failing else ():
+                asking |= {(claim, kind, name) for claim in _claims_of(kind, name, one, options)}
+    return sorted(found, key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0]))), asking
+
+
+def _tagged(instances, kind):
+    return [instance for instance in instances or [] if kind in (instance.get("tags") or [])]
+
+
+def _allowed(name, instances, options, hosts=()):
+    """The instances on hosts that may offer a service and its virtual hosts (`service_hosts`), and the reasons of the others.
+
+    :param hosts: virtual hosts of the whole service; without them those of each instance
+    """
+    if not options.service_hosts:
+        return instances, []
+    good, bad = [], []
+    for instance in instances:
+        asked = hosts or settings([instance])[0].hosts or (f"{name.lower()}.{options.domain}",)
+        where = _hosts_of(instance, options)
+        limits = options.limited
+        wrong = next((key for key in (name.lower(), *asked) if key in limits and not where <= limits[key]), None)
+        if wrong is None:
+            good.append(instance)
+        else:
+            place = ", ".join(cut(host) for host in sorted(where))
+            bad.append(f"{_titled(instance)}: discovery_service_hosts does not let {place} offer {cut(wrong)}")
+    return good, bad
+
+
+def _hosts_of(instance, options):
+    """The hosts of an instance: its node, and the host that has its address; they differ when somebody registers for another."""
+    return {str(instance.get("node"))} | {host for host, at in options.hosts.items() if at == str(instance.get("address"))}
+
+
+def _titled(instance):
+    return f"instance {cut(instance.get('id'))} on {cut(instance.get('node'))}"
+
+
+def _claims_of(kind, name, chosen, options):
+    """All that a service may become the owner of."""
+    claims = [f"name {kind} {name.lower()}"]
+    if kind == "tcp":
+        match = TCP_NAME.fullmatch(name.lower())
+        return [*claims, f"tcp {int(match['port'])}"] if match else claims
+    for host in chosen.hosts or (f"{name.lower()}.{options.domain}",):
+        claims += [f"tls {host}"] + [_http_claim(host, chosen.path)] * (kind == "http")
+    return claims
+
+
+def _http_claim(host, path):
+    return f"http {host} {path}".strip()
 
 
 def _http_service(name, instances, own, chosen, options, claims):
@@ -123,13 +198,13 @@ def _http_service(name, instances, own, chosen, options, claims):
     if chosen.protocol == "grpc":
         lost = [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
         hosts = tuple(host for host in hosts if options.certificate(host))
-    kept, taken = _claimed(name, [("http", host, chosen.path) for host in hosts], claims)
-    hosts, lost = tuple(host for _unused, host, _also in kept), lost + taken
+    kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims)
+    hosts, lost = tuple(kept), lost + taken
     _left(hosts, lost)
     for host in filter(options.certificate, hosts):
-        claims.setdefault(("https", host), name)
-        if ("tls", host) in claims:
-            lost.append(f"TLS for {host} goes through to the service {cut(claims['tls', host])}")
+        owner = claims.take(f"tls {host}", name)
+        if (f"tls {host}", "tls", owner) in claims.asking:
+            lost.append(f"TLS for {host} goes through to the service {cut(owner)}")
     return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost
 
 
@@ -140,12 +215,9 @@ def _tls_service(name, instances, own, chosen, options, claims):
         raise Rejected("this balancer has no port for TLS")
     _not_ours(own, options.tls_port)
     _some(instances)
-    ended = {host: claims["https", host] for host in hosts if claims.get(("https", host), name) != name}
-    lost = [f"TLS for {host} ends here, for the service {cut(owner)}" for host, owner in ended.items()]
-    kept, taken = _claimed(name, [("tls", host) for host in hosts if host not in ended], claims)
-    hosts = tuple(host for _unused, host in kept)
-    _left(hosts, lost + taken)
-    return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost + taken
+    kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims)
+    _left(kept, lost)
+    return Service(name.lower(), instances, hosts=tuple(kept), settings=chosen), lost
 
 
 def _tcp_service(name, instances, own, chosen, options, claims):
@@ -163,7 +235,7 @@ def _tcp_service(name, instances, own, chosen, options, claims):
     if port in own:  # listening would keep that instance from starting, or call the balancer itself
         raise Rejected(f"port {port} belongs to its instance on this host; publish that one on another port")
     _some(instances)
-    _left(*_claimed(name, [("tcp", port)], claims))
+    _left(*_claimed(name, {f"tcp {port}": port}, claims))
     return Service(name.lower(), instances, port, settings=chosen), []
 
 
@@ -190,14 +262,21 @@ def _hosts(name, chosen, options):
 
 
 def _claimed(name, wanted, claims):
-    """The wanted keys that a service gets, and for the others a warning with their owner."""
+    """The values of the wanted claims that a service gets, and for the others the reason, with their owner.
+
+    :param wanted: {claim: value}
+    """
     kept, taken = [], []
-    for key in wanted:
-        owner = claims.setdefault(key, name)
+    for claim, value in wanted.items():
+        owner = claims.take(claim, name)
         if owner == name:
-            kept.append(key)
+            kept.append(value)
+        elif not claims.here(claim):
+            taken.append(f"{claim} is kept for a moment for the service {cut(owner)}, which has gone")
+        elif claim.startswith("tls ") and (claim, "tls", owner) not in claims.asking:
+            taken.append(f"TLS for {value} ends here, for the service {cut(owner)}")
         else:
-            taken.append(f"{' '.join(map(str, key)).strip()} is already taken by the service {cut(owner)}")
+            taken.append(f"{claim} is already taken by the service {cut(owner)}")
     return kept, taken
 
 
@@ -219,31 +298,53 @@ def _some(instances):
         raise Rejected("no usable instance")
 
 
-def _instances(entries):
+def _instances(entries, options):
     """The usable instances, each address and port once, in a fixed order; and the problems of the others."""
     good, bad = [], []
     for entry in entries:
         try:
-            good.append(_instance(entry))
+            good.append(_instance(entry, options))
         except Rejected as rejected:
-            bad.append(f"instance {cut(entry.get('id'))} on {cut(entry.get('node'))}: {rejected}")
+            bad.append(f"{_titled(entry)}: {rejected}")
     by_socket = {(i.address, i.port): i for i in sorted(good, reverse=True)}
     return tuple(sorted(by_socket.values())), bad
 
 
-def _instance(entry):
+def _instance(entry, options):
     try:
         address = ipaddress.ip_address(str(entry.get("address")))
     except ValueError:
         raise Rejected(f"the address {shown(entry.get('address'))} is not an IP address") from None
-    if getattr(address, "scope_id", None) or address.is_unspecified or address.is_multicast:
+    plain = getattr(address, "ipv4_mapped", None) or address
+    if getattr(address, "scope_id", None) or any(plain in network for network in _networks(options.refused_networks)):
         raise Rejected(f"the address {shown(entry.get('address'))} is not one that can be called")
+    port = _integer(entry.get("port"), "port", 65535)
+    if port in PLATFORM_PORTS and str(plain) in options.hosts.values():
+        raise Rejected(f"port {port} of a host of the site belongs to the platform")
+    if port in (options.http_port, options.tls_port) and str(plain) in options.balancers:
+        raise Rejected(f"{plain} port {port} is a load balancer")
     return Instance(
         _printed(address),
-        _integer(entry.get("port"), "port", 65535),
+        port,
         weight(entry) or _integer(entry.get("weight", 1), "weight", 65535),
         meta(entry).get("version", ""),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _networks(texts):
+    return [ipaddress.ip_network(text) for text in texts]
+
+
+def _bounded(instances, ratio):
+    """The same instances, none with more than `ratio` times the weight of another; and the reasons."""
+    most = ratio * min((i.weight for i in instances), default=0)
+    if not ratio or all(i.weight <= most for i in instances):
+        return instances, []
+    over = [f"{i.address}:{i.port}" for i in instances if i.weight > most]
+    listed = ", ".join(over[:5]) + (" ..." if over[5:] else "")
+    reason = f"the weight of {listed} counts as {most}: no more than {ratio} times the lowest of the service"
+    return tuple(dataclasses.replace(i, weight=min(i.weight, most)) for i in instances), [reason]
 
 
 def _integer(value, what, highest):

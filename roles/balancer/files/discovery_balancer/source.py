@@ -4,6 +4,7 @@ A token that was deleted, or a consul-template that has ended, leaves a catalog 
 timer asks the same question with the same token: is there an instance of `consul`?
 """
 
+import base64
 import contextlib
 import dataclasses
 import http.client
@@ -66,6 +67,30 @@ class Source:
         except (OSError, http.client.HTTPException):
             pass
 
+    def change(self, key, wanted) -> str:
+        """Change a key of the KV store, whoever else does at the same time; why that cannot be done, else "".
+
+        :param wanted: (text of the key, None without it) -> the text that it should have
+        """
+        path = f"/v1/kv/{key}"
+        try:
+            for _attempt in range(TRIES):
+                code, answer = self._ask("GET", path)
+                if code not in (200, 404):
+                    return f"{code} {answer[:200].strip()}"
+                index, present = _entry(answer) if code == 200 else (0, None)
+                text = wanted(present)
+                if text == present:
+                    return ""
+                code, answer = self._ask("PUT", f"{path}?cas={index}", text)
+                if code != 200:
+                    return f"{code} {answer[:200].strip()}"
+                if answer.strip() == "true":
+                    return ""
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+            return str(error) or repr(error)
+        return ""  # others change it; the next run finds what is still missing
+
     def _unit(self) -> str:
         state = _run("systemctl", "show", UNIT, "-p", "ActiveState", "--value").strip()
         if state in ("active", "reloading"):
@@ -116,6 +141,12 @@ def refresh_from_leader(store, catalog_of_leader, starting=STARTING):
     with contextlib.suppress(ValueError):
         if starting.exists() and (text := catalog_of_leader()):
             store.write_catalog(text)
+
+
+def _entry(answer) -> tuple:
+    """(index, text) of a key as the KV store answers for it."""
+    entry = json.loads(answer)[0]
+    return entry["ModifyIndex"], base64.b64decode(entry["Value"] or "").decode(errors="replace")
 
 
 def _started(pid) -> float:

@@ -7,7 +7,7 @@ completes whatever an earlier one left undone.
 import dataclasses
 import time
 
-from . import backends
+from . import backends, owners
 from .plan import Plan, plan
 from .source import UNREADABLE
 
@@ -25,7 +25,7 @@ class Outcome:
     reloaded: bool = False
 
 
-def sync(store, load_options, make=backends.make, clock=time, patience=0, source=None, refresh=None) -> dict:
+def sync(store, load_options, make=backends.make, clock=time, patience=0, source=None, refresh=None, record=None) -> dict:
     """Sync once, under the lock, and record the status. A sync that checked or reloaded takes the reload interval at least:
     the next one takes all changes meanwhile together.
 
@@ -33,6 +33,7 @@ def sync(store, load_options, make=backends.make, clock=time, patience=0, source
     :param patience: seconds in which a balancer that has just been started may begin to answer
     :param source: why the catalog is not followed at present, "" when it is; None: as in the last status
     :param refresh: called before the catalog is read, under the lock: replaces a stale one
+    :param record: called with what changes the register of owners, (text of the register) -> text; why it could not, else ""
     """
     with store.locked():
         started, interval, tried = clock.monotonic(), 0, False
@@ -44,6 +45,8 @@ def sync(store, load_options, make=backends.make, clock=time, patience=0, source
             if refresh:
                 refresh()
             outcome, tried = _run(store, options, balancer, clock)
+            if record and outcome.plan:
+                outcome = _recorded(store, options, outcome, clock, record)
         except Exception as error:  # whatever it is: record it, and let the last good generation serve
             outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
         status = _status(store, outcome, clock, source)
@@ -89,6 +92,23 @@ def _run(store, options, balancer, clock):
             return Outcome(f"{options.balancer} did not load the new configuration: see its log"), True
     store.prune(options.keep_generations)
     return Outcome(reason, wanted, reloaded=running != marker), running != marker
+
+
+def _recorded(store, options, outcome, clock, record):
+    """The outcome after the owners that its plan has added, or missed, are in the register. Nothing is asked of Consul while the
+    register that consul-template has read is right."""
+    present, now = owners.register_text(store.catalog()), clock.time()
+    if not outcome.plan.asking:
+        return outcome
+
+    def change(text):
+        return owners.updated(text, outcome.plan, now, options.owner_grace)
+
+    problem = record(change) if change(present) != present else ""
+    if not problem:
+        return outcome
+    warning = ("owners", f"owners of names and ports cannot be recorded: {problem}")
+    return dataclasses.replace(outcome, plan=dataclasses.replace(outcome.plan, warnings=(*outcome.plan.warnings, warning)))
 
 
 def usable(catalog):

@@ -1,0 +1,86 @@
+"""Pure: the owner of each name and port that several services may ask for.
+
+The register is one key of Consul's KV store, so it is the same for every balancer, also for one that restarts or joins:
+
+    {"http portal.example /api": ["portal-api", 0], "tcp 9999": ["echo-9999", 1795993200]}
+
+A claim is "http <host> <path>", "tls <host>", "tcp <port>" or "name <kind> <name>"; its entry names the owner, and since when
+no instance of that asks for it (0: it does). The first balancer that serves a service for a claim records it; a balancer never
+serves another service for it. It is removed when the owner has been gone for the grace period: a restarted container keeps it.
+"""
+
+import json
+
+KEY = "discovery/owners/balancers"
+
+
+class Claims:
+    """The owners during one plan: those of the register, and those that the plan adds."""
+
+    def __init__(self, register, asking):
+        """
+        :param register: {claim: (service, gone since)}
+        :param asking: {(claim, kind, service)} of all services in the catalog, also of those without a healthy instance
+        """
+        self.owners = {claim: service for claim, (service, _gone) in register.items()}
+        self.asking, self._asks = asking, {(claim, service) for claim, _kind, service in asking}
+
+    def free(self, claim, service) -> bool:
+        """Whether a service may have it."""
+        return self.owners.get(claim, service) == service
+
+    def take(self, claim, service) -> str:
+        """The owner, which is this service when there was none."""
+        return self.owners.setdefault(claim, service)
+
+    def here(self, claim) -> bool:
+        """Whether the owner still asks for it; else it is kept for a moment."""
+        return (claim, self.owners.get(claim)) in self._asks
+
+
+def register_text(catalog):
+    """The text of the key as consul-template has read it, None where there is none."""
+    found = ((catalog or {}).get("owners") or {}).get(KEY.rpartition("/")[2])
+    return found if isinstance(found, str) else None
+
+
+def register_of(text) -> dict:
+    """{claim: (service, gone since)} from the text of the key; what is malformed is left out.
+
+    :param text: of the KV store, None without the key
+    """
+    try:
+        entries = json.loads(text or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    found = {}
+    for claim, entry in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and _is_moment(entry[1]):
+            found[claim] = (entry[0], entry[1])
+    return found
+
+
+def updated(text, plan, now, grace) -> str:
+    """The text of the key as it should be after a plan; the same text when nothing changes.
+
+    :param text: of the key, None without it
+    :param plan: of the catalog that was read last
+    :param now: seconds since 1970
+    :param grace: seconds for which a claim is kept after its owner has gone
+    """
+    before = register_of(text)
+    asks = {(claim, service) for claim, _kind, service in plan.asking}
+    after = {}
+    for claim, (service, gone) in before.items():
+        if (claim, service) in asks:
+            after[claim] = (service, 0)
+        elif not gone or 0 <= now - gone < grace:
+            after[claim] = (service, gone or int(now))
+    for claim, service in plan.owners.items():
+        if (claim, service) in asks and claim not in before:
+            after[claim] = (service, 0)
+    return text if after == before else json.dumps(after, sort_keys=True)
+
+
+def _is_moment(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
