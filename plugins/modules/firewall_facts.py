@@ -5,8 +5,8 @@ DOCUMENTATION = r"""
 module: firewall_facts
 short_description: Facts about a host for its firewall
 description:
-  - Gathers the source of the controller's connection, other firewalls on the host, and, on demand, the ports that listen and the
-    state of the firewall. Changes nothing.
+  - Gathers the source of the controller's connection, other firewalls and the bridges of the host, and, on demand, the ports that
+    listen and the state of the firewall. Changes nothing.
 options:
   listening:
     description: Whether to gather the ports that listen, those that containers publish, and the firewall's state, too.
@@ -31,6 +31,10 @@ firewall:
       description: Address that the connection comes from, and port of this host that it came to; empty and 0 without SSH.
       type: list
     rivals: {description: Units of other firewalls that run., type: list, elements: str}
+    bridges:
+      description: Bridges, each with name, addresses, and ports (kinds of the links that it joins; empty for a network card).
+      type: list
+      elements: dict
     listening: {description: "Ports that listen, each with protocol, address, port and program.", type: list, elements: dict}
     published: {description: "Ports of containers, each with protocol, address, port and container.", type: list, elements: dict}
     loaded: {description: The rules that were confirmed are those in force., type: bool}
@@ -38,6 +42,7 @@ firewall:
     dropped: {description: Packets dropped since the rules were loaded., type: int}
 """
 
+import json
 import os
 import re
 
@@ -90,6 +95,23 @@ def publishers(containers: list[dict]) -> list[dict]:
     ]  # fmt: skip
 
 
+def bridges(links: list[dict]) -> list[dict]:
+    """The bridges of the host, what they join, and its addresses on them.
+
+    :param links: what `ip -json -details address show` prints
+    """
+    links = [link for link in links if link]  # older releases of ip leave empty ones in
+    kind = {link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in links}
+    return [
+        {
+            "name": one["ifname"],
+            "addresses": [entry["local"] for entry in one.get("addr_info", []) if "local" in entry],
+            "ports": sorted({kind[port["ifname"]] for port in links if port.get("master") == one["ifname"]}),
+        }
+        for one in links if kind[one["ifname"]] == "bridge"
+    ]  # fmt: skip
+
+
 def content(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -103,6 +125,7 @@ def main():
     states = module.run_command(["systemctl", "is-active", *RIVALS])[1].split()
     found = {
         "controller": connection(os.getpid(), content),
+        "bridges": bridges(json.loads(module.run_command("ip -json -details address show", check_rc=True)[1])),
         "rivals": [unit for unit, state in zip(RIVALS, states) if state == "active"],  # noqa: B905  as long; Python 3.9
     }
     if module.params["listening"]:

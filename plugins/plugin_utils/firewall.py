@@ -6,6 +6,7 @@ networks), at ("published": only ports that containers publish; else any) and wh
 - platform: name to an allow rule of the roles, which has also `on`: whether this host has it
 - site: name to an allow rule of the site, beside those of the platform or changing them
 - networks: class of senders to its addresses and networks
+- address: of this host, by which the others of the site reach it
 - closed: TCP ports of other programs that containers must not reach
 - seconds: after which a change that was not confirmed is rolled back
 - variables: names of variables that the inventory gives the host, to find old ones
@@ -27,7 +28,8 @@ OVERLAY = ("overlay", "swarm")  # allow rules of the overlay network's ports
 PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 PROTOCOL = re.compile(r"ah|esp|gre|igmp|ospf|sctp|vrrp|[0-9]{1,3}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-DOCKER_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
+# Kinds of links that join containers and virtual machines to a bridge. Any other port joins it to a network beyond this host.
+LOCAL_PORTS = ("veth", "tun", "dummy")
 LAST_PORT = 65535
 
 
@@ -157,11 +159,16 @@ def closed_to_containers(platform: Mapping[str, Mapping], site: Mapping[str, Map
     :param platform: of all kinds of hosts
     :param extra: further TCP ports
     """
-    everywhere = allow_rules({name: {**rule, "on": True} for name, rule in platform.items()}, site).values()
+    everywhere = allow_rules(_of_any_host(platform), site).values()
     shut = [one for one in everywhere if one.get("at") != "published" and not {ANY, CONTAINERS} & set(one.get("from", []))]
     ports = {protocol: [port for one in shut for port in one.get(protocol, [])] for protocol in ("tcp", "udp")}
     ports["tcp"] += extra
     return [f"{protocol} dport {listed}" for protocol, numbers in ports.items() if (listed := port_set(numbers))]
+
+
+def _of_any_host(platform: Mapping[str, Mapping]) -> dict[str, dict]:
+    """The allow rules of the platform, as if this host were of every kind."""
+    return {name: {**rule, "on": True} for name, rule in platform.items()}
 
 
 def overlay_ruleset(settings: Mapping) -> dict:
@@ -177,18 +184,22 @@ def overlay_ruleset(settings: Mapping) -> dict:
     }
 
 
-def firewall_ruleset(settings: Mapping, interfaces: Iterable[str]) -> dict:
+def firewall_ruleset(settings: Mapping, bridges: Iterable[Mapping]) -> dict:
     """The parts of a host's rules.
 
     :param settings: see the module
-    :param interfaces: names of the host's network interfaces
-    :returns: rules (`nftables_rules`), closed (`closed_to_containers`), bridges (`foreign_bridges`), site (the part that matches
-        the hosts of the site), overlay (`overlay_ruleset`)
+    :param bridges: of the host, see `outside_bridges`
+    :returns: rules (`nftables_rules`); everywhere (the same for the rules of any kind of host); closed (`closed_to_containers`);
+        address (of this host); bridges (`outside_bridges`); site (the part that matches the hosts of the site); overlay
+        (`overlay_ruleset`)
     """
+    everywhere = allow_rules(_of_any_host(settings["platform"]), settings["site"])
     return {
         "rules": nftables_rules(allow_rules(settings["platform"], settings["site"]), settings["networks"]),
+        "everywhere": nftables_rules(everywhere, settings["networks"]),
         "closed": closed_to_containers(settings["platform"], settings["site"], settings["closed"]),
-        "bridges": foreign_bridges(interfaces),
+        "address": settings["address"],
+        "bridges": outside_bridges(bridges, settings["address"]),
         "site": _senders(_sources({"from": ["site"]}, settings["networks"]))[0],
         "overlay": overlay_ruleset(settings),
     }
@@ -214,9 +225,19 @@ def port_set(ports: Iterable) -> str:
     return f"{{ {', '.join(str(a) if a == b else f'{a}-{b}' for a, b in joined)} }}" if joined else ""
 
 
-def foreign_bridges(interfaces: Iterable[str]) -> list[str]:
-    """Bridges that are named like Docker's networks (br-…) and are none: Docker's have twelve hexadecimal digits."""
-    return sorted(one for one in interfaces if one.startswith("br-") and not DOCKER_BRIDGE.fullmatch(one))
+def outside_bridges(bridges: Iterable[Mapping], address: str) -> list[str]:
+    """Bridges by which other machines reach the host: the one of its address, and those with a network card.
+
+    Every other bridge joins containers or virtual machines of this host, whatever its name is and whoever made it.
+
+    :param bridges: dicts with name, addresses (IP addresses of the host on it) and ports (kinds of the links that it joins; ''
+        for a network card)
+    :param address: of the host, by which the others of the site reach it
+    """
+    return sorted(
+        one["name"] for one in bridges
+        if address in one["addresses"] or any(kind not in LOCAL_PORTS for kind in one["ports"])
+    )  # fmt: skip
 
 
 def _sources(rule: Mapping, networks: Mapping[str, Iterable[str]]) -> list | None:

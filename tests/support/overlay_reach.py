@@ -47,7 +47,7 @@ with socket.create_connection((sys.argv[1], {TCP_PORT}), 5) as connection:
 # A frame for a container in the tunnel's format (RFC 7348), as any machine can write it: to host, VNI, MAC and address.
 FORGE = """
 import socket, struct, sys
-host, vni, mac, address, port, text = sys.argv[1:]
+host, vni, mac, address, port, text, pretended = sys.argv[1:]  # pretended: source address of the tunnel's packet, "" for the own
 def checksum(data):
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     total = (total & 0xFFFF) + (total >> 16)
@@ -59,7 +59,13 @@ header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17,
 header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
 frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("02fefefefefe") + b"\\x08\\x00" + header + datagram
 tunnel = struct.pack("!II", 0x08000000, int(vni) << 8)
-socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(tunnel + frame, (host, 4789))
+if pretended:
+    outer = struct.pack("!HHHH", 4444, 4789, 16 + len(frame), 0) + tunnel + frame
+    ends = socket.inet_aton(pretended) + socket.inet_aton(host)
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    raw.sendto(struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(outer), 1, 0, 64, 17, 0) + ends + outer, (host, 0))
+else:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(tunnel + frame, (host, 4789))
 """
 
 

@@ -7,6 +7,7 @@ import time
 import pytest
 from tests.support.clients import http_get, tcp_open
 from tests.support.firewall_reach import TABLE, UNDECLARED, answers, await_check, check, start_undeclared
+from tests.support.overlay_reach import python
 from tests.support.playbook import adhoc, play, state_of
 from tests.support.reboot import reboot
 from tests.support.wait import eventually
@@ -76,6 +77,44 @@ def test_f1_containers_come_and_go(site, external_host, probes):
             node.run("docker rm -f f1")
 
 
+LOOKUP = """
+import socket, sys, time
+start = time.monotonic()
+socket.getaddrinfo(sys.argv[1], 80)
+print(time.monotonic() - start)
+"""
+
+
+@pytest.fixture
+def named_bridge(site):
+    """A container that publishes 8077 from a network whose bridge has a name of its own; the host, and the container's name."""
+    node = site.docker_hosts[-1]
+    node.run("docker network create -o com.docker.network.bridge.name=shop0 shop")
+    try:
+        node.run("docker run -d --name shop --network shop -p 8077:8080 -e SERVICE_IGNORE=1 -e PORT=8080 httpbackend:v1.0.0")
+        yield node, "shop"
+    finally:
+        node.tries("docker rm -f shop; docker network rm shop")
+
+
+def test_w1_a_bridge_with_a_name_of_its_own_is_one_of_containers(site, external_host, named_bridge, show):
+    """Before and after a further run of the play, which finds nothing to change; in both directions."""
+    node, name = named_bridge
+    member = next(one for one in site.docker_hosts if one is not node)
+    for run in ("before", "after"):
+        assert answers(external_host, node.address, [8077])["silence"] == {8077}
+        eventually(lambda: answers(member, node.address, [8077])["open"] == {8077}, 10)
+        for host in (node, member):
+            got = answers(node, host.address, [53, 2376, 8300, 8301, 8501], name)
+            assert got == {"open": {53, 8501}, "refused": set(), "silence": {2376, 8300, 8301}}, host.name
+        seconds = float(node.run(f"docker exec {name} {python(LOOKUP, site.name_of('consul'))}"))
+        assert seconds < 1
+        show(f"{run} a further run: closed to an external host, a name resolved in {seconds:.2f} s, platform closed")
+        if run == "before":
+            done, _ = play(site, PLAYBOOK, "--limit", node.name)
+            assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout[-3000:]
+
+
 def test_f1_a_service_can_be_allowed(site, external_host, tmp_path):
     """By one variable, and closed again without it."""
     node = site.docker_hosts[-1]
@@ -107,6 +146,25 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_is_rolled_back(site, show):
     assert node.run(f"nft --stateless list table {TABLE}") == before
     show(f"unconfirmed rules gone after {seconds:.1f} s, of a trial of {TRIAL} s")
     assert seconds >= TRIAL - 1
+
+
+@pytest.mark.more
+def test_f1_rules_that_do_not_load_close_the_host(site, external_host, show):
+    """As at boot; SSH stays, and the next run of the play repairs it."""
+    node = site.docker_hosts[-1]
+    ports = [22, 2376, 8300, 8501]
+    node.run("echo nonsense >>/etc/discovery-firewall.nft")
+    assert node.tries("systemctl restart discovery-firewall").rc != 0
+    asked = next(one for one in site.docker_hosts if one is not node)
+    assert answers(asked, node.address, ports) == {"open": {22}, "refused": set(), "silence": set(ports) - {22}}
+    assert tcp_open(node.address, 22) and "nonsense" in node.run("tail -n 1 /etc/discovery-firewall.nft")
+    start = time.monotonic()
+    done, _ = play(site, PLAYBOOK, "--limit", node.name)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert answers(asked, node.address, ports)["open"] == set(ports)
+    assert node.run("systemctl is-active discovery-firewall").strip() == "active"
+    show(f"closed but for SSH; repaired by a run of {time.monotonic() - start:.1f} s")
+    site.settle()
 
 
 def test_f1_a_second_run_changes_nothing(site):

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.support.overlay_reach import FORGE, LARGE, UDP_PORT, network_name, pings, python, summary
+from tests.support.overlay_reach import FORGE, IMAGE, LARGE, UDP_PORT, network_name, pings, python, summary
 from tests.support.wait import eventually
 
 PACKETS = 50  # from each container to each other one
@@ -90,7 +90,7 @@ def test_s4_external_hosts_inject_no_packets(site, talkers, external_host, sende
     target = talkers()[0]
     source = site.docker_hosts[1] if sender == "member" else external_host
     text = f"forged-by-{sender}-{target.pid}"
-    values = [target.node.address, tunnel(site, target.node), target.mac, target.address, UDP_PORT, text]
+    values = [target.node.address, tunnel(site, target.node), target.mac, target.address, UDP_PORT, text, ""]
     before = dropped(target.node)
     source.run(python(FORGE, *map(str, values)))
     if sender == "member":
@@ -98,3 +98,16 @@ def test_s4_external_hosts_inject_no_packets(site, talkers, external_host, sende
     else:
         eventually(lambda: dropped(target.node) == before + 1, 5)
         assert text not in target.heard()
+
+
+def test_s4_a_container_injects_no_packets_as_a_member(site, talkers):
+    """It may put any address on its packets; a docker host's counts on the interface of the route to it only."""
+    target, member = talkers()[0], site.docker_hosts[1]
+    text = f"forged-by-container-{target.pid}"
+    forged = re.compile(r'counter packets (\d+) bytes \d+ drop comment "address of a member"')
+    values = [target.node.address, tunnel(site, target.node), target.mac, target.address, UDP_PORT, text, member.address]
+    before = int(forged.search(target.node.run(f"nft list table {TABLE}"))[1])
+    program = python(FORGE, *map(str, values))
+    target.node.run(f"docker run --rm --network bridge --entrypoint '' -e SERVICE_IGNORE=1 {IMAGE} {program}")
+    eventually(lambda: int(forged.search(target.node.run(f"nft list table {TABLE}"))[1]) == before + 1, 5)
+    assert text not in target.heard()

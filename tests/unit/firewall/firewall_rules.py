@@ -8,15 +8,20 @@ import yaml
 ROLE = Path(__file__).parents[3] / "roles/firewall"
 
 
-def rendered(scope: str = "site", **ruleset) -> str:
-    """The template with a ruleset, as Ansible renders it.
+def rendered(scope: str = "site", template: str = "discovery-firewall.nft.j2", **variables) -> str:
+    """A template with a ruleset and other variables, as Ansible renders it.
 
     :param scope: site, or overlay for the ports of the overlay network only
     """
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
     environment.filters["comment"] = "# {}".format
-    template = environment.from_string((ROLE / "templates/discovery-firewall.nft.j2").read_text())
-    return template.render(ansible_managed="managed", __firewall_scope=scope, __firewall_ruleset=ruleset)
+    text = environment.from_string((ROLE / "templates" / template).read_text())
+    return text.render(ansible_managed="managed", __firewall_scope=scope, **variables)
+
+
+def variable(name: str, **variables) -> str:
+    """A variable of the role, rendered."""
+    return jinja2.Template(yaml.safe_load((ROLE / "vars/main.yml").read_text())[name]).render(**variables)
 
 
 def platform(**on: bool) -> dict:

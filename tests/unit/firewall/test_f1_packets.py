@@ -1,7 +1,7 @@
-"""F1: the effect of the rules on packets, in network namespaces: a host with Docker's bridges, another host of the site, an
-external one, one of the management, and containers.
+"""F1 and X3: the effect of the rules on packets, in network namespaces: a host with bridges of Docker and of others, another host
+of the site, an external one, one of the management, containers, a virtual machine, and a laptop behind a VPN.
 
-The addresses are those of RFC 5737; everything is in network namespaces of this process and ends with it.
+The addresses are those of RFC 5737 and RFC 3849; everything is in network namespaces of this process and ends with it.
 """
 
 import json
@@ -15,7 +15,9 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.firewall import
 from firewall_rules import platform, rendered
 
 HOST, MEMBER, EXTERNAL, MANAGEMENT = (f"192.0.2.{n}" for n in (1, 2, 9, 10))
-CONTAINER, PEER = "172.17.0.2", "172.18.0.2"
+HOST6, EXTERNAL6 = "2001:db8::1", "2001:db8::9"
+CONTAINER, PEER, SHOP, SHOP6 = "172.17.0.2", "172.18.0.2", "172.20.0.2", "fd00:20::2"
+PUBLISHED = 8077  # by the container on the bridge with a name of its own, TCP and UDP, IPv4 and IPv6
 OVERLAY = {"tcp": [2377, 7946], "udp": [4789, 7946]}
 # The table of earlier versions for these ports (template discovery-overlay.nft.j2 of the role overlay_network).
 OVERLAY_TABLE = f"""
@@ -39,8 +41,8 @@ SERVE_UDP = """
 import selectors, socket, sys
 sockets = selectors.DefaultSelector()
 for port in map(int, sys.argv[1:]):
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("", port))
+    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    server.bind(("::", port))
     sockets.register(server, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
@@ -51,7 +53,7 @@ KNOCK_UDP = """
 import json, socket, sys
 found = []
 for port in map(int, sys.argv[2:]):
-    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
     client.settimeout(0.5)
     client.connect((sys.argv[1], port))
     try:
@@ -65,7 +67,7 @@ print(json.dumps(found))
 SERVE = """
 import socket, sys, threading
 for port in map(int, sys.argv[1:]):
-    server = socket.create_server(("", port), backlog=64)
+    server = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
     threading.Thread(target=lambda s=server: [s.accept()[0].close() for _ in iter(int, 1)], daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
@@ -84,13 +86,67 @@ def knock(port):
 ports = list(map(int, sys.argv[2:]))
 print(json.dumps([port for port, answer in zip(ports, ThreadPoolExecutor(32).map(knock, ports)) if answer == "open"]))
 """
-# The rules that dockerd writes for a container on docker0 that publishes 8081, and for containers that ask others.
-DOCKER = f"""
-table ip nat {{
-    chain prerouting {{ type nat hook prerouting priority -100; iifname != "docker0" tcp dport 8081 dnat to {CONTAINER}:80; }}
-    chain postrouting {{ type nat hook postrouting priority 100; ip saddr 172.16.0.0/12 oifname "eth0" masquerade; }}
+# Sends one packet with any source address: TCP's first, or one of UDP.
+FORGE = """
+import socket, struct, sys
+source, target, protocol, port = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+ends = socket.inet_aton(source) + socket.inet_aton(target)
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+if protocol == "udp":
+    number, body = 17, struct.pack("!HHHH", port, port, 16, 0) + b"question"
+else:
+    number, parts = 6, (40000, port, 1, 0, 5 << 4, 2, 1000)
+    sum_ = checksum(ends + struct.pack("!BBH", 0, 6, 20) + struct.pack("!HHIIBBHHH", *parts, 0, 0))
+    body = struct.pack("!HHIIBBHHH", *parts, sum_, 0)
+header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, number, 0) + ends
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.sendto(header + body, (target, 0))
+"""
+# Counts what the firewall has let through with a member's address.
+WATCH = f"""
+table inet watch {{
+    chain input {{
+        type filter hook input priority 100
+        ip saddr {MEMBER} meta l4proto {{ tcp, udp }} th dport {{ 2376, 4789, 8301 }} counter
+    }}
 }}
 """
+# The rules that dockerd writes for containers that publish ports, and for containers that ask others; and those of who else
+# masquerades: libvirt, a VPN. dockerd leaves packets of its own bridges to docker-proxy.
+DOCKER = f"""
+table ip nat {{
+    chain prerouting {{
+        type nat hook prerouting priority -100
+        iifname {{ "docker0", "br-0123456789ab", "shop0" }} return
+        tcp dport 8081 dnat to {CONTAINER}:80
+        tcp dport {PUBLISHED} dnat to {SHOP}:80
+        udp dport {PUBLISHED} dnat to {SHOP}:80
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority 100
+        ip saddr {{ 172.16.0.0/12, 192.168.122.0/24, 10.8.0.0/24 }} oifname "eth0" masquerade
+    }}
+}}
+table ip6 nat {{
+    chain prerouting {{
+        type nat hook prerouting priority -100
+        tcp dport {PUBLISHED} dnat to [{SHOP6}]:80
+        udp dport {PUBLISHED} dnat to [{SHOP6}]:80
+    }}
+}}
+"""
+BRIDGES = (  # device, host's address, machine on it, its address
+    ("docker0", "172.17.0.1", "container", CONTAINER),
+    ("br-0123456789ab", "172.18.0.1", "peer", PEER),
+    ("br-lan", "198.51.100.1", "desk", "198.51.100.7"),
+    ("shop0", "172.20.0.1", "shop", SHOP),
+    ("virbr0", "192.168.122.1", "guest", "192.168.122.2"),
+)
+CARD = [{"name": "br-lan", "addresses": ["198.51.100.1"], "ports": ["", "veth"]}]
 
 
 class Networks:
@@ -136,14 +192,27 @@ class Networks:
 
     def overlay(self, name: str) -> dict[str, list[int]]:
         """The ports of the overlay network on the host that answer."""
-        words = " ".join(map(str, [HOST, *OVERLAY["udp"]]))
-        udp = json.loads(self.run(name, f"{sys.executable} - {words}", KNOCK_UDP))
-        return {"tcp": self.open(name, HOST, OVERLAY["tcp"]), "udp": udp}
+        return {"tcp": self.open(name, HOST, OVERLAY["tcp"]), "udp": self.udp(name, HOST, OVERLAY["udp"])}
 
-    def load(self, name: str = "host", interfaces=(), closed=(), added=None, scope: str = "site") -> None:
+    def udp(self, name: str, address: str, ports: list[int]) -> list[int]:
+        """UDP ports of an address that answer."""
+        return json.loads(self.run(name, f"{sys.executable} - {address} {' '.join(map(str, ports))}", KNOCK_UDP))
+
+    def forge(self, name: str, source: str, target: str, protocol: str, port: int) -> bool:
+        """Send one packet; whether it has passed the firewall of the host."""
+        self.run("host", "nft --file -", "table inet watch\ndelete table inet watch\n" + WATCH)
+        self.run(name, f"{sys.executable} - {source} {target} {protocol} {port}", FORGE)
+        time.sleep(0.1)
+        listed = json.loads(self.run("host", "nft --json list chain inet watch input"))["nftables"]
+        parts = [part for one in listed if "rule" in one for part in one["rule"]["expr"]]
+        return any(part["counter"]["packets"] for part in parts if "counter" in part)
+
+    def load(self, bridges=(), closed=(), added=None, scope: str = "site") -> None:
         networks = {"site": [HOST, MEMBER], "docker": [HOST, MEMBER], "management": [MANAGEMENT]}
-        settings = {"platform": platform(), "site": added or {}, "networks": networks, "closed": closed, "seconds": 30}
-        self.run(name, "nft --file -", rendered(scope, **firewall_ruleset(settings, interfaces)))
+        settings = {
+            "platform": platform(), "site": added or {}, "networks": networks, "address": HOST, "closed": closed, "seconds": 30,
+        }  # fmt: skip
+        self.run("host", "nft --file -", rendered(scope, __firewall_ruleset=firewall_ruleset(settings, bridges)))
 
     def end(self) -> None:
         for server in self.servers:
@@ -162,22 +231,40 @@ def networks():
         for name, address in {"host": HOST, **ROUTES}.items():
             made.add(name)
             made.wire(name, "eth0", "lan", "lan0", f"{address}/24")
-        made.run("host", "sysctl -qw net.ipv4.ip_forward=1")
-        for bridge, address, name, own in (
-            ("docker0", "172.17.0.1", "container", CONTAINER),
-            ("br-0123456789ab", "172.18.0.1", "peer", PEER),
-            ("br-lan", "198.51.100.1", "desk", "198.51.100.7"),
-        ):
+        made.run("host", "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0")
+        made.run("host", "sysctl -qw net.ipv4.conf.default.rp_filter=0")
+        for bridge, address, name, own in BRIDGES:
             made.run("host", f"ip link add {bridge} type bridge && ip addr add {address}/24 dev {bridge}")
             made.run("host", f"ip link set {bridge} up")
             made.add(name)
             made.wire(name, "eth0", "host", bridge, f"{own}/24", address)
+        # Without a bridge: a VPN, and a network of its own behind a second card.
+        for device, address, name, own in (
+            ("tun0", "10.8.0.1", "laptop", "10.8.0.2"), ("eth1", "203.0.113.1", "office", "203.0.113.7"),
+        ):  # fmt: skip
+            made.add(name)
+            peer = ["type", "veth", "peer", "name", device, "netns", made.prefix + "host"]
+            made.ip("-n", made.prefix + name, "link", "add", "eth0", *peer)
+            made.run("host", f"ip addr add {address}/24 dev {device} && ip link set {device} up")
+            made.run(name, f"ip addr add {own}/24 dev eth0 && ip link set eth0 up && ip route add default via {address}")
+        for name, device, address, gateway in (
+            ("host", "eth0", HOST6, ""), ("external", "eth0", EXTERNAL6, HOST6), ("host", "shop0", "fd00:20::1", ""),
+            ("shop", "eth0", SHOP6, "fd00:20::1"),
+        ):  # fmt: skip
+            made.run(name, f"ip addr add {address}/64 dev {device} nodad")
+            if gateway:
+                made.run(name, f"ip route add default via {gateway}")
         made.run("host", "nft --file -", DOCKER)
         made.serve("host", BOUND)
         made.serve("member", BOUND)
+        made.serve("host", [53, 2376, 8301])
+        made.serve("member", [2376, 8301])
+        made.serve("host", [53], SERVE_UDP)
         made.serve("host", OVERLAY["tcp"])
         made.serve("host", OVERLAY["udp"], SERVE_UDP)
         made.serve("container", [80])
+        made.serve("shop", [80])
+        made.serve("shop", [80], SERVE_UDP)
         made.run("external", f"ip route add 172.16.0.0/12 via {HOST}")
         made.run("member", f"ip route add 172.16.0.0/12 via {HOST}")
         made.load()
@@ -220,14 +307,109 @@ def test_f1_a_container_has_no_way_around_by_another_host(networks):
     assert networks.open("container", EXTERNAL, [8300]) == [8300], "other hosts are not protected"
 
 
-def test_f1_a_bridge_that_is_not_docker_s_is_no_container(networks):
-    networks.load(interfaces=["br-lan", "eth0"])
+def test_f1_a_bridge_with_a_card_is_no_container(networks):
+    networks.load(bridges=CARD)
     try:
         assert networks.open("desk", HOST) == [22, 80]
         assert networks.open("desk", CONTAINER, [80]) == []
         assert networks.open("container", "198.51.100.1") == [22, 80, 4444, 5432, 8081, 8501]
     finally:
         networks.load()
+
+
+def test_f1_another_card_is_outside(networks):
+    assert networks.open("office", HOST) == [22, 80]
+    assert networks.open("office", "203.0.113.1") == [22, 80]
+    assert networks.open("office", CONTAINER, [80]) == []
+
+
+@pytest.fixture(params=["as it was", "after a further run"])
+def runs(request, networks):
+    """Rules of a run before the bridges were made, and of one that has seen them."""
+    found = [{"name": name, "addresses": [address], "ports": ["veth"]} for name, address, _, _ in BRIDGES if name != "br-lan"]
+    networks.load(bridges=found if "further" in request.param else [])
+    yield
+    networks.load()
+
+
+def test_x3_a_named_bridge_publishes_to_members_only(networks, runs):
+    """com.docker.network.bridge.name, or bridge of daemon.json: TCP and UDP."""
+    for sender, ports in (("external", []), ("office", []), ("member", [PUBLISHED]), ("management", [PUBLISHED])):
+        assert networks.open(sender, HOST, [PUBLISHED]) == ports, sender
+        assert networks.udp(sender, HOST, [PUBLISHED]) == ports, sender
+    assert networks.open("external", SHOP, [80]) == networks.udp("external", SHOP, [80]) == []
+
+
+def test_x3_ipv6_is_filtered_the_same(networks, runs):
+    assert networks.open("external", HOST6) == [22, 80]
+    assert networks.open("external", HOST6, [PUBLISHED]) == networks.udp("external", HOST6, [PUBLISHED]) == []
+    assert networks.open("external", SHOP6, [80]) == networks.udp("external", SHOP6, [80]) == []
+    assert networks.open("shop", "fd00:20::1", [53, 8081, 8300, 8501]) == [53, 8081, 8501]
+
+
+def test_x3_ipv6_can_be_allowed(networks):
+    networks.load(added={"shop": {"tcp": [PUBLISHED], "udp": [PUBLISHED], "from": [EXTERNAL6], "at": "published"}})
+    try:
+        assert networks.open("external", HOST6, [PUBLISHED]) == networks.udp("external", HOST6, [PUBLISHED]) == [PUBLISHED]
+        assert networks.open("external", HOST, [PUBLISHED]) == []
+    finally:
+        networks.load()
+
+
+@pytest.mark.parametrize(("sender", "gateway"), [("shop", "172.20.0.1"), ("guest", "192.168.122.1")])
+def test_x3_machines_on_any_bridge_of_the_host_are_inside(networks, runs, sender, gateway):
+    """Names resolve, and the platform's ports are closed; on the neighbour, where they come with this host's address, too."""
+    assert networks.udp(sender, gateway, [53]) == networks.open(sender, HOST, [53]) == [53]
+    assert networks.open(sender, HOST, [2376, 8300, 8301]) == []
+    assert networks.open(sender, MEMBER, [22, 2376, 8300, 8301, 8501]) == [22, 8501]
+    assert networks.overlay(sender) == CLOSED
+
+
+def test_x3_a_masqueraded_vpn_does_not_reach_the_neighbour_s_platform(networks, runs):
+    assert networks.open("laptop", HOST) == [22, 80], "it is no container"
+    assert networks.open("laptop", MEMBER, [22, 2376, 8300, 8301, 8501]) == [22, 8501]
+
+
+def test_x3_management_networks_may_come_by_vpn(networks):
+    """To the neighbour as well, where a router of the site passes them on."""
+    networks.load(added={"docker": {"from": ["site", "10.8.0.0/24"]}})
+    try:
+        assert networks.open("laptop", HOST, [2376, 8300]) == networks.open("laptop", MEMBER, [2376, 8300]) == [2376]
+    finally:
+        networks.load()
+
+
+@pytest.mark.parametrize("scope", ["site", "overlay"])
+def test_x3_a_member_s_address_counts_on_the_way_to_it_only(networks, scope):
+    """Forged by a container, a guest, from another card; with a firewall that is off the tunnel's port alone is protected."""
+    networks.load(scope=scope)
+    try:
+        for protocol, port in (("udp", 4789), ("udp", 8301), ("tcp", 2376)):
+            for sender, gateway in (("container", "172.17.0.1"), ("shop", "172.20.0.1"), ("guest", HOST), ("office", HOST)):
+                passes = scope == "overlay" and port != 4789
+                assert networks.forge(sender, MEMBER, gateway, protocol, port) == passes, (sender, port)
+            assert networks.forge("member", MEMBER, HOST, protocol, port), port
+    finally:
+        networks.load()
+
+
+def test_x3_loopback_is_no_address_of_the_network(networks):
+    """dockerd with userland-proxy false sets route_localnet: a neighbour that routes 127.0.0.1 to the host would reach it."""
+    program = "import socket; s = socket.create_server(('127.0.0.1', 8500)); print('ready', flush=True); input()"
+    networks.run("host", "sysctl -qw net.ipv4.conf.eth0.route_localnet=1 net.ipv4.conf.docker0.route_localnet=1")
+    networks.serve("host", [], program)
+    for sender, gateway in (("member", HOST), ("container", "172.17.0.1")):
+        networks.run(sender, "sysctl -qw net.ipv4.conf.all.route_localnet=1 && ip addr del 127.0.0.1/8 dev lo")
+        networks.run(sender, f"ip route del table local 127.0.0.0/8 dev lo; ip route add 127.0.0.1 via {gateway}")
+    try:
+        assert networks.open("member", "127.0.0.1", [22]) == networks.open("container", "127.0.0.1", [22, 8500]) == []
+        networks.run("host", "nft delete table inet discovery")
+        assert networks.open("member", "127.0.0.1", [8500]) == networks.open("container", "127.0.0.1", [8500]) == [8500]
+    finally:
+        networks.load()
+        networks.run("host", "sysctl -qw net.ipv4.conf.eth0.route_localnet=0 net.ipv4.conf.docker0.route_localnet=0")
+        for sender in ("member", "container"):
+            networks.run(sender, "ip route del 127.0.0.1; ip addr add 127.0.0.1/8 dev lo")
 
 
 def test_f1_ports_of_other_programs_can_be_closed_to_containers(networks):

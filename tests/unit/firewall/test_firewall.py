@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall as module
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall_facts as facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import firewall
-from firewall_rules import platform, rendered
+from firewall_rules import platform, rendered, variable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,10 @@ PLATFORM = {
     "published": {"on": True, "tcp": ["1-65535"], "at": "published", "from": ["site"]},
 }
 NETWORKS = {"site": ["192.0.2.1", "192.0.2.2"], "docker": ["192.0.2.1"], "management": ["198.51.100.0/24", "2001:db8::/32"]}
-SETTINGS = {"platform": PLATFORM, "site": {}, "networks": NETWORKS, "closed": [], "seconds": 30, "variables": []}
+SETTINGS = {
+    "platform": PLATFORM, "site": {}, "networks": NETWORKS, "address": "192.0.2.1", "closed": [], "seconds": 30,
+    "variables": [],
+}  # fmt: skip
 FACTS = {"controller": ["203.0.113.9", 22], "rivals": []}
 
 
@@ -123,9 +126,32 @@ def test_containers_do_not_reach_the_platform_of_any_host():
     assert firewall.firewall_ruleset(settings(closed=["5432"]), [])["closed"] == ["tcp dport { 2376, 5432, 8300 }"]
 
 
-def test_bridges_that_are_not_docker_s():
-    there = ["eth0", "br-lan", "br-0123456789ab", "br0", "br-0123456789AB"]
-    assert firewall.foreign_bridges(there) == ["br-0123456789AB", "br-lan"]
+def bridge(name, *ports, addresses=()):
+    return {"name": name, "addresses": [*addresses], "ports": [*ports]}
+
+
+@pytest.mark.parametrize(
+    ("found", "outside"),
+    [
+        (bridge("shop0"), False), (bridge("shop0", "veth"), False), (bridge("virbr0", "dummy", "tun"), False),
+        (bridge("br0", "", "tun"), True), (bridge("br1", "bond", "veth"), True), (bridge("br2", "vlan"), True),
+        (bridge("docker0", "veth", addresses=["172.17.0.1"]), False),
+        (bridge("br-0123456789ab", "veth", addresses=["2001:db8::1", "192.0.2.1"]), True),
+    ],
+)  # fmt: skip
+def test_a_bridge_of_other_machines_is_one_with_a_card_or_the_host_s_address(found, outside):
+    assert firewall.outside_bridges([found], "192.0.2.1") == ([found["name"]] if outside else [])
+
+
+def test_bridges_are_found_by_kind():
+    links = [
+        {}, {"ifname": "lo"}, {"ifname": "eth1", "master": "br0"},
+        {"ifname": "br0", "linkinfo": {"info_kind": "bridge"}, "addr_info": [{"local": "192.0.2.1"}, {"local": "fe80::1"}]},
+        {"ifname": "shop0", "linkinfo": {"info_kind": "bridge"}},
+        {"ifname": "veth1", "master": "shop0", "linkinfo": {"info_kind": "veth", "info_slave_kind": "bridge"}},
+        {"ifname": "br-x", "linkinfo": {"info_kind": "veth"}},
+    ]  # fmt: skip
+    assert facts.bridges(links) == [bridge("br0", "", addresses=["192.0.2.1", "fe80::1"]), bridge("shop0", "veth")]
 
 
 @pytest.mark.parametrize(
@@ -205,20 +231,21 @@ def test_ports_of_containers():
 
 
 @pytest.mark.parametrize(
-    ("added", "interfaces"),
+    ("added", "bridges"),
     [
-        ({}, []), ({}, ["br-lan", "eth0"]),
+        ({}, []), ({}, [bridge("br-lan", "")]),
         ({"odd": {"udp": ["500-600", 550], "protocols": ["esp", "47"], "from": ["10.0.0.0/8", "2001:db8::/32", "docker"]}}, []),
         ({"shop": {"tcp": [5000], "at": "published", "from": ["any"]}, "ssh": {"from": ["management"]}}, []),
     ],
 )  # fmt: skip
-def test_nft_accepts_the_rules(added, interfaces):
+def test_nft_accepts_the_rules(added, bridges):
     """In a network of their own; twice, because the file replaces its own table."""
-    rules = rendered(**firewall.firewall_ruleset(settings(platform=platform(), site=added, closed=[5432]), interfaces))
+    ruleset = firewall.firewall_ruleset(settings(platform=platform(), site=added, closed=[5432]), bridges)
+    rules = rendered(__firewall_ruleset=ruleset)
     command = ["unshare", "--net", "sh", "-c", "nft --file - && nft list table inet discovery"]
     listed = subprocess.run(command, input=rules + rules, text=True, capture_output=True, check=False)
     assert listed.returncode == 0, f"{listed.stderr}\n{rules}"
-    assert listed.stdout.count("hook ") == 2
+    assert listed.stdout.count("hook ") == 3
 
 
 def test_every_allow_rule_of_the_platform_has_a_reason():
@@ -235,8 +262,45 @@ def test_the_ruleset_of_the_overlay_has_its_ports_and_the_docker_hosts():
 
 
 def test_nft_accepts_the_rules_of_the_overlay():
-    rules = rendered("overlay", **firewall.firewall_ruleset(settings(platform=platform()), []))
+    rules = rendered("overlay", __firewall_ruleset=firewall.firewall_ruleset(settings(platform=platform()), []))
     command = ["unshare", "--net", "sh", "-c", "nft --file - && nft list table inet discovery"]
     listed = subprocess.run(command, input=rules + rules, text=True, capture_output=True, check=False)
     assert listed.returncode == 0, f"{listed.stderr}\n{rules}"
     assert (listed.stdout.count("hook "), listed.stdout.count(" drop")) == (1, 2)
+
+
+def test_no_rule_knows_the_name_of_an_interface():
+    """But to keep a bridge of other machines out: those without a card, and without the host's address, stand in no rule."""
+    found = [bridge("docker0", "veth"), bridge("shop0"), bridge("virbr0", "tun"), bridge("br0", "")]
+    ruleset = firewall.firewall_ruleset(settings(platform=platform()), found)
+    named = [line.split() for line in rendered(__firewall_ruleset=ruleset).splitlines() if "ifname" in line]
+    assert named == [
+        ["iifname", '"br0"', "goto", "host"], ["iifname", '"br0"', "goto", "into"], ["oifname", '"br0"', "accept"],
+    ]  # fmt: skip
+
+
+GOOD = "table inet discovery {\nchain good {\n}\n}"
+
+
+@pytest.mark.parametrize("scope", ["site", "overlay"])
+@pytest.mark.parametrize(
+    ("rules", "chains"), [(GOOD, ["good"]), ("table inet discovery {", None), ("", None), ("no rules", None), (None, None)]
+)
+def test_rules_that_do_not_load_close_the_host(tmp_path, scope, rules, chains):
+    """At boot, by the unit's own command; that the command fails shows in the state of the unit."""
+    confirmed, closed = tmp_path / "rules.nft", tmp_path / "closed.nft"
+    ruleset = firewall.firewall_ruleset(settings(platform=platform(), site={"ssh": {"from": ["management"]}}), [])
+    closed.write_text(rendered(scope, "discovery-firewall-closed.nft.j2", __firewall_ruleset=ruleset))
+    if rules is not None:
+        confirmed.write_text(rules)
+    command = variable("__firewall_load", __firewall_rules=confirmed, __firewall_closed_rules=closed)
+    script = f"({command}) 2>/dev/null; echo $?; nft list table inet discovery"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], text=True, capture_output=True, check=True)
+    code, listed = done.stdout.split("\n", 1)
+    assert (code == "0") == (chains is not None)
+    if chains:
+        assert "chain good" in listed
+    elif scope == "site":
+        assert (listed.count("policy drop"), listed.count("dport 22 accept")) == (2, 2), listed
+    else:
+        assert (listed.count("policy accept"), listed.count("drop")) == (1, 2), listed
