@@ -17,6 +17,7 @@ SITE = {
     "site_tokens": {"type": "list", "elements": "str", "default": []},
     "policies": {"type": "dict", "required": True},
     "host_policies": {"type": "dict", "default": {}},
+    "services": {"type": "dict", "default": {}},
 }
 # State to the options that it takes.
 STATES = {

@@ -37,6 +37,12 @@ options:
         description: Component to rules for each of its hosts, C({host}) is the host's name. The policy is C(<component>-<host>).
         type: dict
         default: {}
+      services:
+        description:
+          - Host to the services that its registrator may write, names, and prefixes that end with C(*). Its token has the policy
+            C(registrator-<host>) alone. The registrators of other hosts may write all.
+        type: dict
+        default: {}
   host:
     description: Host that has left, for V(state=absent).
     type: str

@@ -7,8 +7,8 @@ short_description: Requests to the access control of Consul, in one step (intern
 description:
   - Part of the action M(fewnodes.discovery.consul_acl) that runs on the host. It decides nothing. It is internal and may
     change at any time.
-  - In this order, it verifies the management token, writes policies, deletes tokens and policies, writes tokens, and lists
-    the tokens.
+  - In this order, it verifies the management token, writes policies, deletes tokens, writes tokens, deletes policies, and
+    lists the tokens.
 options:
   token:
     description: SecretID of the management token.
@@ -178,10 +178,10 @@ def perform(api, options: dict, check_mode: bool) -> dict:
     result["policies"] = ensure_policies(api, options["policies"], check_mode)
     if not check_mode:
         delete_tokens(api, options["absent_tokens"])
-    result["policies"] += delete_policies(api, options["absent_policies"], check_mode)
     if not check_mode:
         for request in requests:
             api.put(f"/v1/{request['path']}", request["body"])
+    result["policies"] += delete_policies(api, options["absent_policies"], check_mode)
     if options["list_tokens"]:
         result["tokens"] = base64.b64encode(json.dumps(api.get("/v1/acl/tokens")).encode()).decode()
     result["changed"] |= bool(result["policies"] or options["absent_tokens"] or requests)

@@ -29,8 +29,8 @@ EXAMPLES = r"""
 RETURN = r"""
 parts:
   description:
-    - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services
-      (of this agent), containers. Each is what was found, or a dict with the only key C(error).
+    - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
+      between the catalog and what runs here), containers (names). Each is what was found, or a dict with the only key C(error).
   returned: always
   type: dict
 """
@@ -39,10 +39,12 @@ import json
 import os
 import re
 import subprocess
+import time
 from calendar import timegm
 from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries import differences, entry
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 
@@ -55,6 +57,9 @@ BALANCER_SPARE = "/run/discovery-balancer-status.json"
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
+LISTING = "/usr/local/sbin/registrator-services"
+REGISTERED = "/var/lib/consul/services"
+ATTEMPTS, PAUSE = 3, 2  # comparisons of catalog and containers; seconds between two
 
 
 def output(*command: str) -> str:
@@ -97,6 +102,7 @@ def cluster(api: Api) -> dict:
         "servers": {s["Name"]: {"healthy": s["Healthy"], "voter": s["Voter"]} for s in health.get("Servers") or []},
         "rings": rings(api),
         "services": len(api.get("/v1/catalog/services")),
+        "nodes": [node["Node"] for node in api.get("/v1/catalog/nodes")],
         "checks": [
             {"node": c["Node"], "service": c["ServiceName"], "check": c["Name"], "status": c["Status"]}
             for state in ("critical", "warning")
@@ -180,32 +186,52 @@ def balancer() -> dict | None:
         return None
 
 
-def services(api: Api) -> list[dict]:
-    """Services of this agent."""
-    return [
-        {"id": s["ID"], "name": s["Service"], "port": s["Port"], "container": "registrator" in (s.get("Meta") or {})}
-        for s in api.get("/v1/agent/services").values()
-    ]
+def services(api: Api) -> dict[str, list[str]]:
+    """What differs between the catalog and what runs here, see `differences`. Looks again while something does: a container
+    that starts or stops takes a moment."""
+    found: dict[str, list[str]] = {}
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        own = listing()
+        again = differences(catalog(api), declared(api.get("/v1/agent/services")), own["services"], own["kept"])
+        found = {kind: [one for one in texts if not attempt or one in found[kind]] for kind, texts in again.items()}
+        if not any(found.values()):
+            break
+    return found
 
 
-def containers() -> list[dict] | None:
-    """Running containers; None on a host without dockerd."""
+def catalog(api: Api) -> list[dict]:
+    """Entries of the catalog for this agent's node, not the agent's own view: others can change them there."""
+    node = api.get("/v1/agent/self")["Config"]["NodeName"]
+    answer = api.get(f"/v1/catalog/node-services/{node}") or {}
+    return [entry(one) for one in answer.get("Services") or []]
+
+
+def declared(of_agent: Mapping[str, Mapping]) -> list[dict]:
+    """Services of the agent from its configuration: it keeps those on disk that programs have registered."""
+    registered = set()
+    for name in os.listdir(REGISTERED) if os.path.isdir(REGISTERED) else []:
+        try:
+            with open(f"{REGISTERED}/{name}", encoding="utf-8") as file:
+                registered.add(json.load(file)["Service"]["ID"])
+        except (OSError, ValueError, KeyError):
+            continue  # it goes or comes just now
+    return [entry(one) for one in of_agent.values() if one["ID"] not in registered]
+
+
+def listing() -> dict:
+    """Services that the containers of this host stand for."""
+    if not os.path.exists(LISTING) or not os.path.exists("/run/docker.sock"):
+        return {"services": [], "kept": []}
+    return json.loads(output(LISTING))
+
+
+def containers() -> list[str] | None:
+    """Names of the running containers; None on a host without dockerd."""
     if not os.path.exists("/run/docker.sock"):
         return None
-    names = output("docker", "ps", "--quiet").split()
-    return [container(found) for found in json.loads(output("docker", "inspect", *names))] if names else []
-
-
-def container(found: Mapping) -> dict:
-    """Name, ports on the host and of its own, and whether it is to be registered."""
-    config = found["Config"]
-    pairs = dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
-    pairs.update(config.get("Labels") or {})
-    names = {re.sub(r"^SERVICE_([0-9]+_)?", "", key) for key, value in pairs.items() if key.startswith("SERVICE_") and value}
-    published = found["NetworkSettings"].get("Ports") or {}
-    ports = {int(b["HostPort"]) for bindings in published.values() for b in bindings or [] if b.get("HostPort")}
-    ports |= {int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {}}
-    return {"name": found["Name"].lstrip("/"), "wanted": "NAME" in names and "IGNORE" not in names, "ports": sorted(ports)}
+    return output("docker", "ps", "--format", "{{.Names}}").split()
 
 
 def tried(probe: Callable, *arguments):

@@ -18,10 +18,16 @@ from dataclasses import dataclass, field
 BOOTSTRAPPED, MANAGEMENT = "Bootstrap Token (Global Management)", "management of the site"
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # accessor of the token that Consul itself creates
 MANAGEMENT_FILE = "management_token"
+OF_NODE = ("agent", "registrator_clear")  # components with the rights of their node, instead of a policy
+REGISTRATOR = "registrator"  # the component whose rights on a host may be limited to some services
 
 
 def wanted_tokens(
-    hosts_of: Mapping[str, Iterable[str]], datacenter: str, site: Iterable[str] = (), own: Iterable[str] = ()
+    hosts_of: Mapping[str, Iterable[str]],
+    datacenter: str,
+    site: Iterable[str] = (),
+    own: Iterable[str] = (),
+    services: Mapping[str, Iterable[str]] | None = None,
 ) -> list[dict]:
     """One token for each component on each host, and one for each component of the whole site.
 
@@ -29,15 +35,18 @@ def wanted_tokens(
     :param datacenter: Consul's, part of the agents' rights
     :param site: components that are not of one host (operations, ui, management)
     :param own: components with a policy for each host as well, `<component>-<host>`
+    :param services: host to the services that its registrator may write; its token has the policy `registrator-<host>` alone
     :returns: dicts with name (of the secret), component, host ('' for the site), description, policies, node_identities
 
-    The agent's rights are those of its node, management has all; every other component has the policy of its name.
+    The rights of OF_NODE are those of the node, management has all; every other component has the policy of its name.
     """
     pairs = [(component, host) for component, hosts in hosts_of.items() for host in hosts]
     tokens = [_wanted(component, host, datacenter) for component, host in [*pairs, *((component, "") for component in site)]]
     for token in tokens:
         if token["host"] and token["component"] in own:
             token["policies"].append({"name": _own_policy(token)})
+        if _is_limited(token, services or {}):
+            token["policies"] = [{"name": _own_policy(token)}]
     return tokens
 
 
@@ -46,11 +55,17 @@ def token_names(hosts_of: Mapping[str, Iterable[str]], site: Iterable[str] = ())
     return [token["name"] for token in wanted_tokens(hosts_of, "", site)]
 
 
-def wanted_policies(wanted: Iterable[Mapping], rules: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+def wanted_policies(
+    wanted: Iterable[Mapping],
+    rules: Mapping[str, str],
+    own: Mapping[str, str],
+    services: Mapping[str, Iterable[str]] | None = None,
+) -> dict[str, str]:
     """The policies that tokens of the site have: name to rules.
 
     :param rules: component to the rules that count on every host
     :param own: component to rules for each of its hosts, `{host}` is its name
+    :param services: as `wanted_tokens` takes it
     """
     policies = {}
     for token in wanted:
@@ -58,7 +73,24 @@ def wanted_policies(wanted: Iterable[Mapping], rules: Mapping[str, str], own: Ma
             policies[token["component"]] = rules[token["component"]]
         if token["host"] and token["component"] in own:
             policies[_own_policy(token)] = own[token["component"]].replace("{host}", token["host"])
+        if _is_limited(token, services or {}):
+            policies[_own_policy(token)] = service_rules(services[token["host"]])
     return policies
+
+
+def service_rules(services: Iterable[str]) -> str:
+    """Rules that let a registrator write some services, and see the others of its agent.
+
+    :param services: names, and prefixes that end with `*`
+    """
+    kinds = [("service_prefix", name[:-1]) if name.endswith("*") else ("service", name) for name in sorted(set(services))]
+    written = [f'{kind} "{name}" {{ policy = "write" }}\n' for kind, name in kinds]
+    others = [] if ("service_prefix", "") in kinds else ['service_prefix "" { policy = "read" }\n']
+    return "".join([*others, 'service "consul" { policy = "read" }\n', *written])
+
+
+def _is_limited(token: Mapping, services: Mapping[str, Iterable[str]]) -> bool:
+    return token["component"] == REGISTRATOR and bool(services.get(token["host"]))
 
 
 def chosen_tokens(wanted: Iterable[Mapping], component: str = "", hosts: Iterable[str] = ()) -> list[dict]:
@@ -154,7 +186,7 @@ def _wanted(component: str, host: str, datacenter: str) -> dict:
         "policies": [{"name": component}],
         "node_identities": [],
     }
-    if component == "agent":
+    if component in OF_NODE:
         token |= {"policies": [], "node_identities": [{"node_name": host, "datacenter": datacenter}]}
     if component == "management":
         token |= {"name": MANAGEMENT_FILE, "policies": [{"name": "global-management"}]}
@@ -242,6 +274,7 @@ class Site:
     :ivar site_tokens: components with one token for the whole site
     :ivar policies: component to its rules
     :ivar host_policies: component to rules for each of its hosts, `{host}` is the host's name
+    :ivar services: host to the services that its registrator may write, names and prefixes; without an entry all
     """
 
     datacenter: str
@@ -249,10 +282,11 @@ class Site:
     site_tokens: list[str] = field(default_factory=list)
     policies: Mapping[str, str] = field(default_factory=dict)
     host_policies: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     def wanted(self, *more: str) -> list[dict]:
         """The tokens. :param more: further components of the whole site, such as management"""
-        return wanted_tokens(self.tokens, self.datacenter, [*self.site_tokens, *more], self.host_policies)
+        return wanted_tokens(self.tokens, self.datacenter, [*self.site_tokens, *more], self.host_policies, self.services)
 
     def components(self) -> list[str]:
         """Every component that may have tokens."""
@@ -288,7 +322,7 @@ class Acl:
         """Policies and tokens of the site are in the cluster, with the secrets of the controller. A missing secret is
         imported, else generated."""
         wanted = self.site.wanted()
-        policies = wanted_policies(wanted, self.site.policies, self.site.host_policies)
+        policies = wanted_policies(wanted, self.site.policies, self.site.host_policies, self.site.services)
         found = self._asked(bootstrap=True, policies=policies)
         texts = self._texts(wanted, adopted_tokens(wanted, found["tokens"]))
         if conflicts := token_conflicts(wanted, found["tokens"], texts):
@@ -320,7 +354,7 @@ class Acl:
         forgotten = forgotten_tokens(self._asked()["tokens"], host, self.site.components())
         found = self._asked(
             absent_tokens=[token["accessor_id"] for token in forgotten],
-            absent_policies=[f"{component}-{host}" for component in self.site.host_policies],
+            absent_policies=[f"{component}-{host}" for component in sorted({*self.site.host_policies, REGISTRATOR})],
             list_tokens=False,
         )
         names = [f"tokens/{component}-{host}" for component in self.site.components()]
@@ -417,7 +451,9 @@ class Acl:
         """Write tokens; gives their descriptions."""
         requests = [token_request(change, listed, texts[change["name"]]) for change in changes]
         if requests:
-            self._asked(tokens=requests, list_tokens=False)
+            # A limit that is lifted leaves its policy behind.
+            lifted = [_own_policy(one) for one in changes if one["policies"] == [{"name": REGISTRATOR}] and one["host"]]
+            self._asked(tokens=requests, absent_policies=lifted, list_tokens=False)
         return [change["description"] for change in changes]
 
     def _delete(self, accessor_ids: Iterable[str]) -> None:

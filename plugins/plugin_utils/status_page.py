@@ -10,6 +10,12 @@ DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
 CA_DAYS = 180
 TITLE = 13  # width of the first column
+# Differences between the catalog and a host (module_utils/catalog_entries.py), as problems.
+CATALOG = {
+    "unknown": "no container and no declared service stands for this entry of the catalog",
+    "differing": "the catalog has another entry than its container or declaration",
+    "missing": "not in the catalog",
+}
 
 
 def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
@@ -18,7 +24,8 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
     :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
         that was not asked
     :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and
-        backup_dir on the controller, and files in them (path to time of change)
+        backup_dir on the controller, and files in them (path to time of change); other_services, names that programs of the
+        site register by themselves
     :returns: lines (the page) and problems (texts), both without secrets
     """
     now = site["now"]
@@ -49,23 +56,6 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
     head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
     lines = [head, *(f"  ! {problem}" for problem in problems), "", *body]
     return {"lines": [_printable(line) for line in lines], "problems": [_printable(problem) for problem in problems]}
-
-
-def differences(services: Iterable[Mapping], containers: Iterable[Mapping]) -> tuple[list[str], list[str]]:
-    """Entries without a container, and containers that are to have an entry and have none.
-
-    :param services: id, name, port, container (whether it was registered for one)
-    :param containers: the running ones: name, ports (on the host and of its own), wanted (is to be registered)
-    """
-    services, containers = list(services), list(containers)
-    ours = [s for s in services if s["container"]]
-    running = {port for c in containers for port in c["ports"]}
-    # registrator's ids name the container, <host>:<container>:<port>, unless SERVICE_ID says otherwise.
-    named = {c["name"] for c in containers for s in ours if c["name"] in s["id"].split(":")}
-    unnamed = {s["port"] for s in ours if named.isdisjoint(s["id"].split(":"))}
-    stale = [f"{s['name']} ({s['id']})" for s in ours if s["port"] not in running]
-    missing = [c["name"] for c in containers if c["wanted"] and c["name"] not in named and unnamed.isdisjoint(c["ports"])]
-    return sorted(stale), sorted(missing)
 
 
 def age(seconds: float) -> str:
@@ -228,14 +218,17 @@ def _balancers(found, site, now, problems) -> list[str]:
 
 def _services(found, cluster, site, problems) -> list[str]:
     for name, facts in found.items():
-        services, containers = _part(facts, "services", None), _part(facts, "containers", None)
-        if services is None or containers is None:
-            continue
-        if name in site["docker_hosts"] and "registrator" not in (container["name"] for container in containers):
+        services, containers = _part(facts, "services", {}), _part(facts, "containers", None)
+        if name in site["docker_hosts"] and "registrator" not in (containers or []):
             problems.append(f"{name}: registrator does not run: new containers are not registered")
-        stale, missing = differences(services, containers)
-        problems += [f"{name}: in the catalog, but not running: {entry}" for entry in stale]
-        problems += [f"{name}: container {entry} has SERVICE_NAME, but is not in the catalog" for entry in missing]
+        problems += [
+            f"{name}: {text}: {entry}"
+            for kind, text in CATALOG.items()
+            for entry in services.get(kind, [])
+            if entry.partition(" ")[0] not in site.get("other_services", [])
+        ]
+    members, nodes = cluster.get("members", {}), cluster.get("nodes", [])
+    problems += [f"{node} is a node in the catalog, but no member of the cluster" for node in nodes if node not in members]
     checks = cluster.get("checks", [])
     problems += [f"{c['node']}: {c['service'] or 'the host'}: check {c['check']!r} is {c['status']}" for c in checks]
     return _row("services", [f"{cluster['services']} names, {len(checks)} unhealthy checks" if cluster else "-"])

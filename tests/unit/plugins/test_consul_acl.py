@@ -10,6 +10,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl impo
     chosen_tokens,
     digest,
     forgotten_tokens,
+    service_rules,
     superseded_tokens,
     token_changes,
     token_conflicts,
@@ -65,6 +66,27 @@ def test_component_with_rules_for_each_host_has_two_policies():
     found = wanted_policies(tokens, rules, {"balancer": 'key "k/{host}"'})
     own = {"balancer-a": 'key "k/a"', "balancer-b": 'key "k/b"'}
     assert found == own | {"balancer": "all", "dns": "some", "ui": "see"}
+
+
+def test_x4_registrator_clear_has_the_rights_of_its_node_and_no_more():
+    (token,) = wanted_tokens({"registrator_clear": ["a"]}, "dc1")
+    assert (token["policies"], token["node_identities"]) == ([], [{"node_name": "a", "datacenter": "dc1"}])
+
+
+def test_x4_a_limited_registrator_writes_its_services_only():
+    """Its policy is its own alone: the general one would let it write all."""
+    services = {"a": ["web", "shop-*"], "b": []}
+    a, b = wanted_tokens({"registrator": ["a", "b"]}, "dc1", services=services)
+    assert ([p["name"] for p in a["policies"]], [p["name"] for p in b["policies"]]) == (["registrator-a"], ["registrator"])
+    policies = wanted_policies([a, b], {"registrator": "all"}, {}, services)
+    assert policies == {"registrator": "all", "registrator-a": service_rules(services["a"])}
+    assert service_rules(["web", "shop-*"]).splitlines() == [
+        'service_prefix "" { policy = "read" }',
+        'service "consul" { policy = "read" }',
+        'service_prefix "shop-" { policy = "write" }',
+        'service "web" { policy = "write" }',
+    ]
+    assert 'service_prefix "" { policy = "read" }' not in service_rules(["*"])
 
 
 def test_a_token_of_the_site_belongs_to_no_host():
@@ -378,3 +400,18 @@ def test_a_restored_cluster_gets_the_secrets_of_the_controller(secrets):
     done = acl(secrets, cluster).restored()
     assert (done["removed"], done["unknown"]) == (["agent on a"], ["made by hand"])
     assert cluster.secrets() == ["s-agent", "s-management", "s-registrator", "s-unknown"]
+
+
+def test_a_lifted_limit_leaves_no_policy(secrets):
+    """The token gets its general policy first."""
+    limited = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"a": ["web"]})
+    free = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"a": []})
+    cluster = Cluster()
+    Acl(limited, secrets, cluster.ask).present()
+    assert [policy["Name"] for policy in cluster.tokens[0]["Policies"]] == ["registrator-a"]
+    assert cluster.requests[0]["policies"]["registrator-a"] == service_rules(["web"])
+    before = len(cluster.requests)
+    Acl(free, secrets, cluster.ask).present()
+    assert [policy["Name"] for policy in cluster.tokens[0]["Policies"]] == ["registrator"]
+    assert [request.get("absent_policies") for request in cluster.requests[before:]] == [None, ["registrator-a"]]
+    assert Acl(free, secrets, cluster.ask).present()["changed"] is False

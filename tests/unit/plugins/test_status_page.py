@@ -3,8 +3,8 @@
 import copy
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.modules.site_facts import container, ring, tried
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.status_page import age, differences, status_page
+from ansible_collections.fewnodes.discovery.plugins.modules.site_facts import ring, tried
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.status_page import age, status_page
 
 NOW = 1_790_000_000
 HOUR, DAY = 3600, 86400
@@ -50,11 +50,8 @@ def host(**changes):
         | {f"ca {kind}": AUTHORITY for kind in ("Consul", "docker")},
         "backups": {"timer": "active", "result": "success", "count": 14, "newest": NOW - 9 * HOUR},
         "balancer": None,
-        "services": [{"id": "a:web:80", "name": "web", "port": 32768, "container": True}],
-        "containers": [
-            {"name": "web", "wanted": True, "ports": [80, 32768]},
-            {"name": "registrator", "wanted": False, "ports": []},
-        ],
+        "services": {"unknown": [], "differing": [], "missing": []},
+        "containers": ["web", "registrator"],
     } | changes
 
 
@@ -132,9 +129,11 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
-        ({"a": {"containers": [{"name": "web", "wanted": True, "ports": [32768]}]}}, "a: registrator does not run"),
-        ({"b": {"services": []}}, "b: container web has SERVICE_NAME, but is not in the catalog"),
-        ({"b": {"containers": host()["containers"][1:]}}, "b: in the catalog, but not running: web (a:web:80)"),
+        ({"a": {"containers": ["web"]}}, "a: registrator does not run"),
+        ({"a": {"containers": []}}, "a: registrator does not run"),
+        ({"b": {"services": {"missing": ["web (a:web:80) at port 1"]}}}, "b: not in the catalog: web (a:web:80)"),
+        ({"b": {"services": {"unknown": ["x (x) at 192.0.2.66:1"]}}}, "service stands for this entry of the catalog: x (x)"),
+        ({"b": {"services": {"differing": ["x (x) at a:1, not x (x) at a:2"]}}}, "b: the catalog has another entry"),
     ],
 )
 def test_what_is_wrong_comes_first(changes, expected):
@@ -168,6 +167,18 @@ def test_a_dead_consul_is_shown_as_such():
     assert len(page["lines"]) <= 40
 
 
+def test_services_that_the_site_knows_of_are_no_problem():
+    unknown = {"services": {"unknown": ["nomad (x) at 192.0.2.1:4646", "nomads (y) at port 1"]}}
+    (problem,) = problems(site={"other_services": ["nomad"]}, b=unknown)
+    assert "nomads (y)" in problem
+
+
+def test_a_node_that_is_no_member_is_a_problem():
+    assert problems(**{name: {"cluster": CLUSTER | {"nodes": [*NAMES, "ghost"]}} for name in NAMES}) == [
+        "ghost is a node in the catalog, but no member of the cluster"
+    ]
+
+
 def test_nobody_answers():
     page = status_page({name: {"msg": "no route to host"} for name in NAMES}, SITE | {"files": {}})
     assert len([problem for problem in page["problems"] if "no route to host" in problem]) == 3
@@ -185,39 +196,8 @@ def test_a_name_cannot_act_on_a_terminal():
     assert all(line.isprintable() for line in page["lines"])
 
 
-def test_differences_look_at_ports():
-    containers = [{"name": "new", "wanted": True, "ports": [8080]}, {"name": "quiet", "wanted": False, "ports": [9]}]
-    by_hand = {"id": "x", "name": "x", "port": 1, "container": False}
-    assert differences([by_hand], containers) == ([], ["new"])
-
-
-def test_a_container_is_told_from_another_that_has_its_port():
-    """Both listen on 8081 inside; only one of them is registered, under its port on the host, which is 8081 too."""
-    containers = [
-        {"name": "known", "wanted": True, "ports": [8081]},
-        {"name": "unseen", "wanted": True, "ports": [8081, 32768]},
-        {"name": "renamed", "wanted": True, "ports": [9000]},
-    ]
-    services = [
-        {"id": "a:known:8081", "name": "web", "port": 8081, "container": True},
-        {"id": "own-id", "name": "shop", "port": 9000, "container": True},
-    ]
-    assert differences(services, containers) == ([], ["unseen"])
-
-
 def test_ages():
     assert [age(s) for s in (-5, 59, 7000, 2 * HOUR, 47 * HOUR, 3 * DAY)] == ["0 min", "0 min", "116 min", "2 h", "47 h", "3 d"]
-
-
-def test_a_container_as_the_engine_tells_it():
-    inspected = {
-        "Name": "/web",
-        "Config": {"Env": ["SERVICE_8080_NAME=web", "SECRET=x"], "Labels": None, "ExposedPorts": {"8080/tcp": {}}},
-        "NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}], "9/udp": None}},
-    }
-    assert container(inspected) == {"name": "web", "wanted": True, "ports": [8080, 32768]}
-    inspected["Config"]["Labels"] = {"SERVICE_IGNORE": "1"}
-    assert not container(inspected)["wanted"]
 
 
 def test_a_ring_is_told_without_its_keys():

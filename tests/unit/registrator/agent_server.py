@@ -68,6 +68,8 @@ def agent_at(family=http.server.ThreadingHTTPServer, address=("127.0.0.1", 0), c
             self.end_headers()
             self.wfile.write(body)
 
+        do_PUT = do_GET
+
         def log_message(self, *_):
             pass
 

@@ -16,7 +16,8 @@ SECRET = "11111111-2222-3333-4444-555555555555"
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """What the program finds around it: nothing but what the test sets."""
-    for name in ("HTTP_TOKEN", "HTTP_TOKEN_FILE", "CACERT", "CLIENT_CERT", "CLIENT_KEY", "TLSCERT", "TLSKEY"):
+    tokens = "HTTP_TOKEN", "HTTP_TOKEN_FILE", "CATALOG_TOKEN_FILE"
+    for name in (*tokens, "CACERT", "CLIENT_CERT", "CLIENT_KEY", "TLSCERT", "TLSKEY"):
         monkeypatch.delenv(f"CONSUL_{name}", raising=False)
     return monkeypatch.setenv
 
@@ -135,7 +136,7 @@ def test_what_clears_a_host_uses_tls_as_well(authority, environment, capsys, mon
 def test_the_catalog_forgets_a_service(monkeypatch, answer, fails):
     asked = []
 
-    def request(_, method, path, body=None):
+    def request(_, method, path, body=None, token_file=""):
         asked.append((method, path, body))
         if answer:
             raise answer
@@ -166,6 +167,19 @@ def test_the_token_is_read_at_every_use(environment, tmp_path):
             path.write_text(token)
             agent.services()
     assert tokens == ["one", "two", None]
+
+
+def test_x4_the_catalog_gets_a_token_of_its_own(environment, tmp_path):
+    """Which the agent does not get: it may write the node, and the registrator's may write services."""
+    for name, token in (("HTTP", "services"), ("CATALOG", "node")):
+        (tmp_path / name).write_text(token)
+        environment(f"CONSUL_{name}_TOKEN_FILE", str(tmp_path / name))
+    with agent_at() as (port, tokens):
+        agent = Agent(f"consul://127.0.0.1:{port}")
+        agent.deregister("web")
+        agent.deregister_in_catalog("node-1", "web")
+        agent.services()
+    assert tokens == ["services", "node", "services"]
 
 
 def test_the_token_of_the_environment(environment):

@@ -157,7 +157,7 @@ GOLDEN = [
     case("-image-labels", {"SERVICE_NAME": "patients"}, flags="-image-labels", services=one(name="patients")),
     case("-labels-only", {"SERVICE_NAME": "x"}, env=["SERVICE_TAGS=http"], flags="-labels-only", services=one(name="x", tags=()),
          skipped="use a label"),
-    case("-allowed", {"SERVICE_NAME": "Shop-1"}, flags="-allowed a,shop-*", services=one(name="Shop-1")),
+    case("-allowed", {"SERVICE_NAME": "shop-1"}, flags="-allowed a,shop-*", services=one(name="shop-1")),
     case("-allowed", {"SERVICE_NAME": "ab"}, flags="-allowed a,shop-*", skipped="not one of this host's"),
     case("-reserved", {"SERVICE_NAME": "Patients"}, flags="-reserved a,patients", skipped="reserved for other hosts"),
     case("-tags", {"SERVICE_TAGS": "a"}, flags=r"-tags x,y\,z,a", services=one(tags=("a", "x", "y,z"))),

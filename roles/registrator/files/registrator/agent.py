@@ -23,6 +23,7 @@ EXPECTED = (
     f"{DEFAULT_URI}, without user, query or fragment"
 )
 TOKEN = re.compile(r"[!-~]*")
+TOKEN_FILE, CATALOG_TOKEN_FILE = "CONSUL_HTTP_TOKEN_FILE", "CONSUL_CATALOG_TOKEN_FILE"
 # Names of the original; its older builds had the second ones.
 CLIENT_CERT, CLIENT_KEY = ("CONSUL_CLIENT_CERT", "CONSUL_TLSCERT"), ("CONSUL_CLIENT_KEY", "CONSUL_TLSKEY")
 
@@ -66,12 +67,13 @@ def target(uri: str) -> Target:
     return Target(parts.scheme, host, port, path if socket else "")
 
 
-def read_token() -> str:
+def read_token(variable: str = TOKEN_FILE) -> str:
     """The token, read at every use, so that a replaced file is used at once.
 
+    :param variable: of the environment, with the path of its file
     :raises AgentError: it is not one word of ASCII; the message does not hold it
     """
-    path = os.environ.get("CONSUL_HTTP_TOKEN_FILE")
+    path = os.environ.get(variable) or os.environ.get(TOKEN_FILE)
     if path:
         with open(path, encoding="utf-8", errors="replace") as file:
             token = file.read().strip()
@@ -126,12 +128,13 @@ class Agent:
 
     def deregister_in_catalog(self, node: str, service_id: str) -> None:
         """Deregister a service in the catalog itself. Returns when the servers have agreed on it, which the agent's own sync
-        does not show; fails without a leader. Needs write permission for the service.
+        does not show; fails without a leader. Needs write permission for the node, which the registrator's own token has not,
+        or for the service.
 
         https://developer.hashicorp.com/consul/api-docs/catalog#deregister-entity
         """
         try:
-            self._request("PUT", "/v1/catalog/deregister", {"Node": node, "ServiceID": service_id})
+            self._request("PUT", "/v1/catalog/deregister", {"Node": node, "ServiceID": service_id}, CATALOG_TOKEN_FILE)
         except AgentError as error:
             if "Unknown service ID" not in str(error):  # the agent has synced before
                 raise
@@ -164,8 +167,8 @@ class Agent:
             if error.status != 404:
                 raise
 
-    def _request(self, method: str, path: str, body: dict | None = None) -> bytes:
-        token = read_token()
+    def _request(self, method: str, path: str, body: dict | None = None, token_file: str = TOKEN_FILE) -> bytes:
+        token = read_token(token_file)
         connection = self._connection()
         try:
             connection.request(

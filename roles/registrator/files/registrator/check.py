@@ -1,4 +1,6 @@
-"""The one check of a service: the one of its SERVICE_CHECK_*, or the state of its container in dockerd. Pure."""
+"""The one check of a service: the one of its SERVICE_CHECK_*, or the state of its container in dockerd. Pure. Python 3.9."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""dockerd's API over its local socket: containers, networks and events."""
+"""dockerd's API over its local socket: containers, networks and events. Python 3.9."""
+
+from __future__ import annotations
 
 import http.client
 import json

@@ -2,7 +2,11 @@
 
 Everything after it can rely on types: no answer of dockerd (API 1.40 to 1.52 and later) and nothing that somebody
 writes into labels or environment raises an error here or later.
+
+Python 3.9.
 """
+
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
@@ -11,6 +15,7 @@ from typing import NamedTuple
 PORT = re.compile(r"0*([0-9]{1,5})(?:/([a-z]+))?")
 IMAGE = "ImageConfig"  # key that Dockerd adds: Config of the container's image; None: the image is gone
 PREFIX = "SERVICE_"
+OF_IMAGE, OF_ENVIRONMENT = "comes with the image: set it at the container", "in the environment: use a label"
 
 
 class Port(NamedTuple):
@@ -86,14 +91,13 @@ def _attributes(
     """Environment and labels in one, labels alone, and what is ignored, with the reason."""
     image = _dict(inspection.get(IMAGE))
     labels, environment = _texts(config.get("Labels")), _environment(config)
-    images = _texts(image.get("Labels")), _environment(image)
-    own = [{key: value for key, value in all_.items() if of_image.get(key) != value}
-           for all_, of_image in zip((labels, environment), images, strict=True)]  # fmt: skip
-    reasons = dict.fromkeys({*labels, *environment} - {*own[0], *own[1]}, "comes with the image: set it at the container")
+    own_labels = dict(labels.items() - _texts(image.get("Labels")).items())
+    own = dict(environment.items() - _environment(image).items())
+    reasons = dict.fromkeys((labels.keys() | environment.keys()) - own_labels.keys() - own.keys(), OF_IMAGE)
     if labels_only:
-        reasons |= dict.fromkeys({key for key in own[1] if key.startswith(PREFIX)} - {*own[0]}, "in the environment: use a label")
-        own[1] = {}
-    return own[1] | own[0], own[0], tuple(sorted(reasons.items()))
+        reasons |= dict.fromkeys({key for key in own if key.startswith(PREFIX)} - own_labels.keys(), OF_ENVIRONMENT)
+        own = {}
+    return own | own_labels, own_labels, tuple(sorted(reasons.items()))
 
 
 def _environment(config: dict) -> dict[str, str]:

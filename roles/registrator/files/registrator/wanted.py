@@ -1,4 +1,6 @@
-"""Computes the wanted services from dockerd's containers and the options. Pure: no clock, no network."""
+"""Computes the wanted services from dockerd's containers and the options. Pure: no clock, no network. Python 3.9."""
+
+from __future__ import annotations
 
 import ipaddress
 import re
@@ -176,9 +178,9 @@ def _service(
         raise Refusal(f"{name!r} cannot be a DNS name (letters, digits, hyphens, at most 63): set SERVICE_NAME")
     if name.lower() in RESERVED_NAMES:
         raise Refusal(f"the name {name!r} belongs to Consul itself: set SERVICE_NAME")
-    if name.lower() in _names(options.reserved):
+    if name.lower() in (reserved.lower() for reserved in _split(options.reserved)):
         raise Refusal(f"the name {name!r} is reserved for other hosts (discovery_service_hosts)")
-    if options.allowed and not allowed(name, _names(options.allowed)):
+    if options.allowed and not allowed(name, _split(options.allowed)):
         raise Refusal(f"the name {name!r} is not one of this host's (registrator_service_prefixes)")
     service_id = _id(container, port, host, attributes)
     if not ID.fullmatch(service_id):
@@ -204,13 +206,8 @@ def _service(
 
 
 def allowed(name: str, names: Iterable[str]) -> bool:
-    """Is the name one of the given, or does it begin with one that ends in `*`?"""
-    name = name.lower()
+    """Is the name one of the given, or does it begin with one that ends in `*`? As Consul compares: case counts."""
     return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in names)
-
-
-def _names(text: str) -> list[str]:
-    return [name.lower() for name in _split(text)]
 
 
 def _image_name(image: str) -> str:
