@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ class Node:
     address: str
     variables: dict = field(repr=False)
     host: testinfra.host.Host = field(repr=False)
+    ssh: list[str] = field(repr=False, default_factory=list)  # the command that reaches it
 
     def run(self, command: str, *args) -> str:
         """Run a command as root; it must end with 0. What it printed."""
@@ -45,6 +48,12 @@ class Node:
     def tries(self, command: str, *args):
         """Run a command as root, whatever it ends with; rc, stdout, stderr."""
         return self.host.run(command, *args)
+
+    def feed(self, command: str, text: str) -> str:
+        """Run a command as root with a text as its input, which no argument and no log of the host shows. What it printed."""
+        done = subprocess.run([*self.ssh, f"sudo {command}"], input=text, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr[-1000:]
+        return done.stdout
 
     def hostname_of(self, container: str) -> str:
         """The host name of a container: the name by which an instance answers (X-Instance)."""
@@ -110,7 +119,11 @@ class Site:
             ssh_extra_args=f"-o ServerAliveInterval=5 {variables.get('ansible_ssh_common_args', '')}".strip(),
             controlpath=f"{self.sockets}/%%C",
         )
-        return Node(name, address, variables, host)
+        ssh = ["ssh", "-o", "BatchMode=yes", "-p", str(variables.get("ansible_port", 22))]
+        ssh += shlex.split(variables.get("ansible_ssh_common_args", ""))
+        if "ansible_ssh_private_key_file" in variables:
+            ssh += ["-i", variables["ansible_ssh_private_key_file"]]
+        return Node(name, address, variables, host, [*ssh, f"{user}{variables['ansible_host']}"])
 
     def group(self, name: str) -> list[Node]:
         """The hosts of an inventory group."""
