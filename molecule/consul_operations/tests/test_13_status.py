@@ -4,6 +4,7 @@ import re
 
 import pytest
 from tests.support.playbook import play
+from tests.support.token_rights import send
 from tests.support.wait import eventually
 
 
@@ -45,13 +46,36 @@ def test_status_reports_problems(site, settled, start_container):
         assert f"{ill.name}: consul is failed" in text, "Consul ends with 1 when it is stopped"
         assert f"autopilot: {ill.name} not healthy" in text
         assert f"{other.name}: registrator does not run" in text
-        assert f"{other.name}: container unseen has SERVICE_NAME, but is not in the catalog" in text
+        assert f"{other.name}: not in the catalog: unseen ({other.name}:unseen:" in text
         assert re.search(r"\d+ things wrong", text)
         text, code = page(site, "-e", "status_strict=true")
         assert code != 0, "strict"
     finally:
         other.run("docker rm -f unseen; docker start registrator")
         ill.run("systemctl start consul")
+
+
+def test_x4_status_names_a_false_instance_and_one_that_was_taken_out(site, settled, show):
+    """With the registrator's token of another host, which Consul lets do both."""
+    node, thief = site.docker_hosts[:2]
+    token = (site.secrets / "tokens" / f"registrator-{thief.name}").read_text().strip()
+    good = f"{node.name}:{site.container_of('httpfront', node)}:8080"
+    false = {"ID": "x4-false", "Service": "httpfront", "Address": thief.address, "Port": 18199}
+    requests = {
+        "false": ("own", "PUT", "/v1/catalog/register", {
+            "Node": "{other}", "Address": "{other_address}", "SkipNodeUpdate": True, "Service": false}),
+        "good": ("own", "PUT", "/v1/catalog/deregister", {"Node": "{other}", "ServiceID": good}),
+    }  # fmt: skip
+    try:
+        assert send(site, thief, node, token, "", requests) == {"false": True, "good": True}
+        text, _ = page(site)
+        show("\n".join(line.strip() for line in text.splitlines() if "  ! " in line))
+        unknown = "no container and no declared service stands for this entry of the catalog"
+        assert f"{node.name}: {unknown}: httpfront (x4-false) at {thief.address}:18199" in text
+        assert f"{node.name}: not in the catalog: httpfront ({good}) at {node.address}:" in text
+    finally:
+        site.consul().send("PUT", "/v1/catalog/deregister", {"Node": node.name, "ServiceID": "x4-false"})
+        node.run(f"docker restart {site.container_of('httpfront', node)}")  # registers it anew, so the agent syncs it at once
 
 
 @pytest.mark.more

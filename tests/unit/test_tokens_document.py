@@ -1,0 +1,27 @@
+"""docs/tokens.md, which K1 tries on a running site: it has every request and every component."""
+
+import yaml
+from tests.support.site import ROOT
+from tests.support.token_rights import REQUESTS, table
+
+DEFAULTS = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
+TOKENS = yaml.safe_load((ROOT / "playbooks/vars/consul.yml").read_text())["consul_tokens"]
+
+
+def test_every_component_has_a_column():
+    assert set(table()) == {"anonymous", *TOKENS, *DEFAULTS["consul_site_tokens"]}
+
+
+def test_every_request_has_a_row():
+    for component, rights in table().items():
+        assert list(rights) == list(REQUESTS), component
+
+
+def test_no_token_of_a_host_reaches_further_than_the_document_names():
+    """What is allowed on another host's node is the registrator's alone, and not at another agent."""
+    other = [name for name, request in REQUESTS.items() if "another" in name and (request[1] == "PUT")]
+    allowed = {(component, name) for component, rights in table().items() for name in other if rights[name]}
+    assert allowed == {
+        ("registrator", "write a service of another node"),
+        ("registrator", "take a service out of another node"),
+    }
