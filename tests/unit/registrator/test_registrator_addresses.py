@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from discovery_balancer import plan
 from registrator.options import Options
-from registrator.wanted import wanted
+from registrator.wanted import PLATFORM_PORTS, wanted
 from registrator_cases import HOST, container
 
 OPTIONS = Options(ip="192.0.2.1")
@@ -136,3 +137,7 @@ def test_deregister_on_success_keeps_what_failed(code, kept):
     one = container(exposed=["80/tcp"], state={"Status": "exited", "ExitCode": code})
     assert run(one, options=options).kept == kept
     assert run(one).kept == {}
+
+
+def test_the_load_balancer_refuses_the_same_ports():
+    assert PLATFORM_PORTS == plan.PLATFORM_PORTS

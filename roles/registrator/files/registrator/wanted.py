@@ -20,8 +20,9 @@ META_PAIRS = 64 - 4  # Consul's limit less our own marker
 RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
-# Ports of a host that are Consul's, dockerd's and the resolver's: an instance there would open them through the load balancer.
-PLATFORM_PORTS = frozenset({53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
+# Ports of a host that are SSH's, Consul's, dockerd's and the resolver's: an instance there would open them through the load
+# balancer, whose plan.py has the same.
+PLATFORM_PORTS = frozenset({22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
 
 Skip = Callable[[str, str], None]  # takes a rejected item and the reason
 
