@@ -59,7 +59,7 @@ REQUESTS = {
     "read the shares": ("own", "GET", "/v1/kv/discovery/traffic/k1?raw", None),
     "write the shares": ("own", "PUT", "/v1/kv/discovery/traffic/k1-written", "x"),
     "write the owners of names": ("own", "PUT", "/v1/kv/discovery/owners/k1-written", "x"),
-    "list sessions": ("own", "GET", "/v1/session/list", None),
+    "read a session of another node": ("own", "GET", "/v1/session/info/{session}", None),
     "make a session of its own node": ("own", "PUT", "/v1/session/create", {"Node": "{node}", "TTL": "10s"}),
     "make a session of another node": ("own", "PUT", "/v1/session/create", {"Node": "{other}", "TTL": "10s"}),
     "destroy a session of another node": ("own", "PUT", "/v1/session/destroy/{session}", None),
