@@ -31,7 +31,9 @@ def test_x8_a_check_fetches_nothing_but_its_container(site, settled, start_conta
         start_container(node, NAME, f"python:3.13-slim python3 -c {shlex.quote(SERVER)}", "--init", "--expose 8000", *labels)
 
         def results() -> list[dict]:
-            return [one for one in site.consul().get(f"/v1/health/checks/{NAME}") if "302" in one["Output"]]
+            """At the agent: it tells the catalog of another output minutes later."""
+            checks = site.consul(node).get("/v1/agent/checks").values()
+            return [one for one in checks if one["ServiceName"] == NAME and "302" in one["Output"]]
 
         eventually(results, 40)
         (check,) = results()
