@@ -1,4 +1,4 @@
-"""Filters about one host, from its facts; each has its documentation beside it."""
+"""Filters about one host, from its facts, and of its units; each has its documentation beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ansible.errors import AnsibleFilterError
 from ..plugin_utils.distributions import distribution, package_names
 from ..plugin_utils.host import host_problems
 from ..plugin_utils.host_addresses import host_addresses
+from ..plugin_utils.unit_sandbox import unit_sandbox
 
 
 def host_addresses_filter(facts):
@@ -28,6 +29,13 @@ def package_names_filter(wanted, facts):
     return package_names(wanted, _facts("package_names", facts))
 
 
+def unit_sandbox_filter(differences, mount_namespace=True):
+    try:
+        return unit_sandbox(differences, mount_namespace)
+    except (TypeError, ValueError) as error:
+        raise AnsibleFilterError(f"fewnodes.discovery.unit_sandbox: {error}") from error
+
+
 def _facts(name, facts):
     if not isinstance(facts, Mapping):
         raise AnsibleFilterError(f"fewnodes.discovery.{name}: needs the facts of a host (ansible_facts), got {facts!r}")
@@ -41,4 +49,5 @@ class FilterModule:
             "host_addresses": host_addresses_filter,
             "host_problems": host_problems,
             "package_names": package_names_filter,
+            "unit_sandbox": unit_sandbox_filter,
         }

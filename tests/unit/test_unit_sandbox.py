@@ -1,0 +1,68 @@
+"""Units of the roles: one base for the sandbox of all, and what systemd makes of it (the table of docs/security.md)."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.unit_sandbox import BASE, FURTHER, MOUNT_NAMESPACE, unit_sandbox
+from tests.support.exposure import BOUND, table
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = {path.name.removesuffix(".j2"): path for path in sorted(ROOT.glob("roles/*/templates/*.service.j2"))}
+
+
+def rendered(template: Path) -> str:
+    """A unit as Ansible renders it; of the role's variables those count that the sandbox reads."""
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
+    environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox}
+    values = yaml.safe_load((template.parents[1] / "vars/main.yml").read_text())
+    return environment.from_string(template.read_text()).render(values, consul_backup_dir="/var/backups/consul")
+
+
+def test_the_differences_of_a_unit_replace_the_base():
+    lines = unit_sandbox({"ProtectSystem": "full", "PrivateTmp": None, "ReadWritePaths": "/srv"}).splitlines()
+    assert {"ProtectSystem=full", "ReadWritePaths=/srv", "NoNewPrivileges=yes", "CapabilityBoundingSet="} <= set(lines)
+    assert lines == sorted(lines)
+    assert [line for line in lines if line.startswith("PrivateTmp")] == []
+
+
+def test_a_misspelt_directive_is_refused():
+    with pytest.raises(ValueError, match="ProtectSytem"):
+        unit_sandbox({"ProtectSytem": "strict"})
+
+
+def test_a_unit_without_a_mount_namespace_has_no_directive_that_makes_one():
+    left = {line.partition("=")[0] for line in unit_sandbox({}, mount_namespace=False).splitlines()}
+    assert left == set(BASE) - MOUNT_NAMESPACE
+
+
+@pytest.mark.parametrize("unit", TEMPLATES)
+def test_w41_a_unit_has_the_base_and_copies_nothing_of_it(unit):
+    text = TEMPLATES[unit].read_text()
+    assert "fewnodes.discovery.unit_sandbox" in text
+    copied = "|".join([*BASE, *FURTHER])
+    assert re.findall(rf"^(?:{copied})=", text, re.MULTILINE) == [], "write a difference into the filter's input"
+
+
+def test_w41_the_table_names_every_unit_within_the_bound():
+    assert sorted(table()) == sorted(TEMPLATES)
+    assert {unit: exposure for unit, exposure in table().items() if exposure > BOUND} == {}
+
+
+@pytest.mark.parametrize("unit", TEMPLATES)
+def test_w41_a_unit_is_within_the_bound_of_this_machines_systemd(unit, tmp_path):
+    """Also units that no host of a lab has; the controller's systemd may be another one than the hosts'."""
+    (tmp_path / unit).write_text(rendered(TEMPLATES[unit]))
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(tmp_path / unit)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no systemd-analyze")
+    if "unrecognized option" in done.stderr:
+        pytest.skip("systemd-analyze before 250 reads no files")
+    ours = [line for line in done.stderr.splitlines() if any(f"{name}=" in line for name in [*BASE, *FURTHER])]
+    assert ours == [], "directives that systemd does not understand"
+    assert float(re.search(r"exposure level for .*?: ([0-9.]+)", done.stdout)[1]) <= BOUND
