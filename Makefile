@@ -7,7 +7,7 @@ SCENARIOS ?= three_nodes resolver
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help system demo lab lab-down docs lint unit package molecule test test-all bench clean
+.PHONY: help system demo lab lab-down docs lint unit package molecule test test-all bench clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ test-all: ## and what does not fit its time
 bench: .venv/ready ## measure the balancer beside others, BENCH='--only churn' for a part; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks run $(BENCH)
 	$(BIN)/python -m benchmarks report
+
+clean-all: .venv/ready ## every lab, and what labs made and changed on this machine: images, caches, kernel settings; then clean
+	@$(BIN)/python -m lab down --all
+	@$(MAKE) --no-print-directory clean
 
 clean: ## remove what make has made here (not the lab: see lab-down)
 	rm -rf .venv .cache .ansible

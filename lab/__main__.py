@@ -16,10 +16,13 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in {
         "up": "create the nodes of an inventory (idempotent)",
-        "down": "remove them and everything the lab made for them",
         "tour": "print what to open and try on a lab that carries the site",
     }.items():
         commands.add_parser(name, help=text).add_argument("inventory", type=Path)
+    gone = commands.add_parser("down", help="remove them and everything the lab made for them")
+    which = gone.add_mutually_exclusive_group(required=True)
+    which.add_argument("inventory", type=Path, nargs="?")
+    which.add_argument("--all", action="store_true", help="every lab of this machine, their images and caches, changed settings")
     one = commands.add_parser("replace", help="put an empty machine in the place of one node: same name and address")
     one.add_argument("inventory", type=Path)
     one.add_argument("host")
@@ -40,7 +43,10 @@ def main(argv: list[str]) -> int:
         if arguments.command == "up":
             nodes.up(Site.read(arguments.inventory))
         elif arguments.command == "down":
-            nodes.down(arguments.inventory)
+            if arguments.all:
+                nodes.down_all()
+            else:
+                nodes.down(arguments.inventory)
         elif arguments.command == "replace":
             nodes.replace(Site.read(arguments.inventory), arguments.host)
         elif arguments.command == "external":

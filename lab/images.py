@@ -93,6 +93,14 @@ def _sample(folder: Path, base: str) -> str:
     return tag
 
 
+def remove() -> list[str]:
+    """Remove every image that the lab has made, of older recipes too; their names."""
+    found = run("podman", "images", "--filter", f"reference={PREFIX}/*", "--format", "{{.Repository}}:{{.Tag}}").split()
+    if found:
+        run("podman", "rmi", "-f", *found)
+    return found
+
+
 def digest(*parts: str) -> str:
     """The mark of a recipe, short enough for a tag."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The machine that carries the lab: is it fit for it, what does it have, which subnet is free."""
+"""The machine that carries the lab: is it fit for it, what does it have, which subnet is free, which settings change."""
 
 import functools
 import ipaddress
@@ -9,10 +9,17 @@ import shutil
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.shell import run, succeeds
+from lab.shell import CACHE, run, succeeds
 
 NEEDED_DISK_GB = 8
 UNIFIED = Path("/sys/fs/cgroup/unified")
+SYSCTL = Path("/proc/sys")
+# What podman sets for networks, and a privileged node's systemd for itself; the kernel has them once for all.
+CHANGED_SETTINGS = (
+    "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "kernel/core_pattern", "kernel/pid_max", "fs/protected_fifos",
+    "fs/protected_hardlinks", "fs/protected_regular", "fs/protected_symlinks",
+)  # fmt: skip
+REMEMBERED = "machine-settings.json"
 
 
 def check() -> None:
@@ -44,6 +51,33 @@ def node_flags() -> list[str]:
     if UNIFIED.is_dir():
         flags += ["--cgroupns=host", "-v", f"{UNIFIED}:/sys/fs/cgroup:rw"]
     return flags
+
+
+def remember_settings() -> None:
+    """Keep the settings of this machine that labs change, as they are before the first lab."""
+    found = {name: (SYSCTL / name).read_text().strip() for name in CHANGED_SETTINGS if (SYSCTL / name).exists()}
+    (private_folder(CACHE) / REMEMBERED).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def put_back_settings() -> list[str]:
+    """Give the machine the settings that it had before the first lab; the names of those that differed."""
+    kept = CACHE / REMEMBERED
+    if not kept.exists():
+        return []
+    changed = []
+    for name, value in json.loads(kept.read_text()).items():
+        if (SYSCTL / name).read_text().strip() != value:
+            (SYSCTL / name).write_text(value)
+            changed.append(f"{name.replace('/', '.')} = {value}")
+    kept.unlink()
+    return changed
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder, made where it is missing, that only its owner may enter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
 
 
 def routes() -> list[tuple[ipaddress.IPv4Network, str]]:

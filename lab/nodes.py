@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 import shutil
 import socket
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from lab import images, machine, releases, signing
 from lab import site as site_services
-from lab.containers import create_network, start_container
+from lab.containers import LABEL, create_network, start_container
 from lab.errors import LabError
 from lab.images import SUITE, USER
 from lab.inventory import LAB_FILE, Site, derive, directory_of, name_of
@@ -69,6 +70,8 @@ def up(site: Site) -> None:
     # Before the network: what fails here leaves nothing.
     made = {suite: images.node(suite) for suite in sorted(set(site.suites.values()))}
     state = _state(site.name)
+    if not labs():
+        machine.remember_settings()
     try:
         if fresh:
             label = f"{INVENTORY_LABEL}={site.inventory}"
@@ -95,13 +98,48 @@ def down(inventory: Path) -> None:
     lab = name_of(inventory)
     if _exists(lab):
         _refuse_foreign(lab, directory_of(inventory))
+    _take_down(lab, directory_of(inventory))
+
+
+def down_all() -> None:
+    """Remove every lab of this machine, of any checkout, and what labs have made and changed on it: images, caches, settings."""
+    for lab in labs():
+        _take_down(lab, Path(_owner(lab)))
+    site_services.detach("")  # what an interrupted run has left
+    _put_back()
+    print(f"lab: {len(images.remove())} images are removed")
+    packages = CACHE / "packages"
+    installed = sorted(set(packages.read_text().split())) if packages.exists() else []
+    caches = CACHE if os.environ.get("DISCOVERY_LAB_CACHE") else CACHE.parent
+    shutil.rmtree(caches, ignore_errors=True)
+    print(f"lab: {caches} is removed")
+    if installed:
+        print(f"lab: packages that 'make system' has installed stay; to remove them: apt-get remove {' '.join(installed)}")
+
+
+def labs() -> list[str]:
+    """The names of all labs of this machine."""
+    listed = run("podman", "network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}").split()
+    return sorted(name.removeprefix("fewnodes-") for name in listed if name != site_services.NAME)
+
+
+def _take_down(lab: str, folder: Path) -> None:
+    """Remove what there is of a lab; with the last one the machine gets its settings back."""
+    if _exists(lab):
         names = run("podman", "ps", "-a", "--filter", f"label={INVENTORY_LABEL}={_owner(lab)}", "--format", "{{.Names}}").split()
         _remove(names)
         site_services.detach(network(lab))
         run("podman", "network", "rm", network(lab))
     shutil.rmtree(_state(lab), ignore_errors=True)
-    (directory_of(inventory) / LAB_FILE).unlink(missing_ok=True)
+    (folder / LAB_FILE).unlink(missing_ok=True)
     print(f"lab: {lab} is removed")
+    if not labs():
+        _put_back()
+
+
+def _put_back() -> None:
+    if changed := machine.put_back_settings():
+        print(f"lab: as before the first lab: {', '.join(changed)}")
 
 
 def replace(site: Site, host: str) -> None:

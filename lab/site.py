@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab import images, releases
 from lab.containers import create_network, start_container
-from lab.machine import resolvers
+from lab.machine import private_folder, resolvers
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 NAME = "fewnodes-site"
@@ -21,6 +21,16 @@ SITE_NAME_ADDRESS = "203.0.113.80"  # RFC 5737: an address for examples, where n
 RELEASE_MIRROR = """[Service]
 ExecStart=/usr/bin/python3 -m http.server 80 --directory /srv/releases
 Restart=always
+"""
+# Folder of the cache on the machine: where it is in the container, the service there, its user.
+CACHES = {
+    "apt": ("/var/cache/apt-cacher-ng", "apt-cacher-ng", "apt-cacher-ng"),
+    "registry": ("/srv/registry", "docker-registry", "docker-registry"),
+}
+# The services have users of their own, whose numbers may be those of other users of the machine: they own folders below one that
+# only root may enter.
+OWNER = """[Service]
+ExecStartPre=+/bin/chown -R {user}: {folder}
 """
 REGISTRY = """version: 0.1
 storage:
@@ -37,10 +47,8 @@ def attach(network: str, address: ipaddress.IPv4Address) -> None:
             if not succeeds("podman", "network", "exists", NAME):
                 create_network(NAME)
             volumes = {mirror: "/srv/releases"}
-            for folder, target in {"apt": "/var/cache/apt-cacher-ng", "registry": "/srv/registry"}.items():
-                (CACHE / folder).mkdir(parents=True, exist_ok=True)
-                (CACHE / folder).chmod(0o777)  # the services inside have users of their own
-                volumes[CACHE / folder] = target
+            private_folder(CACHE)
+            volumes |= {private_folder(CACHE / folder): target for folder, (target, _, _) in CACHES.items()}
             start_container(NAME, NAME, images.site(), ["--network", NAME], _files(), volumes)
     elif not running(NAME):
         run("podman", "start", NAME)
@@ -104,6 +112,10 @@ def _files() -> dict[str, str | Path]:
         "local=/site.example/\nlocal=/consul/\n",
         "etc/apt-cacher-ng/lab.conf": "Offlinemode: 0\nExThreshold: 30\n",
         "etc/docker/registry/config.yml": REGISTRY,
+        **{
+            f"etc/systemd/system/{service}.service.d/lab.conf": OWNER.format(user=user, folder=folder)
+            for folder, service, user in CACHES.values()
+        },
         "etc/systemd/system/release-mirror.service": RELEASE_MIRROR,
         "etc/systemd/system/multi-user.target.wants/release-mirror.service": Path("../release-mirror.service"),
     }

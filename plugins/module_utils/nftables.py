@@ -9,12 +9,15 @@ from .files import read, remove, write
 NFT = "/usr/sbin/nft"
 TABLE = ("inet", "discovery")
 CONFIRMED = "/etc/discovery-firewall.nft"
+CLOSED = "/etc/discovery-firewall-closed.nft"
 UNCONFIRMED = "/run/discovery-firewall/trial.nft"
 UNIT = "discovery-firewall.service"
 TIMER = "discovery-firewall-rollback"
-# Automatic rollback to the confirmed rules, or to none. It needs nothing of ours that could be missing.
+# Automatic rollback to the confirmed rules, or to none; confirmed ones that do not load leave SSH alone open. It needs nothing of
+# ours that could be missing.
 ROLLBACK = (
-    f"if [ -e {CONFIRMED} ]; then {NFT} --file {CONFIRMED}; else {NFT} delete table {' '.join(TABLE)}; fi;"
+    f"if [ -e {CONFIRMED} ]; then {NFT} --file {CONFIRMED} || {NFT} --file {CLOSED};"
+    f" else {NFT} delete table {' '.join(TABLE)}; fi;"
     f" rm --force {UNCONFIRMED}"
 )
 

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall as module
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall_facts as facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import firewall
@@ -304,3 +305,18 @@ def test_rules_that_do_not_load_close_the_host(tmp_path, scope, rules, chains):
         assert (listed.count("policy drop"), listed.count("dport 22 accept")) == (2, 2), listed
     else:
         assert (listed.count("policy accept"), listed.count("drop")) == (1, 2), listed
+
+
+@pytest.mark.parametrize(("confirmed", "chain"), [(GOOD, "good"), ("no rules", "closed"), (None, None)])
+def test_a_rollback_ends_with_the_confirmed_rules_or_a_closed_host(tmp_path, confirmed, chain):
+    paths = {nftables.CONFIRMED: "rules", nftables.CLOSED: "closed", nftables.UNCONFIRMED: "trial"}
+    (tmp_path / "closed").write_text(GOOD.replace("good", "closed"))
+    if confirmed:
+        (tmp_path / "rules").write_text(confirmed)
+    script = nftables.ROLLBACK
+    for path, own in paths.items():
+        script = script.replace(path, str(tmp_path / own))
+    trial = f"nft --file -; ({script}) 2>/dev/null; nft list table inet discovery || true"
+    inside = ["unshare", "--net", "sh", "-c", trial]
+    listed = subprocess.run(inside, input=GOOD.replace("good", "trial"), text=True, capture_output=True, check=True).stdout
+    assert (f"chain {chain}" in listed) if chain else listed == ""

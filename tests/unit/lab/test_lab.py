@@ -1,10 +1,13 @@
 """The lab's decisions: what it reads from an inventory, what it refuses, what it derives."""
 
 import ipaddress
+import stat
 from pathlib import Path
 
 import pytest
+from lab import __main__ as command_line
 from lab import images, machine, nodes
+from lab import site as site_services
 from lab.errors import LabError
 from lab.images import SUITES
 from lab.inventory import Site, derive, name_of
@@ -186,3 +189,105 @@ def test_an_old_release_may_come_from_elsewhere(monkeypatch):
 def test_each_host_may_be_of_another_release(tmp_path):
     text = "all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: bullseye}, b: {ansible_host: 10.1.1.2}}}"
     assert Site.read(inventory(tmp_path / "ward", text)).suites == {"a": "bullseye", "b": "trixie"}
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A cache of the lab, and kernel settings, in a folder of their own."""
+    found = tmp_path / "user/lab"
+    for module in (machine, nodes, site_services):
+        monkeypatch.setattr(module, "CACHE", found)
+    monkeypatch.setattr(machine, "SYSCTL", tmp_path / "sys")
+    for name, value in (("net/ipv4/ip_forward", "0"), ("kernel/pid_max", "32768")):
+        (tmp_path / "sys" / name).parent.mkdir(parents=True)
+        (tmp_path / "sys" / name).write_text(value)
+    return found
+
+
+class Podman:
+    """Networks of labs and their containers, as far as taking labs down goes; every command is kept."""
+
+    def __init__(self, monkeypatch, labs: dict[str, Path]):
+        self.labs, self.commands = labs, []
+        for module in (nodes, site_services, images):
+            monkeypatch.setattr(module, "run", self.run)
+            monkeypatch.setattr(module, "succeeds", self.succeeds)
+
+    def succeeds(self, *command) -> bool:
+        return command[1:3] == ("network", "exists") and command[3].removeprefix("fewnodes-") in self.labs
+
+    def run(self, *command, **_options) -> str:
+        self.commands.append(" ".join(map(str, command)))
+        if command[1:3] == ("network", "ls"):
+            return "".join(f"fewnodes-{lab}\n" for lab in self.labs) + "fewnodes-site\n"
+        if command[1:3] == ("network", "inspect"):
+            owner = self.labs[command[3].removeprefix("fewnodes-")]
+            return f'[{{"labels": {{"{nodes.INVENTORY_LABEL}": "{owner}"}}}}]'
+        if command[1:3] == ("network", "rm"):
+            del self.labs[command[3].removeprefix("fewnodes-")]
+        return "localhost/fewnodes/node-trixie:1\n" if command[1] == "images" else ""
+
+
+def lab_at(folder: Path) -> Path:
+    (folder / "group_vars/all").mkdir(parents=True)
+    (folder / "group_vars/all/zz_lab.yml").write_text("ansible_user: admin\n")
+    return folder
+
+
+def test_the_last_lab_gives_the_machine_its_settings_back(monkeypatch, cache, tmp_path, capsys):
+    Podman(monkeypatch, {"one": lab_at(tmp_path / "one"), "two": lab_at(tmp_path / "two")})
+    forwards = tmp_path / "sys/net/ipv4/ip_forward"
+    machine.remember_settings()
+    forwards.write_text("1")
+    nodes.down(tmp_path / "one")
+    assert forwards.read_text() == "1", "another lab needs it"
+    nodes.down(tmp_path / "two")
+    assert forwards.read_text() == "0"
+    assert "net.ipv4.ip_forward = 0" in capsys.readouterr().out
+    forwards.write_text("1")
+    assert machine.put_back_settings() == [] and forwards.read_text() == "1", "set by somebody else since then"
+
+
+def test_all_removes_labs_images_and_caches_and_names_the_packages(monkeypatch, cache, tmp_path, capsys):
+    podman = Podman(monkeypatch, {"one": lab_at(tmp_path / "one"), "gone": tmp_path / "a checkout that is gone"})
+    monkeypatch.delenv("DISCOVERY_LAB_CACHE", raising=False)
+    machine.remember_settings()
+    (tmp_path / "sys/kernel/pid_max").write_text("4194304")
+    (cache / "packages").write_text(" podman runc\n skopeo\n")
+    assert command_line.main(["down", "--all"]) == 0
+    assert podman.labs == {} and not (tmp_path / "one/group_vars/all/zz_lab.yml").exists()
+    assert "podman rmi -f localhost/fewnodes/node-trixie:1" in podman.commands
+    assert not cache.parent.exists()
+    assert (tmp_path / "sys/kernel/pid_max").read_text() == "32768"
+    assert "apt-get remove podman runc skopeo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["down"], ["down", "--all", "inventories/hospital"]])
+def test_down_wants_one_lab_or_all(arguments):
+    with pytest.raises(SystemExit):
+        command_line.main(arguments)
+
+
+def test_nobody_else_on_the_machine_reads_or_writes_the_caches(monkeypatch, cache, tmp_path):
+    """The services inside have users of their own, whose numbers other users of the machine may have: only root gets there."""
+    started = {}
+    monkeypatch.setattr(site_services.releases, "provide", lambda: tmp_path)
+    monkeypatch.setattr(site_services.images, "samples", dict)
+    monkeypatch.setattr(site_services.images, "site", lambda: "site")
+    monkeypatch.setattr(site_services, "succeeds", lambda *command: False)
+    monkeypatch.setattr(site_services, "create_network", lambda name: None)
+    monkeypatch.setattr(site_services, "run", lambda *command: "")
+    monkeypatch.setattr(site_services, "attached", lambda: {"lab"})
+    monkeypatch.setattr(site_services, "_ready", lambda address: True)
+    monkeypatch.setattr(site_services, "start_container", lambda *given: started.update(files=given[4], volumes=given[5]))
+    site_services.attach("lab", ipaddress.IPv4Address("192.0.2.1"))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (cache, cache / "apt", cache / "registry")}
+    assert modes == {"lab": 0o700, "apt": 0o700, "registry": 0o700}
+    for folder, service in (("apt", "apt-cacher-ng"), ("registry", "docker-registry")):
+        unit = started["files"][f"etc/systemd/system/{service}.service.d/lab.conf"]
+        assert f"chown -R {service}: {started['volumes'][cache / folder]}" in unit
+
+
+def test_the_readme_warns_before_the_first_command():
+    text = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
+    assert 0 < text.index("root in a node is root on this machine") < text.index("make demo #")
