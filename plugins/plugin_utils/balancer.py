@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
-# One source of the patterns: the program on the hosts has the same file.
-PATTERNS = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer/patterns.py"
+# One source of patterns and limits: the program on the hosts has the same files.
+PROGRAM = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer"
 
 
-def _patterns():
-    spec = importlib.util.spec_from_file_location("discovery_balancer_patterns", PATTERNS)
+def _of_the_program(name):
+    spec = importlib.util.spec_from_file_location(f"discovery_balancer_{name}", PROGRAM / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -26,11 +26,11 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_certificates,
-        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval
+        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
-    problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings)]
+    problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings), *_of_limits(settings)]
     if settings["balancer_deployment"] == "overlay":
         problems += _of_the_container(settings)
     return [f"{variable} is {settings[variable]!r} on {host}: {advice}" for variable, advice in problems]
@@ -43,7 +43,7 @@ def _of_the_backend(settings: Mapping, backends: Iterable[str]) -> Iterator[tupl
 
 
 def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
-    if not _patterns().DOMAIN.fullmatch(str(settings["balancer_domain"])):
+    if not _of_the_program("patterns").DOMAIN.fullmatch(str(settings["balancer_domain"])):
         yield (
             "balancer_domain",
             ("set discovery_domain to the DNS name, in lower case, of the virtual hosts, such as hospital.example"),
@@ -66,8 +66,14 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_sync_interval", "set it to 5 to 30 seconds"
 
 
+def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:
+    for limit in _of_the_program("limits").LIMITS:
+        if advice := limit.problem(settings[limit.variable]):
+            yield limit.variable, advice
+
+
 def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
-    patterns, seen = _patterns(), set()
+    patterns, seen = _of_the_program("patterns"), set()
     variable = "balancer_certificates"
     for one in settings[variable]:
         names = [str(name) for name in one.get("names") or []]

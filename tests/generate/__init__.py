@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.generate import sanity_ignores, variable_tables
+from tests.generate import balancer_limits, sanity_ignores, variable_tables
 
 
 def documents() -> dict[Path, str]:
     """What each generated file should hold, by its path."""
-    return variable_tables.documents() | sanity_ignores.documents()
+    return variable_tables.documents() | balancer_limits.documents() | sanity_ignores.documents()

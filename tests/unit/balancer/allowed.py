@@ -29,7 +29,7 @@ UPSTREAM = {
 ANSWER = {
     "default_type": "text/(plain|html)",
     "add_header": "Retry-After 5 always",
-    "return": r"(200 [0-9a-f]{16}|(?P<status>404|502|503) \$discovery_page_(?P=status))",
+    "return": r"(200 [0-9a-f]{16}|(?P<status>404|429|431|502|503) \$discovery_page_(?P=status))",
 }
 # file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
 ALLOWED = {
@@ -43,11 +43,11 @@ ALLOWED = {
             "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
-            "error_page": "502 504 @discovery_failed",
+            "error_page": r"(502 504 @discovery_failed|494 =431 @discovery_large|429 @discovery_many)",
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
-            "location": rf"(/|= {PATH}|{PATH}/|@discovery_failed)",
+            "location": rf"(/|= {PATH}|{PATH}/|@discovery_(failed|large|many))",
         },
         "server location": ANSWER
         | {

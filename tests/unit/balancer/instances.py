@@ -44,6 +44,8 @@ class Instance:
                 else:
                     self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Own", "yes")
+                if length := int(self.headers.get("X-Answer", 0)):
+                    self.send_header("X-Long", "x" * length)
                 self.end_headers()
                 self.wfile.write(body)
                 while status == 101 and (line := self.rfile.readline()):
@@ -113,13 +115,13 @@ def workers(balancer) -> set:
     return found
 
 
-def certificate(folder, *names: str):
+def certificate(folder, *names: str, key=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
     """A certificate for these names that signs itself: (file, file of its key)."""
     stem = folder / names[0].replace("*", "any")
     files = stem.with_suffix(".pem"), stem.with_suffix(".key")
     alternatives = ",".join(f"DNS:{name}" for name in names)
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        ["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "2",
          "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-out", files[0], "-keyout", files[1]],
         check=True, capture_output=True, timeout=60,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The distribution's nginx with the role's nginx.conf and the program's files: routes, retries, headers, pages, log."""
 
+import concurrent.futures
 import functools
 import http.client
 import json
@@ -21,6 +22,16 @@ def balancer(tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "access"
     with Balancer(balancer_access_log=str(log), balancer_trusted_proxies=[TRUSTED], balancer_read_timeout="1s") as balancer:
         balancer.log = log
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture(scope="module")
+def busy():
+    """One whose clients may do little."""
+    limits = {"balancer_client_connections": 2, "balancer_client_requests": 5, "balancer_client_header_timeout": "1s"}
+    with Balancer(**limits, balancer_connect_timeout="3s") as balancer:
         balancer.sync(catalog())
         balancer.start()
         yield balancer
@@ -50,9 +61,9 @@ def serve(balancer):
 def ask(balancer):
     """Status, headers and body of one answer."""
 
-    def request(host, path="/", method="GET", source="", body=None, **headers):
+    def request(host, path="/", method="GET", source="", body=None, port=0, **headers):
         connection = http.client.HTTPConnection(
-            real_nginx.ADDRESS, balancer.http_port, timeout=20, source_address=(source, 0) if source else None
+            real_nginx.ADDRESS, port or balancer.http_port, timeout=20, source_address=(source, 0) if source else None
         )
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -247,3 +258,90 @@ def test_log_names_service_and_instance(serve, balancer, ask, instance):
     while missing := [line for line in lines if not re.search(line, balancer.log.read_text())]:
         assert time.monotonic() < deadline, (missing, balancer.log.read_text()[-600:])
         time.sleep(0.05)
+
+
+def raw(balancer, text: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer to a request as it is."""
+    with socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=20) as client:
+        client.sendall(text)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize(
+    ("line", "host", "seen"),
+    [
+        ("/", "web.{d}", "web.{d}"),
+        ("/", "web.{d}:8080", "web.{d}:8080"),
+        ("/", "WEB.{D}", "web.{d}"),
+        ("/", "web.{d}.", "web.{d}"),
+        ("http://web.{d}/", "evil.example", "web.{d}"),
+        ("http://web.{d}/", "evil.example:8080", "web.{d}"),
+        ("http://web.{d}:8080/", "web.{d}:8080", "web.{d}:8080"),
+        ("http://web.{d}/", "web.{d}:1;x", "web.{d}"),
+        ("http://web.{d}/", "x web.{d}", "web.{d}"),
+        ("http://web.{d}/", "web.{d}.evil.example", "web.{d}"),
+        ("http://WEB.{D}/", "xweb.{d}", "web.{d}"),
+        ("http://web.{d}/", "webx{d}", "web.{d}"),
+    ],
+)
+def test_the_host_that_routes_is_the_one_that_is_passed_on(serve, balancer, instance, line, host, seen):
+    """An application makes links, and decides, by its name."""
+    serve(web=[entry(instance().port)])
+    line, host, seen = (text.format(d=DOMAIN, D=DOMAIN.upper()) for text in (line, host, seen))
+    status, body = raw(balancer, f"GET {line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    if status == 400:  # nginx refuses what is no host
+        return
+    received = json.loads(body)[2]
+    assert (status, received["Host"], received["X-Forwarded-Host"]) == (200, seen, seen)
+
+
+def test_two_hosts_are_refused(serve, balancer, instance):
+    serve(web=[entry(instance().port)])
+    head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    assert raw(balancer, head.encode())[0] == 400
+
+
+@pytest.mark.parametrize("length", [9_000, 32_000, 32 * 1024])
+def test_long_headers_pass_both_ways(serve, ask, instance, length):
+    """Tickets of Kerberos, cookies of an application."""
+    serve(web=[entry(instance().port)])
+    status, _, body = ask(f"web.{DOMAIN}", Cookie="c" * length)
+    assert (status, len(json.loads(body)[2]["Cookie"])) == (200, length)
+    status, headers, _ = ask(f"web.{DOMAIN}", "/?" + "q" * 100, X_Answer=str(length))
+    assert (status, len(headers["X-Long"])) == (200, length)
+
+
+@pytest.mark.parametrize("host", [f"web.{DOMAIN}", f"none.{DOMAIN}", "x.example.org"])
+def test_a_header_that_is_too_long_gets_a_page(serve, ask, instance, host):
+    serve(web=[entry(instance().port)])
+    status, headers, body = ask(host, Cookie="c" * 40_000)
+    assert (status, headers["Content-Type"], "431 Request Header" in body) == (431, "text/html", True)
+
+
+def test_a_client_has_its_share_of_requests_and_others_theirs(serve, ask, instance, busy):
+    one, another = "127.0.71.21", "127.0.71.22"
+    apply(busy, web=[entry(instance(1.5).port)])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, f"web.{DOMAIN}", source=source, port=busy.http_port) for source in [one] * 6 + [another]]
+        answers = [future.result() for future in asked]
+    assert sorted(status for status, _, _ in answers[:6]) == [200] * 2 + [429] * 4
+    assert answers[6][0] == 200
+    refused = next(answer for answer in answers if answer[0] == 429)
+    assert (refused[1]["Retry-After"], "Too many requests" in refused[2]) == ("5", True)
+
+
+def test_requests_a_second(serve, ask, instance, busy):
+    apply(busy, web=[entry(instance().port)])
+    answers = [ask(f"web.{DOMAIN}", source="127.0.71.23", port=busy.http_port)[0] for _ in range(30)]
+    assert 6 <= answers.count(200) < 25 and set(answers) == {200, 429}
+    time.sleep(1.2)
+    assert ask(f"web.{DOMAIN}", source="127.0.71.23", port=busy.http_port)[0] == 200
+
+
+def test_a_slow_header_ends(busy):
+    with socket.create_connection((real_nginx.ADDRESS, busy.http_port), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        began = time.monotonic()
+        assert client.recv(1) == b"" and time.monotonic() - began < 5

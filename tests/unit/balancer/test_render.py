@@ -88,6 +88,17 @@ server {
         default_type text/html;
         return 502 $discovery_page_502;
     }
+    error_page 494 =431 @discovery_large;
+    location @discovery_large {
+        default_type text/html;
+        return 431 $discovery_page_431;
+    }
+    error_page 429 @discovery_many;
+    location @discovery_many {
+        add_header Retry-After 5 always;
+        default_type text/html;
+        return 429 $discovery_page_429;
+    }
     location / {
         set $discovery_service web;
         proxy_pass http://http_web;

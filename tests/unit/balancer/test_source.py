@@ -1,5 +1,6 @@
 """Whether the catalog is followed, and the status in Consul's KV store (L2)."""
 
+import base64
 import http.server
 import json
 import os
@@ -23,13 +24,14 @@ class Agent:
 
     def __init__(self):
         self.answers, self.asked = {source.ALWAYS_THERE: (200, '[{"Node": {}}]')}, []
+        self.written = [(200, "true")] * 20  # answers to what is written
         agent = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 length = int(self.headers.get("Content-Length") or 0)
                 agent.asked.append((self.command, self.path, self.headers["X-Consul-Token"], self.rfile.read(length).decode()))
-                code, text = agent.answers.get(self.path, (404, "")) if self.command == "GET" else (200, "true")
+                code, text = agent.answers.get(self.path, (404, "")) if self.command == "GET" else agent.written.pop(0)
                 self.send_response(code)
                 self.end_headers()
                 self.wfile.write(text.encode())
@@ -204,6 +206,62 @@ def test_l2_token_that_may_not_read_does_not_write(watched, agent):
 def test_l2_host_without_a_name_reports_nothing(watched, agent):
     Source(watched.agent, watched.token_file).report(STATUS)
     assert agent.asked == []
+
+
+REGISTER = "/v1/kv/discovery/owners/balancers"
+
+
+def stored(text, index=7):
+    return 200, json.dumps([{"ModifyIndex": index, "Value": base64.b64encode(text.encode()).decode()}])
+
+
+def test_x7_a_key_is_changed_by_compare_and_set(watched, agent):
+    agent.answers[REGISTER] = stored("old")
+    assert watched.change("discovery/owners/balancers", lambda text: f"{text} and new") == ""
+    assert agent.puts == [("PUT", f"{REGISTER}?cas=7", "secret", "old and new")]
+
+
+def test_x7_a_key_that_is_not_there_is_made_once(watched, agent):
+    assert watched.change("discovery/owners/balancers", lambda text: f"{text}") == ""
+    assert agent.puts == [("PUT", f"{REGISTER}?cas=0", "secret", "None")]
+
+
+def test_x7_a_key_that_is_right_is_not_written(watched, agent):
+    agent.answers[REGISTER] = stored("right")
+    assert (watched.change("discovery/owners/balancers", lambda text: text), agent.puts) == ("", [])
+
+
+def test_x7_who_is_second_reads_again(watched, agent):
+    agent.answers[REGISTER] = stored("old")
+    agent.written = [(200, "false"), (200, "true")]
+    assert watched.change("discovery/owners/balancers", lambda text: "new") == ""
+    assert [path for command_, path, *_ in agent.asked] == [REGISTER, f"{REGISTER}?cas=7"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "written", "words"),
+    [
+        ((403, "Permission denied"), (200, "true"), "403 Permission denied"),
+        ((500, "No leader"), (200, "true"), "500 No leader"),
+        ((404, ""), (403, "no write"), "403 no write"), ((200, "nonsense"), (200, "true"), "Expecting value"),
+        ((200, "[]"), (200, "true"), "index out of range"),
+    ],
+)  # fmt: skip
+def test_x7_a_key_that_cannot_be_changed_is_reported(watched, agent, answer, written, words):
+    agent.answers[REGISTER], agent.written = answer, [written]
+    assert words in watched.change("discovery/owners/balancers", lambda text: "new")
+
+
+def test_x7_consul_templates_call_records_and_verifies_nothing(watched, agent, unit, tmp_path, monkeypatch):
+    def once(store, load_options, source=None, record=None, **_):
+        assert (source, record(lambda text: "new")) == (None, "")
+        return {"state": "ok"}
+
+    monkeypatch.setattr(command.sync, "sync", once)
+    where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
+    given = ["--only-sync", "--agent", watched.agent, "--token-file", str(watched.token_file)]
+    assert command.main([*where, "sync", *given]) == 0
+    assert ([path for _, path, *_ in agent.asked], unit.called) == ([REGISTER, f"{REGISTER}?cas=0"], [])
 
 
 def test_command_sync_of_the_timer_reports_refreshes_and_always_ends_with_0(watched, agent, unit, tmp_path, monkeypatch):

@@ -24,8 +24,9 @@ CLIENT = "127.0.71.8"
 def files(tmp_path_factory):
     """Certificates: of the site for its names, of a service that ends TLS itself, and of a host beside the domain."""
     folder = tmp_path_factory.mktemp("certificates")
-    named = {"site": f"*.{DOMAIN}", "own": f"own.{DOMAIN}", "beside": "portal.example.org"}
-    return {use: certificate(folder, name) for use, name in named.items()}
+    named = {"site": f"*.{DOMAIN}", "own": f"own.{DOMAIN}"}
+    made = {use: certificate(folder, name) for use, name in named.items()}
+    return made | {"beside": certificate(folder, "portal.example.org", key=("rsa:2048",))}
 
 
 @contextlib.contextmanager
@@ -231,3 +232,29 @@ def test_instances_that_speak_tls(through, instance):
     apply(through, web=[entry(instance(name="web").port, protocol="https")])
     status, body = through.ask("web")
     assert (status, json.loads(body)[0]) == (200, "web")
+
+
+def accepted(balancer, name) -> set[str]:
+    """The suites of TLS 1.2 that a balancer takes, each offered alone."""
+    every = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    every.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    found = set()
+    for suite in {one["name"] for one in every.get_ciphers() if one["protocol"] != "TLSv1.3"}:
+        context = ssl._create_unverified_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(f"{suite}:@SECLEVEL=0")
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((real_nginx.ADDRESS, balancer.tls_port), 10) as plain,
+            context.wrap_socket(plain, server_hostname=name) as client,
+        ):
+            found.add(client.cipher()[0])
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), [(f"any.{DOMAIN}", "ECDSA"), ("portal.example.org", "RSA")])
+def test_every_suite_has_forward_secrecy_and_aead(ending, name, kind):
+    """None with a static RSA key, none with CBC."""
+    assert accepted(ending, name) == {
+        f"ECDHE-{kind}-{end}" for end in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    }  # fmt: skip

@@ -9,6 +9,7 @@ GOOD = {
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
     "balancer_backend": "nginx", "balancer_sync_interval": 15,
+    **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
 }  # fmt: skip
 BACKENDS = ["nginx", "other"]
 OVERLAY = {**GOOD, "balancer_deployment": "overlay", "balancer_network": "discovery", "balancer_access_log": "off"}
@@ -42,6 +43,10 @@ def test_nothing_is_wrong(good):
         ("balancer_certificates", [{**CERTIFICATE, "key": "key.pem"}], "key is 'key.pem'"),
         ("balancer_certificates", [{"names": ["a.example"], "key": "/k.pem"}], "certificate is ''"),
         ("balancer_certificates", [CERTIFICATE, CERTIFICATE], "stands in two"),
+        ("balancer_client_header_timeout", "15 s", "a time such as 500ms"), ("balancer_read_timeout", "1s; x", "a time such as"),
+        ("balancer_client_connections", -1, "a whole number"), ("balancer_client_requests", "10r/s", "a whole number"),
+        ("balancer_client_max_body_size", "1t", "a size such as"), ("balancer_response_disk_size", "", "a size such as"),
+        ("balancer_header_size", "3k", "from 4k to 299k"), ("balancer_header_size", 32, "from 4k to 299k"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_reported(variable, value, words):

@@ -14,12 +14,17 @@ TEXTS = {
         "This service is unavailable",
         f"None of its instances is healthy right now. This page retries every {RETRY_SECONDS} seconds.",
     ),
+    429: ("Too many requests", "Too many requests come from your address at one time. Try again in a few seconds."),
+    431: ("This request is too large", "Its header, such as the cookies of this site, is longer than is allowed here."),
     502: (
         "This service did not answer",
         "Its instances could not be reached, or took too long. Try again in a few seconds.",
     ),
 }
-NAMES = {404: "404 Not Found", 503: "503 Service Unavailable", 502: "502 Bad Gateway or 504 Gateway Timeout"}
+NAMES = {
+    404: "404 Not Found", 429: "429 Too Many Requests", 431: "431 Request Header Fields Too Large",
+    502: "502 Bad Gateway or 504 Gateway Timeout", 503: "503 Service Unavailable",
+}  # fmt: skip
 # Only here: behind a 502 there may be a form that was sent.
 HEADS = {503: f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>"}
 

@@ -20,6 +20,14 @@ FAILED = (
     "        return 502 $discovery_page_502;\n"
     "    }\n"
 )
+# A header of the client that does not fit, and a client that asks for too much; also where no service is known yet.
+REFUSED = (
+    "    error_page 494 =431 @discovery_large;\n"
+    "    location @discovery_large {\n        default_type text/html;\n        return 431 $discovery_page_431;\n    }\n"
+    "    error_page 429 @discovery_many;\n"
+    f"    location @discovery_many {{\n        add_header Retry-After {RETRY_SECONDS} always;\n"
+    "        default_type text/html;\n        return 429 $discovery_page_429;\n    }\n"
+)
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
@@ -43,12 +51,13 @@ def _http(plan, options, tls_directory):
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + pages()
-    text += _plain("_", options, _answer(404), " default_server") + _plain(f"*.{options.domain}", options, _answer(503))
+    text += _plain("_", options, _answer(404, REFUSED), " default_server")
+    text += _plain(f"*.{options.domain}", options, _answer(503, REFUSED))
     if ended:
-        text += _https("_", tls_directory, ended[0], _answer(404), " ssl http2 proxy_protocol default_server")
+        text += _https("_", tls_directory, ended[0], _answer(404, REFUSED), " ssl http2 proxy_protocol default_server")
         for name, certificate in options.certified.items():
             if name not in hosts:
-                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options)))
+                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options), REFUSED))
     text += "".join(_http_upstream(service, options) for service in plan.http)
     for host, services in sorted(hosts.items()):
         body = _locations(host, services, options)
@@ -71,9 +80,9 @@ def _https(name, tls_directory, certificate, body, flags=""):
     )
 
 
-def _answer(status):
+def _answer(status, lines=""):
     retry = RETRY if status == 503 else ""
-    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n"
+    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n{lines}"
 
 
 def _nobody(name, options):
@@ -83,7 +92,7 @@ def _nobody(name, options):
 
 def _locations(host, services, options):
     """The locations of one host: the longest path wins. A path without a service is answered as a host without one."""
-    text = FAILED
+    text = FAILED + REFUSED
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
         body = _proxied(service)
