@@ -16,6 +16,7 @@ from tests.support import dns_load, firewall_reach, overlay_reach
 from tests.support.catalog_diff import agrees
 from tests.support.instances import Instance
 from tests.support.operation_load import LoadBounds, OperationLoad, operation_load
+from tests.support.secret_search import note
 from tests.support.site import UNITS, Node, Site
 from tests.support.wait import eventually
 
@@ -124,6 +125,13 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("figures")
         for line in config.stash[FIGURES]:
             terminalreporter.line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """The search at the end of a scenario looks for secrets that were replaced meanwhile, too."""
+    if site := item.config.stash[SITE]:
+        note(site)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from tests.support.secret_search import in_text, note, patterns
 from tests.support.site import ROOT, UNITS
 
 RECAP = re.compile(r"^(\S+) +: +(ok=\d.*)$", re.MULTILINE)
-SHORTEST_SECRET = 16  # characters; a shorter line is no secret, such as an empty one
 
 
 def state_of(site) -> dict:
@@ -33,7 +33,7 @@ def state_of(site) -> dict:
 def play(
     site, playbook: str | Path, *options, inventory: Path | None = None, environment: dict[str, str] | None = None
 ) -> tuple[subprocess.CompletedProcess, float]:
-    """Run a playbook of the checkout; how it ended and what it printed, and the seconds.
+    """Run a playbook of the checkout; how it ended and what it printed, which holds no secret, and the seconds.
 
     :param options: further arguments of ansible-playbook
     :param inventory: another one than the site's
@@ -41,7 +41,10 @@ def play(
     """
     start = time.monotonic()
     done = _run("ansible-playbook", "-i", inventory or site.inventory, *options, playbook, environment=environment)
-    return done, time.monotonic() - start
+    seconds = time.monotonic() - start
+    shown = in_text(done.stdout + done.stderr, patterns(note(site)))
+    assert shown == [], f"{playbook} printed secrets: {shown}"
+    return done, seconds
 
 
 def adhoc(site, host: str, *options) -> subprocess.CompletedProcess:
@@ -98,17 +101,6 @@ def secrets_of(site) -> dict[str, str]:
     """A hash of each secret of the site on the controller, by its path."""
     files = (path for path in sorted(site.secrets.rglob("*")) if path.is_file())
     return {str(path.relative_to(site.secrets)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def assert_tells_no_secret(site, done) -> None:
-    """What a run printed holds no line of a file in the secrets directory, certificates and the .gitignore aside."""
-    output = done.stdout + done.stderr
-    reported = []
-    for path in (path for path in site.secrets.rglob("*") if path.is_file()):
-        text = path.read_text()
-        if "BEGIN CERTIFICATE" not in text:
-            reported += [path.name for line in text.splitlines() if len(line) >= SHORTEST_SECRET and line in output]
-    assert reported == [], f"the output holds secrets: {reported}"
 
 
 def reversed_inventory(site, folder: Path) -> Path:

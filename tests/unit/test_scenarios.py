@@ -5,7 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 PASSED, SKIPPED = "===== 3 passed in 1.00s =====", "===== 3 skipped in 1.00s ====="
 
@@ -45,3 +47,9 @@ def test_a_scenario_without_a_passed_test_fails(run, printed):
 def test_colours_are_no_hindrance(run):
     line = "\x1b[32m==== \x1b[1m2 passed\x1b[0m, \x1b[33m1 skipped\x1b[0m\x1b[32m in 61.00s (0:01:01)\x1b[0m\x1b[32m ====\x1b[0m"
     assert run(one=line).returncode == 0
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "molecule").glob("*/molecule.yml")), ids=lambda path: path.parent.name)
+def test_each_scenario_ends_with_the_search_for_secrets(file):
+    own, shared = (yaml.safe_load(path.read_text()).get("scenario", {}) for path in (file, ROOT / ".config/molecule/config.yml"))
+    assert (shared | own)["test_sequence"][-2:] == ["verify ../shared/after", "destroy"]
