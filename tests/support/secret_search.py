@@ -29,6 +29,7 @@ PLACES = [
     ("tokens/(agent|dns)-.+", r"/etc/consul\.d/tokens\.json|/run/consul/.+"),
     ("tokens/backup-.+", r"/etc/consul\.d/backup\.token"),
     ("tokens/registrator-.+", "/etc/registrator/token"),
+    ("tokens/registrator_clear-.+", "/etc/registrator-clear/token"),
     ("tokens/consul_template-.+", "/etc/consul-template/token"),
     ("tokens/docker-.+", r"/etc/docker/consul\.env|environment of (dockerd|docker-proxy)"),
     ("tokens/.+|management_token", r"/var/lib/consul(\.removed)?/.+|/var/backups/consul/.+\.snap"),
@@ -36,10 +37,12 @@ PLACES = [
 
 
 def values(text: str) -> list[str]:
-    """The secret lines of a secret's file: a key in PEM has several; a certificate has none."""
+    """The secret lines of a secret's file. The last line of a key in PEM is a part of the public key, which certificates show; a
+    certificate has no secret."""
     if "BEGIN CERTIFICATE" in text:
         return []
-    return [line for line in text.splitlines() if len(line) >= SHORTEST and not line.startswith("-----")]
+    lines = [line for line in text.splitlines() if len(line) >= SHORTEST and not line.startswith("-----")]
+    return lines[:-1] if "PRIVATE KEY-----" in text else lines
 
 
 def forms(value: str) -> list[str]:

@@ -43,6 +43,7 @@ def test_k4_gossip_key_is_rotated_without_a_restart(site, settled, load, show):
 def test_k4_interrupted_rotation_goes_on_with_the_same_key(site, settled, load):
     """As a run leaves it that dies after the new key came into use."""
     key = "bmV3IGtleSBvZiBhbiBpbnRlcnJ1cHRlZCBydW4gMDE="
+    (site.secrets / "gossip_key.next").touch(mode=0o600)
     (site.secrets / "gossip_key.next").write_text(key)
     site.consul().ask(KEYRING, "POST", {"Key": key})
     site.consul().ask(KEYRING, "PUT", {"Key": key})

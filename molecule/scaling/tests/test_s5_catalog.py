@@ -6,6 +6,7 @@ import time
 
 import pytest
 from tests.support.catalog_watch import Watch
+from tests.support.reboot import booted, boots, crash, power_on
 from tests.support.site import SAMPLE_SERVICES
 from tests.support.wait import eventually
 
@@ -98,7 +99,18 @@ def test_s5_instances_of_a_dead_dockerd_are_removed(site, watches, worker, show,
     show(f"healthy again {site.settle():.0f} s later")
 
 
-@pytest.mark.on("docker_hosts")
-def test_s5_services_from_before_a_boot_are_removed_before_dockerd_starts(node):
-    state, before = node.unit("registrator-clear", "UnitFileState", "Before")
-    assert state == "enabled" and "docker.service" in before.split()
+def test_s5_services_from_before_a_boot_are_removed_before_dockerd_starts(site, settled, worker, start_container, show):
+    """Its power was cut, so nothing was deregistered: the agent finds the service on its disk, and dockerd does not start it."""
+    name = f"test-boot-{worker.name}"
+    start_container(worker, name, "httpbackend:v1.0.0", "-e SERVICE_NAME=test-boot")
+    eventually(lambda: site.passing("test-boot"), 30)
+    before = boots([worker])
+    crash([worker])
+    assert site.consul().get("/v1/catalog/service/test-boot"), "it was deregistered: this proves nothing"
+    power_on([worker])
+    booted([worker], before)
+    eventually(lambda: worker.unit("docker", "ActiveState") == ["active"], 120, every=0.1)
+    left = site.consul().get("/v1/catalog/service/test-boot")
+    assert worker.run(f"docker inspect -f '{{{{.State.Running}}}}' {name}").strip() == "false"
+    show(f"{len(left)} instances in the catalog when dockerd has started")
+    assert left == []

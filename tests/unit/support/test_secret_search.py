@@ -8,16 +8,23 @@ import urllib.parse
 import uuid
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.support.secret_search import PROGRAM, belongs, exposed, forms, in_text, misplaced, patterns, values
 
 SECRET = "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyMDE="
-KEY = f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n{SECRET[::-1]}\n-----END PRIVATE KEY-----\n"
 
 
-def test_a_key_has_a_secret_in_each_line_and_a_certificate_none():
-    assert values(KEY) == [SECRET, SECRET[::-1]]
+def test_a_key_has_secret_lines_and_a_certificate_none():
+    """What is looked for of a key is in no certificate, at whatever place the public key stands there."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    found = values(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+    assert [len(line) for line in found] == [64, 64]
+    shown = [base64.b64encode(b"x" * before + public).decode() for before in range(3)]
+    assert [line for line in found for text in shown if line in text] == []
     assert values("-----BEGIN CERTIFICATE-----\n" + SECRET) == []
-    assert values("*\n") == []
+    assert values(SECRET) == [SECRET] and values("*\n") == []
 
 
 @pytest.mark.parametrize(
