@@ -1,7 +1,6 @@
 """S7: a service is scaled over two docker hosts under load, and one of them dies."""
 
 import datetime
-import json
 import shutil
 import time
 
@@ -9,16 +8,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.catalog_watch import Watch
 from tests.support.clients import http_get
-from tests.support.http_load import http_load, spread
-from tests.support.playbook import assert_unchanged, play
+from tests.support.http_load import http_load
+from tests.support.playbook import assert_unchanged
 from tests.support.reboot import crash, power_on
+from tests.support.scaling import SERVICE, instances, ran, run_scale, up_and_down
 from tests.support.wait import eventually
 
-SERVICE, IMAGE = "test-scale", "httpbackend:v1.0.0"
 MANY = 6
-FOLLOWS = 3.0  # seconds until a balancer follows
 CRASH = 10.0  # seconds after a crash in which a request may fail
 
 
@@ -33,64 +30,15 @@ def scale(site, settled, hosts):
     """scale(count, **variables): run the playbook; how it ended. Nothing is left of the service after the test."""
 
     def scale(count: int, **variables):
-        given = {
-            "scale_service": SERVICE, "scale_image": IMAGE, "scale_count": count,
-            "scale_hosts": ",".join(node.name for node in hosts), "scale_env": {"SERVICE_TAGS": "http", "VERSION": SERVICE},
-            **variables,
-        }  # fmt: skip
-        return play(site, "playbooks/scale_service.yml", "-e", json.dumps(given))[0]
+        return run_scale(site, hosts, count, **variables)
 
     yield scale
     if instances(site.docker_hosts):
         ran(scale(0))
 
 
-def instances(nodes) -> dict[str, tuple[str, str, float]]:
-    """The service's running containers by the instance's name in its answers: node, container's name, start (Unix time)."""
-    found = {}
-    for node in nodes:
-        listed = node.run(
-            f"docker ps -q --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker inspect"
-            " -f '{{.Config.Hostname}} {{.Name}} {{.State.StartedAt}}'"
-        )
-        for line in listed.splitlines():
-            hostname, name, started = line.split()
-            seconds = datetime.datetime.fromisoformat(started[:26].rstrip("Z") + "+00:00").timestamp()
-            found[hostname] = (node.name, name.lstrip("/"), seconds)
-    return found
-
-
-def ran(done) -> None:
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-
-
 def test_s7_one_to_many_to_one_under_load(site, scale, hosts, tmp_path, show):
-    ran(scale(1))
-    with Watch(site, SERVICE) as watch, http_load(site, site.backend(SERVICE), tmp_path) as requests:
-        one = instances(hosts)
-        assert len(one) == 1
-        ran(scale(MANY))
-        many = instances(hosts)
-        assert one.items() <= many.items(), "the first instance was moved"
-        assert sorted(list(node for node, _, _ in many.values()).count(host.name) for host in hosts) == [MANY // 2, MANY // 2]
-        came = [eventually(lambda i=i: requests.first(i), 10)[0] - many[i][2] for i in many.keys() - one.keys()]
-        show(f"1→{MANY}: first answer after the start of a container: {spread(came)}")
-        assert_unchanged(scale(MANY))
-
-        ran(scale(1))
-        left = instances(hosts)
-        assert len(left) == 1 and left.items() <= many.items(), "the last instance was moved"
-        went = []
-        for instance in many.keys() - left.keys():
-            node, name, _ = many[instance]
-            (registered,) = {one for _, passing, _ in watch.history for one in passing if f":{name}:" in one[1]}
-            assert registered[0] == node
-            went.append(max(0.0, requests.last(instance) - watch.left(registered, many[instance][2] + max(came))))
-        show(f"{MANY}→1: last answer after it left the catalog: {spread(went)}")
-        time.sleep(2)
-    show(str(requests))
-    requests.assert_served()
-    assert max(came + went) <= FOLLOWS
+    up_and_down(site, hosts, MANY, tmp_path, show, at_many=lambda: assert_unchanged(scale(MANY)))
 
 
 def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
