@@ -16,6 +16,7 @@ from tests.support import dns_load, firewall_reach, overlay_reach
 from tests.support.catalog_diff import agrees
 from tests.support.instances import Instance
 from tests.support.operation_load import LoadBounds, OperationLoad, operation_load
+from tests.support.playbook import install
 from tests.support.secret_search import note
 from tests.support.site import UNITS, Node, Site
 from tests.support.wait import eventually
@@ -101,6 +102,12 @@ def start_container(site):
     for node, name in started:
         node.tries(f"docker rm -f {name}")
     site.settle()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> dict[str, str]:
+    """The collection as a user gets it, built and installed: the environment in which plays find it by its name."""
+    return install(tmp_path_factory.mktemp("collection"))
 
 
 @pytest.fixture(scope="session")

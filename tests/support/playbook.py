@@ -35,6 +35,7 @@ def play(
 ) -> tuple[subprocess.CompletedProcess, float]:
     """Run a playbook of the checkout; how it ended and what it printed, which holds no secret, and the seconds.
 
+    :param playbook: its path, or its name in an installed collection (see `install`)
     :param options: further arguments of ansible-playbook
     :param inventory: another one than the site's
     :param environment: further variables of its environment
@@ -45,6 +46,19 @@ def play(
     shown = in_text(done.stdout + done.stderr, patterns(note(site)))
     assert shown == [], f"{playbook} printed secrets: {shown}"
     return done, seconds
+
+
+def install(folder: Path) -> dict[str, str]:
+    """Build the collection and install it below a folder; the environment in which plays find that copy, not the checkout."""
+    paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder / "installed"), "ANSIBLE_ROLES_PATH": str(folder / "no-roles")}
+
+    def galaxy(*arguments) -> None:
+        done = _run("ansible-galaxy", "collection", *arguments, environment=paths)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+    galaxy("build", "--output-path", folder, ROOT)
+    galaxy("install", "--no-deps", "--offline", "-p", folder / "installed", *folder.glob("fewnodes-discovery-*.tar.gz"))
+    return paths
 
 
 def adhoc(site, host: str, *options) -> subprocess.CompletedProcess:

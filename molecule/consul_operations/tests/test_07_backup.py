@@ -12,15 +12,15 @@ SNAPSHOTS = "/var/backups/consul"
 WRITTEN = re.compile(r"snapshot of \S+: (\S+[.]snap)")
 
 
-def played(site, playbook: str, *options: str):
-    done, seconds = play(site, playbook, *options)
+def played(site, playbook: str, *options: str, environment: dict[str, str] | None = None):
+    done, seconds = play(site, playbook, *options, environment=environment)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-500:]
     return done.stdout, seconds
 
 
-def saved(site) -> str:
+def saved(site, playbook: str = "playbooks/backup.yml", environment: dict[str, str] | None = None) -> str:
     """Take a backup; its file on the controller."""
-    return WRITTEN.search(played(site, "playbooks/backup.yml")[0]).group(1)
+    return WRITTEN.search(played(site, playbook, environment=environment)[0]).group(1)
 
 
 def catalog(site) -> set[tuple]:
@@ -49,9 +49,10 @@ def data(site):
         site.consul().put(f"/v1/kv/k7/{name}", name)
 
 
-def test_k7_a_backup_touches_nothing(site, load, show):
+def test_k7_a_backup_touches_nothing(site, load, show, installed):
+    """By the collection as it was built and installed."""
     with load.planned("backup"):
-        path = saved(site)
+        path = saved(site, "fewnodes.discovery.backup", installed)
     found = site.inventory / ".backups" / path.rpartition("/")[2]
     assert found.stat().st_mode & 0o777 == 0o600
     assert found.parent.stat().st_mode & 0o777 == 0o700
