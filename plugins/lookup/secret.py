@@ -37,7 +37,9 @@ options:
 EXAMPLES = r"""
 - name: List the tokens
   ansible.builtin.uri:
-    url: http://127.0.0.1:8500/v1/acl/tokens
+    url: https://127.0.0.1:8501/v1/acl/tokens
+    ca_path: /etc/consul.d/tls/ca.pem
+    use_proxy: false
     headers:
       X-Consul-Token: "{{ lookup('fewnodes.discovery.secret', 'management_token') }}"
 

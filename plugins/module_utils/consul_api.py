@@ -1,4 +1,8 @@
-"""The HTTP API of a Consul agent, as far as the modules need it: JSON in, JSON out."""
+"""The HTTPS API of this host's Consul agent, as far as the modules need it: JSON in, JSON out.
+
+The agent proves itself by a certificate of the site's CA before it gets a token: while it is down, any local user may listen on
+its port.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+
+AGENT = "https://127.0.0.1:8501"
+CA = "/etc/consul.d/tls/ca.pem"
 
 
 class ApiError(Exception):
@@ -26,21 +33,16 @@ class Api:
     """One agent.
 
     :param token: SecretID, '' for an anonymous caller
-    :param base: address of the API
     :param timeout: seconds for one request
-    :param ca_path: file of the CA that an https `base` is verified by; None for the system's
+    :param base: address of the API
+    :param ca: file of the CA that verifies the agent
     """
 
-    def __init__(
-        self, token: str = "", base: str = "http://127.0.0.1:8500", timeout: float = 10, ca_path: str | None = None
-    ):
+    def __init__(self, token: str = "", timeout: float = 10, base: str = AGENT, ca: str = CA):
         self.base = base
+        self.ca = ca
         self.timeout = timeout
         self.headers = {"X-Consul-Token": token} if token else {}
-        handlers: list = [urllib.request.ProxyHandler({})]  # no proxy: the agent is on this host, or in its network
-        if base.startswith("https:"):
-            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_path)))
-        self.opener = urllib.request.build_opener(*handlers)
 
     def get(self, path: str):
         """GET a path such as /v1/status/leader.
@@ -71,11 +73,19 @@ class Api:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data=data, headers=self.headers, method=method)
         try:
-            with self.opener.open(request, timeout=self.timeout) as answer:
+            with self._opener().open(request, timeout=self.timeout) as answer:
                 return _decoded(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 raise ApiError(error.code, error.read().decode(errors="replace").strip()) from None
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """Without any proxy; reads the CA at every request, because the file changes with the CA.
+
+        :raises OSError: there is no CA on this host
+        """
+        context = ssl.create_default_context(cafile=self.ca)
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
 
 def _decoded(content: bytes):

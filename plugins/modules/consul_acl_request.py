@@ -42,10 +42,6 @@ options:
     description: Whether to list the tokens.
     type: bool
     default: true
-  url:
-    description: The agent.
-    type: str
-    default: http://127.0.0.1:8500
 attributes:
   check_mode:
     description: Predicts the change and does nothing.
@@ -91,7 +87,7 @@ import json  # noqa: E402
 from urllib.parse import quote  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import AGENT, Api, ApiError  # noqa: E402
 
 FORBIDDEN = 403
 NOT_FOUND = 404
@@ -198,14 +194,13 @@ def main():
             "absent_tokens": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "absent_policies": {"type": "list", "elements": "str", "default": []},
             "list_tokens": {"type": "bool", "default": True, "no_log": False},
-            "url": {"type": "str", "default": "http://127.0.0.1:8500"},
         },
         supports_check_mode=True,
     )
     try:
-        result = perform(Api(module.params["token"], module.params["url"]), module.params, module.check_mode)
+        result = perform(Api(module.params["token"]), module.params, module.check_mode)
     except (ApiError, OSError) as error:
-        module.fail_json(msg=f"the agent {module.params['url']}: {error}")
+        module.fail_json(msg=f"the agent {AGENT}: {error}")
     module.exit_json(**result)
 
 

@@ -31,13 +31,6 @@ options:
     description: Whether V(in_service) is limited to services that were drained with O(reason).
     type: bool
     default: false
-  url:
-    description: Address of the agent's API.
-    type: str
-    default: http://127.0.0.1:8500
-  ca_path:
-    description: CA certificate that verifies an https O(url).
-    type: path
   token:
     description: SecretID that may write the services, with O(node) the node.
     type: str
@@ -83,7 +76,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import AGENT, Api, ApiError
 
 # Ids of the checks of Consul's maintenance mode (agent/structs, NodeMaint and ServiceMaintPrefix).
 NODE = "_node_maintenance"
@@ -141,8 +134,6 @@ def main():
             "node": {"type": "bool", "default": False},
             "reason": {"type": "str", "default": "drained"},
             "only_reason": {"type": "bool", "default": False},
-            "url": {"type": "str", "default": "http://127.0.0.1:8500"},
-            "ca_path": {"type": "path"},
             "token": {"type": "str", "no_log": True},
             "token_file": {"type": "path", "no_log": False},
         },
@@ -154,7 +145,7 @@ def main():
         if not token and params["token_file"]:
             with open(params["token_file"], encoding="ascii") as file:
                 token = file.read().strip()
-        api = Api(token, params["url"], ca_path=params["ca_path"])
+        api = Api(token)
         services, checks = api.get("/v1/agent/services"), api.get("/v1/agent/checks")
         changed_ids = []
         if params["state"]:
@@ -164,7 +155,7 @@ def main():
             for service_id in [] if module.check_mode else changed_ids:
                 set_maintenance(api, service_id, params["state"] == "drained", params["reason"])
     except (ApiError, OSError) as error:
-        module.fail_json(msg=f"the agent {params['url']}: {error}")
+        module.fail_json(msg=f"the agent {AGENT}: {error}")
     module.exit_json(
         changed=bool(changed_ids),
         services=services_of(services, checks),

@@ -24,10 +24,6 @@ options:
     description: Whether the shares before the last shift come back, instead of O(shares).
     type: bool
     default: false
-  url:
-    description: Address of the agent's API.
-    type: str
-    default: http://127.0.0.1:8500
   token:
     description: SecretID that reads services and writes the key.
     type: str
@@ -63,7 +59,7 @@ from collections.abc import Mapping  # noqa: E402
 from urllib.parse import quote  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import AGENT, Api, ApiError  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.version_shares import (  # noqa: E402
     KEY,
     TAGS,
@@ -103,7 +99,6 @@ def main():
             "service": {"type": "str", "required": True},
             "shares": {"type": "dict", "default": {}},
             "undo": {"type": "bool", "default": False},
-            "url": {"type": "str", "default": "http://127.0.0.1:8500"},
             "token": {"type": "str", "required": True, "no_log": True},
         },
         supports_check_mode=True,
@@ -111,9 +106,9 @@ def main():
     params = module.params
     try:
         shares = None if params["undo"] else params["shares"]
-        result = shift(Api(params["token"], params["url"]), params["service"], shares, module.check_mode)
+        result = shift(Api(params["token"]), params["service"], shares, module.check_mode)
     except (ApiError, OSError) as error:
-        module.fail_json(msg=f"the agent {params['url']}: {error}")
+        module.fail_json(msg=f"the agent {AGENT}: {error}")
     if result["problems"]:
         module.fail_json(msg="; ".join(result["problems"]))
     module.exit_json(**{name: result[name] for name in ("changed", "value", "shares", "versions")})

@@ -18,10 +18,14 @@ pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
 if [ "${pid:-0}" -gt 0 ]; then
     echo "running $(readlink /proc/$pid/exe)"
     python3 -I -c '
-import json, urllib.request
+import http.client, json, ssl
 token = json.load(open("/etc/consul.d/tokens.json"))["acl"]["tokens"]["dns"]
-request = urllib.request.Request("http://127.0.0.1:8500/v1/agent/members", headers={"X-Consul-Token": token})
-with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=3) as answer:
+agent = http.client.HTTPSConnection(
+    "127.0.0.1", 8501, timeout=3, context=ssl.create_default_context(cafile="/etc/consul.d/tls/ca.pem")
+)
+agent.request("GET", "/v1/agent/members", headers={"X-Consul-Token": token})
+answer = agent.getresponse()
+if answer.status == 200:
     print("members", json.dumps(json.load(answer)))
 ' 2>/dev/null
 fi

@@ -1,9 +1,13 @@
 """consul-catch-up: when a freshly started server may answer DNS by itself."""
 
+import contextlib
+import http.server
 import json
+import threading
 
 import pytest
 from programs import load
+from tests.support.authority import Authority, tls
 
 program = load("consul/files/consul-catch-up")
 
@@ -48,9 +52,65 @@ def test_each_table_is_asked_for():
     assert asked == [f"{table}?{mode}" for table in program.TABLES for mode in ("consistent", "stale")]
 
 
-def test_no_answer_is_no_index(monkeypatch):
-    monkeypatch.setattr(program, "AGENT", ("127.0.0.1", 1))
-    assert program.index("/v1/catalog/nodes?stale") == 0
+@contextlib.contextmanager
+def served(authority, close=False):
+    """An agent whose tables have the index 7; yields its port and the number of its connections, a list."""
+    opened = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self):
+            super().setup()
+            opened.append(1)
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("X-Consul-Index", "7")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+            self.close_connection = close
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.handle_error = lambda *_: None
+        server.socket = tls(authority, "127.0.0.1").wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_port, opened
+        server.shutdown()
+
+
+def test_x5_the_agent_is_verified_and_asked_on_one_connection(tmp_path):
+    site, other = Authority(tmp_path / "site"), Authority(tmp_path / "other")
+    with served(site) as (port, opened):
+        agent = program.Agent(("127.0.0.1", port), site.ca)
+        assert [agent.index("/v1/catalog/nodes?stale") for _ in range(3)] == [7, 7, 7] and len(opened) == 1
+        assert program.Agent(("127.0.0.1", port), other.ca).index("/v1/catalog/nodes?stale") == 0
+
+
+def test_k5_a_new_ca_applies_to_the_next_connection(tmp_path):
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    with served(new) as (port, _):
+        agent = program.Agent(("127.0.0.1", port), old.ca)
+        assert agent.index("/v1/catalog/nodes?stale") == 0
+        (tmp_path / "old/ca.pem").write_bytes((tmp_path / "new/ca.pem").read_bytes())
+        assert agent.index("/v1/catalog/nodes?stale") == 7
+
+
+def test_a_closed_connection_is_opened_again(tmp_path):
+    site = Authority(tmp_path / "site")
+    with served(site, close=True) as (port, opened):
+        agent = program.Agent(("127.0.0.1", port), site.ca)
+        assert [agent.index("/v1/catalog/nodes?stale") for _ in range(4)].count(7) >= 2 and len(opened) >= 2
+
+
+@pytest.mark.parametrize("ca", ["site", "missing"])
+def test_no_answer_is_no_index(tmp_path, ca):
+    Authority(tmp_path / "site")
+    assert program.Agent(("127.0.0.1", 1), str(tmp_path / ca / "ca.pem")).index("/v1/catalog/nodes?stale") == 0
 
 
 def test_before_a_start_names_are_asked_of_the_leader(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Whether the catalog is followed, and the status in Consul's KV store (L2)."""
 
 import base64
+import dataclasses
 import http.server
 import json
 import os
@@ -9,6 +10,7 @@ import threading
 import time
 
 import pytest
+from tests.support.authority import Authority, tls
 
 from discovery_balancer import __main__ as command
 from discovery_balancer import source
@@ -22,7 +24,7 @@ STATUS = {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings
 class Agent:
     """An agent that gives set answers, by path; it records its requests."""
 
-    def __init__(self):
+    def __init__(self, context):
         self.answers, self.asked = {source.ALWAYS_THERE: (200, '[{"Node": {}}]')}, []
         self.written = [(200, "true")] * 20  # answers to what is written
         agent = self
@@ -42,6 +44,8 @@ class Agent:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # a client that refuses us
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
@@ -74,8 +78,13 @@ class Clock:
 
 
 @pytest.fixture
-def agent():
-    agent = Agent()
+def authority(tmp_path):
+    return Authority(tmp_path / "ca")
+
+
+@pytest.fixture
+def agent(authority):
+    agent = Agent(tls(authority, "127.0.0.1"))
     yield agent
     agent.server.shutdown()
     agent.server.server_close()
@@ -89,11 +98,12 @@ def unit(monkeypatch):
 
 
 @pytest.fixture
-def watched(tmp_path, agent, unit):
-    token = tmp_path / "token"
+def watched(tmp_path, agent, unit, authority):
+    token, ca = tmp_path / "token", tmp_path / "ca" / "ca.pem"
     token.write_text("secret\n")
-    os.utime(token, (1, 1))
-    return Source(f"127.0.0.1:{agent.server.server_port}", token, "n1")
+    for file in (token, ca):
+        os.utime(file, (1, 1))
+    return Source(f"127.0.0.1:{agent.server.server_port}", token, "n1", ca)
 
 
 def test_l2_healthy_source_is_verified_once(watched, agent):
@@ -127,7 +137,7 @@ def test_l2_consul_that_is_back_soon_is_no_reason(watched, agent):
 def test_l2_agent_that_is_away(watched):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        away = Source(f"127.0.0.1:{probe.getsockname()[1]}", watched.token_file)
+        away = dataclasses.replace(watched, agent=f"127.0.0.1:{probe.getsockname()[1]}")
         assert "does not answer" in away.problem(Clock())
         away.report(STATUS)
 
@@ -136,6 +146,18 @@ def test_l2_token_that_cannot_be_read(watched):
     watched.token_file.unlink()
     assert "token" in watched.problem(Clock())
     watched.report(STATUS)
+
+
+@pytest.mark.parametrize("reason", ["another CA", "another address"])
+def test_x5_another_listener_gets_no_token(watched, agent, tmp_path, reason):
+    """Whoever listens on the agent's port while that is down."""
+    if reason == "another CA":
+        watched = dataclasses.replace(watched, ca=Authority(tmp_path / "site").ca)
+    else:
+        watched = dataclasses.replace(watched, agent=f"localhost:{agent.server.server_port}")
+    assert "does not answer" in watched.problem(Clock())
+    watched.report(STATUS)
+    assert agent.asked == []
 
 
 def test_l2_consul_template_that_was_stopped_has_no_complaint(watched, unit):
@@ -164,8 +186,9 @@ def test_l2_unusable_catalog_is_queried_again(watched, unit):
     assert unit.orders == ["reload"]
 
 
-def test_l2_another_token_is_taken_by_a_restart(watched, unit):
-    os.utime(watched.token_file)  # just now: after the start of this process
+@pytest.mark.parametrize("file", ["token_file", "ca"])
+def test_l2_another_token_or_ca_is_taken_by_a_restart(watched, unit, file):
+    os.utime(getattr(watched, file))  # just now: after the start of this process
     watched.refresh(unusable=False)
     assert unit.orders == ["try-restart"]
 
@@ -204,7 +227,7 @@ def test_l2_token_that_may_not_read_does_not_write(watched, agent):
 
 
 def test_l2_host_without_a_name_reports_nothing(watched, agent):
-    Source(watched.agent, watched.token_file).report(STATUS)
+    dataclasses.replace(watched, node="").report(STATUS)
     assert agent.asked == []
 
 
@@ -268,7 +291,7 @@ def test_command_sync_of_the_timer_reports_refreshes_and_always_ends_with_0(watc
     monkeypatch.setattr(source, "PAUSE", 0)
     agent.answers[source.ALWAYS_THERE] = (403, "ACL not found")
     where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
-    given = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--node", "n1"]
+    given = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--ca", str(watched.ca), "--node", "n1"]
     assert command.main([*where, "sync", *given]) == 0
     status = json.loads((tmp_path / "status.json").read_text())
     assert "refuses" in status["reason"] and "refuses" in json.loads(agent.puts[0][3])["reason"]

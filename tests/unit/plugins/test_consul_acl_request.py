@@ -144,7 +144,7 @@ def test_check_mode_changes_nothing_and_does_not_bootstrap():
 
 def test_a_name_of_the_site_is_masked_nowhere_in_the_result(monkeypatch, capsys):
     """Ansible masks the values of secret options; a host may be called a, which is in `accepted`."""
-    monkeypatch.setattr(consul_acl_request, "Api", lambda token, url: Access())
+    monkeypatch.setattr(consul_acl_request, "Api", lambda token: Access())
     arguments = {name: OPTIONS[name] for name in ("token", "tokens", "absent_tokens")}
     with patch_module_args(arguments), pytest.raises(SystemExit):
         consul_acl_request.main()

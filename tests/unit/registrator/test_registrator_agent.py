@@ -3,8 +3,9 @@
 import contextlib
 
 import pytest
+from tests.support.authority import Authority, tls
 
-from agent_server import Authority, UnixServer, agent_at, tls
+from agent_server import UnixServer, agent_at
 from registrator import clear
 from registrator.agent import Agent, AgentError, Refused, Target, read_token, target, token_digest
 from registrator_cases import HOST
@@ -103,6 +104,30 @@ def test_a_new_ca_counts_at_the_next_use(authority, environment, tmp_path):
             agent.services()
         (authority.folder / "ca.pem").write_bytes((new.folder / "ca.pem").read_bytes())
         assert agent.services() == SERVICES
+
+
+def test_the_connection_is_kept_until_a_file_changes(authority, environment):
+    """And verified again then."""
+    environment("CONSUL_CACERT", authority.ca)
+    connections = []
+    with agent_at(context=tls(authority, "127.0.0.1"), services=SERVICES, connections=connections) as (port, _):
+        agent = Agent(f"consul-tls://127.0.0.1:{port}")
+        assert [agent.services() for _ in range(3)] == [SERVICES] * 3 and len(connections) == 1
+        (authority.folder / "ca.pem").write_text((authority.folder / "ca.pem").read_text() + "\n")
+        assert agent.services() == SERVICES and len(connections) == 2
+        (authority.folder / "ca.pem").write_text("nonsense")
+        with pytest.raises(AgentError, match="CONSUL_CACERT"):
+            agent.services()
+    assert len(connections) == 2
+
+
+def test_a_connection_that_the_agent_has_closed_is_opened_again(authority, environment):
+    environment("CONSUL_CACERT", authority.ca)
+    connections = ["close"]
+    with agent_at(context=tls(authority, "127.0.0.1"), services=SERVICES, connections=connections) as (port, _):
+        agent = Agent(f"consul-tls://127.0.0.1:{port}")
+        assert [agent.services() for _ in range(3)] == [SERVICES] * 3
+    assert connections == ["close", *["opened"] * 3]
 
 
 @pytest.mark.parametrize("content", [None, "", "nonsense"])

@@ -8,7 +8,7 @@ import time
 from . import backends, options, owners, preview, sync
 from .plan import Plan
 from .preview import printable
-from .source import Source, refresh_from_leader
+from .source import CA, Source, refresh_from_leader
 from .store import Store
 
 STALE_SECONDS = 60  # the timer syncs every 15 s, at most every 30
@@ -34,7 +34,7 @@ def main(argv=None) -> int:
         return code
     source = None
     if arguments.agent:
-        source = Source(arguments.agent, arguments.token_file, arguments.node)
+        source = Source(arguments.agent, arguments.token_file, arguments.node, arguments.ca)
     _sync(store, arguments, source)
     return 0
 
@@ -50,6 +50,7 @@ def _parser():
     one.add_argument("--agent", default="", help="host:port of the Consul agent, for the register of owners")
     one.add_argument("--only-sync", action="store_true", help="do not verify that the catalog is followed")
     one.add_argument("--token-file", type=pathlib.Path, default=pathlib.Path("/etc/consul-template/token"))
+    one.add_argument("--ca", type=pathlib.Path, default=CA, help="verifies the agent")
     one.add_argument("--node", default="", help="name of this host, under which Consul's KV store gets the status; empty: none")
     commands.add_parser("status", help="one page; ends with 1 when something is wrong")
     check = commands.add_parser("check", help="test a main configuration file together with the current generation")

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import ssl
 import subprocess
 import time
 
@@ -20,6 +21,7 @@ UNREADABLE = "catalog unreadable: it shows no instance of `consul`; is consul-te
 ALWAYS_THERE = "/v1/health/service/consul?passing&stale"  # `stale`: an answer without a leader is good enough
 TRIES, PAUSE = 3, 2  # a restart of the agent or of consul-template is no problem
 PATIENCE = 3  # seconds for an answer of the agent on this host
+CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is down, any local user may listen on its port
 # Written by the role consul while a server on this host knows less than its leader.
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
@@ -32,6 +34,7 @@ class Source:
     agent: str  # host:port
     token_file: pathlib.Path
     node: str = ""  # this host's name in Consul; empty: no status is reported
+    ca: pathlib.Path = CA
 
     def problem(self, clock=time) -> str:
         """Why the catalog is not followed at present, "" when it is. A problem that ends by itself within seconds is none."""
@@ -45,11 +48,11 @@ class Source:
 
     def refresh(self, unusable):
         """Make consul-template query again where it would not by itself. Its queries wait for a change of the catalog: a repaired
-        token, or a damaged catalog file, is none. And it reads the token's file only at its start.
+        token, or a damaged catalog file, is none. And it reads the files of the token and of the CA only at its start.
 
         :param unusable: whether there is no catalog that could be served
         """
-        if self._token_is_newer():
+        if self._files_are_newer():
             _run("systemctl", "--no-block", "try-restart", UNIT)
         elif unusable:
             _run("systemctl", "--no-block", "reload", UNIT)
@@ -112,10 +115,11 @@ class Source:
     def _ask(self, method, path, body=None):
         """Status and text of an answer.
 
-        :raises OSError: there is none, or the token cannot be read
+        :raises OSError: there is none, the agent is not one of this site, or the token or the CA cannot be read
         """
         token = self.token_file.read_text().strip()
-        connection = http.client.HTTPConnection(self.agent, timeout=PATIENCE)
+        context = ssl.create_default_context(cafile=self.ca)
+        connection = http.client.HTTPSConnection(self.agent, timeout=PATIENCE, context=context)
         try:
             connection.request(method, path, body=body, headers={"X-Consul-Token": token})
             answer = connection.getresponse()
@@ -123,11 +127,12 @@ class Source:
         finally:
             connection.close()
 
-    def _token_is_newer(self) -> bool:
-        """Whether the token's file was written after the running consul-template had started; a future time proves nothing."""
+    def _files_are_newer(self) -> bool:
+        """Whether the token or the CA was written after the running consul-template had started; a future time proves nothing."""
         pid = _run("systemctl", "show", UNIT, "-p", "MainPID", "--value").strip()
         try:
-            return _started(pid) < self.token_file.stat().st_mtime <= time.time()
+            started, now = _started(pid), time.time()
+            return any(started < file.stat().st_mtime <= now for file in (self.token_file, self.ca))
         except (OSError, ValueError):
             return False
 

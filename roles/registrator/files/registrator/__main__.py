@@ -1,4 +1,4 @@
-"""Start the registrator: python3 -m registrator [flags] consul://127.0.0.1:8500"""
+"""Start the registrator: python3 -m registrator [flags] consul-tls://127.0.0.1:8501"""
 
 import os
 import sys

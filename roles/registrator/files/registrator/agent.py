@@ -84,13 +84,19 @@ def read_token(variable: str = TOKEN_FILE) -> str:
     return token
 
 
+def tls_files() -> tuple[str | None, str | None, str | None]:
+    """CA, client certificate and its key."""
+    ca = os.environ.get("CONSUL_CACERT") or None
+    cert, key = (next((os.environ[name] for name in names if os.environ.get(name)), None) for names in (CLIENT_CERT, CLIENT_KEY))
+    return ca, cert, key
+
+
 def tls_context() -> ssl.SSLContext:
-    """CA and client certificate, read at every use, as the token: a replaced file is used at once.
+    """CA and client certificate, read for every connection.
 
     :raises AgentError: a file cannot be read or is no certificate
     """
-    ca = os.environ.get("CONSUL_CACERT") or None
-    cert, key = (next((os.environ[name] for name in names if os.environ.get(name)), None) for names in (CLIENT_CERT, CLIENT_KEY))
+    ca, cert, key = tls_files()
     try:
         context = ssl.create_default_context(cafile=ca)
         if cert:
@@ -100,6 +106,18 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
+def tls_versions() -> tuple:
+    """Distinguishes contents of the files of TLS: a connection of before a change is not used any more."""
+    found: list[tuple[int, int] | None] = []
+    for path in tls_files():
+        try:
+            status = os.stat(path) if path else None
+        except OSError:
+            status = None
+        found.append((status.st_ino, status.st_mtime_ns) if status else None)
+    return tuple(found)
+
+
 def token_digest() -> str:
     """Distinguishes tokens without revealing one."""
     token = read_token()
@@ -107,8 +125,12 @@ def token_digest() -> str:
 
 
 class Agent:
+    """Keeps its connection: a new one by TLS takes seven times as long."""
+
     def __init__(self, uri: str, timeout: float = TIMEOUT):
         self._target, self._timeout = target(uri), timeout
+        self._kept: http.client.HTTPConnection | None = None
+        self._versions: tuple = ()
 
     def services(self) -> dict[str, dict]:
         return self._read("/v1/agent/services")
@@ -168,22 +190,32 @@ class Agent:
                 raise
 
     def _request(self, method: str, path: str, body: dict | None = None, token_file: str = TOKEN_FILE) -> bytes:
-        token = read_token(token_file)
-        connection = self._connection()
-        try:
-            connection.request(
-                method,
-                path,
-                body=None if body is None else json.dumps(body),
-                headers={"X-Consul-Token": token} if token else {},
-            )
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        if answer.status == 200:
+        status, content = self._exchange(method, path, None if body is None else json.dumps(body), read_token(token_file))
+        if status == 200:
             return content
         text = content[:300].decode(errors="replace").strip()
-        if 400 <= answer.status < 500 and answer.status != 429:
-            raise Refused(answer.status, text)
-        raise AgentError(f"{method} {path}: {answer.status} {text}")
+        if 400 <= status < 500 and status != 429:
+            raise Refused(status, text)
+        raise AgentError(f"{method} {path}: {status} {text}")
+
+    def _exchange(self, method: str, path: str, body: str | None, token: str) -> tuple[int, bytes]:
+        """Status and content; once more on a new connection where the agent has closed the kept one: all requests are idempotent."""
+        if self._versions != (versions := tls_versions()):
+            self._close()
+        kept = self._kept
+        try:
+            connection = self._kept = kept or self._connection()
+            self._versions = versions
+            connection.request(method, path, body=body, headers={"X-Consul-Token": token} if token else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except BaseException as error:
+            self._close()
+            if kept and isinstance(error, (OSError, http.client.HTTPException)) and not isinstance(error, TimeoutError):
+                return self._exchange(method, path, body, token)
+            raise
+
+    def _close(self) -> None:
+        if self._kept:
+            self._kept.close()
+        self._kept = None

@@ -1,4 +1,4 @@
-"""Deregister this host's containers: python3 -m registrator.clear [-cleanup] [-stopped] consul://127.0.0.1:8500
+"""Deregister this host's containers: python3 -m registrator.clear [-cleanup] [-stopped] consul-tls://127.0.0.1:8501
 
 For the host, not for the image: runs after each end of dockerd, and at boot before dockerd starts. Until the registrator runs
 again nobody else would deregister them, and the ports that dockerd freed may belong to other services by then. The agent syncs

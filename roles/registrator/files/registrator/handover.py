@@ -1,4 +1,4 @@
-"""Hand this host's services over to another implementation: python3 -m registrator.handover consul://127.0.0.1:8500
+"""Hand this host's services over to another implementation: python3 -m registrator.handover consul-tls://127.0.0.1:8501
 
 For the host, after the other registrator has started. It registers the running containers under the same ids, which removes our
 marker; but our checks would stay beside its own for ever: `health` critical if it was so at that moment, the others at an old
