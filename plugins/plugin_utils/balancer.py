@@ -26,7 +26,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_certificates,
-        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, and each limit (limits.py)
+        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address,
+        and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
@@ -64,6 +65,8 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_trusted_proxies", f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"
     if not 5 <= _number(settings["balancer_sync_interval"]) <= 30:
         yield "balancer_sync_interval", "set it to 5 to 30 seconds"
+    if str(settings["balancer_consul_address"]).endswith(":8500"):
+        yield "balancer_consul_address", "consul-template uses HTTPS: set it to 127.0.0.1:8501, or leave it unset"
 
 
 def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,8 @@ echo "time $(date +%s.%N)"
 for folder in /var/lib /opt; do echo "free $folder $(stat -f -c '%a %S' $folder)"; done
 echo "node_id $(cat /var/lib/consul/node-id 2>/dev/null)"
 echo "installed $(readlink /usr/local/bin/consul)"
+grep -s -l '127\.0\.0\.1:8500' /etc/consul-template/consul-template.hcl /usr/local/sbin/registrator-clear /etc/docker/daemon.json |
+    sed 's/^/http_user /'
 pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
 if [ "${pid:-0}" -gt 0 ]; then
     echo "running $(readlink /proc/$pid/exe)"
@@ -42,7 +44,8 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
     :param asked: the controller's clock before, seconds since 1970
     :param answered: the same after
     :returns: clock_offset (seconds that the host is ahead of the controller), clock_uncertainty (seconds, ±),
-        free_mb (folder to MB), node_id, installed and running (versions; '' where there is none), members (see `_members`)
+        free_mb (folder to MB), node_id, installed and running (versions; '' where there is none), members (see `_members`),
+        http_users (files that name the agent's HTTP port, which earlier versions of the collection used)
     :raises ValueError: the report is not complete
     """
     lines = [line.split(" ", 1) for line in report.splitlines() if " " in line]
@@ -59,6 +62,7 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
         "installed": _version_of_program(values.get("installed", "")),
         "running": _version_of_program(values.get("running", "")),
         "members": _members(json.loads(values.get("members", "[]"))),
+        "http_users": [value for key, value in lines if key == "http_user"],
     }
 
 

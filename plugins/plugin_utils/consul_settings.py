@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
 
 from .site import name_problems
 
@@ -22,7 +23,7 @@ def key_length(key: str) -> int | None:
 def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
-    :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent),
+    :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent), write_networks,
         gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
@@ -37,6 +38,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but a node is"
             " called as in the inventory, where no name is there twice: remove it"
         )
+    problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
     if expected != len(servers):
@@ -63,3 +65,43 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             " unset consul_gossip_key"
         )
     return problems
+
+
+def _api_problems(host: str, extra: Mapping) -> list[str]:
+    """Settings of the agent that would keep the platform's programs from its HTTPS API."""
+    ports, https, http = (_section(extra, *path) for path in (("ports",), ("tls", "https"), ("http_config",)))
+    problems = []
+    if ports.get("https", 8501) != 8501:
+        problems.append(
+            f"consul_extra_config of host {host} sets ports.https to {ports['https']!r}, but the platform's programs use the agent on"
+            " 8501: remove it"
+        )
+    if https.get("verify_incoming"):
+        problems.append(
+            f"consul_extra_config of host {host} sets tls.https.verify_incoming, but the platform's programs have a token and no"
+            " client certificate: remove it"
+        )
+    if "allow_write_http_from" in http:
+        problems.append(
+            f"consul_extra_config of host {host} sets http_config.allow_write_http_from to {http['allow_write_http_from']!r}, which"
+            " would replace the host's own addresses: set consul_write_networks instead"
+        )
+    return problems
+
+
+def _section(config: Mapping, *keys: str) -> Mapping:
+    for key in keys:
+        config = config.get(key) or {}
+    return config
+
+
+def _network_problems(host: str, networks: Iterable) -> list[str]:
+    wrong = []
+    for network in networks:
+        try:
+            ipaddress.ip_network(str(network), strict=False)
+        except ValueError:
+            wrong.append(str(network))
+    return [
+        f"consul_write_networks has {network!r} on host {host}: set IP addresses, or networks such as 10.1.0.0/16" for network in wrong
+    ]

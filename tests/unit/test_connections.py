@@ -106,14 +106,26 @@ def test_x5_every_request_to_consul_verifies_the_agent():
 
 
 def test_x5_nothing_uses_the_port_of_plain_http():
-    """The registrator's default is the original's; the role gives it another."""
+    """But the descriptions of consul_http_loopback. The registrator's default is the original's; the role gives it another."""
     found = {
         str(path.relative_to(ROOT)) for path in SHIPPED
         if re.search(r"(127\.0\.0\.1|localhost|\[::1\])[\"']?[:,] ?8500", path.read_text(errors="replace"))
     }  # fmt: skip
-    assert found == {"roles/registrator/files/registrator/agent.py"}
+    assert found == {
+        "roles/consul/defaults/main.yml", "roles/consul/meta/argument_specs.yml", "roles/registrator/files/registrator/agent.py",
+    }  # fmt: skip
+    consul = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
+    assert consul["consul_http_loopback"] is False
     defaults = yaml.safe_load((ROOT / "roles/registrator/defaults/main.yml").read_text())
     assert defaults["registrator_uri"] == "consul-tls://127.0.0.1:8501"
+
+
+def test_w34_suites_of_the_agent():
+    """ECDHE and AEAD only: no static RSA, no CBC."""
+    consul = yaml.safe_load((ROOT / "roles/consul/vars/main.yml").read_text())
+    assert consul["__consul_agent_config"]["tls"]["defaults"]["tls_min_version"] == "TLSv1_2"
+    suites = consul["__consul_cipher_suites"]
+    assert suites and [one for one in suites if not re.fullmatch(r"TLS_ECDHE_\w+_(GCM|CHACHA20_POLY1305)_SHA\d+", one)] == []
 
 
 def test_x5_commands_of_consul_verify_the_agent():

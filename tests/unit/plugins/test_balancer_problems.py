@@ -8,7 +8,7 @@ GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
-    "balancer_backend": "nginx", "balancer_sync_interval": 15,
+    "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
     **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
 }  # fmt: skip
 BACKENDS = ["nginx", "other"]
@@ -30,6 +30,7 @@ def test_nothing_is_wrong(good):
     ("variable", "value", "words"),
     [
         ("balancer_backend", "haproxy", "set discovery_balancer to a known backend: nginx, other"),
+        ("balancer_consul_address", "127.0.0.1:8500", "127.0.0.1:8501"),
         ("balancer_sync_interval", 4, "5 to 30"), ("balancer_sync_interval", "31", "5 to 30"),
         ("balancer_domain", "Hospital.example", "discovery_domain"), ("balancer_domain", "", "discovery_domain"),
         ("balancer_http_port", 0, "1 to 65535"), ("balancer_http_port", "x", "1 to 65535"),

@@ -14,6 +14,8 @@ free /opt 25600 4096
 node_id id-a
 installed /opt/consul/1.22.7/consul
 running /opt/consul/1.22.6/consul (deleted)
+http_user /etc/docker/daemon.json
+http_user /usr/local/sbin/registrator-clear
 members {json.dumps(MEMBERS)}
 time 1000.7
 """
@@ -48,13 +50,16 @@ def test_a_report_is_read():
     found = state(REPORT, 1000.0, 1000.4)
     assert found["free_mb"] == {"/var/lib": 2000, "/opt": 100}
     assert (found["node_id"], found["installed"], found["running"]) == ("id-a", "1.22.7", "1.22.6")
+    assert found["http_users"] == ["/etc/docker/daemon.json", "/usr/local/sbin/registrator-clear"]
     assert found["members"][0] == A
     assert [member["name"] for member in found["members"]] == ["a", "d"], "only those that are alive"
 
 
 def test_a_bare_host_has_no_consul():
     found = state(BARE, 1000.0, 1000.4)
-    assert (found["node_id"], found["installed"], found["running"], found["members"]) == ("", "", "", [])
+    assert (found["node_id"], found["installed"], found["running"], found["members"], found["http_users"]) == (
+        "", "", "", [], []
+    )  # fmt: skip
 
 
 def test_the_clock_is_known_to_half_of_the_time_on_the_way():

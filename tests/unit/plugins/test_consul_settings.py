@@ -8,7 +8,8 @@ GOOD = {
     "servers": ["a", "b", "c"],
     "bootstrap_expect": 3,
     "allow_even_servers": False,
-    "extra_config": {"telemetry": {}},
+    "extra_config": {"telemetry": {}, "ports": {"https": 8501}, "tls": {"https": {"verify_incoming": False}}},
+    "write_networks": ["10.8.0.0/24", "192.0.2.1", "2001:db8::/32", "10.1.2.3/8"],
     "gossip_keys": {"consul_gossip_key": "", "gossip_key": KEY},
 }
 
@@ -27,6 +28,10 @@ def test_good_settings():
         ({"servers": [], "bootstrap_expect": 0}, ["consul_servers is empty"]),
         ({"servers": ["a", "b", "b"]}, ["consul_servers lists b 2 times"]),
         ({"extra_config": {"node_name": "x"}}, ["consul_extra_config", "node_name", "'x'"]),
+        ({"extra_config": {"ports": {"https": 443}}}, ["consul_extra_config", "ports.https", "443", "8501"]),
+        ({"extra_config": {"tls": {"https": {"verify_incoming": True}}}}, ["consul_extra_config", "tls.https.verify_incoming"]),
+        ({"extra_config": {"http_config": {"allow_write_http_from": ["10.0.0.0/8"]}}}, ["10.0.0.0/8", "consul_write_networks"]),
+        ({"write_networks": ["10.8.0.0/24", "office"]}, ["consul_write_networks", "'office'", "10.1.0.0/16"]),
         ({"gossip_keys": {"consul_gossip_key": KEY[:20] + "MTI="}}, ["consul_gossip_key", "17 bytes", "32 bytes"]),
         ({"gossip_keys": {"consul_gossip_key": "no key!"}}, ["consul_gossip_key", "no base64"]),
         (
