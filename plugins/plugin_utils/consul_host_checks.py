@@ -14,8 +14,9 @@ echo "time $(date +%s.%N)"
 for folder in /var/lib /opt; do echo "free $folder $(stat -f -c '%a %S' $folder)"; done
 echo "node_id $(cat /var/lib/consul/node-id 2>/dev/null)"
 echo "installed $(readlink /usr/local/bin/consul)"
-grep -s -l '127\.0\.0\.1:8500' /etc/consul-template/consul-template.hcl /usr/local/sbin/registrator-clear /etc/docker/daemon.json |
-    sed 's/^/http_user /'
+for file in /etc/consul-template/consul-template.hcl /usr/local/sbin/registrator-clear /etc/docker/daemon.json; do
+    grep -s -q '127\.0\.0\.1:8500' "$file" && echo "http_user $file"
+done
 pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
 if [ "${pid:-0}" -gt 0 ]; then
     echo "running $(readlink /proc/$pid/exe)"

@@ -73,8 +73,8 @@ def _api_problems(host: str, extra: Mapping) -> list[str]:
     problems = []
     if ports.get("https", 8501) != 8501:
         problems.append(
-            f"consul_extra_config of host {host} sets ports.https to {ports['https']!r}, but the platform's programs use the agent on"
-            " 8501: remove it"
+            f"consul_extra_config of host {host} sets ports.https to {ports['https']!r}, but the platform's programs use"
+            " the agent on 8501: remove it"
         )
     if https.get("verify_incoming"):
         problems.append(
@@ -83,8 +83,8 @@ def _api_problems(host: str, extra: Mapping) -> list[str]:
         )
     if "allow_write_http_from" in http:
         problems.append(
-            f"consul_extra_config of host {host} sets http_config.allow_write_http_from to {http['allow_write_http_from']!r}, which"
-            " would replace the host's own addresses: set consul_write_networks instead"
+            f"consul_extra_config of host {host} sets http_config.allow_write_http_from to {http['allow_write_http_from']!r},"
+            " which would replace the host's own addresses: set consul_write_networks instead"
         )
     return problems
 
@@ -103,5 +103,6 @@ def _network_problems(host: str, networks: Iterable) -> list[str]:
         except ValueError:
             wrong.append(str(network))
     return [
-        f"consul_write_networks has {network!r} on host {host}: set IP addresses, or networks such as 10.1.0.0/16" for network in wrong
+        f"consul_write_networks has {network!r} on host {host}: set IP addresses, or networks such as 10.1.0.0/16"
+        for network in wrong
     ]

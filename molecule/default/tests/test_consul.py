@@ -7,7 +7,6 @@ import urllib.error
 
 import pytest
 import yaml
-from tests.support.clients import tcp_open
 from tests.support.consul import Consul
 from tests.support.site import ROOT
 from tests.support.wait import eventually
@@ -63,12 +62,6 @@ def test_k1_anonymous_is_denied(site, node):
         assert refused.value.code == 403, path
     assert anonymous.get("/v1/catalog/services") == {}
     assert anonymous.get("/v1/catalog/nodes") == []
-
-
-@pytest.mark.on("consul_servers")
-def test_plain_http_is_on_loopback_only(node):
-    assert not tcp_open(node.address, 8500)
-    assert node.tries("bash -c 'exec 3<>/dev/tcp/127.0.0.1/8500'").rc == 0
 
 
 @pytest.mark.on("consul_servers")

@@ -203,7 +203,7 @@ def test_l2_template_that_makes_no_catalog(site, balancer, show):
 def test_l2_stopped_agent(site, balancer, show):
     balancer.run("systemctl stop consul")
     try:
-        _, seconds = eventually(lambda: says(balancer, "Consul at 127.0.0.1:8500 does not answer"), MINUTE)
+        _, seconds = eventually(lambda: says(balancer, "Consul at 127.0.0.1:8501 does not answer"), MINUTE)
         show(f"agent stopped: reported after {seconds:.0f} s")
         assert http_get(balancer.address, site.host_of("httpfront")).headers["X-Instance"]  # whatever that finds in DNS
     finally:

@@ -199,7 +199,7 @@ class Agent:
         raise AgentError(f"{method} {path}: {status} {text}")
 
     def _exchange(self, method: str, path: str, body: str | None, token: str) -> tuple[int, bytes]:
-        """Status and content; once more on a new connection where the agent has closed the kept one: all requests are idempotent."""
+        """Status and content; once more on a new connection where the agent has closed the kept one: all are idempotent."""
         if self._versions != (versions := tls_versions()):
             self._close()
         kept = self._kept
