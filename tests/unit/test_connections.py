@@ -53,12 +53,12 @@ def python(path: Path) -> bool:
 PROGRAMS = [path for path in SHIPPED if python(path)]
 
 
-def test_x0_no_task_uses_a_proxy():
+def test_x0_w7_no_task_uses_a_proxy():
     found = [place for name in REQUESTS for place, given in calls(name) if given.get("use_proxy") is not False]
     assert found == []
 
 
-def test_x0_no_program_uses_a_proxy():
+def test_x0_w7_no_program_uses_a_proxy():
     """The standard library's urlopen and openers without a ProxyHandler obey the environment, http.client does not. Releases of
     the vendor may come by a proxy."""
     wrong = []
@@ -79,7 +79,7 @@ def test_x0_no_program_uses_a_proxy():
     assert wrong == []
 
 
-def test_x0_no_script_calls_a_client_that_uses_a_proxy():
+def test_x0_w7_no_script_calls_a_client_that_uses_a_proxy():
     """curl and wget obey the environment. dockerd's client in the role scale does, too, unless the environment says otherwise."""
     scripts = [path for path in SHIPPED if path.suffix in (".j2", ".yml", "") and not path.name.endswith("specs.yml")]
     found = [str(path.relative_to(ROOT)) for path in scripts if re.search(r"(?<![\w.-])(curl|wget) ", path.read_text())]
@@ -226,7 +226,7 @@ def test_x5_an_impostor_gets_no_token(impostor, clients):
     assert impostor.connections >= 4 and SECRET.encode() not in b"".join(impostor.heard)
 
 
-def test_x0_a_proxy_of_the_environment_is_not_used(clients, monkeypatch):
+def test_x0_w7_a_proxy_of_the_environment_is_not_used(clients, monkeypatch):
     proxy = Listener()
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")

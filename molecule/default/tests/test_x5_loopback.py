@@ -128,7 +128,7 @@ def test_w35_headers_of_the_ui(site, node):
     assert [tag for tag in inline if 'type="application/json"' not in tag.split(">")[0]] == []
 
 
-def test_x4_an_agent_takes_writes_from_its_own_host_and_management_only(site):
+def test_an_agent_takes_writes_from_its_own_host_and_management_only(site):
     """A stolen token is of no use at another host's agent."""
     node = site.servers[0]
     token = (site.secrets / "management_token").read_text().strip()
