@@ -88,9 +88,11 @@ seconds:
   returned: when restarted
 """
 
+import contextlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import shutil  # noqa: E402
+import ssl  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -105,6 +107,7 @@ PROGRAM = Path("/usr/local/bin/consul")
 CONFIG = Path("/etc/consul.d")
 RECORD = Path("/run/consul")
 HANDOVER = 15  # seconds for a new leader
+SECONDS_TO_LOAD = 5  # for a certificate after a reload
 
 
 def main() -> None:
@@ -190,7 +193,14 @@ def reload(module: AnsibleModule) -> None:
             module.fail_json(msg=f"the agent {module.params['node']} refuses its new configuration: {error}")
         module.run_command(["systemctl", "reload", UNIT], check_rc=True)
     except OSError as error:
-        module.fail_json(msg=f"the agent {module.params['node']} does not answer: {error}")
+        if not unverified(error):
+            module.fail_json(msg=f"the agent {module.params['node']} does not answer: {error}")
+        module.run_command(["systemctl", "reload", UNIT], check_rc=True)
+
+
+def unverified(error: OSError) -> bool:
+    """Whether the agent's certificate is not valid, such as one that has expired: its files hold a good one by now."""
+    return isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
 
 
 class Restart:
@@ -217,14 +227,16 @@ class Restart:
         if before:
             self.wait(lambda: core.not_yet(self.node, before, self.now()), "after its restart")
 
-    def state_before(self) -> dict | None:
+    def state_before(self, reloads: int = 1) -> dict | None:
         """State before the restart; None without agent or leader: then a restart cannot do harm."""
         try:
             if not self.api.get("/v1/status/leader"):
                 return None
             now = self.now()
-        except OSError:
-            return None
+        except OSError as error:
+            if not reloads or not unverified(error) or not self.certificate_loaded():
+                return None
+            return self.state_before(reloads - 1)
         except ApiError as error:
             if error.status == 403:
                 self.fail(f"the cluster does not accept the token for operations: {error}")
@@ -232,6 +244,17 @@ class Restart:
                 return None
             raise
         return {"index": int(now["raft"]["commit_index"]) if self.server else 0, "passing": now["passing"]}
+
+    def certificate_loaded(self) -> bool:
+        """Make the agent load the certificate of its files; whether it serves a valid one then."""
+        self.module.run_command(["systemctl", "reload", UNIT], check_rc=True)
+        return not wait_until(self.answers, SECONDS_TO_LOAD)
+
+    def answers(self) -> str:
+        """'' when the agent answers, whether there is a leader or not."""
+        with contextlib.suppress(ApiError):
+            self.api.get("/v1/status/leader")
+        return ""
 
     def now(self) -> dict:
         services, checks = self.api.get("/v1/agent/services"), self.api.get("/v1/agent/checks")

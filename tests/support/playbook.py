@@ -61,9 +61,9 @@ def install(folder: Path) -> dict[str, str]:
     return paths
 
 
-def adhoc(site, host: str, *options) -> subprocess.CompletedProcess:
+def adhoc(site, host: str, *options, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     """Run one module on one host, as root."""
-    return _run("ansible", "-i", site.inventory, host, "-b", *options)
+    return _run("ansible", "-i", site.inventory, host, "-b", *options, environment=environment)
 
 
 def _run(program: str, *arguments, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.authority import Authority
 from tests.support.clients import tcp_open
 from tests.support.consul import Consul
-from tests.support.playbook import play
+from tests.support.playbook import adhoc, play
 from tests.support.wait import eventually
 
 HEARD = "/tmp/x5.heard"
@@ -153,3 +153,61 @@ def test_an_agent_takes_writes_from_its_own_host_and_management_only(site):
         here.send("DELETE", "/v1/kv/x4?recurse")
     with pytest.raises(urllib.error.HTTPError):
         Consul(node.address, site.ca, None).put("/v1/kv/x4/anonymous", {})
+
+
+@pytest.mark.more
+def test_x5_plain_http_stays_open_for_a_program_of_an_earlier_version(site, settled, show):
+    """As long as its configuration names the port."""
+    node = site.group("load_balancers")[0]
+    opened = "ss -Hltn 'sport = :8500'"
+    node.run("echo '# 127.0.0.1:8500' >> /etc/consul-template/consul-template.hcl")
+    done, seconds = play(site, "playbooks/consul.yml")
+    assert done.returncode == 0 and "127.0.0.1:8500" in node.run(opened), done.stdout[-3000:]
+    assert [other.name for other in site.servers if other.name != node.name and other.run(opened).strip()] == []
+    done, more = play(site, "site.yml")
+    assert done.returncode == 0 and node.run(opened).strip() == "", done.stdout[-3000:]
+    show(f"opened in {seconds:.0f} s, closed at the end of site.yml, {more:.0f} s")
+
+PROXY = 3128
+# Counts the connections of a proxy that the hosts' environment names.
+COUNTER = f"""
+import socket
+server = socket.create_server(("127.0.0.1", {PROXY}))
+while True:
+    client, _ = server.accept()
+    print(client.recv(200), flush=True)
+    client.close()
+"""
+
+
+@pytest.fixture
+def proxied(site):
+    """A proxy in the environment of every host, which sudo keeps; its log is the journal of x0-proxy."""
+    address = f"http://127.0.0.1:{PROXY}"
+    names = [name for one in ("http_proxy", "https_proxy", "all_proxy") for name in (one, one.upper())]
+    lines = "\\n".join(f"{name}={address}" for name in names)
+    for node in site.servers:
+        node.run("cp -a /etc/environment /etc/environment.x0 2>/dev/null || touch /etc/environment.x0")
+        node.run(f"printf '{lines}\\n' >> /etc/environment")
+        node.run(f"echo 'Defaults env_keep += \"{' '.join(names)}\"' > /etc/sudoers.d/x0 && chmod 0440 /etc/sudoers.d/x0")
+        node.run(f"echo {base64.b64encode(COUNTER.encode()).decode()} | base64 -d > /tmp/x0.py")
+        node.run("systemd-run --collect --unit=x0-proxy python3 /tmp/x0.py")
+    try:
+        yield
+    finally:
+        for node in site.servers:
+            node.tries("systemctl stop x0-proxy")
+            node.run("mv /etc/environment.x0 /etc/environment; rm -f /etc/sudoers.d/x0 /tmp/x0.py")
+
+
+def test_x0_w7_a_proxy_of_the_hosts_environment_gets_no_request(site, proxied, show):
+    """It was sent the management token, and backup.yml said that there was no leader."""
+    fresh = {"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none"}  # an older session has another environment
+    seen = adhoc(site, "consul_servers", "-m", "command", "-a", "printenv http_proxy", environment=fresh)
+    assert seen.stdout.count(f"http://127.0.0.1:{PROXY}") == len(site.servers), seen.stdout
+    for playbook in ("playbooks/backup.yml", "playbooks/status.yml"):
+        done, seconds = play(site, playbook, environment=fresh)
+        show(f"{playbook} in {seconds:.0f} s")
+        assert done.returncode == 0, done.stdout[-3000:]
+    for node in site.servers:
+        assert node.run("journalctl -u x0-proxy -o cat --since=-10min | grep -c '^b' || true").strip() == "0", node.name

@@ -1,5 +1,9 @@
 """Difference between a running agent and its files, the order of restarts, and when an agent is healthy again."""
 
+import functools
+import http.server
+import threading
+
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import (
     CLIENT,
@@ -14,9 +18,11 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent im
     restart_order,
     without,
 )
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import ApiError, wait_until
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
+from ansible_collections.fewnodes.discovery.plugins.modules import consul_agent as shell
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.authority import Authority, tls
 
 CONFIG = {"server": True, "log_level": "info", "encrypt": "k1", "limits": {"http_max_conns_per_client": 4096}}
 PROGRAM = "/opt/consul/1.22.7/consul"
@@ -231,3 +237,38 @@ def test_wait_until_counts_an_error_as_missing(error):
         return answer
 
     assert wait_until(probe, 10, 1, clock, clock.sleep) == ""
+
+
+class Module:
+    """AnsibleModule, as far as a reload needs it."""
+
+    params = {"token": "secret", "timeout": 2, "node": "a"}
+
+    def __init__(self):
+        self.commands = []
+
+    def run_command(self, command, check_rc=False):
+        self.commands.append(command)
+
+    def fail_json(self, msg):
+        raise RuntimeError(msg)
+
+
+@pytest.mark.parametrize("answer", ["a certificate that does not verify", "none"])
+def test_a_reload_replaces_a_certificate_that_does_not_verify(tmp_path, monkeypatch, answer):
+    """Such as an expired one: the agent's API cannot be asked then, and its files hold a good one."""
+    site, other = Authority(tmp_path / "site"), Authority(tmp_path / "other")
+    module = Module()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.handle_error = lambda *_: None
+        server.socket = tls(other, "127.0.0.1").wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        port = 1 if answer == "none" else server.server_port
+        monkeypatch.setattr(shell, "Api", functools.partial(Api, base=f"https://127.0.0.1:{port}", ca=site.ca))
+        if answer == "none":
+            with pytest.raises(RuntimeError, match="a does not answer"):
+                shell.reload(module)
+        else:
+            shell.reload(module)
+        server.shutdown()
+    assert module.commands == ([] if answer == "none" else [["systemctl", "reload", "consul"]])
