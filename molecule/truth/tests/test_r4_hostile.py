@@ -50,3 +50,25 @@ def test_r4_hostile_labels_are_reported_and_skipped(site, settled, start_contain
     show(f"{len(REFUSED)} labels refused, {len(logged)} lines about them, {len(ids)} services of the container registered")
     node.run(f"docker rm -f {NAME}")
     eventually(lambda: agrees(site), 30)
+
+
+def test_r4_labels_and_environment_of_an_image_do_not_apply(site, settled, start_container):
+    """An image claims the name, tags and id of another service; whoever started the container gave it none."""
+    node, image = site.docker_hosts[-1], "test-claims:1"
+    lines = ["FROM httpbackend:v1.0.0", "LABEL SERVICE_NAME=httpfront SERVICE_TAGS=http", "ENV SERVICE_ID=test-claims"]
+    begin = node.run("date +%s").strip()
+    node.run(f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} | docker build -q -t {image} -")
+    try:
+        start_container(node, "test-claims", image)
+        start_container(node, "test-own", image, "-l SERVICE_NAME=test-own")
+        eventually(lambda: len(site.passing("test-claims")) == len(site.passing("test-own")) == 1, 30)
+        services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
+        found = {one["ID"]: (one["Service"], one["Tags"] or []) for one in services if ":test-" in one["ID"]}
+        ids = [f"{node.name}:{name}:8081" for name in ("test-claims", "test-own")]
+        assert found == {ids[0]: ("test-claims", []), ids[1]: ("test-own", [])}
+        logged = node.run(f"docker logs --since {begin} registrator 2>&1")
+        for key in ("SERVICE_ID", "SERVICE_NAME", "SERVICE_TAGS"):
+            assert f'skipped container=test-claims item={key} reason="comes with the image' in logged, logged
+    finally:
+        node.run("docker rm -f test-claims test-own")
+        node.run(f"docker rmi {image}")
