@@ -11,16 +11,21 @@ description:
 options:
   state:
     description:
-      - V(cleared) removes from the catalog this node's entry when it has another id, this node's services and checks that
-        the agent does not have, and nodes that are no members (only those that an agent had registered).
+      - V(cleared) removes from the catalog this node's entry when it has another id, and this node's services and checks that
+        the agent does not have.
+      - V(left_removed) removes nodes that are no members, only those that an agent had registered. Needed once.
       - V(synced) makes the agent register its services again (by a reload) and waits until the catalog has them.
     type: str
-    choices: [cleared, synced]
+    choices: [cleared, left_removed, synced]
     required: true
   token:
-    description: A token that may write nodes, services and the agent.
+    description:
+      - A token that may read nodes and services, and write the agent; with V(state=left_removed) it writes nodes.
     type: str
     required: true
+  node_token:
+    description: A token that may write this node, for V(state=cleared), such as that of its agent. O(token) by default.
+    type: str
   timeout:
     description: How long to wait, in seconds.
     type: int
@@ -32,13 +37,14 @@ EXAMPLES = r"""
 - name: Remove stale entries of the restored catalog
   fewnodes.discovery.consul_resync:
     state: cleared
-    token: "{{ management_token }}"
+    token: "{{ operations_token }}"
+    node_token: "{{ agent_token }}"
 """
 
 RETURN = r"""
 removed:
   description: Entries that were removed from the catalog.
-  returned: state is cleared
+  returned: state is cleared or left_removed
   type: list
   elements: str
 """
@@ -53,24 +59,29 @@ SERF = "serfHealth"
 LEFT = 3  # Serf's status of a member that has left
 
 
-def stale_entries(me: Mapping, local: Mapping, entry: Mapping, others: Iterable[Mapping], members: Iterable[str]) -> list[dict]:
-    """Stale entries of the catalog, as bodies of /v1/catalog/deregister.
+def stale_entries(me: Mapping, local: Mapping, entry: Mapping) -> list[dict]:
+    """Stale entries of this node in the catalog, as bodies of /v1/catalog/deregister.
 
     :param me: name and id of this node
     :param local: services (id to address and port) and checks (ids) that its agent has
     :param entry: id ('' when the catalog has no such node), services and checks of its entry in the catalog; a check of a
         service that is removed anyway need not be among them
-    :param others: name of every other node in the catalog that has a check of Serf
-    :param members: names of the members that have not left
     """
     node = {"Node": me["name"]}
     if entry["id"] and entry["id"] != me["id"]:
-        found = [node]
-    else:
-        services = wrong(local, entry)
-        checks = sorted(set(entry["checks"]) - set(local["checks"]) - {SERF})
-        found = [{**node, "ServiceID": service} for service in services] + [{**node, "CheckID": check} for check in checks]
-    return found + [{"Node": name} for name in sorted(set(others) - set(members) - {me["name"]})]
+        return [node]
+    checks = sorted(set(entry["checks"]) - set(local["checks"]) - {SERF})
+    return [{**node, "ServiceID": service} for service in wrong(local, entry)] + [{**node, "CheckID": check} for check in checks]
+
+
+def left_nodes(checks: Iterable[Mapping], members: Iterable[Mapping]) -> list[dict]:
+    """Nodes of the catalog that are no members, as bodies of /v1/catalog/deregister.
+
+    :param checks: /v1/health/state/any; only an agent's node has a check of Serf: nodes that someone registered by hand stay
+    :param members: /v1/agent/members
+    """
+    known = {check["Node"] for check in checks if check["CheckID"] == SERF}
+    return [{"Node": name} for name in sorted(known - {member["Name"] for member in members if member["Status"] != LEFT})]
 
 
 def wrong(local: Mapping, entry: Mapping) -> list[str]:
@@ -117,31 +128,32 @@ def gathered(api: Api) -> tuple[dict, dict, dict, str]:
     return me, local, entry, checks.get(SERF, {}).get("Status", "")
 
 
-def clear(api: Api, check_mode: bool) -> list[str]:
-    me, local, entry, _unused = gathered(api)
-    members = [member["Name"] for member in api.get("/v1/agent/members") if member["Status"] != LEFT]
-    # Only an agent's node has a check of Serf: nodes that someone registered by hand stay.
-    others = {check["Node"] for check in api.get("/v1/health/state/any") if check["CheckID"] == SERF}
-    found = stale_entries(me, local, entry, others, members)
+def clear(api: Api, writer: Api, left: bool, check_mode: bool) -> list[str]:
+    if left:
+        found = left_nodes(api.get("/v1/health/state/any"), api.get("/v1/agent/members"))
+    else:
+        found = stale_entries(*gathered(api)[:3])
     for body in found:
         if not check_mode:
-            api.put("/v1/catalog/deregister", body)
+            writer.put("/v1/catalog/deregister", body)
     return [" ".join(body.values()) for body in found]
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "required": True, "choices": ["cleared", "synced"]},
+            "state": {"type": "str", "required": True, "choices": ["cleared", "left_removed", "synced"]},
             "token": {"type": "str", "required": True, "no_log": True},
+            "node_token": {"type": "str", "no_log": True},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     api = Api(module.params["token"])
     try:
-        if module.params["state"] == "cleared":
-            removed = clear(api, module.check_mode)
+        if module.params["state"] != "synced":
+            writer = Api(module.params["node_token"] or module.params["token"])
+            removed = clear(api, writer, module.params["state"] == "left_removed", module.check_mode)
             module.exit_json(changed=bool(removed), removed=removed)
         if module.check_mode:
             module.exit_json(changed=True)

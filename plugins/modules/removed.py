@@ -22,6 +22,11 @@ options:
     type: list
     elements: path
     default: []
+  shred:
+    description:
+      - Whether the content of O(paths) is overwritten first. A file system may keep older copies of it all the same.
+    type: bool
+    default: false
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 
@@ -42,10 +47,12 @@ removed:
 
 import os
 import shutil
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 
 SYSTEMD = "/etc/systemd/system"
+ZEROS = bytes(1 << 20)
 
 
 def remove(path: str) -> None:
@@ -56,11 +63,25 @@ def remove(path: str) -> None:
         os.unlink(path)
 
 
+def shred(path: str) -> None:
+    """Overwrite a file, or the files of a directory; links are left alone."""
+    below = [os.path.join(folder, name) for folder, _unused, names in os.walk(path) for name in names]
+    for name in below or [path]:
+        status = os.lstat(name)
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        with open(name, "r+b", buffering=0) as file:
+            for start in range(0, status.st_size, len(ZEROS)):
+                file.write(ZEROS[: status.st_size - start])
+            os.fsync(file.fileno())
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "units": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "shred": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -72,6 +93,8 @@ def main():
             module.run_command(["systemctl", "disable", "--now", *units], check_rc=True)
             module.run_command(["systemctl", "reset-failed", *units])  # a unit may exit with 1 on SIGTERM
         for path in paths:
+            if module.params["shred"] and not os.path.islink(path):
+                shred(path)
             remove(path)
         if any(path.startswith(SYSTEMD) for path in paths):
             module.run_command(["systemctl", "daemon-reload"], check_rc=True)

@@ -9,9 +9,19 @@ description:
     others are gathered all the same; so this never fails. Nothing in it is secret, and nothing is changed.
 options:
   token:
-    description: A token that may read agents, nodes, services, C(operator) and C(keyring); empty for what needs none.
+    description:
+      - A token that may read the node and services, with O(cluster) also all nodes, C(operator) and C(keyring); empty for what
+        needs none.
     type: str
     default: ""
+  node:
+    description: Name of the node in Consul.
+    type: str
+    required: true
+  cluster:
+    description: Whether to gather the part C(cluster), which is the same for all agents.
+    type: bool
+    default: true
   backups:
     description: Directory of the host's own snapshots.
     type: path
@@ -22,6 +32,7 @@ author: fewnodes.discovery maintainers (@fewnodes)
 EXAMPLES = r"""
 - name: Gather the status of the host
   fewnodes.discovery.site_facts:
+    node: "{{ inventory_hostname }}"
     token: "{{ operations_token }}"
   register: facts
 """
@@ -67,7 +78,7 @@ def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
 
 
-def agent(api: Api) -> dict:
+def agent(api: Api, node: str) -> dict:
     """Unit, versions and leader. `running`, `leader`: '' where the agent gives none."""
     version = re.search(r"Consul v(\S+)", output(PROGRAM, "version")) if os.path.exists(PROGRAM) else None
     found = {
@@ -78,7 +89,9 @@ def agent(api: Api) -> dict:
     }
     try:
         found["leader"] = api.get("/v1/status/leader") or ""
-        found["running"] = api.get("/v1/agent/self")["Config"]["Version"]
+        # A token of the node may list the node; what the agent says of itself needs rights to write it.
+        builds = [member["Tags"]["build"] for member in api.get("/v1/agent/members") if member["Name"] == node]
+        found["running"] = builds[0].partition(":")[0] if builds else ""
     except (OSError, ApiError) as error:
         found["problem"] = str(error)
     return found
@@ -250,13 +263,15 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "token": {"type": "str", "default": "", "no_log": True},
+            "node": {"type": "str", "required": True},
+            "cluster": {"type": "bool", "default": True},
             "backups": {"type": "path", "default": "/var/backups/consul"},
         },
         supports_check_mode=True,
     )
     api = Api(module.params["token"], timeout=5)
     probes = {
-        "consul": (agent, api),
+        "consul": (agent, api, module.params["node"]),
         "cluster": (cluster, api),
         "certificates": (certificates,),
         "backups": (backups, module.params["backups"]),
@@ -264,6 +279,8 @@ def main():
         "services": (services, api),
         "containers": (containers,),
     }
+    if not module.params["cluster"]:
+        del probes["cluster"]
     module.exit_json(changed=False, parts={name: tried(*probe) for name, probe in probes.items()})
 
 

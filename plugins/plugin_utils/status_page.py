@@ -174,6 +174,11 @@ def _secrets(site, now, problems) -> list[str]:
     for name in ("management_token", "gossip_key", "ca.key"):
         if name not in times:
             problems.append(f"the controller has no {name}: put the secrets back from their backup")
+    if "rotation_due" in times:
+        problems.append(
+            "a host was removed, and what it knew is not rotated: run playbooks/remove_node.yml again, or rotate_gossip_key.yml"
+            f" and rotate_tokens.yml -e rotate_management=true, and delete {folder}rotation_due"
+        )
     tokens = sorted((moment, name) for name, moment in times.items() if name.startswith("tokens/"))
     texts = [f"{name.replace('_', ' ')} {age(now - times[name])}" for name in ("management_token", "gossip_key") if name in times]
     if tokens:

@@ -41,6 +41,8 @@ def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added
     node = victim(site)
     others = others_of(site, node)
     running = agents(others)
+    before = {path.read_text().strip() for path in [site.secrets / "management_token", *(site.secrets / "tokens").iterdir()]}
+    gossip = site.secrets.joinpath("gossip_key").read_text()
     containers = set(node.run("docker ps --format '{{.Names}}'").split())
     with load.planned("remove_node"):
         done, seconds = remove(site, node)
@@ -51,6 +53,11 @@ def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added
         assert set(peers(site, asked)) == {server.name for server in others}
     assert node.unit("consul", "ActiveState", "UnitFileState") == ["inactive", "disabled"]
     assert set(node.run("docker ps --format '{{.Names}}'").split()) == containers - {"registrator"}
+    secret = "/var/lib/consul* /var/backups/consul /etc/consul.d /etc/registrator/token /etc/consul-template/token"
+    assert node.run(f"ls -d {secret} 2>/dev/null || true") == ""
+    known_now = {token["SecretID"] for token in site.consul().get("/v1/acl/tokens")}
+    assert not before & known_now and gossip != site.secrets.joinpath("gossip_key").read_text(), "what it knew is rotated"
+    assert not site.secrets.joinpath("rotation_due").exists()
     for balancer in site.balancers:
         assert node.address not in balancer.run("cat /var/lib/discovery-balancer/current/*.conf")
     done, _ = remove(site, node)

@@ -1,6 +1,6 @@
 """Stale entries of a restored catalog, and when it equals the agents again."""
 
-from ansible_collections.fewnodes.discovery.plugins.modules.consul_resync import differences, stale_entries
+from ansible_collections.fewnodes.discovery.plugins.modules.consul_resync import differences, left_nodes, stale_entries
 
 ME = {"name": "a", "id": "new"}
 CONSUL, OLD = {"consul": ":8300"}, {"old": "192.0.2.1:80"}
@@ -12,12 +12,12 @@ def entry(**changes):
     return {"id": "new", "services": SERVICES | CONSUL, "checks": ["service:web-1", "serfHealth"]} | changes
 
 
-def found(catalog=None, others=(), members=("a", "b")):
-    return stale_entries(ME, LOCAL, catalog or entry(), others, members)
+def found(catalog=None):
+    return stale_entries(ME, LOCAL, catalog or entry())
 
 
 def test_a_catalog_that_is_right_stays():
-    assert found(others=["b"]) == []
+    assert found() == []
 
 
 def test_an_entry_under_an_old_id_goes_as_a_whole():
@@ -36,7 +36,10 @@ def test_a_service_at_its_old_port_goes():
 
 
 def test_a_node_that_is_no_member_goes():
-    assert found(others=["a", "b", "long-gone"]) == [{"Node": "long-gone"}]
+    checks = [{"Node": name, "CheckID": "serfHealth"} for name in ("a", "b", "gone", "left")]
+    checks.append({"Node": "by-hand", "CheckID": "x"})
+    members = [{"Name": name, "Status": status} for name, status in (("a", 1), ("b", 4), ("left", 3))]
+    assert left_nodes(checks, members) == [{"Node": "gone"}, {"Node": "left"}]
 
 
 def test_a_node_that_the_catalog_does_not_know_is_left_to_its_agent():

@@ -185,6 +185,11 @@ def test_nobody_answers():
     assert any("the controller has no management_token" in problem for problem in page["problems"])
 
 
+def test_x6_a_rotation_that_is_due_is_reported():
+    page = status_page({name: {"parts": host()} for name in NAMES}, SITE | {"files": SITE["files"] | {"/s/rotation_due": NOW}})
+    assert [problem for problem in page["problems"] if "is not rotated" in problem and "/s/rotation_due" in problem]
+
+
 def test_a_host_that_was_not_asked_is_not_on_the_page():
     page = status_page(nodes(c={}), SITE)
     assert page["problems"] == []

@@ -1,0 +1,75 @@
+"""Tasks that use the management token run on a server of Consul: root on a client would have all of Consul with it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
+# Where such a task may be delegated to: variables that name servers alone.
+SERVERS = {
+    "{{ __consul_acl_server }}", "{{ __consul_backup_host }}", "{{ __consul_bootstrap_host | default(__consul_acl_server) }}",
+}  # fmt: skip
+# Files whose tasks a file includes for __consul_backup_host alone, which is a server.
+OF_THE_BACKUP_HOST = {
+    f"roles/consul/tasks/{name}.yml" for name in ("backup/take", "restore/snapshot", "restore/acl")
+}
+
+
+def steps(value, inherited=None):
+    """Every task of a document, with the delegation of the block that it is in."""
+    for inner in value if isinstance(value, list) else []:
+        target = inner.get("delegate_to", inherited)
+        yield {**inner, "delegate_to": target}
+        for part in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers"):
+            yield from steps(inner.get(part), target)
+
+
+def uses(step: dict) -> bool:
+    """Whether a host is given the management token by a task itself."""
+    if any("block" in step or part in step for part in ("tasks", "hosts")):
+        return False
+    own = {key: value for key, value in step.items() if key not in ("name", "delegate_to")}
+    if "fewnodes.discovery.secret" in own or "ansible.builtin.fail" in own:  # these work on the controller
+        return False
+    return "fewnodes.discovery.consul_acl" in own or "'management_token')" in str(own) or "'management_token'," in str(own)
+
+
+def found() -> list:
+    return [
+        pytest.param(path, step, id=f"{path.relative_to(ROOT)}: {step['name']}")
+        for path in FILES
+        for step in steps(yaml.safe_load(path.read_text()))
+        if uses(step)
+    ]
+
+
+@pytest.mark.parametrize("path, step", found())
+def test_x6_the_management_token_goes_to_servers_only(path, step):
+    servers_of_the_site = step.get("loop") == "{{ __consul_cluster_servers }}" and step["delegate_to"] == "{{ __role_item }}"
+    included = str(path.relative_to(ROOT)) in OF_THE_BACKUP_HOST
+    assert step["delegate_to"] in SERVERS or servers_of_the_site or included
+
+
+def test_x6_the_tasks_are_found():
+    assert len(found()) >= 14
+
+
+@pytest.mark.parametrize("file", ["backup/main.yml", "restore/main.yml", "restore/snapshot.yml"])
+def test_x6_files_of_the_backup_host_are_included_for_it_alone(file):
+    names = {name.removeprefix("roles/consul/tasks/") for name in OF_THE_BACKUP_HOST}
+    for step in steps(yaml.safe_load((ROOT / "roles/consul/tasks" / file).read_text())):
+        if step.get("ansible.builtin.include_tasks") in names and file != "restore/snapshot.yml":
+            assert "inventory_hostname == __consul_backup_host" in str(step["when"])
+
+
+def test_x6_variables_of_servers_name_servers():
+    """No variable of the role holds the management token: it would go wherever that is used."""
+    variables = yaml.safe_load((ROOT / "roles/consul/vars/main.yml").read_text())
+    holding = [name for name, value in variables.items() if "lookup" in str(value) and "management_token" in str(value)]
+    assert holding == []
+    assert variables["__consul_acl_server"].startswith("{{ consul_servers | select(")
+    assert all("consul_servers" in part for part in variables["__consul_acl_server"].split("default(")[1:])
+    find_host = (ROOT / "roles/consul/tasks/backup/find_host.yml").read_text()
+    assert "{{ consul_servers | select('in', ansible_play_hosts) | map('extract', hostvars)" in find_host
