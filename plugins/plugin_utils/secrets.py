@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from ansible.constants import DEFAULT_LOCAL_TMP
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, get_file_vault_secret, is_encrypted
 
@@ -48,6 +49,12 @@ def site_secrets(variables: Mapping, template: Callable, loader, directory: str 
     """
 
     def variable(name: str):
+        # With Ansible's default settings a fact that a host returns takes the place of a variable of the inventory.
+        if name in (variables.get("ansible_facts") or {}):
+            raise SecretError(
+                f"{variables.get('inventory_hostname', 'a host')} has the fact {name}, which is a variable of the controller:"
+                " find out what returned it, and remove it from the fact cache"
+            )
         return template(variables[name]) if name in variables else None
 
     directory = variable("discovery_secrets_dir") if directory is None else directory
@@ -143,24 +150,59 @@ class Secrets:
             return False
         return True
 
+    def decrypted(self, path: Path) -> bytes:
+        """The content of a file, decrypted where it is encrypted.
+
+        :raises SecretError: there is no password, or not the one of the file
+        """
+        content = path.read_bytes()
+        if not is_encrypted(content):
+            return content
+        if not self.password_file:
+            raise SecretError(f"{path} is encrypted: set discovery_vault_password_file to the file with its vault password")
+        try:
+            return bytes(self._lib().decrypt(content))
+        except AnsibleError as error:
+            raise SecretError(
+                f"{path} cannot be decrypted with the password of discovery_vault_password_file ({self.password_file}):"
+                f" {error.message}"
+            ) from None
+
+    def plain(self) -> list[Path]:
+        """Files of the directory that are to be encrypted and are not: every one but those of certificates, which are public."""
+        if not self.password_file or not self.directory.is_dir():
+            return []
+        found = [path for path in self.directory.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return self.not_encrypted(path for path in sorted(found) if path.suffix != ".pem" or path.name == "key.pem")
+
+    def not_encrypted(self, paths: Iterable[Path]) -> list[Path]:
+        """Those of some files that are not encrypted, where they are to be."""
+        return [path for path in paths if not _starts_encrypted(path)] if self.password_file else []
+
+    def encrypt(self, path: Path) -> None:
+        """Encrypts a file in one step, and overwrites what it held before."""
+        content = path.read_bytes()
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(bytes(self._lib().encrypt(content)))
+                file.flush()
+                os.fsync(file.fileno())
+            with path.open("r+b", buffering=0) as before:
+                os.rename(temporary, path)
+                before.write(bytes(len(content)))
+                os.fsync(before.fileno())
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
     def check_password(self) -> None:
         """Stops, where the secrets are to be encrypted, unless there is a password to do it with."""
         if self.password_file:
             self._lib()
 
     def _decrypted(self, path: Path) -> str:
-        content = path.read_bytes()
-        if is_encrypted(content):
-            if not self.password_file:
-                raise SecretError(f"{path} is encrypted: set discovery_vault_password_file to the file with its vault password")
-            try:
-                content = bytes(self._lib().decrypt(content))
-            except AnsibleError as error:
-                raise SecretError(
-                    f"{path} cannot be decrypted with the password of discovery_vault_password_file ({self.password_file}):"
-                    f" {error.message}"
-                ) from None
-        text = content.decode().rstrip()
+        text = self.decrypted(path).decode().rstrip()
         if not text:
             raise SecretError(f"{path} is empty: put it back from the backup of the secrets directory")
         return text
@@ -203,6 +245,26 @@ class Secrets:
             return _link(temporary, path, content)
         finally:
             os.unlink(temporary)
+
+
+def decrypted_file(secrets: Secrets, path: Path) -> Path:
+    """A file with the decrypted content, for programs that read a path: in Ansible's directory for this run, which only its owner
+    may enter and which ends with the run; the file itself when it is not encrypted.
+
+    :raises SecretError: it cannot be decrypted
+    """
+    if not _starts_encrypted(path):
+        return path
+    content = secrets.decrypted(path)
+    handle, name = tempfile.mkstemp(prefix="discovery-", dir=DEFAULT_LOCAL_TMP)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return Path(name)
+
+
+def _starts_encrypted(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_encrypted(file.read(100))
 
 
 def _link(temporary: str, path: Path, content: bytes) -> bool:

@@ -13,6 +13,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import 
     check_name,
     location,
     new_texts,
+    site_secrets,
 )
 
 
@@ -51,6 +52,14 @@ def test_the_directory_is_the_one_that_is_set_else_beside_the_inventory():
     assert location(None, "/srv/site") == "/srv/site/.secrets"
     with pytest.raises(SecretError, match="discovery_secrets_dir is not set"):
         location("", None)
+
+
+@pytest.mark.parametrize("name", ["discovery_secrets_dir", "discovery_vault_password_file"])
+def test_x1_a_host_does_not_choose_where_secrets_are_nor_what_prints_the_password(name):
+    variables = {"inventory_dir": "/srv/site", "inventory_hostname": "h1", name: "/tmp/x", "ansible_facts": {name: "/tmp/x"}}
+    with pytest.raises(SecretError, match=f"h1 has the fact {name}"):
+        site_secrets(variables, str, None)
+    assert site_secrets(variables | {"ansible_facts": {}}, str, None).directory
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../ca.key", "tokens/../../x", "tokens/"])
@@ -176,7 +185,7 @@ def test_a_plain_secret_is_read_beside_encrypted_ones(directory, password, plain
     assert vaulted(directory, password).read("gossip_key") == "k"
 
 
-def test_a_password_program_is_run(directory, tmp_path, password):
+def test_w5_a_password_program_is_run(directory, tmp_path, password):
     program = tmp_path / "vault-password.sh"
     program.write_text("#!/bin/sh\necho correct horse\n")
     program.chmod(0o755)
@@ -185,7 +194,7 @@ def test_a_password_program_is_run(directory, tmp_path, password):
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_password_file_that_gives_no_password_is_refused_by_name_before_anything_is_written(directory, tmp_path, content):
+def test_w5_a_password_file_without_a_password_is_refused_before_anything_is_written(directory, tmp_path, content):
     file = tmp_path / "no-password"
     if content is not None:
         file.write_text(content)
@@ -196,7 +205,7 @@ def test_a_password_file_that_gives_no_password_is_refused_by_name_before_anythi
     assert not directory.exists()
 
 
-def test_a_program_that_fails_is_refused_by_name(directory, tmp_path):
+def test_w5_a_program_that_fails_is_refused_by_name(directory, tmp_path):
     program = tmp_path / "vault-password.sh"
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
