@@ -33,10 +33,9 @@ users:
   type: list
   elements: str
 programs:
-  description: Paths of the released programs below C(/opt).
+  description: Released programs below C(/opt) that C(/usr/local/bin) leads to, path to SHA-256.
   returned: always
-  type: list
-  elements: str
+  type: dict
 package_tool:
   description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
   returned: always

@@ -11,6 +11,7 @@ description:
     An archive that fails never gets into the cache.
   - An archive in the cache is verified in the same way, each time. When it passes, no request goes out;
     when it does not, it is fetched again.
+  - The checksum of the program in the archive is kept beside it, C(<archive>.program): installed programs are compared with it.
   - Runs on the controller; needs gpg there.
 options:
   name:
@@ -69,18 +70,25 @@ path:
   description: The archive in the cache. In check mode it may not be there yet.
   type: str
   returned: always
+program:
+  description: SHA-256 of the program of the release's name in the verified archive; empty only in check mode.
+  type: str
+  returned: always
 verified:
   description: Whether the archive is in the cache and verified; false only in check mode.
   type: bool
   returned: always
 """
 
+import contextlib
 import hashlib
 import http.client
+import io
 import os
 import re
 import time
 import urllib.error
+import zipfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import ConnectionError as UrlError
@@ -107,6 +115,7 @@ class Release:
 
     def __init__(self, parameters: dict, get):
         self.get = get
+        self.name = parameters["name"]
         self.stem = f"{parameters['name']}_{parameters['version']}"
         self.archive = f"{self.stem}_linux_{parameters['arch']}.zip"
         self.sums = f"{self.stem}_SHA256SUMS"
@@ -114,6 +123,7 @@ class Release:
         self.cache = parameters["cache"]
         self.key, self.fingerprint = parameters["key"], parameters["fingerprint"]
         self.path = os.path.join(self.cache, self.archive)
+        self.program = ""  # its checksum, once the archive is verified
 
     def problem_of_cache(self) -> str:
         """Why the cache alone does not suffice; '' when it does.
@@ -151,6 +161,13 @@ class Release:
         except OSError as error:
             raise ReleaseError(f"discovery_cache_dir: {self.cache}: {error.strerror}") from None
 
+    def record(self) -> None:
+        """Keep the checksum of the program; without the right to write, every run computes it."""
+        name, text = f"{self.archive}.program", f"{self.program}\n".encode()
+        with contextlib.suppress(OSError):
+            if not os.path.exists(os.path.join(self.cache, name)) or self._cached(name) != text:
+                self._store(name, text)
+
     def _verify(self, sums: bytes, signature: bytes, archive: bytes) -> None:
         self._verify_sums(sums, signature)
         self._verify_archive(archive, sums)
@@ -173,6 +190,14 @@ class Release:
                 f"{self.archive} was changed or cut off: it has {len(archive)} bytes and the SHA-256 checksum {actual}, "
                 f"while the signed {self.sums} has {expected}"
             )
+        try:
+            with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(self.name) as program:
+                digest = hashlib.sha256()
+                while block := program.read(1 << 20):
+                    digest.update(block)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ReleaseError(f"{self.archive} holds no program {self.name}: {error}") from None
+        self.program = digest.hexdigest()
 
     def _cached(self, name: str) -> bytes:
         with open(os.path.join(self.cache, name), "rb") as opened:
@@ -251,11 +276,14 @@ def main() -> None:
         problem = release.problem_of_cache()
         if problem and not module.check_mode:
             release.fetch()
+        if not module.check_mode:
+            release.record()
     except SetupError as error:
         module.fail_json(msg=str(error))
     except ReleaseError as error:
         module.fail_json(msg=f"{error}. (Mirror: {release.url}. Cache {release.cache}: {problem}.)")
-    module.exit_json(changed=bool(problem), path=release.path, verified=not (problem and module.check_mode))
+    verified = not (problem and module.check_mode)
+    module.exit_json(changed=bool(problem), path=release.path, verified=verified, program=release.program)
 
 
 if __name__ == "__main__":

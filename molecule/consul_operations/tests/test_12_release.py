@@ -173,3 +173,26 @@ def test_k12_a_damaged_cache_is_reported_and_repaired(site, tmp_path):
     done, _ = play(site, "playbooks/fetch_releases.yml", *cache)
     assert done.returncode == 0, done.stdout[-3000:]
     assert archive.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("program", "playbook"),
+    [("consul-template", "load_balancer"), pytest.param("consul", "consul", marks=pytest.mark.more)],
+)
+def test_x10_a_changed_binary_comes_back(site, load, program, playbook, show):
+    """Changed by a rename, as a running program has to be. It is reported, replaced, and the replaced one runs."""
+    node = site.balancers[0]
+    path = node.run(f"readlink -e /usr/local/bin/{program}").strip()
+    released = node.run(f"sha256sum {path}")
+    with load.planned(f"a changed {program}"):
+        node.run(f"cp -p {path} {path}.changed && echo >>{path}.changed && mv {path}.changed {path}")
+        done, seconds = play(site, f"playbooks/{playbook}.yml", "--limit", node.name)
+        assert done.returncode == 0, done.stdout[-3000:]
+    assert f"{path} is not the released program" in " ".join((done.stdout + done.stderr).split())
+    assert node.run(f"sha256sum {path}") == released
+    (pid,) = node.unit(program, "MainPID")
+    assert node.run(f"readlink /proc/{pid}/exe").strip() == path
+    again, seconds_of_no_change = play(site, f"playbooks/{playbook}.yml", "--limit", node.name)
+    assert again.returncode == 0 and "changed=0" in again.stdout, again.stdout[-3000:]
+    show(f"{program} replaced in {seconds:.0f} s; a run without a change: {seconds_of_no_change:.0f} s")
+    site.settle()

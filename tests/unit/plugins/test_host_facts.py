@@ -4,17 +4,17 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts impo
 
 
 def test_a_report_is_read():
-    found = host_facts("user root\nuser consul\npackage nginx\nprogram /opt/consul/1.22.7/consul\npackage_tool\n")
+    found = host_facts("user root\nuser consul\npackage nginx\nprogram b7c0  /opt/consul/1.22.7/consul\npackage_tool\n")
     assert found == {
         "packages": ["nginx"],
         "users": ["root", "consul"],
-        "programs": ["/opt/consul/1.22.7/consul"],
+        "programs": {"/opt/consul/1.22.7/consul": "b7c0"},
         "package_tool": True,
     }
 
 
 def test_a_host_without_python_apt_has_no_package_tool():
-    assert host_facts("user root\n") == {"packages": [], "users": ["root"], "programs": [], "package_tool": False}
+    assert host_facts("user root\n") == {"packages": [], "users": ["root"], "programs": {}, "package_tool": False}
 
 
 def test_the_report_of_this_machine_names_its_users():

@@ -2,7 +2,9 @@
 
 import hashlib
 import http.server
+import io
 import threading
+import zipfile
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.release_signature import SetupError, SignatureError
@@ -12,10 +14,20 @@ from ansible_collections.fewnodes.discovery.plugins.modules.release_archive impo
 SUMS, SIGNATURE, ARCHIVE = (f"tool_1.0_{end}" for end in ("SHA256SUMS", "SHA256SUMS.sig", "linux_amd64.zip"))
 
 
+def zipped(program: bytes, name: str = "tool") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as opened:
+        opened.writestr(zipfile.ZipInfo(name), program)
+    return content.getvalue()
+
+
+GOOD = zipped(b"the program")
+
+
 class Mirror:
     """A mirror in memory; remembers what was asked."""
 
-    def __init__(self, content: bytes = b"the archive"):
+    def __init__(self, content: bytes = GOOD):
         self.asked = []
         self.files = {ARCHIVE: content, SUMS: sums(content)}
         self.sign()
@@ -108,12 +120,12 @@ def test_an_archive_that_is_right_is_not_fetched_again(release, cached):
 def test_a_release_that_was_built_anew_replaces_the_old(release, cached):
     """The cache's sums and signature are right, its archive is gone, and the mirror has another one by now."""
     (cached / ARCHIVE).unlink()
-    release(Mirror(b"built anew").get).fetch()
-    assert (cached / ARCHIVE).read_bytes() == b"built anew"
+    release(Mirror(zipped(b"built anew")).get).fetch()
+    assert (cached / ARCHIVE).read_bytes() == zipped(b"built anew")
     assert release(dead).problem_of_cache() == ""
 
 
-@pytest.mark.parametrize("content", [b"The archive", b"the arch", b""])
+@pytest.mark.parametrize("content", [b"x" + GOOD[1:], GOOD[:-3], b""])
 def test_a_changed_or_truncated_archive_is_refused(release, tmp_path, content):
     mirror = Mirror()
     mirror.files[ARCHIVE] = content
@@ -164,6 +176,33 @@ def test_a_cache_that_cannot_be_written_is_told(release, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReleaseError, match="discovery_cache_dir: .*file/cache: "):
         release(Mirror().get, cache=str(tmp_path / "file/cache")).fetch()
+
+
+def test_the_program_s_checksum_is_that_of_the_verified_bytes(release, cached):
+    """It is kept beside the archive, and computed anew with it: a record that somebody has changed does not last."""
+    verified = release(dead)
+    assert verified.program == ""
+    assert verified.problem_of_cache() == ""
+    assert verified.program == hashlib.sha256(b"the program").hexdigest()
+    record = cached / f"{ARCHIVE}.program"
+    for content in (None, "forged"):
+        if content:
+            record.write_text(content)
+        verified.record()
+        assert record.read_text() == f"{verified.program}\n"
+
+
+def test_an_archive_without_the_program_is_refused(release, tmp_path):
+    with pytest.raises(ReleaseError, match=f"{ARCHIVE} holds no program tool"):
+        release(Mirror(zipped(b"the program", "another")).get).fetch()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_record_that_cannot_be_written_stops_nothing(release, tmp_path):
+    verified = release(Mirror().get)
+    verified.fetch()
+    verified.cache = str(tmp_path / "nowhere")
+    verified.record()
 
 
 @pytest.mark.parametrize(
