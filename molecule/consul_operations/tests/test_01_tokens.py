@@ -110,3 +110,10 @@ def test_k1_no_token_is_readable_for_others(node):
     ).stdout
     reachable = [path for path in found.split() if node.tries(f"sudo -u nobody test -r {path}").rc == 0]
     assert reachable == []
+
+
+@pytest.mark.on("consul_servers")
+def test_k1_an_agent_runs_no_script_of_a_check(site, node):
+    """Who may register a service could run any command on the host."""
+    running = site.consul(node).get("/v1/agent/self")["DebugConfig"]
+    assert (running["EnableLocalScriptChecks"], running["EnableRemoteScriptChecks"]) == (False, False)

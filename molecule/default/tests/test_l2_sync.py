@@ -234,3 +234,11 @@ def test_l2_full_disk(site, balancer, start_container, show):
             f" && cp -a {STATE}/. /mnt/kept/ && umount -l {STATE} && umount -l /mnt/kept && rmdir /mnt/kept;"
             " systemctl start consul-template discovery-balancer.timer"
         )
+
+
+@pytest.mark.on("load_balancers")
+def test_only_root_reads_the_catalog_on_a_balancer(node):
+    """It has the environment of containers (SERVICE_*)."""
+    assert node.run(f"stat -c %a {STATE}").strip() == "750"
+    assert node.tries(f"sudo -u nobody cat {STATE}/catalog.json").rc != 0
+    assert node.host.file(f"{STATE}/catalog.json").mode & 0o007 == 0
