@@ -199,7 +199,7 @@ def balancer() -> dict | None:
         return None
 
 
-def services(api: Api) -> dict[str, list[str]]:
+def services(api: Api, node: str) -> dict[str, list[str]]:
     """What differs between the catalog and what runs here, see `differences`. Looks again while something does: a container
     that starts or stops takes a moment."""
     found: dict[str, list[str]] = {}
@@ -207,16 +207,15 @@ def services(api: Api) -> dict[str, list[str]]:
         if attempt:
             time.sleep(PAUSE)
         own = listing()
-        again = differences(catalog(api), declared(api.get("/v1/agent/services")), own["services"], own["kept"])
+        again = differences(catalog(api, node), declared(api.get("/v1/agent/services")), own["services"], own["kept"])
         found = {kind: [one for one in texts if not attempt or one in found[kind]] for kind, texts in again.items()}
         if not any(found.values()):
             break
     return found
 
 
-def catalog(api: Api) -> list[dict]:
+def catalog(api: Api, node: str) -> list[dict]:
     """Entries of the catalog for this agent's node, not the agent's own view: others can change them there."""
-    node = api.get("/v1/agent/self")["Config"]["NodeName"]
     answer = api.get(f"/v1/catalog/node-services/{node}") or {}
     return [entry(one) for one in answer.get("Services") or []]
 
@@ -276,7 +275,7 @@ def main():
         "certificates": (certificates,),
         "backups": (backups, module.params["backups"]),
         "balancer": (balancer,),
-        "services": (services, api),
+        "services": (services, api, module.params["node"]),
         "containers": (containers,),
     }
     if not module.params["cluster"]:

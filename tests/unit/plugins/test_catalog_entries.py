@@ -47,8 +47,6 @@ class Agent:
         self.catalogs, self.services = list(catalogs), services
 
     def get(self, path):
-        if path == "/v1/agent/self":
-            return {"Config": {"NodeName": "a"}}
         if path == "/v1/agent/services":
             return {one["id"]: answered(one) for one in self.services}
         assert path == "/v1/catalog/node-services/a"
@@ -70,17 +68,17 @@ def host(monkeypatch, tmp_path):
 
 def test_a_healthy_host_is_asked_once(host):
     agent = Agent([WEB, MAIL, SERVER], services=[WEB, MAIL])
-    assert not any(site_facts.services(agent).values()) and host == []
+    assert not any(site_facts.services(agent, "a").values()) and host == []
 
 
 def test_what_is_over_a_moment_later_is_no_difference(host):
-    assert not any(site_facts.services(Agent([MAIL], [WEB, MAIL], services=[WEB, MAIL])).values()) and len(host) == 1
+    assert not any(site_facts.services(Agent([MAIL], [WEB, MAIL], services=[WEB, MAIL]), "a").values()) and len(host) == 1
 
 
 def test_what_stays_is_a_difference(host):
     """In three looks; what was only in one of them is none."""
     agent = Agent([FALSE, MAIL], [FALSE, WEB, MAIL], services=[WEB, MAIL])
-    assert site_facts.services(agent) == {"unknown": ["web (x) at 192.0.2.66:80"], "differing": [], "missing": []}
+    assert site_facts.services(agent, "a") == {"unknown": ["web (x) at 192.0.2.66:80"], "differing": [], "missing": []}
 
 
 def test_what_a_program_registered_is_not_declared():
@@ -92,4 +90,4 @@ def test_a_node_that_the_catalog_does_not_have():
         def get(self, path):
             return None if path.startswith("/v1/catalog") else super().get(path)
 
-    assert site_facts.catalog(Empty([])) == []
+    assert site_facts.catalog(Empty([]), "a") == []
