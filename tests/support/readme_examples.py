@@ -17,14 +17,15 @@ ORDER = (
 
 
 def examples(role: str) -> list[list[dict]]:
-    """The playbooks in a role's README. An example of tasks is the play of a role that uses them."""
+    """The playbooks in a role's README. Its examples of tasks, in their order, are the tasks of one role in one play."""
     blocks = BLOCK.findall((ROOT / "roles" / role / "README.md").read_text())
-    return [_playbook(content) for block in blocks if isinstance(content := yaml.safe_load(block), list)]
+    found = [content for block in blocks if isinstance(content := yaml.safe_load(block), list)]
+    playbooks = [content for content in found if "hosts" in content[0]]
+    tasks = [task for content in found if "hosts" not in content[0] for task in content]
+    return [*playbooks, _playbook(tasks)] if tasks else playbooks
 
 
-def _playbook(content: list[dict]) -> list[dict]:
-    if "hosts" in content[0]:
-        return content
-    notified = {name for task in content for name in task.get("vars", {}).get("common_release_notify", [])}
+def _playbook(tasks: list[dict]) -> list[dict]:
+    notified = {name for task in tasks for name in task.get("vars", {}).get("common_release_notify", [])}
     handlers = [{"name": name, "ansible.builtin.debug": {"msg": name}} for name in sorted(notified)]
-    return [{"name": "Tasks of a role", "hosts": "all", "become": True, "tasks": content, "handlers": handlers}]
+    return [{"name": "Tasks of a role", "hosts": "all", "become": True, "tasks": tasks, "handlers": handlers}]

@@ -14,6 +14,14 @@ def test_every_role_is_run():
     assert sorted(ORDER) == sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 
 
+def test_examples_of_tasks_are_one_play_in_their_order():
+    """As in a role: `packages` needs what `facts` has left."""
+    [[play]] = examples("common")
+    entries = [task["ansible.builtin.include_role"]["tasks_from"] for task in play["tasks"]]
+    assert entries == ["facts", "packages", "release"]
+    assert [handler["name"] for handler in play["handlers"]] == ["Restart consul-template"]
+
+
 @pytest.mark.parametrize("role", ORDER)
 def test_role_has_an_example_for_the_scenarios_hosts(role):
     found = examples(role)
