@@ -37,3 +37,12 @@ def test_role_has_an_example_for_the_scenarios_hosts(role):
                 for host in ([value] if isinstance(value, str) else value)
             }  # fmt: skip
             assert named <= known, f"{role}: {sorted(named - known)} are no hosts of the scenario"
+
+
+@pytest.mark.parametrize("role", ORDER)
+def test_an_example_that_calls_the_firewall_names_each_group_of_the_site(role):
+    """The role firewall writes all rules of a host: a call with fewer groups closes the ports of the others."""
+    plays = [play for playbook in examples(role) for play in playbook]
+    calls = [one for play in plays for one in play.get("roles", []) if one["role"].rpartition(".")[2] == "firewall"]
+    for call in calls:
+        assert {"firewall_hosts", "firewall_servers", "firewall_docker_hosts", "firewall_balancers"} <= set(call["vars"])
