@@ -1,5 +1,6 @@
 """The machine that carries the lab: is it fit for it, what does it have, which subnet is free, which settings change."""
 
+import contextlib
 import functools
 import ipaddress
 import json
@@ -12,6 +13,8 @@ from lab.errors import LabError
 from lab.shell import CACHE, run, succeeds
 
 NEEDED_DISK_GB = 8
+NEEDED_INOTIFY = 10  # inotify instances of a node: systemd, udevd, dbus, containerd; 8.5 were measured
+INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 UNIFIED = Path("/sys/fs/cgroup/unified")
 SYSCTL = Path("/proc/sys")
 # What podman sets for networks, and a privileged node's systemd for itself; the kernel has them once for all.
@@ -36,6 +39,31 @@ def check() -> None:
     free = shutil.disk_usage(root).free / 1e9
     if free < NEEDED_DISK_GB:
         raise LabError(f"{root} has {free:.1f} GB free; the lab needs {NEEDED_DISK_GB} GB")
+
+
+def inotify_instances() -> int:
+    """How many inotify instances the processes of this machine have; the nodes' are among them."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    count += os.readlink(link) == "anon_inode:inotify"
+    return count
+
+
+def check_inotify(nodes: int) -> None:
+    """Stop where the kernel's limit has no room for more nodes: systemd of a node would end or hang at its start.
+
+    :param nodes: how many are to be made
+    :raises LabError: too few inotify instances are left
+    """
+    limit, taken, needed = int(INOTIFY_LIMIT.read_text()), inotify_instances(), nodes * NEEDED_INOTIFY
+    if taken + needed > limit:
+        raise LabError(
+            f"{nodes} nodes need {needed} inotify instances, and {taken} of {limit} are taken; remove another lab, or raise "
+            f"the limit: 'sysctl -w fs.inotify.max_user_instances={max(1024, 2 * limit)}'"
+        )
 
 
 def node_flags() -> list[str]:

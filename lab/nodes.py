@@ -68,6 +68,8 @@ def up(site: Site) -> None:
             f"'.venv/bin/python -m lab derive {site.inventory} .lab/{site.name}', then use INVENTORY=.lab/{site.name}"
         )
     # Before the network: what fails here leaves nothing.
+    names = [container(site.name, host) for host in site.addresses]
+    machine.check_inotify(sum(not succeeds("podman", "container", "exists", name) for name in names))
     made = {suite: images.node(suite) for suite in sorted(set(site.suites.values()))}
     state = _state(site.name)
     if not labs():

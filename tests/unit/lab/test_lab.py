@@ -1,6 +1,8 @@
 """The lab's decisions: what it reads from an inventory, what it refuses, what it derives."""
 
+import ctypes
 import ipaddress
+import os
 import stat
 from pathlib import Path
 
@@ -172,6 +174,28 @@ def test_too_little_disk_is_told_with_the_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(10e9, 9e9, 1e9))
     with pytest.raises(LabError, match=r"1\.0 GB free; the lab needs 8 GB"):
         machine.check()
+
+
+@pytest.mark.parametrize(("count", "fits"), [(2, True), (3, False)])
+def test_nodes_whose_systemd_would_not_start_are_refused_with_the_setting(monkeypatch, tmp_path, count, fits):
+    """Beside other labs the kernel's limit of inotify instances is reached first; a node then ends at once or hangs."""
+    limit = tmp_path / "max_user_instances"
+    limit.write_text("128\n")
+    monkeypatch.setattr(machine, "INOTIFY_LIMIT", limit)
+    monkeypatch.setattr(machine, "inotify_instances", lambda: 105)
+    if fits:
+        machine.check_inotify(count)
+        return
+    with pytest.raises(LabError, match=r"105 of 128 .*sysctl -w fs\.inotify\.max_user_instances="):
+        machine.check_inotify(count)
+
+
+def test_inotify_instances_are_counted():
+    descriptor = ctypes.CDLL(None).inotify_init()
+    try:
+        assert machine.inotify_instances() >= 1
+    finally:
+        os.close(descriptor)
 
 
 def test_an_old_release_may_come_from_elsewhere(monkeypatch):
