@@ -25,12 +25,17 @@ def nodes(site):
 
 @pytest.fixture
 def home(site, nodes, both, tmp_path):
-    """After the test every host has its own method and resolves both kinds of name, whatever happened."""
+    """After the test every host has its own method and resolves both kinds of name, whatever happened.
+
+    The method is named, because `auto`, which some hosts have by the inventory, keeps the one that a failed test has left.
+    """
+    own = [FIRST[method_of(node)] for node in nodes]
     settle(site, both)
     yield
-    if [servers(node)[0] for node in nodes] != [FIRST[method_of(node)] for node in nodes]:
-        dns(site, tmp_path)
+    if [servers(node)[0] for node in nodes] != own:
+        changed(dns(site, tmp_path, hosts=methods(nodes, 0)))
     settle(site, both)
+    assert [servers(node)[0] for node in nodes] == own, "a host is left with another method"
 
 
 def methods(nodes, step: int) -> dict:
