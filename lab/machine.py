@@ -42,11 +42,11 @@ def check() -> None:
 
 
 def inotify_instances() -> int:
-    """How many inotify instances the processes of this machine have; the nodes' are among them."""
+    """How many inotify instances the processes of this user have, the nodes' among them: the kernel's limit is for each user."""
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            for link in (process / "fd").iterdir():
+            for link in (process / "fd").iterdir() if process.stat().st_uid == os.geteuid() else ():
                 with contextlib.suppress(OSError):
                     count += os.readlink(link) == "anon_inode:inotify"
     return count
