@@ -282,7 +282,7 @@ def test_x7_consul_templates_call_records_and_verifies_nothing(watched, agent, u
 
     monkeypatch.setattr(command.sync, "sync", once)
     where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
-    given = ["--only-sync", "--agent", watched.agent, "--token-file", str(watched.token_file)]
+    given = ["--only-sync", "--agent", watched.agent, "--token-file", str(watched.token_file), "--ca", str(watched.ca)]
     assert command.main([*where, "sync", *given]) == 0
     assert ([path for _, path, *_ in agent.asked], unit.called) == ([REGISTER, f"{REGISTER}?cas=0"], [])
 

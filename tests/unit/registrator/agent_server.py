@@ -32,7 +32,9 @@ def agent_at(family=http.server.ThreadingHTTPServer, address=("127.0.0.1", 0), c
             self.end_headers()
             self.wfile.write(body)
 
-        do_PUT = do_GET
+        def do_PUT(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))  # else the next request begins with it
+            self.do_GET()
 
         def log_message(self, *_):
             pass
