@@ -70,7 +70,8 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
 REGISTERED = "/var/lib/consul/services"
-ATTEMPTS, PAUSE = 3, 2  # comparisons of catalog and containers; seconds between two
+ATTEMPTS = 3  # comparisons of catalog and containers
+PAUSE = 2  # seconds between two of them
 
 
 def output(*command: str) -> str:
