@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from ..plugin_utils.certificates import Wanted, differences, name_problems
+from ansible.errors import AnsibleFilterError
+
+from ..plugin_utils.certificates import CertificateError, Wanted, differences, name_problems
 
 
 def certificate_problems(certificate, public_key, common_name, san, usage, issuer, renew_before=""):
-    return differences(certificate, public_key, Wanted(common_name, tuple(san), tuple(usage)), issuer, renew_before)
+    wanted = Wanted(common_name, tuple(san), tuple(usage))
+    try:
+        return differences(certificate, public_key, wanted, issuer, renew_before)
+    except CertificateError as error:
+        raise AnsibleFilterError(str(error)) from None
 
 
 class FilterModule:

@@ -11,7 +11,7 @@ description:
     An archive that fails never gets into the cache.
   - An archive in the cache is verified in the same way, each time. When it passes, no request goes out;
     when it does not, it is fetched again.
-  - The checksum of the program in the archive is kept beside it, C(<archive>.program): installed programs are compared with it.
+  - The checksum of the program in the archive is kept beside it, as C(<archive>.program), for the installed program.
   - Runs on the controller; needs gpg there.
 options:
   name:

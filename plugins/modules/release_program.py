@@ -22,7 +22,7 @@ options:
     type: path
     required: true
   checksum:
-    description: SHA-256 of the program, in hexadecimal, as RV(release_archive#module:program) has it.
+    description: SHA-256 of the program, in hexadecimal, as the module M(fewnodes.discovery.release_archive) returns it.
     type: str
     required: true
 author: fewnodes.discovery maintainers (@fewnodes)

@@ -9,24 +9,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from .addresses import address
 
-USAGES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
-EXTENSIONS = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER: "key identifier of the CA",
-    ExtensionOID.BASIC_CONSTRAINTS: "basic constraints",
-    ExtensionOID.EXTENDED_KEY_USAGE: "extended key usages",
-    ExtensionOID.KEY_USAGE: "key usages",
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "subject alternative names",
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER: "key identifier",
-}
-UNREADABLE = (ValueError, TypeError, AttributeError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm)
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+    EXTENSIONS = {
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: "key identifier of the CA",
+        ExtensionOID.BASIC_CONSTRAINTS: "basic constraints",
+        ExtensionOID.EXTENDED_KEY_USAGE: "extended key usages",
+        ExtensionOID.KEY_USAGE: "key usages",
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "subject alternative names",
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: "key identifier",
+    }
+    UNREADABLE = (ValueError, TypeError, AttributeError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm)
+except ImportError:  # the functions that need the library say so
+    x509 = None
+
+USAGES = {"serverAuth": "SERVER_AUTH", "clientAuth": "CLIENT_AUTH"}  # to their names in cryptography
 ASN1_TIME = "%Y%m%d%H%M%SZ"
 
 
@@ -55,7 +60,7 @@ class Wanted:
         signer = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         found: list[tuple[x509.ExtensionType, bool]] = [
             (x509.KeyUsage(True, *[False] * 8), True),
-            (x509.ExtendedKeyUsage([USAGES[one] for one in self.usage]), False),
+            (x509.ExtendedKeyUsage([getattr(ExtendedKeyUsageOID, USAGES[one]) for one in self.usage]), False),
             (x509.BasicConstraints(ca=False, path_length=None), False),
             (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
             (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer), False),
@@ -71,6 +76,7 @@ def sign(wanted: Wanted, public_key: str, ca: str, ca_key: str, days: int, now: 
     :param now: present time, UTC
     :raises CertificateError: the key is none that the role makes, or the CA cannot sign
     """
+    _require_library()
     try:
         issuer = x509.load_pem_x509_certificate(ca.encode())
         signer = serialization.load_pem_private_key(ca_key.encode(), None)
@@ -95,7 +101,9 @@ def differences(pem: str, public_key: str, wanted: Wanted, issuer: str, renew_be
     :param public_key: that of the key beside it, as PEM
     :param issuer: certificate of the CA that signs, as PEM
     :param renew_before: it must not end before this, in the notation of ASN.1 (20280131235959Z), unless its CA does
+    :raises CertificateError: the library is missing
     """
+    _require_library()
     try:
         return list(_differences(pem, public_key, wanted, issuer, renew_before))
     except UNREADABLE as error:
@@ -144,6 +152,11 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[st
                 f" {host} (its facts, discovery_address, dockerd_certificate_san), or correct discovery_address of {owners[name]}"
             )
     return found
+
+
+def _require_library() -> None:
+    if x509 is None:
+        raise CertificateError("the controller lacks the Python library cryptography: install it beside Ansible")
 
 
 def _address(name: str, hostvars: Mapping) -> str:

@@ -8,10 +8,12 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.fewnodes.discovery.plugins.action.signed_certificate import ActionModule
+from ansible_collections.fewnodes.discovery.plugins.filter.certificate import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils import certificates
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.certificates import Wanted, differences, name_problems
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import Secrets
 from cryptography import x509
@@ -204,3 +206,11 @@ def test_x1_no_task_has_a_request_signed():
         if isinstance(module, str) and re.search(r"\.(x509_certificate|openssl_csr)(_pipe)?$", module)
     ]
     assert {file for file, _name in signing} == {"ca_create.yml"}
+
+
+def test_a_controller_without_the_library_is_named(monkeypatch):
+    monkeypatch.setattr(certificates, "x509", None)
+    with pytest.raises(certificates.CertificateError, match="cryptography"):
+        certificates.sign(Wanted("consul-1", (), ()), "", "", "", 1, NOW)
+    with pytest.raises(AnsibleFilterError, match="cryptography"):
+        FilterModule().filters()["certificate_problems"]("", "", "consul-1", [], [], "")
