@@ -70,6 +70,7 @@ def test_k2_an_agent_that_does_not_return_stops_the_play(site, load):
     assert len([name for name, pid in pids(site).items() if pid != before[name]]) == 1
 
 
+@pytest.mark.more
 def test_k2_no_server_is_restarted_while_another_is_down(site, load):
     """With one of three down, a restart of a second would cost the quorum: the play waits, then stops. A follower: nobody hands
     the lead over when an agent is stopped by hand."""

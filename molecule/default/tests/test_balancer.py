@@ -63,7 +63,7 @@ def test_h9_name_without_port_is_skipped(site, settled, start_container):
         assert "portless" in balancer.tries("discovery-balancer status").stdout
 
 
-def test_x7_names_and_ports_in_use_stay_with_their_owner(site, settled, start_container, serve, show):
+def test_x7_names_and_ports_in_use_stay_with_their_owner(site, settled, serve, start_container, show):
     """Two services claim what two others have; their names sort lower. A balancer that starts anew serves the same. When the
     owner has gone, the other one follows."""
 

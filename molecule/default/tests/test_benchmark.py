@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from benchmarks import propagation
 from benchmarks.balancers import OURS
 from benchmarks.site import Bench
@@ -9,6 +10,7 @@ from benchmarks.site import Bench
 EVENTS = 10
 
 
+@pytest.mark.more
 def test_benchmark_smoke(site, settled, show):
     bench = Bench(site)
     bench.prepare()

@@ -291,6 +291,7 @@ def otherwise(node, unit: str, line: str):
         node.run(f"rm {folder}/test.conf; rmdir --ignore-fail-on-non-empty {folder}; systemctl daemon-reload")
 
 
+@pytest.mark.more
 def test_r1_a_booting_balancer_reads_the_catalog_first(site, crowd, show):
     """Ports change hands while the balancer is down, and its first reading of the catalog is late. Its server led, so that there
     is no leader when dockerd starts again."""
