@@ -86,7 +86,14 @@ def settled(site):
 
 
 @pytest.fixture
-def start_container(site):
+def settled_after(site):
+    """The site is healthy once everything that a test has started is gone, whichever fixture started it."""
+    yield
+    site.settle()
+
+
+@pytest.fixture
+def start_container(site, settled_after):
     """Start containers of the sample images that go away after the test: start_container(node, name, image, *options).
 
     Every port that the image exposes can be reached: published, or in the overlay network, which takes each name once.
@@ -101,7 +108,6 @@ def start_container(site):
     yield start
     for node, name in started:
         node.tries(f"docker rm -f {name}")
-    site.settle()
 
 
 @pytest.fixture(scope="session")
@@ -232,7 +238,7 @@ def talkers(site):
 
 
 @pytest.fixture
-def serve(site):
+def serve(site, settled_after):
     """Start an instance on a host and register it: serve(node, service, *tags, certificate="", **settings of the balancer)."""
     started: list[Instance] = []
     ports = itertools.count(18100)
@@ -252,8 +258,6 @@ def serve(site):
     for instance in started:
         site.consul(instance.node).send("PUT", f"/v1/agent/service/deregister/{instance.unit}")
         instance.stop()
-    if started:
-        site.settle()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from tests.support.scaling import instances, ran, run_scale, up_and_down
 
 def test_h11_one_to_many_to_one_under_load(site, settled, tmp_path, show):
     try:
-        up_and_down(site, site.docker_hosts, len(site.docker_hosts) + 1, tmp_path, show)
+        up_and_down(site, site.docker_hosts, len(site.docker_hosts), tmp_path, show)
     finally:
         if instances(site.docker_hosts):
             ran(run_scale(site, site.docker_hosts, 0))

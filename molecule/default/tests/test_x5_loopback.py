@@ -94,7 +94,7 @@ def test_x5_people_use_the_command_line_by_https(site, node):
     """As operations.md says."""
     environment = "CONSUL_HTTP_ADDR=https://127.0.0.1:8501 CONSUL_CACERT=/etc/consul.d/tls/ca.pem"
     token = (site.secrets / "tokens/ui").read_text().strip()
-    members = node.run(f"{environment} CONSUL_HTTP_TOKEN={token} consul members")
+    members = node.feed(f"{environment} CONSUL_HTTP_TOKEN_FILE=/dev/stdin consul members", token)
     assert all(other.name in members for other in site.servers)
 
 
@@ -138,14 +138,15 @@ def test_an_agent_takes_writes_from_its_own_host_and_management_only(site):
     here.send("DELETE", "/v1/kv/x4?recurse")
     other = next(one for one in site.servers if one.name != node.name)
     program = (
-        "import http.client, ssl; c = http.client.HTTPSConnection('{address}', 8501, timeout=5,"
+        "import http.client, ssl, sys; c = http.client.HTTPSConnection('{address}', 8501, timeout=5,"
         " context=ssl.create_default_context(cafile='/etc/consul.d/tls/ca.pem'));"
-        " c.request('{method}', '/v1/kv/x4/other{query}', headers={{'X-Consul-Token': '{token}'}}); print(c.getresponse().status)"
+        " c.request('{method}', '/v1/kv/x4/other{query}', headers={{'X-Consul-Token': sys.stdin.read()}});"
+        " print(c.getresponse().status)"
     )
 
     def status(where, method: str, query: str = "") -> str:
-        text = program.format(address=node.address, method=method, query=query, token=token)
-        return where.run(f'python3 -c "{text}"').strip()
+        text = program.format(address=node.address, method=method, query=query)
+        return where.feed(f'python3 -c "{text}"', token).strip()
 
     assert status(other, "PUT") == "403" and status(other, "GET", "?keys") == "404"
     try:
