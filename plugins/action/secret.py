@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ..plugin_utils.secrets import GENERATORS, SecretError, Secrets, new_texts, site_secrets
-
-ARGUMENTS = {
-    "names": {"type": "list", "elements": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "replaced", "absent"], "default": "present"},
-    "value": {"type": "str", "no_log": True},
-    "values": {"type": "dict", "no_log": True},
-    "generate": {"type": "str", "choices": sorted(GENERATORS)},
-    "refuse": {"type": "str"},
-    "directory": {"type": "path"},
-    "vault_password_file": {"type": "path"},
-}
+from ..plugin_utils.secrets import GENERATORS, SecretError, Secrets, new_texts
+from ..plugin_utils.secrets_action import SecretsAction
 
 
-class ActionModule(ActionBase):
-    """Works on the controller, whichever host the task is for. Its result names secrets and never has their content."""
+class ActionModule(SecretsAction):
+    """Its result names secrets and never has their content."""
 
-    _supports_check_mode = True
-    _supports_async = False
-    _requires_connection = False
-    TRANSFERS_FILES = False
+    arguments = {
+        "names": {"type": "list", "elements": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "replaced", "absent"], "default": "present"},
+        "value": {"type": "str", "no_log": True},
+        "values": {"type": "dict", "no_log": True},
+        "generate": {"type": "str", "choices": sorted(GENERATORS)},
+        "refuse": {"type": "str"},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        wanted = self.validate_argument_spec(ARGUMENTS)[1]
-        try:
-            given = wanted["directory"], wanted["vault_password_file"]
-            secrets = site_secrets(task_vars or {}, self._templar.template, self._loader, *given)
-            done = getattr(self, f"_{wanted['state']}")(secrets, wanted, self._task.check_mode)
-        except SecretError as error:
-            raise AnsibleActionFail(str(error)) from None
-        except OSError as error:
-            raise AnsibleActionFail(f"{error.filename or wanted['directory']}: {error.strerror}") from None
-        return result | {"changed": any(done.values())} | done
+    def act(self, secrets, given, variables):
+        done = getattr(self, f"_{given['state']}")(secrets, given, self._task.check_mode)
+        return {"changed": any(done.values())} | done
 
     @staticmethod
     def _present(secrets: Secrets, wanted: dict, check_mode: bool) -> dict:
