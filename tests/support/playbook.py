@@ -103,10 +103,17 @@ def changes(done) -> list[str]:
     return [block for block in blocks if block.lstrip("\n").startswith("changed: [")]
 
 
+def tasks_of_changes(done) -> str:
+    """The names of the tasks and the hosts that a run reports as changed, for a message."""
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:"))]
+    named = zip(lines, [*lines[1:], ""], strict=True)
+    return "\n".join(line for line, following in named if "changed:" in (line[:8], following[:8]))
+
+
 def assert_unchanged(done) -> None:
     """The run went through, without a change on any host."""
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    reported = "\n".join(line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:")))
+    reported = tasks_of_changes(done)
     for host, counts in recap(done).items():
         assert [counts[bad] for bad in ("changed", "unreachable", "failed", "ignored")] == [0, 0, 0, 0], f"{host}: {reported}"
 
