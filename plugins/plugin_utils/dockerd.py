@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ..module_utils.dockerd import OLDEST, described, upstream
@@ -9,6 +10,32 @@ from ..module_utils.dockerd_config import merged, problems
 from .docker_cluster_store import cluster_store_problems
 
 CONFIG = "/etc/docker/daemon.json"
+# Limits that dockerd knows (ulimit.go of docker/go-units).
+LIMITS = {
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
+    "sigpending", "stack",
+}  # fmt: skip
+LIMIT = re.compile(r"(-1|\d+)(?::(-1|\d+))?")
+
+
+def dockerd_hardening(settings: Mapping) -> dict:
+    """The settings of daemon.json that limit containers (decisions/dockerd-hardening).
+
+    :param settings: no_new_privileges and userland_proxy (bool), default_ulimits (name to soft:hard, or to one number for both;
+        -1 is unlimited)
+    :returns: only what differs from dockerd's own default, so that daemon.json, and with it the running dockerd, stays as it is
+        where a site chooses nothing. A malformed limit is left out: dockerd_problems names it.
+    """
+    wanted: dict = {}
+    if settings["no_new_privileges"]:
+        wanted["no-new-privileges"] = True
+    if not settings["userland_proxy"]:
+        wanted["userland-proxy"] = False
+    parsed = {name: LIMIT.fullmatch(str(value)) for name, value in settings["default_ulimits"].items()}
+    limits = {
+        name: {"Name": name, "Soft": int(found[1]), "Hard": int(found[2] or found[1])} for name, found in parsed.items() if found
+    }
+    return wanted | ({"default-ulimits": limits} if limits else {})
 
 
 def swarm_problems(host: str, dockerd: Mapping) -> list[str]:
@@ -34,11 +61,14 @@ def dockerd_problems(host: str, dockerd: Mapping, settings: Mapping) -> list[str
 
     :param host: inventory name
     :param dockerd: `dockerd` of the module dockerd_facts
-    :param settings: overlay, extra_config (of the site), config (all that the role wants in daemon.json)
+    :param settings: overlay, extra_config (of the site), config (all that the role wants in daemon.json), default_ulimits,
+        userland_proxy, firewall (whether the site's is on)
     :returns: [] when nothing is wrong
     """
     return [
         *_program(host, dockerd),
+        *_limits(host, settings["default_ulimits"]),
+        *_loopback(host, settings),
         *_overlay(host, dockerd, settings["overlay"]),
         *_unit(host, dockerd),
         *_config(host, dockerd, settings),
@@ -56,6 +86,34 @@ def _program(host: str, dockerd: Mapping) -> list[str]:
             " or remove the program"
         )
     return found
+
+
+def _limits(host: str, limits: Mapping) -> list[str]:
+    """Check the limits of containers: a wrong one would keep every container from starting, not dockerd."""
+    found = []
+    for name, value in sorted(limits.items()):
+        given = f"dockerd_default_ulimits has {name}: {value} on {host}"
+        parts = LIMIT.fullmatch(str(value))
+        if name not in LIMITS:
+            found.append(f"{given}: dockerd knows {', '.join(sorted(LIMITS))}")
+        elif not parts:
+            found.append(f"{given}: set it to soft:hard, such as 1024:524288, or to one number for both (-1 is unlimited)")
+        elif 0 <= int(parts[2] or parts[1]) < (int(parts[1]) if parts[1] != "-1" else float("inf")):
+            found.append(f"{given}: the soft limit is above the hard one")
+        elif name == "nofile" and "-1" in parts.groups():
+            found.append(f"{given}: the kernel has no unlimited number of open files, and no container would start; set a number")
+    return found
+
+
+def _loopback(host: str, settings: Mapping) -> list[str]:
+    """Without docker-proxy dockerd sets route_localnet on its bridges: the host's loopback is then one hop from a container."""
+    if settings["userland_proxy"] or settings["firewall"]:
+        return []
+    return [
+        f"dockerd_userland_proxy is false on {host}, where discovery_firewall is false: containers would reach programs that"
+        " listen on 127.0.0.1 of the host only. Set discovery_firewall: true; where another firewall drops packets to"
+        " 127.0.0.0/8 that do not come in by lo, set dockerd_extra_config: {userland-proxy: false} instead"
+    ]
 
 
 def _overlay(host: str, dockerd: Mapping, overlay: str) -> list[str]:

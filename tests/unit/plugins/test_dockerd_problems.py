@@ -3,7 +3,9 @@
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import FilterModule
 
-dockerd_problems = FilterModule().filters()["dockerd_problems"]
+FILTERS = FilterModule().filters()
+dockerd_problems, dockerd_hardening = FILTERS["dockerd_problems"], FILTERS["dockerd_hardening"]
+NO_LIMITS = {"no_new_privileges": False, "userland_proxy": True, "default_ulimits": {}}
 SWARM = {"state": "inactive", "node": ""}
 ALL = ["none", "consul", "swarm"]
 RELEASES = {
@@ -19,8 +21,8 @@ DOCKERD = {
 
 def found(release=13, dockerd=None, overlay="none", extra=None, **settings):
     extra = extra or {}
-    settings = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}} | settings
-    return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), settings)
+    usual = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}, "firewall": True, **NO_LIMITS}
+    return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), usual | settings)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +99,44 @@ def test_a_broken_file_that_is_on_record_is_no_problem():
 def test_data_stays_where_the_host_says():
     there = {"containers": 3, "config": {"data-root": "/srv/docker"}}
     assert found(13, there) == []
+
+
+def test_w36_a_site_that_chooses_nothing_keeps_its_daemon_json():
+    assert dockerd_hardening(NO_LIMITS) == {}
+
+
+def test_w36_each_limit_of_containers_is_chosen_for_itself():
+    assert dockerd_hardening(NO_LIMITS | {"no_new_privileges": True}) == {"no-new-privileges": True}
+    assert dockerd_hardening(NO_LIMITS | {"userland_proxy": False}) == {"userland-proxy": False}
+    limits = dockerd_hardening(NO_LIMITS | {"default_ulimits": {"nofile": "1024:524288", "core": 0, "memlock": "-1"}})
+    assert limits == {
+        "default-ulimits": {
+            "nofile": {"Name": "nofile", "Soft": 1024, "Hard": 524288},
+            "core": {"Name": "core", "Soft": 0, "Hard": 0},
+            "memlock": {"Name": "memlock", "Soft": -1, "Hard": -1},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"nofiles": 1024}, "nofiles: 1024 on h: dockerd knows core, cpu,"),
+        ({"nofile": "many"}, "nofile: many on h: set it to soft:hard, such as 1024:524288"),
+        ({"nofile": {"soft": 1}}, "set it to soft:hard"),
+        ({"nofile": "4096:1024"}, "nofile: 4096:1024 on h: the soft limit is above the hard one"),
+        ({"core": "-1:0"}, "core: -1:0 on h: the soft limit is above the hard one"),
+        ({"nofile": "1024:-1"}, "nofile: 1024:-1 on h: the kernel has no unlimited number of open files"),
+    ],
+)
+def test_w36_a_limit_with_which_no_container_would_start_is_refused(limits, words):
+    (message,) = found(default_ulimits=limits)
+    assert message.startswith("dockerd_default_ulimits has ") and words in message
+    assert found(default_ulimits={"nofile": "1024:524288", "core": "0:-1", "nproc": 4096}) == []
+
+
+def test_w36_without_docker_proxy_the_firewall_keeps_containers_from_loopback():
+    (message,) = found(userland_proxy=False, firewall=False)
+    words = ("dockerd_userland_proxy is false on h", "127.0.0.1", "discovery_firewall: true")
+    assert [word for word in words if word not in message] == []
+    assert found(userland_proxy=False) == found(firewall=False) == []
