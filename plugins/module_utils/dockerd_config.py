@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 EMPTY = (None, "", [], {})
 
 # Settings of Docker 20.10 and their types (daemon/config of moby v20.10.5): that dockerd cannot check a file itself.
@@ -27,7 +29,14 @@ KINDS = {
     "default-address-pools": "a list of tables",
     "default-shm-size": "a text or a whole number",
 }
+# What stands before the host in a URL, and in a proxy without a scheme.
+_USERINFO = re.compile(r'("https?-proxy": ?"(?:\w+://)?|://)[^"\s]*@')
 _OF_TEXTS = ("cluster-store-opts", "log-opts")
+
+
+def masked(content: str) -> str:
+    """The text of a daemon.json for people: without the user and password of a URL or proxy."""
+    return _USERINFO.sub(r"\1********@", content)
 
 
 def filled(wanted: dict) -> dict:

@@ -7,6 +7,7 @@ short_description: Write daemon.json of dockerd
 description:
   - Writes settings into C(/etc/docker/daemon.json) beside those of others, which stay; its own win. A setting with an empty value
     is not written. A setting that this module wrote and that is no longer wanted is removed.
+  - Root alone reads the file, because settings may hold passwords.
   - A copy is checked before it replaces the file, by dockerd itself (from 23.0), else against the settings that Docker 20.10
     knows and the types of their values.
   - The settings are recorded under C(/var/lib/dockerd-discovery). A file that is no JSON is restored from that record.
@@ -18,6 +19,10 @@ options:
     default: present
   config:
     description: The settings.
+    type: dict
+    default: {}
+  proxies:
+    description: The setting V(proxies), whose URLs may hold a password; no log has it.
     type: dict
     default: {}
   keep:
@@ -43,7 +48,7 @@ attributes:
     description: Predicts the change and does nothing.
     support: full
   diff_mode:
-    description: Shows the content before and after.
+    description: Shows the content before and after, without users and passwords of URLs.
     support: full
 author: fewnodes.discovery maintainers (@fewnodes)
 """
@@ -77,11 +82,17 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import filled, merged, problems, replaced
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    filled,
+    masked,
+    merged,
+    problems,
+    replaced,
+)
 
 CONFIG = "/etc/docker/daemon.json"
 RECORD = "/var/lib/dockerd-discovery/daemon.json"
-MODES = {CONFIG: 0o644, RECORD: 0o600}
+MODE = 0o600
 
 
 def read(path: str) -> str | None:
@@ -121,7 +132,7 @@ def check(module: AnsibleModule, content: str) -> None:
         command = [module.params["binary"], "--validate", f"--config-file={copy.name}", *module.params["flags"]]
         code, out, error = module.run_command(command)
     if code:
-        message = (error or out).strip().replace(copy.name, CONFIG)
+        message = masked((error or out).strip().replace(copy.name, CONFIG))
         module.fail_json(msg=f"{CONFIG} is unchanged, dockerd would refuse it: {message}. Check dockerd_extra_config.")
 
 
@@ -130,7 +141,7 @@ def differs(path: str, content: str | None) -> bool:
     if content is None or read(path) != content:
         return read(path) != content
     found = os.stat(path)
-    return (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (MODES[path], 0, 0)
+    return (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (MODE, 0, 0)
 
 
 def put(module: AnsibleModule, path: str, content: str | None) -> None:
@@ -143,7 +154,7 @@ def put(module: AnsibleModule, path: str, content: str | None) -> None:
     handle, name = tempfile.mkstemp(dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(content)
-        os.fchmod(handle, MODES[path])
+        os.fchmod(handle, MODE)
         os.fsync(handle)
     os.replace(name, path)
 
@@ -153,6 +164,7 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "config": {"type": "dict", "default": {}},
+            "proxies": {"type": "dict", "default": {}, "no_log": True},
             "keep": {"type": "list", "elements": "str", "default": []},
             "binary": {"type": "path", "default": "/usr/sbin/dockerd"},
             "validate": {"type": "bool", "default": False},
@@ -160,7 +172,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    gone = module.params["state"] == "absent"
+    gone, config = module.params["state"] == "absent", module.params["config"] | {"proxies": module.params["proxies"]}
     before, record = read(CONFIG), table(read(RECORD)) or {}
     present = table(before)
     restored = present is None
@@ -177,12 +189,12 @@ def main():
         if not record:
             module.exit_json(changed=False, path=CONFIG, replaced=[], restored=False)
     else:
-        result = merged(present, module.params["config"], ours)
+        result = merged(present, config, ours)
         lost = replaced(present, result, ours)
         after = written(result)
         check(module, after)
-        theirs = {key: present[key] for key in lost} | {key: theirs[key] for key in theirs if key in module.params["config"]}
-        note = written({"written": filled(module.params["config"]), "replaced": theirs, "file": result})
+        theirs = {key: present[key] for key in lost} | {key: theirs[key] for key in theirs if key in config}
+        note = written({"written": filled(config), "replaced": theirs, "file": result})
     changes = [(path, content) for path, content in ((CONFIG, after), (RECORD, note)) if differs(path, content)]
     if not module.check_mode:
         for path, content in changes:
@@ -194,7 +206,7 @@ def main():
         path=CONFIG,
         replaced=lost,
         restored=restored,
-        diff={"before": before or "", "after": after or "", "before_header": CONFIG, "after_header": CONFIG},
+        diff={"before": masked(before or ""), "after": masked(after or ""), "before_header": CONFIG, "after_header": CONFIG},
     )
 
 

@@ -78,7 +78,9 @@ dockerd:
       type: list
       elements: str
     config:
-      description: Content of daemon.json, an empty dict when there is none, and none when it cannot be read.
+      description:
+        - Content of daemon.json without users and passwords of URLs, an empty dict when there is none, and none when it cannot be
+          read.
       type: dict
     config_error:
       description: Why it cannot be read.
@@ -114,6 +116,9 @@ dockerd:
     cluster_store:
       description: Whether the host has a token for the Consul store.
       type: bool
+    private_proxies:
+      description: Whether the host has a file of proxies for the environment of dockerd.
+      type: bool
 """
 
 import contextlib
@@ -128,6 +133,7 @@ import struct
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd import capabilities
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import masked
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
@@ -140,6 +146,7 @@ RECORD = "/var/lib/dockerd-discovery"
 DEFAULTS = "/etc/default/docker"
 CERTIFICATE = "/etc/docker/tls/server.pem"
 TOKEN = "/etc/docker/consul.env"
+PROXIES = "/etc/docker/proxies.env"
 SIOCGIFADDR = 0x8915  # linux/sockios.h: the address of a device
 
 
@@ -226,7 +233,7 @@ def config() -> dict:
     found = {"config": {}, "config_error": "", "written": {}}
     try:
         with open(CONFIG, encoding="utf-8") as file:
-            content = file.read()
+            content = masked(file.read())
         found["config"] = json.loads(content) if content.strip() else {}
         if not isinstance(found["config"], dict):
             found |= {"config": None, "config_error": "it holds no table of settings"}
@@ -235,14 +242,14 @@ def config() -> dict:
     except (OSError, ValueError) as error:
         found |= {"config": None, "config_error": str(error)}
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        found["written"] = json.loads(text(f"{RECORD}/daemon.json"))["written"]
+        found["written"] = json.loads(masked(text(f"{RECORD}/daemon.json")))["written"]
     return found
 
 
 def options() -> str:
     """DOCKER_OPTS, as the shell file sets it last."""
     found = re.findall(r"^\s*(?:export\s+)?DOCKER_OPTS=(.*)$", text(DEFAULTS), re.MULTILINE)
-    return found[-1].strip().strip("'\"").strip() if found else ""
+    return masked(found[-1].strip().strip("'\"").strip()) if found else ""
 
 
 def main():
@@ -269,6 +276,7 @@ def main():
         "held_here": [name for name in text(f"{RECORD}/held").split() if name in dockerd["held"]],
         "certificate": os.path.exists(CERTIFICATE),
         "cluster_store": os.path.exists(TOKEN),
+        "private_proxies": os.path.exists(PROXIES),
     }
     module.exit_json(changed=False, dockerd=dockerd)
 

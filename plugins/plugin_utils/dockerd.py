@@ -10,6 +10,8 @@ from ..module_utils.dockerd_config import merged, problems
 from .docker_cluster_store import cluster_store_problems
 
 CONFIG = "/etc/docker/daemon.json"
+PROXIES = ("http-proxy", "https-proxy", "no-proxy")
+PLAIN, PLAIN_URL = re.compile(r"""[^'"\\\x00-\x1f]*"""), re.compile(r"""[^'"\\\s\x00-\x1f]*""")
 # Limits that dockerd knows (ulimit.go of docker/go-units).
 LIMITS = {
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
@@ -38,6 +40,25 @@ def dockerd_hardening(settings: Mapping) -> dict:
     return wanted | ({"default-ulimits": limits} if limits else {})
 
 
+def public_proxies(proxies: Mapping) -> dict[str, str]:
+    """Variables of dockerd's environment for its proxies, without those that have a user or password: every local user may read
+    the environment of a unit, by its file and from systemd.
+
+    :param proxies: http-proxy, https-proxy, no-proxy
+    :returns: HTTP_PROXY, … to value
+    """
+    return {_variable(key): value for key, value in proxies.items() if "@" not in value}
+
+
+def private_proxies(proxies: Mapping) -> dict[str, str]:
+    """The variables that public_proxies leaves out."""
+    return {_variable(key): value for key, value in proxies.items() if "@" in value}
+
+
+def _variable(key: str) -> str:
+    return key.upper().replace("-", "_")
+
+
 def swarm_problems(host: str, dockerd: Mapping) -> list[str]:
     """What keeps dockerd from being a member of a swarm."""
     if "swarm" in dockerd["overlays"]:
@@ -62,11 +83,12 @@ def dockerd_problems(host: str, dockerd: Mapping, settings: Mapping) -> list[str
     :param host: inventory name
     :param dockerd: `dockerd` of the module dockerd_facts
     :param settings: overlay, extra_config (of the site), config (all that the role wants in daemon.json), default_ulimits,
-        userland_proxy, firewall (whether the site's is on)
+        userland_proxy, firewall (whether the site's is on), proxies
     :returns: [] when nothing is wrong
     """
     return [
         *_program(host, dockerd),
+        *_proxies(host, settings["proxies"]),
         *_limits(host, settings["default_ulimits"]),
         *_loopback(host, settings),
         *_overlay(host, dockerd, settings["overlay"]),
@@ -85,6 +107,19 @@ def _program(host: str, dockerd: Mapping) -> list[str]:
             f"{host} has {dockerd['binary']}, but no docker.service: install the package docker.io or docker-ce,"
             " or remove the program"
         )
+    return found
+
+
+def _proxies(host: str, proxies: Mapping) -> list[str]:
+    """Check the proxies; no message has a value, which may hold a password."""
+    unknown, known = sorted(set(proxies) - set(PROXIES)), sorted(set(proxies) & set(PROXIES))
+    found = [f"dockerd_proxies has {key} on {host}: its keys are {', '.join(PROXIES)}" for key in unknown]
+    for key in known:
+        if not isinstance(proxies[key], str) or not (PLAIN if key == "no-proxy" else PLAIN_URL).fullmatch(proxies[key]):
+            found.append(
+                f"dockerd_proxies has a {key} on {host} that is no text, or has a quote, backslash or space: percent-encode these"
+                " in user and password of http://user:password@host:port"
+            )
     return found
 
 

@@ -25,10 +25,13 @@ PUBLIC_ATTRIBUTES = {
     "accessor", "certificate", "changed", "csr", "digest", "failed", "installed", "known", "msg", "rc", "rotated", "status",
     "stderr", "superseded", "unknown", "Version",
 }  # fmt: skip
-PUBLIC_FILTER = re.compile(r"fewnodes\.discovery\.\w*(problems|request|scale_\w+)|length|bool|type_debug|hash")
+PUBLIC_FILTER = re.compile(r"fewnodes\.discovery\.\w*(problems|request|scale_\w+|public_\w+)|length|bool|type_debug|hash")
 PUBLIC_PATTERNS = {"reset index: ([0-9]+)"}  # of regex_search: a number
 # Arguments that hold a secret by their name, whatever their value is.
 SECRET_NAME = re.compile(r"(^|[_-])(token|secret|password|passwd|authorization|(private|client_)key_content)$", re.IGNORECASE)
+# Modules that write files; of managed_files the argument `files` is a list of what the arguments of others are.
+WRITERS = {"blockinfile", "copy", "lineinfile", "managed_files", "template"}
+PRIVATE = re.compile(r"0?[0-7][0-7]0")
 COMMANDS = {"command", "shell", "raw", "script", "expect"}
 # Keywords of a task; any other key is its module.
 KEYWORDS = {
@@ -176,6 +179,7 @@ class Flow:
         given = {name for name, value in task.arguments.items() if self._given(task, value)}
         if task.module.rpartition(".")[2] in COMMANDS and given - {"stdin"}:
             found.append(f"{task}: the arguments of a command are readable in `ps`; give the secret by stdin or a file")
+        found += self._open_files(task)
         if task.no_log:
             return found
         given |= {name for name, value in task.arguments.items() if _named(name, value)}
@@ -185,6 +189,16 @@ class Flow:
         if self.is_secret(task.step.get("loop"), task.variables) and "label" not in task.step.get("loop_control", {}):
             found.append(f"{task}: `no_log: true` is missing: `loop` shows its items")
         return found
+
+    def _open_files(self, task: Task) -> Iterator[str]:
+        """Files with a secret that others than their owner and group may read."""
+        if task.module.rpartition(".")[2] not in WRITERS:
+            return
+        files = task.arguments.get("files", [task.arguments])
+        for file in files if isinstance(files, list) else [{"content": files}]:
+            content = [file.get(name) for name in ("content", "src", "block", "line")]
+            if any(self._given(task, value) for value in content) and not PRIVATE.fullmatch(str(file.get("mode", ""))):
+                yield f"{task}: a file with a secret needs a `mode` that gives others nothing"
 
     def _given(self, task: Task, value: Any) -> bool:
         if task.module.endswith("template") and isinstance(value, str) and value in self._files:

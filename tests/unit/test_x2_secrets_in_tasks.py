@@ -23,15 +23,15 @@ a password as it is:
 a parameter that the module logs:
   - one.two.three: {other: "{{ SECRET }}"}
 an option that is marked:
-  - ansible.builtin.copy: {dest: /a, content: "{{ given_secret | trim }}"}
+  - ansible.builtin.copy: {dest: /a, mode: '0600', content: "{{ given_secret | trim }}"}
 a variable of the block:
   - vars: {a: "{{ SECRET }}"}
     block:
-      - ansible.builtin.copy: {dest: /a, content: "{{ a }}"}
+      - ansible.builtin.copy: {dest: /a, mode: '0600', content: "{{ a }}"}
 a variable of the role:
-  - ansible.builtin.copy: {dest: /a, content: "{{ role_b | to_json }}"}
+  - ansible.builtin.copy: {dest: /a, mode: '0600', content: "{{ role_b | to_json }}"}
 one of two values:
-  - ansible.builtin.copy: {dest: /a, content: "{{ 'x' if a else SECRET }}"}
+  - ansible.builtin.copy: {dest: /a, mode: '0600', content: "{{ 'x' if a else SECRET }}"}
 the result of a hidden task:
   - {ansible.builtin.slurp: {src: /a}, register: read, no_log: true}
   - ansible.builtin.debug: {msg: "{{ read.content }}"}
@@ -39,9 +39,9 @@ a fact:
   - {ansible.builtin.set_fact: {fact: "{{ SECRET }}"}, no_log: true}
   - ansible.builtin.debug: {msg: "{{ fact }}"}
 a template:
-  - ansible.builtin.template: {src: a.j2, dest: /a}
+  - ansible.builtin.template: {src: a.j2, dest: /a, mode: '0640'}
 a template in a value:
-  - ansible.builtin.copy: {content: "{{ lookup('ansible.builtin.template', 'a.j2') }}", dest: /a}
+  - ansible.builtin.copy: {content: "{{ lookup('ansible.builtin.template', 'a.j2') }}", dest: /a, mode: '0600'}
 items of a loop:
   - {ansible.builtin.ping: {}, loop: ["{{ SECRET }}"]}
 join tokens:
@@ -60,6 +60,18 @@ the environment of a block:
   - environment: {A: "{{ SECRET }}"}
     block: [{ansible.builtin.include_tasks: b.yml}]
 """)
+OPEN = yaml.safe_load("""
+the usual mode:
+  - {ansible.builtin.copy: {dest: /a, content: "{{ SECRET }}"}, no_log: true}
+a mode for all:
+  - {ansible.builtin.template: {src: a.j2, dest: /a, mode: "0644"}, no_log: true}
+one of several files:
+  - one.two.managed_files:
+      files: [{path: /a, mode: "0600", content: "{{ SECRET }}"}, {path: /b, content: "{{ role_b }}"}, {path: /c, content: x}]
+    no_log: true
+files of a variable:
+  - {one.two.managed_files: {files: "{{ role_b }}"}, no_log: true}
+""")
 HIDDEN = yaml.safe_load("""
 no_log:
   - {ansible.builtin.uri: {url: u, headers: {X-Consul-Token: "{{ SECRET }}"}}, no_log: true}
@@ -68,6 +80,8 @@ no_log of the block:
     block: [{ansible.builtin.command: {argv: [a], stdin: "{{ SECRET }}"}}]
 a parameter that is marked:
   - one.two.three: {token: "{{ SECRET }}"}
+a file of root's:
+  - {ansible.builtin.copy: {dest: /a, mode: "0600", content: "{{ SECRET }}"}, no_log: true}
 variables of a call:
   - {ansible.builtin.include_role: {name: a}, vars: {b: "{{ SECRET }}"}}
 a comparison:
@@ -88,6 +102,7 @@ def test_x2_no_task_shows_a_secret():
 def test_x2_secrets_are_followed_over_the_collection():
     """Were these no secrets, the check would prove nothing."""
     known = {"consul_gossip_key", "__consul_config", "__consul_operations_token", "__consul_token_config", "__scale_api"}
+    known |= {"dockerd_proxies", "__dockerd_proxies", "__dockerd_environment"}  # a URL with user and password
     assert known - FLOW.names == {"__scale_api"}
     assert MARKED["fewnodes.discovery.consul_keyring"] == {"token", "key", "current"}
     assert len([task for task in TASKS if FLOW.is_secret(task.step, task.variables)]) > 40
@@ -106,6 +121,12 @@ def problems(steps: list) -> list[str]:
 def test_x2_a_shown_secret_is_found(steps):
     (problem,) = problems(steps)
     assert ("`ps`" in problem) == (steps in IN_PS.values())
+
+
+@pytest.mark.parametrize("steps", OPEN.values(), ids=list(OPEN))
+def test_x2_a_file_with_a_secret_that_others_may_read_is_found(steps):
+    (problem,) = problems(steps)
+    assert "`mode`" in problem
 
 
 @pytest.mark.parametrize("steps", HIDDEN.values(), ids=list(HIDDEN))

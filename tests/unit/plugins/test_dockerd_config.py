@@ -1,7 +1,13 @@
 """daemon.json: what others wrote stays, ours wins, what we no longer want goes, and nothing wrong reaches dockerd."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import filled, merged, problems, replaced
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    filled,
+    masked,
+    merged,
+    problems,
+    replaced,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +93,17 @@ def test_what_docker_20_10_knows_is_let_through():
 )
 def test_what_docker_20_10_refuses_is_found(change, message):
     assert problems(GOOD | change) == [message]
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ('"https-proxy": "http://user:pw@192.0.2.1:3128",', '"https-proxy": "http://********@192.0.2.1:3128",'),
+        ('"http-proxy":"user:p@w@192.0.2.1:3128"', '"http-proxy":"********@192.0.2.1:3128"'),
+        ('"a": ["https://user:pw@one", "https://two"]', '"a": ["https://********@one", "https://two"]'),
+        ("--http-proxy=http://user:pw@one --mtu 1", "--http-proxy=http://********@one --mtu 1"),
+        ('"mail": "a@b", "https-proxy": "http://192.0.2.1:3128"', '"mail": "a@b", "https-proxy": "http://192.0.2.1:3128"'),
+    ],
+)
+def test_users_and_passwords_of_urls_are_not_shown(content, shown):
+    assert masked(content) == shown

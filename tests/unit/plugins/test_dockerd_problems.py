@@ -5,6 +5,7 @@ from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import Filter
 
 FILTERS = FilterModule().filters()
 dockerd_problems, dockerd_hardening = FILTERS["dockerd_problems"], FILTERS["dockerd_hardening"]
+private_proxies, public_proxies = FILTERS["private_proxies"], FILTERS["public_proxies"]
 NO_LIMITS = {"no_new_privileges": False, "userland_proxy": True, "default_ulimits": {}}
 SWARM = {"state": "inactive", "node": ""}
 ALL = ["none", "consul", "swarm"]
@@ -21,8 +22,8 @@ DOCKERD = {
 
 def found(release=13, dockerd=None, overlay="none", extra=None, **settings):
     extra = extra or {}
-    usual = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}, "firewall": True, **NO_LIMITS}
-    return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), usual | settings)
+    usual = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}, "firewall": True, "proxies": {}}
+    return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), usual | NO_LIMITS | settings)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +141,25 @@ def test_w36_without_docker_proxy_the_firewall_keeps_containers_from_loopback():
     words = ("dockerd_userland_proxy is false on h", "127.0.0.1", "discovery_firewall: true")
     assert [word for word in words if word not in message] == []
     assert found(userland_proxy=False) == found(firewall=False) == []
+
+
+def test_a_proxy_with_a_password_is_not_in_what_everybody_reads():
+    proxies = {"http-proxy": "http://192.0.2.1:3128", "https-proxy": "user:pw@192.0.2.1:3128", "no-proxy": "192.0.2.0/24"}
+    assert public_proxies(proxies) == {"HTTP_PROXY": "http://192.0.2.1:3128", "NO_PROXY": "192.0.2.0/24"}
+    assert private_proxies(proxies) == {"HTTPS_PROXY": "user:pw@192.0.2.1:3128"}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "words"),
+    [
+        ({"http_proxy": "x"}, "has http_proxy on h: its keys are http-proxy, https-proxy, no-proxy"),
+        ({"http-proxy": "http://user:s3cr\"t@p"}, "has a http-proxy on h that is no text, or has a quote"),
+        ({"https-proxy": "http://s3cr t@p"}, "percent-encode"),
+        ({"https-proxy": "http://s3crt@p\nX=y"}, "percent-encode"),
+        ({"no-proxy": ["s3cr"]}, "has a no-proxy on h that is no text"),
+    ],
+)
+def test_a_malformed_proxy_is_named_without_its_value(proxies, words):
+    (message,) = found(proxies=proxies)
+    assert words in message and "s3cr" not in message
+    assert found(proxies={"http-proxy": "http://user:a%20b@p:1", "no-proxy": "a, b"}) == []
