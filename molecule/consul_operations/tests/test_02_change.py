@@ -9,7 +9,6 @@ from tests.support.playbook import play
 from tests.support.wait import eventually
 
 RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
-RESTART_TOO = {"consul_extra_config": {"telemetry": {"disable_hostname": True, "metrics_prefix": "test"}}}  # from RESTART as well
 
 
 def pids(site) -> dict[str, str]:
@@ -39,6 +38,7 @@ def test_k2_a_rolling_restart_takes_the_leader_last(site, load):
     after = starts(site)
     assert all(after[name] > before[name] for name in before), "every agent restarts once"
     assert max(after, key=after.get) == leader, f"{leader} led and was not the last"
+    change(site)
 
 
 @pytest.mark.more
@@ -46,12 +46,13 @@ def test_k2_a_limited_run_restarts_its_hosts_and_the_next_one_the_rest(site, loa
     names = [node.name for node in site.servers]
     before = pids(site)
     with load.planned("limited runs"):
-        change(site, "--limit", f"{names[2]},{names[1]}")
+        change(site, "-e", json.dumps(RESTART), "--limit", f"{names[2]},{names[1]}")
         middle = pids(site)
         assert {name for name in names if middle[name] != before[name]} == {names[1], names[2]}
-        change(site)
+        change(site, "-e", json.dumps(RESTART))
         after = pids(site)
         assert {name for name in names if after[name] != middle[name]} == {names[0]}
+        change(site)
         site.settle()
 
 
@@ -79,7 +80,7 @@ def test_k2_no_server_is_restarted_while_another_is_down(site, load):
     before = pids(site)
     with load.planned("a change while one server is down"):
         ill.run("systemctl stop consul && systemctl mask --runtime consul")
-        options = ["-e", json.dumps(RESTART_TOO | {"consul_wait_timeout": 5}), "--limit", ",".join(n.name for n in others)]
+        options = ["-e", json.dumps(RESTART | {"consul_wait_timeout": 5}), "--limit", ",".join(n.name for n in others)]
         eventually(lambda: not site.consul(others[0]).health()["Healthy"], 30)
         done, _ = play(site, "playbooks/consul.yml", *options)
         assert done.returncode != 0 and "without" in done.stdout and "voters would be left" in done.stdout, done.stdout[-3000:]
