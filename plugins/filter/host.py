@@ -9,6 +9,7 @@ from ansible.errors import AnsibleFilterError
 from ..plugin_utils.distributions import distribution, package_names
 from ..plugin_utils.host import host_problems
 from ..plugin_utils.host_addresses import host_addresses
+from ..plugin_utils.image import image_problems
 from ..plugin_utils.unit_sandbox import unit_sandbox
 
 
@@ -48,6 +49,7 @@ class FilterModule:
             "distribution": distribution_filter,
             "host_addresses": host_addresses_filter,
             "host_problems": host_problems,
+            "image_problems": image_problems,
             "package_names": package_names_filter,
             "unit_sandbox": unit_sandbox_filter,
         }
