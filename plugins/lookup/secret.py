@@ -7,6 +7,7 @@ description:
   - Reads secrets from the secrets directory on the controller, without white space at their end, and decrypts those that
     are encrypted with Ansible's vault. It writes nothing; the module M(fewnodes.discovery.secret) creates secrets.
   - A file is decrypted once in each process.
+extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 options:
   _terms:
@@ -14,13 +15,6 @@ options:
     type: list
     elements: str
     required: true
-  directory:
-    description: Directory of the secrets; by default C(discovery_secrets_dir), else C(.secrets) beside the inventory.
-    type: path
-  vault_password_file:
-    description:
-      - File with the vault password, or a program that prints it; by default C(discovery_vault_password_file).
-    type: path
   missing:
     description: Text of the error when a secret is missing, instead of the standard one.
     type: str

@@ -64,17 +64,11 @@ options:
     type: list
     elements: str
     default: []
-  directory:
-    description:
-      - Directory of the secrets. By default the variable C(discovery_secrets_dir), else C(.secrets) beside the inventory.
-    type: path
-  vault_password_file:
-    description: File with the vault password. By default the variable C(discovery_vault_password_file).
-    type: path
 attributes:
   check_mode:
     description: Predicts the change and does nothing.
     support: full
+extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 

@@ -50,13 +50,7 @@ options:
     description: A present certificate that ends before this is renewed, as ASN.1 writes it (V(20280131235959Z)).
     type: str
     default: ""
-  directory:
-    description: Directory of the secrets; by default C(discovery_secrets_dir), else C(.secrets) beside the inventory.
-    type: path
-  vault_password_file:
-    description:
-      - File with the vault password, or a program that prints it; by default C(discovery_vault_password_file).
-    type: path
+extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 

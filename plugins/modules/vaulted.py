@@ -23,13 +23,7 @@ options:
     type: list
     elements: path
     default: []
-  directory:
-    description: Directory of the secrets; by default C(discovery_secrets_dir), else C(.secrets) beside the inventory.
-    type: path
-  vault_password_file:
-    description:
-      - File with the vault password, or a program that prints it; by default C(discovery_vault_password_file).
-    type: path
+extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 

@@ -183,6 +183,12 @@ def test_package_holds_the_product_only():
     assert PACKAGED.isdisjoint(patterns)
 
 
+def test_options_of_secrets_are_documented_once():
+    """Plugins that have them extend the fragment."""
+    own = [path for path in (ROOT / "plugins").rglob("*.py") if "\n  vault_password_file:" in path.read_text()]
+    assert own == [ROOT / "plugins/doc_fragments/secrets.py"]
+
+
 def test_programs_without_a_suffix_are_linted():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["extend-include"]
     files = [path for path in (ROOT / "roles").glob("*/files/*") if path.is_file() and path.suffix != ".py"]
