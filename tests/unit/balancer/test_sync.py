@@ -119,6 +119,14 @@ def test_unchanged_catalog_is_not_loaded_again(site):
     assert (site.balancer.reloads, site.balancer.checks, site.store.current().number) == (1, 1, 1)
 
 
+def test_a_catalog_that_others_could_read_is_closed_though_it_does_not_change(site):
+    """consul-template leaves a file alone as long as its content stays."""
+    site.catalog("web")
+    (site.store.root / "catalog.json").chmod(0o644)
+    site.run()
+    assert (site.store.root / "catalog.json").stat().st_mode & 0o777 == 0o640
+
+
 def test_unreadable_catalog_is_never_installed(site):
     site.catalog("web")
     site.run()

@@ -53,7 +53,10 @@ class Store:
         :raises ValueError: it is no catalog
         """
         try:
-            catalog = json.loads((self.root / "catalog.json").read_text())
+            with open(self.root / "catalog.json", encoding="utf-8") as file:
+                if os.fstat(file.fileno()).st_mode & 0o007:  # from before; consul-template leaves an unchanged file alone
+                    os.fchmod(file.fileno(), 0o640)
+                catalog = json.load(file)
         except FileNotFoundError:
             return None
         except ValueError as error:
