@@ -7,7 +7,7 @@ SCENARIOS ?= three_nodes resolver
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help system demo lab lab-down docs lint unit package molecule test test-all bench clean clean-all
+.PHONY: help system demo lab lab-down docs lint lock unit package molecule test test-all bench clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,9 +16,9 @@ system: ## install what the lab needs from the distribution (Debian, as root)
 	@lab/install-packages
 	@lab/unpack-nginx
 
-.venv/ready: requirements.txt requirements-dev.txt | system
+.venv/ready: requirements.lock | system
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 lab: .venv/ready ## bare nodes made from INVENTORY=inventories/…
@@ -37,6 +37,11 @@ lint: .venv/ready ## yamllint, ansible-lint, ruff
 
 docs: .venv/ready ## generated files: tables of variables, comments in defaults, ignores of ansible-test
 	@$(BIN)/python -m tests.generate
+
+lock: .venv/ready ## requirements.lock, versions and hashes of all packages, from requirements*.txt; keeps versions that still fit
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" requirements-dev.txt -o requirements.lock
 
 unit: .venv/ready ## unit tests
 	pytest tests/unit
