@@ -1,4 +1,4 @@
-"""The benchmarks of the balancer: `run` measures (and makes the lab it needs), `report` writes docs/benchmarks.md anew."""
+"""The benchmarks: `run` measures balancers and provisioning and makes the labs it needs, `report` writes docs/benchmarks.md."""
 
 import argparse
 import json
@@ -10,13 +10,13 @@ from pathlib import Path
 from lab import nodes
 from lab.errors import LabError
 
-from benchmarks import balancers, churn, many, propagation, report, throughput
-from benchmarks.site import LINES, Bench, lab_up, machine
+from benchmarks import balancers, churn, many, propagation, provision, report, throughput
+from benchmarks.site import LINES, Bench, lab_up, machine, versions
 
 INVENTORY = Path("benchmarks/inventory")
 COPY = Path(".lab/benchmarks")
 RESULTS = Path("benchmarks/results")
-MEASUREMENTS = ("propagation", "throughput", "churn", "many")
+MEASUREMENTS = ("propagation", "throughput", "churn", "many", "provision")
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     run.add_argument("--containers", type=int, default=50, help="churn: containers that start and stop")
     run.add_argument("--churn-seconds", type=float, default=60, help="churn: in which they do")
     run.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=[30, 150, 1000], help="many")
+    run.add_argument("--provisions", type=int, default=3, help="provision: rounds from bare hosts")
     run.add_argument("--inventory", type=Path, help=f"default: {INVENTORY}, or its copy in a free subnet")
     run.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     run.add_argument("--add", action="store_true", help="keep what is in the results and is not measured again")
@@ -67,30 +68,53 @@ def listed(known: tuple[str, ...]):
 
 
 def measure(arguments) -> None:
-    """Make the lab, measure, keep each result as soon as it is there, take the lab down."""
+    """Make the labs, measure, keep each result as soon as it is there, take the labs down."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # no lab is left when it is ended
+    if "provision" in arguments.only:
+        inventory = nodes.place(provision.INVENTORY, Path(".lab/provision"))
+        try:
+            about = machine(provision.versions())
+            results = provision.measure(inventory, arguments.provisions, log)
+            keep(arguments, "provision", about, {"rounds": arguments.provisions}, results)
+        finally:
+            if not arguments.keep:
+                nodes.down(inventory)
+    if with_balancers := [name for name in arguments.only if name != "provision"]:
+        measure_balancers(arguments, with_balancers)
+
+
+def measure_balancers(arguments, names: list[str]) -> None:
+    """What needs the site with all balancers."""
     inventory = arguments.inventory or nodes.place(INVENTORY, COPY)
     try:
         site = lab_up(inventory, playbooks=not arguments.site_stands)
         bench = Bench(site)
         bench.prepare()
-        about = machine(bench)
-        for name in arguments.only:
-            begin = time.monotonic()
-            settings, results = MEASURE[name](bench, arguments)
-            arguments.results.mkdir(parents=True, exist_ok=True)
-            path = arguments.results / f"{name}.json"
-            earlier = json.loads(path.read_text()) if arguments.add and path.exists() else None
-            kept = {"machine": about, "settings": settings, "took": 0, "results": []}
-            added(earlier, kept)  # refuses other settings before anything is measured
-            for result in results:  # each is kept as soon as it is there: what ends early is not lost
-                kept["results"].append(result)
-                kept["took"] = round(time.monotonic() - begin)
-                path.write_text(json.dumps(added(earlier, kept), indent=1) + "\n")
-            log(f"{name}: {kept['took']} s, kept in {path}")
+        about = machine(versions(bench))
+        for name in names:
+            keep(arguments, name, about, *MEASURE[name](bench, arguments))
     finally:
         if not arguments.keep:
             nodes.down(inventory)
+
+
+def keep(arguments, name: str, about: dict, settings: dict, results) -> None:
+    """Measure, and keep each result as soon as it is there: what ends early is not lost.
+
+    :param about: the machine
+    :param results: an iterator; each step of it measures
+    """
+    begin = time.monotonic()
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    path = arguments.results / f"{name}.json"
+    before = json.loads(path.read_text()) if arguments.add and path.exists() else None
+    kept = {"machine": about, "settings": settings, "took": 0, "results": []}
+    added(before, kept)  # refuses other settings before anything is measured
+    for result in results:
+        kept["results"].append(result)
+        kept["took"] = round(time.monotonic() - begin)
+        path.write_text(json.dumps(added(before, kept), indent=1) + "\n")
+    log(f"{name}: {kept['took']} s, kept in {path}")
 
 
 def added(earlier: dict | None, kept: dict) -> dict:
@@ -110,7 +134,7 @@ def added(earlier: dict | None, kept: dict) -> dict:
 
 def identity(result: dict) -> tuple:
     """What a result is of."""
-    return tuple(result.get(key) for key in ("line", "services", "balancer"))
+    return tuple(result.get(key) for key in ("line", "services", "step", "balancer"))
 
 
 def log(text: str) -> None:

@@ -4,6 +4,7 @@ One function for each measurement: from what was kept to its text and a function
 """
 
 import json
+import statistics
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks.figures import middle, seconds
 
 BEGIN, END = "<!-- figures: written by `python -m benchmarks report` -->", "<!-- /figures -->"
 LINE_TITLES = {"none": "no check", "engine": "engine health, 1 s", "http": "HTTP check, 2 s"}
-TITLES = {"backend": "the backend alone"} | {balancer.name: balancer.title for balancer in ALL}
+TITLES = {"backend": "the backend alone", "shell": "a shell script"} | {balancer.name: balancer.title for balancer in ALL}
 
 
 def write(results: Path, document: Path) -> None:
@@ -189,8 +190,42 @@ def _many_aims(results: list[dict]) -> str:
     return "\n\nAims: " + "; ".join(results) + "." if results else ""
 
 
+STEP_TITLES = {"bare": "three bare hosts", "again": "again", "edited": "one file edited", "add": "a fourth host"}
+
+
+def provision(kept: dict) -> tuple[str, Callable[[], str]]:
+    """Table and plot of (e)."""
+    found = {(one["balancer"], one["step"]): statistics.median_low(one["seconds"]) for one in kept["results"]}
+    rows = []
+    for step, title in STEP_TITLES.items():
+        if ("ours", step) in found and ("shell", step) in found:
+            ours, shell = found["ours", step], found["shell", step]
+            rows.append([title, seconds(ours), seconds(shell), figures.share_of(ours, shell)])
+    rounds = kept["settings"]["rounds"]
+    text = (
+        f"### Provisioning\n\nThe middle one of {rounds} rounds.\n\n"
+        + table(["step", TITLES["ours"], TITLES["shell"], "ours to it"], rows)
+        + _provision_aims(found)
+    )
+    panels = {f"{title}, s": {tool: found[tool, step] for tool in ("ours", "shell") if (tool, step) in found}
+              for step, title in STEP_TITLES.items()}  # fmt: skip
+    return text, partial(plots.bars, panels, TITLES, "{:.0f}")
+
+
+def _provision_aims(found: dict) -> str:
+    bare, shell = found.get(("ours", "bare")), found.get(("shell", "bare"))
+    if not bare or not shell:
+        return ""
+    again, more = found["ours", "again"], found["ours", "add"]
+    return (
+        f"\n\nAims: from bare ≤ 1.5 × the script: {bare / shell:.2f} ×, {_met(bare <= 1.5 * shell)}; again in 30 s:"
+        f" {seconds(again)}, {_met(again <= 30)}; a fourth host in 35 % of three: {100 * more / bare:.0f} %,"
+        f" {_met(more <= 0.35 * bare)}."
+    )
+
+
 def _met(yes: bool) -> str:
     return "met" if yes else "missed"
 
 
-TELL = {"propagation": propagation, "throughput": throughput, "churn": churn, "many": many}
+TELL = {"propagation": propagation, "throughput": throughput, "churn": churn, "many": many, "provision": provision}

@@ -212,18 +212,25 @@ def lab_up(inventory: Path, playbooks: bool = True):
     return Site(inventory.resolve())
 
 
-def machine(bench: Bench) -> dict:
-    """The machine that was measured on, for readers of the figures."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "unknown")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    versions = {
+def versions(bench: Bench) -> dict[str, str]:
+    """Of the programs that are measured."""
+    return {
         "nginx": bench.balancer.run("/usr/sbin/nginx -v 2>&1").rpartition("/")[2].strip(),
         "consul": bench.balancer.run("consul version").split()[1].lstrip("v"),
         "consul-template": bench.balancer.run("consul-template -v 2>&1").split()[1].lstrip("v"),
         "engine": bench.app.run("docker version --format '{{.Server.Version}}'").strip(),
         "traefik": balancers.TRAEFIK_VERSION,
     }
+
+
+def machine(versions: dict[str, str]) -> dict:
+    """The machine that is measured on, for readers of the figures.
+
+    :param versions: of the programs
+    """
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "unknown")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpus": os.cpu_count(),
         "cpu": cpu,
@@ -241,4 +248,4 @@ def all_at_once(jobs: list, slots: int) -> list:
         return list(pool.map(lambda job: job(), jobs))
 
 
-__all__ = ["Bench", "Instance", "LINES", "Repeating", "all_at_once", "eventually", "lab_up", "machine"]
+__all__ = ["Bench", "Instance", "LINES", "Repeating", "all_at_once", "eventually", "lab_up", "machine", "versions"]

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import balancers, report
+from benchmarks import balancers, provision, report
 from benchmarks.site import LINES
 from lab.errors import LabError
 
@@ -19,8 +19,9 @@ def test_an_unknown_choice_is_named():
 
 
 def test_everything_that_is_measured_is_told():
-    assert set(command.MEASUREMENTS) == set(command.MEASURE) == set(report.TELL)
+    assert set(command.MEASUREMENTS) == {*command.MEASURE, "provision"} == set(report.TELL)
     assert set(LINES) == set(report.LINE_TITLES)
+    assert set(provision.STEPS) == set(report.STEP_TITLES) and set(provision.TOOLS) < set(report.TITLES)
     assert {balancer.name for balancer in balancers.ALL} < set(report.TITLES)
 
 
@@ -45,3 +46,10 @@ def test_what_is_measured_again_replaces_what_was_there():
 def test_runs_with_other_settings_are_not_mixed():
     with pytest.raises(LabError, match="--add"):
         command.added(kept("1", ("none", "ours"), events=10), kept("2", ("http", "ours")))
+
+
+def test_an_inventory_without_the_host_that_joins():
+    hosts = {"all": {"children": {"a": {"hosts": {"one": {"ansible_host": "x"}, "two": None}}, "b": {"hosts": {"two": None}}}}}
+    assert provision.without(hosts, "two") == {
+        "all": {"children": {"a": {"hosts": {"one": {"ansible_host": "x"}}}, "b": {"hosts": {}}}}
+    }

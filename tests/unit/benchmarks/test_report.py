@@ -130,3 +130,16 @@ def test_a_document_without_a_place_is_refused():
 
 def test_the_document_of_this_repository_has_a_place():
     assert report.inserted((report.Path(__file__).parents[3] / "docs/benchmarks.md").read_text(), "x")
+
+
+def test_provisioning_is_told_beside_the_script_and_its_aims():
+    def step(tool, name, *values):
+        return {"balancer": tool, "step": name, "seconds": list(values)}
+
+    results = [step("ours", "bare", 150.0, 170.0, 140.0), step("shell", "bare", 100.0, 90.0, 110.0), step("ours", "again", 31.0)]
+    results += [step("shell", "again", 20.0), step("ours", "edited", 32.0), step("ours", "add", 50.0), step("shell", "add", 90.0)]
+    text, draw = report.provision(ABOUT | {"settings": {"rounds": 3}, "results": results})
+    assert "| three bare hosts | 150 s | 100 s | 1.50 × |" in text
+    assert "one file edited" not in text, "the script has no figure beside it"
+    assert "1.50 ×, met" in text and "31 s, missed" in text and "33 %, met" in text
+    assert xml.etree.ElementTree.fromstring(draw()) is not None
