@@ -208,3 +208,9 @@ def test_checkout_works_as_an_installed_collection():
     assert {link.name: link.resolve() for link in links.iterdir()} == {
         name: ROOT / name for name in ("galaxy.yml", "meta", "playbooks", "plugins", "roles")
     }
+
+
+def test_a_run_loads_the_filters_before_it_forks():
+    """Ansible renders a task's name in its main process; a filter that is first used in a forked one is loaded for that alone."""
+    first = yaml.safe_load((ROOT / "playbooks/preflight.yml").read_text())[0]["tasks"][0]
+    assert "| fewnodes.discovery." in first["name"]
