@@ -3,8 +3,11 @@
 import http.client
 import json
 import ssl
+import time
 
 import pytest
+from tests.support.http_load import await_served
+from tests.support.playbook import play, recap
 
 
 def docker_info(site, node, with_certificate: bool) -> dict:
@@ -59,3 +62,60 @@ def test_uses_the_packaged_containerd(node):
 def test_container_logs_rotate(node):
     created = node.run("docker inspect -f '{{json .HostConfig.LogConfig.Config}}' httpfront")
     assert "max-size" in json.loads(created)
+
+
+PASSWORD = "pass-w0rd-of-the-proxy"
+CHOSEN = {
+    "dockerd_no_new_privileges": True,
+    "dockerd_userland_proxy": False,
+    "dockerd_default_ulimits": {"nofile": "1024:8192"},
+    "dockerd_proxies": {"https-proxy": f"http://user:{PASSWORD}@192.0.2.1:3128", "no-proxy": "*"},
+}
+# What another user finds of it: in files, in what systemd says of the unit, and in processes. The bracket keeps the search from
+# finding itself.
+SEARCH = f"""setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c '
+    word="[{PASSWORD[0]}]{PASSWORD[1:]}"
+    grep -rls $word /etc/docker /etc/systemd /run/dockerd-discovery /run/systemd /var/lib/dockerd-discovery
+    systemctl show docker | grep $word; systemctl cat docker | grep $word
+    grep -als $word /proc/[0-9]*/environ /proc/[0-9]*/cmdline'
+"""
+LIMITS = "grep -E 'NoNewPrivs|Max open files' /proc/1/status /proc/1/limits"
+
+
+def limits(node, container: str) -> tuple[int, int, int]:
+    """Of a container's first process: whether it can gain no privileges, and the soft and hard limit of open files."""
+    words = node.run(f"docker exec {container} {LIMITS}").split()
+    return int(words[1]), int(words[5]), int(words[6])
+
+
+@pytest.mark.more
+def test_w36_a_site_with_every_limit_of_containers_serves(site, settled, start_container, show):
+    """And a password of its proxy is nowhere where another user reads it. Two restarts of every dockerd: there and back."""
+    since = time.time()
+    try:
+        done, seconds = play(site, "playbooks/docker.yml", "-vv", "--diff", "-e", json.dumps(CHOSEN))
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert PASSWORD not in done.stdout + done.stderr
+        show(f"{len(site.docker_hosts)} dockerds restarted one by one in {seconds:.0f} s")
+        site.settle()
+        for node in site.docker_hosts:
+            start_container(node, f"test-w36-{node.name}", "httpbackend:v1.0.0", "-e SERVICE_IGNORE=1")
+            assert limits(node, f"test-w36-{node.name}") == (1, 1024, 8192), "a new container"
+            assert limits(node, "httpfront") == (0, 1024, 8192), "a container that was made before"
+            assert node.tries("pgrep docker-proxy").rc != 0
+            assert PASSWORD in node.run("cat /etc/docker/daemon.json")
+            assert node.tries(SEARCH).stdout == ""
+            assert PASSWORD not in node.run(f"journalctl --no-pager --since @{since:.0f}")
+        await_served(site, site.front)
+    finally:
+        back, _ = play(site, "playbooks/docker.yml")
+    assert back.returncode == 0, back.stdout[-4000:]
+    assert {counts["changed"] for counts in recap(back).values()} != {0}
+    site.settle()
+    show(f"docker-proxy: {len(proxies := memory_of_proxies(site))} processes, {sum(proxies) / len(proxies):.1f} MiB each")
+
+
+def memory_of_proxies(site) -> list[float]:
+    """The own memory of each docker-proxy, in MiB."""
+    command = "for pid in $(pidof docker-proxy); do grep ^Pss: /proc/$pid/smaps_rollup; done"
+    return [int(line.split()[1]) / 1024 for node in site.docker_hosts for line in node.run(command).splitlines()]
