@@ -205,11 +205,19 @@ def lab_up(inventory: Path, playbooks: bool = True):
     # The clients ask the other balancers, and the containers, straight away.
     opening = json.dumps({"firewall_allow_rules": {"bench": {"tcp": ["1-65535"], "from": ["any"]}}})
     todo = ((ROOT / "site.yml", ["-e", opening]), (HERE / "peers.yml", ["-e", f"bench_traefik={program}"])) if playbooks else ()
-    for playbook, extra in todo:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), "-i", str(inventory), *extra]
-        subprocess.run(command, cwd=ROOT, env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, check=True)
+    for path, extra in todo:
+        subprocess.run(**playbook(path, inventory, *extra), check=True)
 
     return Site(inventory.resolve())
+
+
+def playbook(path: Path, inventory: Path, *extra: str) -> dict:
+    """Arguments of subprocess.run for a run of a playbook.
+
+    :param extra: further arguments of ansible-playbook
+    """
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(path), "-i", str(inventory), *extra]
+    return {"args": command, "cwd": ROOT, "env": os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}}
 
 
 def versions(bench: Bench) -> dict[str, str]:
@@ -248,4 +256,6 @@ def all_at_once(jobs: list, slots: int) -> list:
         return list(pool.map(lambda job: job(), jobs))
 
 
-__all__ = ["Bench", "Instance", "LINES", "Repeating", "all_at_once", "eventually", "lab_up", "machine", "versions"]
+__all__ = [
+    "Bench", "Instance", "LINES", "ROOT", "Repeating", "all_at_once", "eventually", "lab_up", "machine", "playbook", "versions",
+]  # fmt: skip

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
 from lab import nodes
 from lab.inventory import Site as Lab
+from tests.support.playbook import altered_inventory
 from tests.support.site import Site
 
+from benchmarks.site import ROOT, playbook
+
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 INVENTORY = Path("benchmarks/provision/inventory")
 JOINS = "host-4"
 EDITED = "/etc/nginx/nginx.conf"
@@ -38,27 +39,13 @@ def without(hosts: dict, name: str) -> dict:
     return {key: without(part, name) if isinstance(part, dict) else part for key, part in hosts.items() if key != name}
 
 
-def earlier(inventory: Path, folder: Path) -> Path:
-    """A copy of the inventory without the host that joins; variables and secrets are shared."""
-    (inventory / ".secrets").mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
-    (folder / "hosts.yml").write_text(yaml.safe_dump(without(hosts, JOINS), sort_keys=False))
-    for shared in ("group_vars", ".secrets"):
-        if not (folder / shared).is_symlink():
-            (folder / shared).symlink_to((inventory / shared).resolve())
-    return folder
+def collection(site: Site) -> None:
+    """Run site.yml over a site."""
+    _run(**playbook(ROOT / "site.yml", site.inventory))
 
 
-def collection(inventory: Path) -> None:
-    """Run site.yml over an inventory."""
-    settings = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    _run([Path(sys.executable).parent / "ansible-playbook", ROOT / "site.yml", "-i", inventory], settings)
-
-
-def shell(inventory: Path) -> None:
-    """Run the script over the hosts of an inventory."""
-    site = Site(inventory.resolve())
+def shell(site: Site) -> None:
+    """Run the script over the hosts of a site."""
     hosts = list(site.nodes.values())
     anyone = hosts[0].variables
     settings = {
@@ -69,10 +56,11 @@ def shell(inventory: Path) -> None:
         "UPSTREAM": anyone["discovery_resolvers"][0],
         "DOMAIN": site.domain,
     }
-    _run([HERE / "install", inventory / ".secrets/shell", *(node.ssh[-1] for node in hosts)], os.environ | settings)
+    command = [HERE / "install", site.inventory / ".secrets/shell", *(node.ssh[-1] for node in hosts)]
+    _run([str(word) for word in command], cwd=ROOT, env=os.environ | settings)
 
 
-TOOLS: dict[str, Callable[[Path], None]] = {"ours": collection, "shell": shell}
+TOOLS: dict[str, Callable[[Site], None]] = {"ours": collection, "shell": shell}
 
 
 def measure(inventory: Path, rounds: int, log: Callable[[str], None]) -> Iterator[dict]:
@@ -91,15 +79,17 @@ def measure(inventory: Path, rounds: int, log: Callable[[str], None]) -> Iterato
         yield {"balancer": tool, "step": step, "seconds": values}
 
 
-def _steps(inventory: Path, run: Callable[[Path], None]) -> Iterator[tuple[str, float]]:
+def _steps(inventory: Path, run: Callable[[Site], None]) -> Iterator[tuple[str, float]]:
     nodes.down(inventory)
     nodes.up(Lab.read(inventory))
-    three = earlier(inventory, Path(".lab/provision-three"))
+    (inventory / ".secrets").mkdir(mode=0o700, exist_ok=True)
+    three = Site(altered_inventory(inventory, Path(".lab/provision-three"), lambda hosts: without(hosts, JOINS)).resolve())
+    four = Site(inventory.resolve())
     for step in STEPS:
         if step == "edited":
-            Site(three.resolve()).balancers[0].run(f"echo '# edited' >>{EDITED}")
+            three.balancers[0].run(f"echo '# edited' >>{EDITED}")
         begin = time.monotonic()
-        run(inventory if step == "add" else three)
+        run(four if step == "add" else three)
         yield step, time.monotonic() - begin
 
 
@@ -110,10 +100,7 @@ def versions() -> dict[str, str]:
     return {"ansible-core": first.partition("core ")[2].rstrip("]")}
 
 
-def _run(command: list, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
+def _run(args: list[str], cwd: Path, env: dict[str, str]) -> None:
+    done = subprocess.run(args, cwd=cwd, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
     if done.returncode != 0:
-        raise Failed(f"{Path(command[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
-
+        raise Failed(f"{Path(args[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -106,8 +107,8 @@ def changes(done) -> list[str]:
 def tasks_of_changes(done) -> str:
     """The names of the tasks and the hosts that a run reports as changed, for a message."""
     lines = [line for line in done.stdout.splitlines() if line.startswith(("TASK", "RUNNING", "changed:"))]
-    named = zip(lines, [*lines[1:], ""], strict=True)
-    return "\n".join(line for line, following in named if "changed:" in (line[:8], following[:8]))
+    pairs = zip(lines, [*lines[1:], ""], strict=True)
+    return "\n".join(line for line, following in pairs if line.startswith("changed:") or following.startswith("changed:"))
 
 
 def assert_unchanged(done) -> None:
@@ -124,6 +125,21 @@ def secrets_of(site) -> dict[str, str]:
     return {str(path.relative_to(site.secrets)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def altered_inventory(inventory: Path, folder: Path, alter: Callable[[dict], dict]) -> Path:
+    """A copy of an inventory with other hosts; variables and secrets are shared.
+
+    :param folder: of the copy; one of an earlier call is written anew
+    :param alter: from the content of hosts.yml to that of the copy
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
+    (folder / "hosts.yml").write_text(yaml.safe_dump(alter(hosts), sort_keys=False))
+    for shared in ("group_vars", ".secrets"):
+        (folder / shared).unlink(missing_ok=True)
+        (folder / shared).symlink_to((inventory / shared).resolve())
+    return folder
+
+
 def reversed_inventory(site, folder: Path) -> Path:
     """A copy of the site's inventory with the hosts of each group in the reversed order; variables and secrets are shared."""
 
@@ -133,9 +149,4 @@ def reversed_inventory(site, folder: Path) -> Path:
         items = reversed(part.items()) if key == "hosts" else part.items()
         return {name: turned(value, name) for name, value in items}
 
-    folder.mkdir()
-    hosts = yaml.safe_load((site.inventory / "hosts.yml").read_text())
-    (folder / "hosts.yml").write_text(yaml.safe_dump(turned(hosts), sort_keys=False))
-    (folder / "group_vars").symlink_to(site.inventory / "group_vars")
-    (folder / ".secrets").symlink_to(site.secrets)
-    return folder
+    return altered_inventory(site.inventory, folder, turned)
