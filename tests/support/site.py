@@ -206,7 +206,9 @@ class Site:
         assert self.leader(), "no leader that all servers agree on"
         assert self.consul().get("/v1/operator/autopilot/health")["Healthy"], "autopilot is not healthy"
         expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}
-        assert set(self.consul().get("/v1/catalog/services")) == expected, "other services than the expected"
+        for server in self.servers:  # each from its own state: one that has just joined may have applied nothing yet
+            names = set(self.consul(server).get("/v1/catalog/services?stale"))
+            assert names == expected, f"{server.name}: services {sorted(names)}, expected {sorted(expected)}"
         for service in expected - {"consul"}:
             running, passing = self.published(service), self.passing(service)
             assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"

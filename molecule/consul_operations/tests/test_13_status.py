@@ -19,7 +19,9 @@ def unhealthy(site, asked) -> list[str]:
     return [server["Name"] for server in site.consul(asked).health()["Servers"] if not server["Healthy"]]
 
 
-def test_status_of_a_healthy_site(site, load, show):
+def test_status_of_a_healthy_site(site, settled, load, show):
+    for balancer in site.balancers:  # its last sync may be of before the site was healthy
+        eventually(lambda balancer=balancer: balancer.run("discovery-balancer status"), 60)
     with load.planned("status"):
         text, code = page(site, "-e", "status_strict=true")
     assert code == 0, text
