@@ -68,13 +68,20 @@ def test_x4_status_names_a_false_instance_and_one_that_was_taken_out(site, settl
             "Node": "{other}", "Address": "{other_address}", "SkipNodeUpdate": True, "Service": false}),
         "good": ("own", "PUT", "/v1/catalog/deregister", {"Node": "{other}", "ServiceID": good}),
     }  # fmt: skip
-    try:
+    unknown = "no container and no declared service stands for this entry of the catalog"
+
+    def named() -> bool:
+        """An agent compares itself with the catalog every minute or two, and soon after its start, and repairs both: then once
+        more."""
         assert send(site, thief, node, token, "", requests) == {"false": True, "good": True}
         text, _ = page(site)
         show("\n".join(line.strip() for line in text.splitlines() if "  ! " in line))
-        unknown = "no container and no declared service stands for this entry of the catalog"
         assert f"{node.name}: {unknown}: httpfront (x4-false) at {thief.address}:18199" in text
         assert f"{node.name}: not in the catalog: httpfront ({good}) at {node.address}:" in text
+        return True
+
+    try:
+        eventually(named, 120)
     finally:
         site.consul().send("PUT", "/v1/catalog/deregister", {"Node": node.name, "ServiceID": "x4-false"})
         node.run(f"docker restart {site.container_of('httpfront', node)}")  # registers it anew, so the agent syncs it at once
