@@ -48,9 +48,13 @@ def test_h8_invalid_settings_are_reported_and_ignored(site, serve):
     serve(site.docker_hosts[0], "test-odd", "http", weight="many", read_timeout="5; evil", hosts="a b_c;")
     host = site.host_of("test-odd")
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
-    for balancer in site.balancers:
+
+    def reported(balancer) -> bool:
+        """The status comes a moment after the reload."""
         status = balancer.run("discovery-balancer status")
-        assert all(f"balancer_{key}" in status for key in ("weight", "read_timeout", "hosts"))
+        return all(f"balancer_{key}" in status for key in ("weight", "read_timeout", "hosts"))
+
+    everywhere(site.balancers, reported, 30)
 
 
 def test_h8_forwarding_headers_of_clients_are_not_trusted(site, serve):
