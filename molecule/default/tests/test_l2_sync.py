@@ -138,7 +138,8 @@ def test_d3_preview_changes_nothing(site, balancer, show):
         assert (balancer.run(look), balancer.unit("nginx", "MainPID")) == (before, pid)
         assert http_get(balancer.address, site.host_of(name)).status == 503
         balancer.run("consul-template -config=/etc/consul-template/consul-template.hcl -once")
-        assert http_get(balancer.address, site.host_of(name)).body == BACKEND_BODY
+        # A worker of before the reload may take connections for a moment more.
+        eventually(lambda: http_get(balancer.address, site.host_of(name)).body == BACKEND_BODY, 5)
         show(f"preview: {len(shown.splitlines())} lines, nothing written; served after -once")
     finally:
         site.docker_hosts[-1].run(f"docker rm -f {name}")
