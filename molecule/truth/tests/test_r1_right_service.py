@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.client
+import math
 import re
 import shlex
 import time
@@ -23,6 +24,8 @@ NAMES = [f"test-r1-{letter}" for letter in "abcde"]
 SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here
 REFUSALS = (502, 503, 504)  # a balancer's own
 PATIENCE = 1  # seconds for an answer
+FRESH = 0.5  # seconds for which a client uses the answer of a lookup: who keeps an address may ask another service there
+ATTEMPTS = 3  # of a fault, until a port changes hands by it
 SLOW = 10  # seconds
 BOOT = 90  # seconds, of which a balancer waits 30 for the catalog
 
@@ -50,10 +53,16 @@ def crowd(site):
         site.settle()
 
 
-def who_answers(address: str, port: int, host: str) -> str | None:
-    """The name that the answering service gives itself; None: no answer, or a balancer's own page."""
+def who_answers(address: str, port: int, host: str, until: float = math.inf) -> str | None:
+    """The name that the answering service gives itself; None: no answer, or a balancer's own page.
+
+    :param until: later nobody asks this place any more (monotonic clock)
+    """
     connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
     try:
+        connection.connect()
+        if time.monotonic() > until:
+            return None
         connection.request("GET", "/", headers={"Host": host})
         response = connection.getresponse()
         body = response.read().decode(errors="replace")
@@ -73,11 +82,12 @@ def who_answers(address: str, port: int, host: str) -> str | None:
 class Client(Repeating):
     """One client: asks for each service, over and over.
 
+    :cvar fresh: seconds for which it uses the places of a service that it has looked up
     :ivar heard: (way, service asked for, who answered), as often as it was so
     :ivar wrong: the same with the time, for each answer of another one
     """
 
-    way = ""
+    way, fresh = "", math.inf
 
     def __init__(self):
         super().__init__()
@@ -86,8 +96,9 @@ class Client(Repeating):
 
     def step(self) -> None:
         for name in NAMES:
-            for address, port, host in self.places(name):
-                answering = who_answers(address, port, host)
+            places, known = self.places(name), time.monotonic()
+            for address, port, host in places:
+                answering = who_answers(address, port, host, known + self.fresh)
                 self.heard[self.way, name, answering] += 1
                 if answering not in (None, name):
                     self.wrong.append(f"{time.time():.2f} {self.way}: {name} at {address}:{port} is answered by {answering}")
@@ -104,7 +115,7 @@ class Client(Repeating):
 class ByCatalog(Client):
     """Takes the passing instances from one agent."""
 
-    way = "by catalog"
+    way, fresh = "by catalog", FRESH
 
     def __init__(self, site, asked):
         super().__init__()
@@ -121,7 +132,7 @@ class ByCatalog(Client):
 class ByNames(Client):
     """Asks one agent's DNS for the ports and addresses, the way a program does that knows the name only."""
 
-    way = "by name"
+    way, fresh = "by name", FRESH
 
     def __init__(self, site, asked):
         super().__init__()
@@ -228,12 +239,14 @@ def test_r1_never_the_wrong_service(site, crowd, show, fault, everywhere):
     nodes = site.docker_hosts if everywhere else site.balancers[-1:]
     before = places(site)
     with Clients(site) as clients:
-        start = time.monotonic()
-        fault(nodes)
-        eventually(lambda: agrees(site), 180, every=1)
-        took = time.monotonic() - start
-        time.sleep(3)
-    moved = changed_hands(before, places(site))
+        for _ in range(ATTEMPTS):
+            start = time.monotonic()
+            fault(nodes)
+            eventually(lambda: agrees(site), 180, every=1)
+            took = time.monotonic() - start
+            time.sleep(3)
+            if moved := changed_hands(before, places(site)):
+                break
     show(f"{clients}; catalog is true again after {took:.0f} s; {len(moved)} of {len(before)} ports changed hands")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
     assert clients.wrong == []
@@ -268,8 +281,11 @@ def test_r1_a_starting_server_returns_no_stale_data(site, crowd, show):
     with long_log(site, other), Clients(site) as clients:
         try:
             server.run("systemctl stop consul")
-            restart_engine([other])
-            eventually(known, 60, every=1)
+            for _ in range(ATTEMPTS):
+                restart_engine([other])
+                eventually(known, 60, every=1)
+                if changed_hands(before, places(site)):
+                    break
         finally:
             server.run("systemctl start consul")
         eventually(lambda: agrees(site, server), 120, every=1)
