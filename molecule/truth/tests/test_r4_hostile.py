@@ -40,14 +40,20 @@ def test_r4_hostile_labels_are_reported_and_skipped(site, settled, start_contain
     start_container(node, NAME, "python:3.13-slim sleep infinity", "--init", *ports, *labels)
     start_container(node, "test-modest", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-modest")
     eventually(lambda: len(site.passing("test-modest")) == 1, 30)
+    wanted = set(range(8001, 8001 + len(REFUSED))) - set(WITHOUT_SERVICE)
+
+    def ids() -> set[str]:
+        """Of the container's services in the catalog, to which the agent sends one after the other, in any order."""
+        services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
+        return {one["ID"] for one in services if f":{NAME}:" in one["ID"]}
+
+    eventually(lambda: len(ids()) >= len(wanted), 30)
     logged = [line for line in node.run(f"docker logs --since {begin} registrator 2>&1").splitlines() if "skipped" in line]
     for label, word in REFUSED.items():
         port = label.split("_")[1]
         assert [line for line in logged if NAME in line and word in line and port in line], f"{label[:60]!r}: not in {logged}"
-    services = site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
-    ids = {one["ID"] for one in services if f":{NAME}:" in one["ID"]}
-    assert {int(one.split(":")[2]) for one in ids} == set(range(8001, 8001 + len(REFUSED))) - set(WITHOUT_SERVICE)
-    show(f"{len(REFUSED)} labels refused, {len(logged)} lines about them, {len(ids)} services of the container registered")
+    assert {int(one.split(":")[2]) for one in ids()} == wanted
+    show(f"{len(REFUSED)} labels refused, {len(logged)} lines about them, {len(wanted)} services of the container registered")
     node.run(f"docker rm -f {NAME}")
     eventually(lambda: agrees(site), 30)
 
