@@ -35,8 +35,7 @@ def test_x8_a_check_fetches_nothing_but_its_container(site, settled, start_conta
             checks = site.consul(node).get("/v1/agent/checks").values()
             return [one for one in checks if one["ServiceName"] == NAME and "302" in one["Output"]]
 
-        eventually(results, 40)
-        (check,) = results()
+        (check,), _ = eventually(results, 40)
         methods = set(node.run(f"docker logs {NAME} 2>/dev/null").split())
         asked = node.run(f"journalctl --no-pager -q -u {NAME}")
         show(f"{check['Status']}, {len(check['Output'])} characters, methods {sorted(methods)}")
