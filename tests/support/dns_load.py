@@ -102,8 +102,16 @@ def resolves(node, names: Iterable[str]) -> bool:
     return not any(lost_lookups(node, name, 3) for name in names)
 
 
+def answers_itself(site, server) -> bool:
+    """Whether a server knows the nodes from its own state: after an absence it gets that from the leader, up to 10 s after its
+    start, and until then the leader, which the test may stop next, answers for it."""
+    return len(site.consul(server).get("/v1/catalog/nodes?stale")) >= len(site.nodes)
+
+
 def settle(site, names: list[str]) -> None:
-    """Wait until there is a leader and each host resolves all names."""
+    """Wait until there is a leader, each server answers by itself, and each host resolves all names."""
     eventually(site.leader, 120, every=1)
+    for server in site.servers:
+        eventually(lambda server=server: answers_itself(site, server), 120, every=1)
     for node in site.nodes.values():
         eventually(lambda node=node: resolves(node, names), 120, every=1)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from tests.support.clients import lost_lookups
-from tests.support.dns_load import looking_up, resolves
+from tests.support.dns_load import looking_up, resolves, settle
 from tests.support.reboot import reboot
 from tests.support.resolver import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
 from tests.support.wait import eventually
@@ -69,7 +69,7 @@ def test_h4_the_agent_is_stopped(site, nodes, both, site_name, steady, show):
             eventually(lambda node=node: resolves(node, both), 60)
         show(f"{node.name}, both kinds: {lookups}")
         lookups.check()
-        eventually(site.leader, 60)
+        settle(site, both)  # the next one relies on this one's agent
     for node in rest:
         with looking_up([node], [site_name]) as lookups:
             node.run("systemctl stop consul")
@@ -91,7 +91,7 @@ def test_h4_every_agent_is_stopped(nodes, site_name, steady, show):
     lookups.check()
 
 
-def test_h4_a_reboot_of_all(nodes, both, site_name, steady, show):
+def test_h4_a_reboot_of_all(site, nodes, both, site_name, steady, show):
     """Site names from the first moment, while no Consul has a leader yet."""
     before = {node.name: servers(node) for node in nodes}
     with looking_up(nodes, [site_name]) as lookups:
@@ -107,6 +107,7 @@ def test_h4_a_reboot_of_all(nodes, both, site_name, steady, show):
         (written,) = node.unit("resolvconf", "ExecMainExitTimestampMonotonic")
         (services,) = node.unit("sysinit.target", "ActiveEnterTimestampMonotonic")
         assert int(written) <= int(services), f"{node.name}: services started before resolv.conf was whole"
+    settle(site, both)
     assert not any(lost_lookups(node, name) for node in nodes for name in both)
 
 
