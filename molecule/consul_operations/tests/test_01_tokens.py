@@ -4,8 +4,10 @@ import pytest
 import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl import service_rules
 from tests.support.clients import dns_ask
+from tests.support.consul import Consul
 from tests.support.site import ROOT
 from tests.support.token_rights import GHOST, REQUESTS, observed, send, table
+from tests.support.wait import eventually
 
 OF_THE_SITE = ("operations", "ui")
 # Components that have no token on this site get one, with the rules of the role's defaults.
@@ -48,14 +50,16 @@ def session(site, hosts):
 
 
 @pytest.fixture
-def token_with(site):
-    """A function that makes a token with some rules; gives its SecretID."""
+def token_with(site, hosts):
+    """A function that makes a token with some rules; gives its SecretID, which the host that is asked knows."""
     api, made = site.consul(), []
 
     def make(rules: str) -> str:
         policy = api.put("/v1/acl/policy", {"Name": f"k1-rules-{len(made)}", "Rules": rules})["ID"]
         token = api.put("/v1/acl/token", {"Description": "k1", "Policies": [{"ID": policy}]})
         made.append((token["AccessorID"], policy))
+        mine = Consul(hosts[0].address, site.ca, token["SecretID"])
+        eventually(lambda: mine.get("/v1/acl/token/self?stale"), 20)  # a follower learns of it after the leader
         return token["SecretID"]
 
     yield make
