@@ -1,10 +1,12 @@
 """The Consul cluster: Raft, gossip, leader, restarts of its agents."""
 
+import contextlib
 import subprocess
 import sys
+import time
 
 from tests.support.site import ROOT
-from tests.support.wait import eventually
+from tests.support.wait import NOT_YET, Repeating, eventually
 
 UNREACHABLE_PORT = 9
 ALIVE = 1  # the status of a member
@@ -63,7 +65,36 @@ def starts(site) -> dict[str, int]:
 
 def leading(site) -> str:
     """Name of the server that leads."""
-    return next(node.name for node in site.servers if site.leader() == f"{node.address}:8300")
+    named = site.leader()
+    found = [node.name for node in site.servers if named == f"{node.address}:8300"]
+    assert found, f"the leader is {named or 'unknown'}"
+    return found[0]
+
+
+class Leaders(Repeating):
+    """Who leads while the block runs: a busy machine may elect another leader before a play asks for it.
+
+    :ivar observed: (monotonic clock, name of the server that all named)
+    """
+
+    pause = 0.2
+
+    def __init__(self, site):
+        super().__init__()
+        self.site, self.observed = site, [(time.monotonic(), leading(site))]
+
+    def step(self) -> None:
+        with contextlib.suppress(*NOT_YET):  # while an agent is away
+            self.observed.append((time.monotonic(), leading(self.site)))
+
+    def assert_last(self, started: dict[str, int]) -> None:
+        """Who led before the first restart was restarted last.
+
+        :param started: result of `starts`; nodes and this machine have one monotonic clock
+        """
+        before = {name for at, name in self.observed if at < min(started.values()) / 1e6}
+        last = max(started, key=started.get)
+        assert last in before, f"{last} was the last, {', '.join(sorted(before))} led before"
 
 
 def lead(site, node) -> None:

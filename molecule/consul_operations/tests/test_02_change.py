@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from tests.support.cluster import leading, starts
+from tests.support.cluster import Leaders, leading, starts
 from tests.support.playbook import play
 from tests.support.wait import eventually
 
@@ -31,14 +31,15 @@ def test_k2_what_consul_can_reload_restarts_nobody(site, load):
 
 
 def test_k2_a_rolling_restart_takes_the_leader_last(site, load):
-    before, leader = starts(site), leading(site)
-    with load.planned("rolling restart"):
+    before = starts(site)
+    with load.planned("rolling restart"), Leaders(site) as leaders:
         change(site, "-e", json.dumps(RESTART))
         site.settle()
     after = starts(site)
     assert all(after[name] > before[name] for name in before), "every agent restarts once"
-    assert max(after, key=after.get) == leader, f"{leader} led and was not the last"
+    leaders.assert_last(after)
     change(site)
+    site.settle()
 
 
 @pytest.mark.more
