@@ -64,9 +64,10 @@ def start_probe(node: Node, network: str = "bridge") -> str:
 
 
 def start_undeclared(node: Node) -> None:
-    """A program of the host that listens where nothing is declared."""
+    """A program of the host that listens where nothing is declared; it does when this returns."""
     node.tries("systemctl stop undeclared.service")
     node.run(f"systemd-run --quiet --collect --unit undeclared python3 -m http.server {UNDECLARED} --directory /run/lock")
+    eventually(lambda: UNDECLARED in listening(node), 20)
 
 
 def declared_to_all(site: Site, node: Node) -> set[int]:
