@@ -33,8 +33,11 @@ def grep(*command):
 
 
 def everybody_reads(path):
-    if not os.stat(path).st_mode & stat.S_IROTH:
-        return False
+    try:
+        if not os.stat(path).st_mode & stat.S_IROTH:
+            return False
+    except FileNotFoundError:
+        return False  # written anew since it was read
     while path != "/":
         path = os.path.dirname(path)
         if not os.stat(path).st_mode & stat.S_IXOTH:
