@@ -141,6 +141,7 @@ def operation_load(site: Site, folder: Path) -> Iterator[OperationLoad]:
         finally:
             process.stdin.close()
     with contextlib.suppress(OSError):  # a test may have reset the cluster, and them with it
+        api = site.consul()  # by the management token of now: one of the tests rotates it
         api.send("DELETE", "/v1/kv/load/?recurse")
         api.send("DELETE", f"/v1/acl/token/{made['AccessorID']}")
         api.send("DELETE", f"/v1/acl/policy/{policy['ID']}")
