@@ -3,7 +3,7 @@
 import threading
 import time
 
-from tests.support.wait import NOT_YET
+from tests.support.wait import NOT_YET, eventually
 
 
 class Watch:
@@ -20,8 +20,11 @@ class Watch:
 
     def __enter__(self):
         self._thread.start()
-        while not self.history:
-            time.sleep(0.05)
+        try:
+            eventually(lambda: self.history, 60, every=0.05)
+        except AssertionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

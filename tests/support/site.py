@@ -192,7 +192,7 @@ class Site:
             if address := settings["Networks"].get(self.network, {}).get("IPAddress"):
                 found |= {(address, int(port.split("/")[0])) for port in container["Config"].get("ExposedPorts") or {}}
             else:
-                bindings = [one for ports in settings["Ports"].values() for one in ports or []]
+                bindings = [one for ports in (settings["Ports"] or {}).values() for one in ports or []]
                 found |= {(node.address, int(one["HostPort"])) for one in bindings if one["HostIp"] == "0.0.0.0"}
         return found
 
