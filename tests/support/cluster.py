@@ -53,6 +53,12 @@ def alive(site, name: str, asked=None) -> bool:
     return members(site, asked)[name]["Status"] == ALIVE
 
 
+def answers_itself(site, server) -> bool:
+    """Whether a server knows the nodes from its own state: after an absence it gets that from the leader, up to 10 s after its
+    start, and until then the leader, which the test may stop next, answers for it."""
+    return len(site.consul(server).get("/v1/catalog/nodes?stale")) >= len(site.nodes)
+
+
 def agents(nodes) -> dict[str, list[str]]:
     """What a restart of an agent would change."""
     return {node.name: node.unit("consul", "MainPID", "ActiveEnterTimestampMonotonic") for node in nodes}

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from tests.support.clients import lost_lookups
+from tests.support.cluster import answers_itself
 from tests.support.wait import eventually
 
 IMAGE = "python:3.13-slim"
@@ -100,12 +101,6 @@ def unresolved(node, containers: Iterable[str], names: Iterable[str]) -> list[st
 
 def resolves(node, names: Iterable[str]) -> bool:
     return not any(lost_lookups(node, name, 3) for name in names)
-
-
-def answers_itself(site, server) -> bool:
-    """Whether a server knows the nodes from its own state: after an absence it gets that from the leader, up to 10 s after its
-    start, and until then the leader, which the test may stop next, answers for it."""
-    return len(site.consul(server).get("/v1/catalog/nodes?stale")) >= len(site.nodes)
 
 
 def settle(site, names: list[str]) -> None:

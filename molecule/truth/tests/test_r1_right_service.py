@@ -15,7 +15,7 @@ import pytest
 from dns.rdatatype import A
 from tests.support.catalog_diff import agrees, registered, running
 from tests.support.clients import dns_ask
-from tests.support.cluster import lead
+from tests.support.cluster import answers_itself, lead
 from tests.support.docker import restart_dockerd
 from tests.support.reboot import booted, boots, crash, power_on, reboot, shut_down
 from tests.support.wait import NOT_YET, Repeating, eventually
@@ -273,6 +273,8 @@ def test_r1_a_starting_server_returns_no_stale_data(site, crowd, show):
     server = next(node for node in site.servers if node not in site.balancers)
     other = next(node for node in site.docker_hosts if node is not server)
     before = places(site)
+    for one in site.servers:  # the others have to be a quorum without it: one of them has just booted
+        eventually(lambda one=one: answers_itself(site, one), 60)
 
     def known() -> bool:
         catalog, truth = registered(site, other), running(site)
