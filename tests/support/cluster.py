@@ -83,7 +83,7 @@ class Leaders(Repeating):
     :ivar observed: (monotonic clock, name of the server that all named)
     """
 
-    pause = 0.2
+    pause = 1.0
 
     def __init__(self, site):
         super().__init__()
