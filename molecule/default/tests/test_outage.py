@@ -32,7 +32,8 @@ def plain(site, settled, start_container) -> Expected:
     options = "-e SERVICE_NAME=test-plain -e VERSION=test-plain -e SERVICE_TAGS=http"
     for node in site.docker_hosts:
         start_container(node, "test-plain", "httpbackend:v1.0.0", options)
-    eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 30)
+    # An agent that could not compare at its start syncs nothing for 15 to 30 s, and the test before has stopped one.
+    eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 60)
     expected = site.backend("test-plain")
     await_served(site, expected)
     return expected

@@ -28,7 +28,7 @@ def worker(site):
 def changing(site, compared, worker):
     """The command that replaces a container of the host by another one, while something else happens there."""
     worker.run(add("test-r2-old"))
-    eventually(lambda: agrees(site), 30)
+    eventually(lambda: agrees(site), 60)  # an agent that could not compare at its start syncs nothing for 15 to 30 s
     yield f"docker rm -f test-r2-old; {add('test-r2-new')}"
     worker.tries("docker rm -f test-r2-old test-r2-new")
 
