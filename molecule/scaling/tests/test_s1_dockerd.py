@@ -37,7 +37,7 @@ def test_s1_the_docker_client_with_the_bundle(site, show):
     asking.run("install -d -m 0700 /root/bundle")
     try:
         for file in ("ca.pem", "cert.pem", "key.pem"):
-            asking.run("printf %%s %s >/root/bundle/%s", (bundle(site) / file).read_text(), file)
+            asking.feed(f"tee /root/bundle/{file} >/dev/null", (bundle(site) / file).read_text())
         for node in site.docker_hosts:
             printed = asking.run(
                 f"DOCKER_CERT_PATH=/root/bundle docker --tlsverify -H tcp://{node.address}:{PORT} info -f '{{{{json .}}}}'"
