@@ -27,9 +27,11 @@ def test_k2_what_consul_can_reload_restarts_nobody(site, load):
         change(site, "-e", "consul_log_level=debug")
         levels = {site.consul(node).get("/v1/agent/self")["DebugConfig"]["Logging"]["LogLevel"] for node in site.servers}
         assert levels == {"debug"}
+        change(site)  # and back, the same way
     assert pids(site) == before
 
 
+@pytest.mark.more  # K3's upgrade restarts all agents in the same way
 def test_k2_a_rolling_restart_takes_the_leader_last(site, load):
     before = starts(site)
     with load.planned("rolling restart"), Leaders(site) as leaders:
