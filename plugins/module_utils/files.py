@@ -22,12 +22,14 @@ def text(path: str) -> str:
 
 
 def write(path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
-    """Put a file into place in one step."""
+    """Put a file into place in one step. No other user can open it before it has its owner and mode."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     beside = f"{path}.discovery"
-    with open(beside, "wb") as file:
-        os.fchmod(file.fileno(), mode)
+    remove(beside)  # of an interrupted run; somebody may have it open
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
         os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
         file.write(content)
     os.replace(beside, path)
 
