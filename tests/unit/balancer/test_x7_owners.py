@@ -278,6 +278,21 @@ def test_x7_sync_records_what_it_serves_and_asks_only_when_that_changes(tmp_path
     assert len(written) == 1
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "1" + "0" * 400, "1" + "0" * 5000, "8589934593", "-1", "-" + "1" * 400, "1.5", "1e400", "NaN", "Infinity",
+        "-Infinity", "true", "null", '"1"', "[1]",
+    ],
+)  # fmt: skip
+def test_x7_an_entry_without_a_moment_is_left_out_alone(moment):
+    """Whoever may write the key chose it; a balancer goes on with the other entries."""
+    text = f'{{"http a": ["x", {moment}], "http b": ["y", 1000], "tcp 9": ["z", 0]}}'
+    assert owners.register_of(text) == {"http b": ("y", 1000), "tcp 9": ("z", 0)}
+    made = plan(catalog(text), OPTIONS)
+    assert json.loads(owners.updated(text, made, 1005.5, GRACE)) == {"http b": ["y", 1000], "tcp 9": ["z", 1005]}
+
+
 def test_x7_a_register_that_cannot_be_written_is_reported_and_hurts_nobody(tmp_path):
     site = Site(tmp_path)
     site.catalog("web")

@@ -12,6 +12,8 @@ serves another service for it. It is removed when the owner has been gone for th
 import json
 
 KEY = "discovery/owners/balancers"
+LATEST = 1 << 33  # seconds since 1970, in the year 2242
+DIGITS = 20  # of a number that is read; Python refuses the whole text for one of some thousands
 
 
 class Claims:
@@ -50,7 +52,7 @@ def register_of(text) -> dict:
     :param text: of the KV store, None without the key
     """
     try:
-        entries = json.loads(text or "{}")
+        entries = json.loads(text or "{}", parse_int=_whole)
     except (ValueError, TypeError, RecursionError):
         return {}
     found = {}
@@ -82,5 +84,9 @@ def updated(text, plan, now, grace) -> str:
     return text if after == before else json.dumps(after, sort_keys=True)
 
 
+def _whole(digits):
+    return int(digits) if len(digits) <= DIGITS else None
+
+
 def _is_moment(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LATEST
