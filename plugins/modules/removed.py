@@ -45,6 +45,7 @@ removed:
   elements: str
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -64,13 +65,22 @@ def remove(path: str) -> None:
 
 
 def shred(path: str) -> None:
-    """Overwrite a file, or the files of a directory; links are left alone."""
+    """Overwrite a file, or the files of a directory; links are left alone, and a file that was exchanged meanwhile."""
     below = [os.path.join(folder, name) for folder, _unused, names in os.walk(path) for name in names]
     for name in below or [path]:
         status = os.lstat(name)
         if not stat.S_ISREG(status.st_mode):
             continue
-        with open(name, "r+b", buffering=0) as file:
+        try:
+            handle = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link by now
+                continue
+            raise
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            opened = os.fstat(handle)
+            if not stat.S_ISREG(opened.st_mode) or not os.path.samestat(opened, status):
+                continue
             for start in range(0, status.st_size, len(ZEROS)):
                 file.write(ZEROS[: status.st_size - start])
             os.fsync(file.fileno())
