@@ -15,7 +15,16 @@ def container(name: str, error: str = "", running: bool = False) -> dict:
 
 
 @pytest.mark.parametrize(
-    "containers", [[], [container("a", running=True)], [container("a", "no such image")], [container("a", ERROR, running=True)]]
+    "containers",
+    [
+        [],
+        [container("a", running=True)],
+        [container("a", "no such image")],
+        [container("a", ERROR, running=True)],
+        [container("a", f'OCI runtime create failed: starting container process caused: exec: "{ERROR}": not found: unknown')],
+        [container("a", "network sandbox join failed: could not get network sandbox: of another version")],
+        [container("a", f"x\n{ERROR}")],
+    ],
 )
 def test_nothing_is_wrong(containers):
     assert heal.advice(containers, ["bridge", "mine"], done=False) == ""
@@ -24,6 +33,11 @@ def test_nothing_is_wrong(containers):
 def test_dockerd_with_a_broken_overlay_starts_once_more():
     text = heal.advice([container("b", ERROR), container("a", ERROR), container("c")], sorted(heal.BUILT_IN), done=False)
     assert text.startswith("starting") and "a, b cannot join" in text
+
+
+def test_the_form_after_a_restore():
+    """dockerd says it twice there: https://github.com/moby/libnetwork/issues/2322"""
+    assert heal.advice([container("a", f"network sandbox join failed: {ERROR}")], [], done=False).startswith("starting")
 
 
 def test_networks_of_this_host_are_not_lost():
