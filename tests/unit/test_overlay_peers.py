@@ -46,6 +46,65 @@ def test_an_entry_that_tells_nothing_is_left_out(value):
     assert peers.hosts([entry("10.0.0.1") | {"Value": value}], own="") == {}
 
 
+def encoded(value: object) -> str:
+    return base64.b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Value": encoded([])},
+        {"Value": encoded(1)},
+        {"Value": encoded("text")},
+        {"Value": encoded(b"{")},
+        {"Value": encoded(b"\xff")},
+        {"Value": encoded(b"[" * 100_000)},
+        {"Value": "x"},
+        *(
+            {"Value": encoded({"ep_iface": interface, "locator": host})}
+            for interface, host in [
+                ([MAC], "10.0.0.2"),
+                (1, "10.0.0.2"),
+                ({"mac": [MAC]}, "10.0.0.2"),
+                ({"mac": "dev"}, "10.0.0.2"),
+                ({"mac": MAC + "\n"}, "10.0.0.2"),
+                ({"mac": MAC}, {"a": 1}),
+                ({"mac": MAC}, 5),
+                ({"mac": MAC}, "--help"),
+                ({"mac": MAC}, "224.0.0.1"),
+                ({"mac": MAC}, "0.0.0.0"),
+            ]
+        ),
+        {"Key": f"{peers.ENDPOINTS}-/x/"},
+        {"Key": f"{peers.ENDPOINTS}"},
+    ],
+)
+def test_a_malformed_entry_is_skipped_with_a_line_and_the_others_apply(changed):
+    lines = []
+    entries = [entry("10.0.0.1"), entry("10.0.0.2", created=2) | changed, entry("10.0.0.3", created=3, network="ffff00")]
+    assert peers.hosts(entries, "", lines.append) == {NETWORK: {MAC: "10.0.0.1"}, "ffff00": {MAC: "10.0.0.3"}}
+    assert len(lines) == 1 and "is skipped: " in lines[0] and "\n" not in lines[0] and len(lines[0]) < 500
+
+
+def test_a_malformed_entry_is_logged_once_while_it_is_there(monkeypatch, capsys):
+    class End(Exception):
+        pass
+
+    answers = [[entry("10.0.0.1") | {"Value": encoded([])}], [entry("10.0.0.1") | {"Value": encoded([])}]]
+
+    def endpoints(index, seconds):
+        if not answers:
+            raise End
+        return answers.pop(), "1"
+
+    monkeypatch.setattr(peers, "endpoints", endpoints)
+    monkeypatch.setattr(peers, "own_address", lambda: "10.0.0.9")
+    monkeypatch.setattr(peers.time, "sleep", lambda seconds: None)
+    with pytest.raises(End):
+        peers.main()
+    assert capsys.readouterr().err.count("is skipped") == 1
+
+
 def test_networks_are_kept_apart():
     entries = [entry("10.0.0.1"), entry("10.0.0.2", network="ffff00")]
     assert peers.hosts(entries, own="") == {NETWORK: {MAC: "10.0.0.1"}, "ffff00": {MAC: "10.0.0.2"}}
@@ -62,6 +121,7 @@ def test_a_destination_that_is_another_host_is_wrong():
         [known(MAC, "10.0.0.2")],
         [known("02:42:0a:5a:00:05", "10.0.0.1")],
         [{"mac": MAC, "ifname": "veth0", "master": "br0"}],
+        [known(MAC, "fd00::1")],
     ],
 )
 def test_what_is_right_or_unknown_or_missing_is_left_alone(table):
