@@ -4,6 +4,7 @@ it may return any text, and what the CA signs is believed by every other host.""
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ except ImportError:  # the functions that need the library say so
     x509 = None
 
 USAGES = {"serverAuth": "SERVER_AUTH", "clientAuth": "CLIENT_AUTH"}  # to their names in cryptography
+# Also with underscores, which some host names have.
+DNS_NAME = re.compile(r"([*]|[a-z0-9_-]{1,63})([.][a-z0-9_-]{1,63})*")
 ASN1_TIME = "%Y%m%d%H%M%SZ"
 
 
@@ -131,27 +134,82 @@ def _differences(pem: str, public_key: str, wanted: Wanted, issuer_pem: str, ren
 
 
 def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[str]:
-    """Names that a certificate of a host cannot have, one text each: what is no name, and what belongs to another host of the
-    site. Facts of a host are its own word, and any address can be added to an interface.
+    """Names that a certificate of a host cannot have, one text each: what is no name, what belongs to another host of the site,
+    and wildcards that the inventory does not ask for. Facts of a host are its own word, and any address can be added to an
+    interface. Names are compared as their readers do: without upper case, a dot at the end, or IPv6 around an IPv4 address
+    (RFC 4343; RFC 4291, 2.5.5.2).
 
     :param names: subject alternative names
     :param hostvars: Ansible's, of every host of the inventory
     """
-    addresses = {name: _address(name, hostvars) for name in hostvars}
-    owners = {f"DNS:{name}": name for name in addresses} | {f"IP:{found}": name for name, found in addresses.items() if found}
-    own = {f"DNS:{host}", f"IP:{addresses.get(host)}"}
+    site = {name: hostvars[name] for name in hostvars}
+    own = _names_of(host, site.get(host, {}))
+    asked = _asked(site.get(host, {}))
+    owners = {found: name for name in site if name != host for found in _asked(site[name]) - asked}
+    owners |= {found: name for name in site if name != host for found in _names_of(name, site[name])}
     found = []
     for name in dict.fromkeys(names):
         try:
             _general_name(name)
+            same = _canonical(name)
         except ValueError as error:
             found.append(f"a certificate of {host} cannot have the name {name}: {error}")
-        if name in owners and name not in own:
+            continue
+        if "*" in same and same not in asked:
             found.append(
-                f"the certificate of {host} would be valid for {name}, which is {owners[name]}: remove that name or address from"
-                f" {host} (its facts, discovery_address, dockerd_certificate_san), or correct discovery_address of {owners[name]}"
+                f"the certificate of {host} would be valid for {name}, which is no name of one host: remove it from {host} (its"
+                " facts), or set dockerd_certificate_san in the inventory to a list with it"
+            )
+        elif same in owners and same not in own:
+            found.append(
+                f"the certificate of {host} would be valid for {name}, which is {owners[same]}: remove that name or address from"
+                f" {host} (its facts, discovery_address, dockerd_certificate_san), or correct discovery_address of {owners[same]}"
             )
     return found
+
+
+def _names_of(name: str, variables: Mapping) -> set[str]:
+    """What others call a host, in canonical form: its address, and its name alone, in Consul's domain and in the site's."""
+    node = f"{name.lower()}.node"
+    datacenters = {variables.get(one) for one in ("discovery_datacenter", "consul_datacenter")} - {None} or {"dc1"}
+    short = {node} | {f"{node}.{datacenter}".lower() for datacenter in datacenters}
+    domains = {"consul", str(variables.get("consul_domain") or "consul").lower().strip(".")}
+    called = {name.lower()} | short | {f"{one}.{domain}" for one in short for domain in domains}
+    if variables.get("discovery_domain"):
+        called.add(f"{name}.{variables['discovery_domain']}".lower().rstrip("."))
+    found = _address(name, {name: variables})
+    return {f"DNS:{one}" for one in called} | ({f"IP:{found}"} if found else set())
+
+
+def _asked(variables: Mapping) -> set[str]:
+    """Names that the inventory asks for by itself, in canonical form."""
+    given = variables.get("dockerd_certificate_san")
+    found = set()
+    for name in given if isinstance(given, Iterable) and not isinstance(given, str) else []:
+        try:
+            found.add(_canonical(str(name)))
+        except ValueError:  # reported where it is to be signed
+            continue
+    return found
+
+
+def _canonical(name: str) -> str:
+    """One text for all spellings of a name, such as DNS:consul-2 and IP:192.0.2.2.
+
+    :raises ValueError: it is no name
+    """
+    kind, _unused, value = name.partition(":")
+    value = value.lower().removesuffix(".")
+    try:
+        found = ipaddress.ip_address(value)
+    except ValueError:
+        if kind == "IP":
+            raise
+    else:  # some clients look for an address in names, too
+        return f"IP:{getattr(found, 'ipv4_mapped', None) or found}"
+    if not DNS_NAME.fullmatch(value):
+        raise ValueError("a name has letters, digits, hyphens and dots, and a wildcard is its whole first part")
+    return f"DNS:{value}"
 
 
 def _require_library() -> None:

@@ -133,7 +133,52 @@ def test_x1_names_and_addresses_of_another_host_are_refused(site, other, owner):
         act(site, public(new_key()), **other)
 
 
+DOMAIN = {"discovery_domain": "hospital.example"}
+NAMED = {
+    "h1": HOSTVARS["h1"] | DOMAIN,
+    "h2": HOSTVARS["h2"] | DOMAIN | {"discovery_datacenter": "dc2", "dockerd_certificate_san": ["DNS:docker2.hospital.example"]},
+}
+
+
+@pytest.mark.parametrize("lie", [
+    "DNS:H2", "DNS:h2.", "DNS:h2.node.dc2.consul", "DNS:H2.Node.DC2.Consul.", "DNS:h2.node.consul", "DNS:h2.node",
+    "DNS:h2.node.dc2", "DNS:h2.hospital.example", "DNS:192.0.2.2", "IP:::ffff:192.0.2.2", "IP:::FFFF:C000:202",
+    "DNS:::ffff:192.0.2.2", "IP:::ffff:192.0.2.2%1", "DNS:Docker2.hospital.example",
+])  # fmt: skip
+def test_x1_another_spelling_of_a_name_of_another_host_is_refused(lie):
+    (problem,) = name_problems([lie], "h1", NAMED)
+    assert f"would be valid for {lie}, which is h2: remove" in problem
+    assert name_problems([lie], "h2", NAMED) == []
+
+
+def test_x1_an_address_in_another_spelling_is_not_signed(site):
+    with pytest.raises(AnsibleActionFail, match="would be valid for IP:::ffff:192.0.2.2, which is h2"):
+        act(site, public(new_key()), san=[*SAN, "IP:::ffff:192.0.2.2"])
+
+
+@pytest.mark.parametrize("lie", ["DNS:*", "DNS:*.node.dc1.consul", "DNS:*.hospital.example", "DNS:*.consul."])
+def test_x1_a_wildcard_is_signed_when_the_inventory_asks_for_it(lie):
+    (problem,) = name_problems([lie], "h1", NAMED)
+    assert f"would be valid for {lie}, which is no name of one host: remove it from h1" in problem
+    asking = NAMED | {"h1": NAMED["h1"] | {"dockerd_certificate_san": [lie]}}
+    assert name_problems([lie], "h1", asking) == []
+
+
+@pytest.mark.parametrize("lie", [
+    "DNS:h*", "DNS:a.*.consul", "DNS:h2 ", "DNS:h2\x00.example", "DNS:", "DNS:h2..", "IP:192.0.2.2.",
+])  # fmt: skip
+def test_x1_what_readers_may_take_for_another_name_is_refused(lie):
+    assert name_problems([lie], "h1", NAMED)
+
+
+def test_a_name_that_several_hosts_ask_for_is_allowed():
+    both = {name: NAMED[name] | {"dockerd_certificate_san": ["DNS:docker.hospital.example"]} for name in NAMED}
+    assert name_problems(["DNS:docker.hospital.example"], "h1", both) == []
+
+
 def test_own_names_and_those_of_nobody_are_allowed():
+    assert name_problems(["DNS:H1", "DNS:h1.node.dc1.consul", "DNS:server.dc1.consul", "IP:::ffff:192.0.2.1"], "h1", NAMED) == []
+    assert name_problems(["DNS:host_1", "DNS:localhost", "IP:127.0.0.1", "IP:2001:db8::1"], "h1", NAMED) == []
     names = ["DNS:h1", "IP:192.0.2.1", "IP:127.0.0.1", "DNS:shop.example"]
     assert name_problems(names, "h1", HOSTVARS) == []
 
