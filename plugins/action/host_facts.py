@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils.controller import present_controller_problems
 from ..plugin_utils.host_facts import REPORT, host_facts
 
 
@@ -18,6 +19,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
+        # This is the first that the roles ask a host for, so every role stops here.
+        problems = present_controller_problems()
+        if problems:
+            raise AnsibleActionFail("; ".join(problems))
         answer = self._low_level_execute_command(REPORT)
         found = host_facts(answer["stdout"])
         if not found["users"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.addresses import addresses
+from ..plugin_utils.controller import controller_problems, present_controller_problems
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import site_problems
 from ..plugin_utils.status_page import status_page
@@ -19,11 +20,16 @@ def addresses_filter(names, hostvars):
         raise AnsibleFilterError(f"fewnodes.discovery.addresses: {error}") from error
 
 
+def site_problems_filter(groups, hostvars):
+    return present_controller_problems() + site_problems(groups, hostvars)
+
+
 class FilterModule:
     def filters(self):
         return {
             "addresses": addresses_filter,
+            "controller_problems": controller_problems,
             "renamed_operation_variables": renamed_operation_variables,
-            "site_problems": site_problems,
+            "site_problems": site_problems_filter,
             "status_page": status_page,
         }

@@ -16,6 +16,8 @@ from ansible.constants import DEFAULT_LOCAL_TMP
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, get_file_vault_secret, is_encrypted
 
+from .controller import present_controller_problems
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "key": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
     "uuid": lambda: str(uuid.uuid4()),
@@ -46,10 +48,15 @@ def site_secrets(variables: Mapping, template: Callable, loader, directory: str 
     """The secrets of the site of a host: what a task gives, else its variables discovery_secrets_dir and the like.
 
     :param variables: those of the host, with templates that `template` resolves
+    :raises SecretError: there is no directory, or the host could have chosen it or the secret by its facts
     """
 
+    problems = present_controller_problems()
+    if problems:
+        raise SecretError("; ".join(problems))
+
     def variable(name: str):
-        # With Ansible's default settings a fact that a host returns takes the place of a variable of the inventory.
+        # Such a fact says that the host lies, or that another play has set it.
         if name in (variables.get("ansible_facts") or {}):
             raise SecretError(
                 f"{variables.get('inventory_hostname', 'a host')} has the fact {name}, which is a variable of the controller:"

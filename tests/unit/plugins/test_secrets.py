@@ -4,6 +4,7 @@ import uuid
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from ansible import constants
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.filter.encryption import do_vault
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import secrets as module
@@ -60,6 +61,16 @@ def test_x1_a_host_does_not_choose_where_secrets_are_nor_what_prints_the_passwor
     with pytest.raises(SecretError, match=f"h1 has the fact {name}"):
         site_secrets(variables, str, None)
     assert site_secrets(variables | {"ansible_facts": {}}, str, None).directory
+
+
+def test_x1_with_facts_as_variables_there_are_no_secrets(monkeypatch):
+    """Ansible's default. A host would choose by its facts which secret it gets."""
+    variables = {"inventory_dir": "/srv/site", "inventory_hostname": "h1"}
+    monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", True)
+    with pytest.raises(SecretError, match="inject_facts_as_vars = false.*ANSIBLE_INJECT_FACT_VARS=False"):
+        site_secrets(variables, str, None)
+    monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", False)
+    assert site_secrets(variables, str, None).directory
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../ca.key", "tokens/../../x", "tokens/"])

@@ -1,0 +1,28 @@
+"""Settings of the controller's Ansible without which the collection does nothing."""
+
+from __future__ import annotations
+
+from ansible import constants
+
+
+def controller_problems(facts_as_variables: bool) -> list[str]:
+    """Why nothing may run with these settings, one text each.
+
+    A fact has precedence over the inventory. So a host that lies would set its variables: which secrets it gets, which address
+    it has, what is started on it.
+
+    :param facts_as_variables: Ansible's INJECT_FACTS_AS_VARS, true by default
+    :returns: [] when the collection may run
+    """
+    if not facts_as_variables:
+        return []
+    return [
+        "Ansible makes variables of the facts that a host returns, so a host could set any variable of itself, and get secrets"
+        " that are not for it. Nothing was changed. Set inject_facts_as_vars = false in the section [defaults] of ansible.cfg,"
+        " or the environment variable ANSIBLE_INJECT_FACT_VARS=False"
+    ]
+
+
+def present_controller_problems() -> list[str]:
+    """`controller_problems` of the Ansible that runs."""
+    return controller_problems(constants.INJECT_FACTS_AS_VARS)
