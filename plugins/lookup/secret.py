@@ -15,6 +15,11 @@ options:
     type: list
     elements: str
     required: true
+  host:
+    description:
+      - Inventory name of the host that gets the secret. Then only tokens of this host are read, V(tokens/<component>-<host>), and
+        any other name is an error.
+    type: str
   missing:
     description: Text of the error when a secret is missing, instead of the standard one.
     type: str
@@ -53,7 +58,7 @@ _list:
 from ansible.errors import AnsibleLookupError  # noqa: E402
 from ansible.plugins.lookup import LookupBase  # noqa: E402
 
-from ..plugin_utils.secrets import SecretError, Secrets, site_secrets  # noqa: E402
+from ..plugin_utils.secrets import SecretError, Secrets, check_host, site_secrets  # noqa: E402
 
 
 class LookupModule(LookupBase):
@@ -63,7 +68,11 @@ class LookupModule(LookupBase):
             variables, template = (self._templar.available_variables, self._templar.template) if self._templar else ({}, None)
             given = self.get_option("directory"), self.get_option("vault_password_file")
             secrets = site_secrets(variables, template, self._loader, *given)
-            return [self._read(secrets, str(name)) for name in self._flatten(terms)]
+            names = [str(name) for name in self._flatten(terms)]
+            host = self.get_option("host")
+            if host is not None:
+                check_host(names, host)
+            return [self._read(secrets, name) for name in names]
         except SecretError as error:
             raise AnsibleLookupError(str(error)) from None
 

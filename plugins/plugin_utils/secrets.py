@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import errno
 import os
+import re
 import secrets
 import tempfile
 import uuid
@@ -75,6 +76,19 @@ def check_name(name: str) -> str:
     if not parts or name.startswith("/") or ".." in parts or name.endswith("/"):
         raise SecretError(f"{name!r} is not the name of a secret: give a path below the directory, such as tokens/operations")
     return name
+
+
+def check_host(names: Iterable[str], host: str) -> None:
+    """Stop unless a host may have these secrets.
+
+    :raises SecretError: one is not a token of this host
+    """
+    for name in names:
+        if not re.fullmatch(rf"tokens/[a-z_]+-{re.escape(host)}", name):
+            raise SecretError(
+                f"{host} is not given the secret {name}: the secrets of a host are its tokens, such as tokens/registrator-{host}."
+                " Correct the variable that names it (registrator_token_secret, registrator_clear_token_secret)"
+            )
 
 
 def new_texts(

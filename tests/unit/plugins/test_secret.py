@@ -61,7 +61,7 @@ def look(site, *names, check_mode=False, **options):
     lookup = LookupModule(loader=loader, templar=Templar(loader=loader, variables=variables))
     lookup._load_name = "fewnodes.discovery.secret"
     lookup._redirected_names = []
-    unset = ("directory", "vault_password_file", "missing", "default", "check_mode_default")
+    unset = ("directory", "vault_password_file", "host", "missing", "default", "check_mode_default")
     options = dict.fromkeys(unset) | options
     lookup.set_options = lambda **_: None
     lookup.get_option = options.get
@@ -141,6 +141,14 @@ def test_a_missing_secret_is_read_as_an_error_that_names_directory_and_file(site
     with pytest.raises(AnsibleLookupError, match="^make it first$"):
         look(site, "tokens/ui", missing="make it first")
     assert look(site, "tokens/ui", default="") == [""]
+
+
+def test_x1_a_secret_for_a_host_is_a_token_of_its_own(site):
+    act(site, names=["management_token", "tokens/registrator-h1"], value="t")
+    assert look(site, "tokens/registrator-h1", host="h1") == ["t"]
+    for name, default in (("management_token", None), ("tokens/registrator-h2", "")):
+        with pytest.raises(AnsibleLookupError, match=f"h1 is not given the secret {name}"):
+            look(site, name, host="h1", default=default)
 
 
 def test_check_mode_has_a_default_of_its_own(site):

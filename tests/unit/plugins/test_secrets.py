@@ -11,6 +11,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils import secrets 
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import (
     SecretError,
     Secrets,
+    check_host,
     check_name,
     location,
     new_texts,
@@ -71,6 +72,16 @@ def test_x1_with_facts_as_variables_there_are_no_secrets(monkeypatch):
         site_secrets(variables, str, None)
     monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", False)
     assert site_secrets(variables, str, None).directory
+
+
+@pytest.mark.parametrize("name", [
+    "management_token", "docker-ca.key", "tokens/operations", "tokens/registrator-h2", "tokens/registrator-h11",
+    "tokens/x/../agent-h1", "tokens/registrator-h1.next", "tokens/agent-h2-h1", "tokens/agent-h1\n",
+])  # fmt: skip
+def test_x1_a_host_is_given_tokens_of_its_own_only(name):
+    check_host(["tokens/registrator-h1", "tokens/registrator_clear-h1"], "h1")
+    with pytest.raises(SecretError, match="h1 is not given the secret"):
+        check_host([name], "h1")
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../ca.key", "tokens/../../x", "tokens/"])
