@@ -3,6 +3,7 @@
 A request is sent from the host itself: agents take writes from few addresses, and a token is used where it is kept.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -25,7 +26,7 @@ def _check(node: str, address: str) -> dict:
 
 
 OWN, OTHER = ("{node}", "{address}"), ("{other}", "{other_address}")
-# What somebody may ask for: whose agent, method, path and body. Harmless where it is allowed, and undone by `clean`. {node} and
+# What somebody may ask for: whose agent, method, path and body. Harmless where it is allowed, and undone by `objects`. {node} and
 # {address} are the token's host, {other} and {other_address} another one, {session} is a session of that other.
 REQUESTS = {
     "list nodes": ("own", "GET", "/v1/catalog/nodes", None),
@@ -109,6 +110,43 @@ def table() -> dict[str, dict[str, bool]]:
             assert cell in ("yes", ""), f"{name}: {cell!r}"
             found[component][name] = cell == "yes"
     return found
+
+
+@contextlib.contextmanager
+def objects(site, hosts):
+    """Objects that REQUESTS name, and the id of a session of the second host; what requests may have made is removed after it."""
+    api = site.consul()
+    api.put("/v1/kv/k1/probe", "x")
+    api.put("/v1/kv/discovery/traffic/k1", {"shares": {}})
+    for node in hosts:
+        site.consul(node).send("PUT", "/v1/agent/service/register", {"Name": "k1-known", "Port": 9})
+    session = api.put("/v1/session/create", {"Node": hosts[1].name, "TTL": "60s"})["ID"]
+    try:
+        yield session
+    finally:
+        api.send("PUT", f"/v1/session/destroy/{session}")
+        _clean(site, hosts)
+
+
+def _clean(site, hosts):
+    api = site.consul()
+    for node in hosts:
+        agent = site.consul(node)
+        for service in {"k1-known", "k1-probe"} & set(agent.get("/v1/agent/services")):
+            agent.send("PUT", f"/v1/agent/service/deregister/{service}")
+        for part in ({"CheckID": "k1"}, {"ServiceID": "k1-probe"}, {"ServiceID": "k1-known"}):
+            api.send("PUT", "/v1/catalog/deregister", {"Node": node.name, **part})
+    api.send("PUT", "/v1/catalog/deregister", GHOST)
+    for keys in ("k1/", "discovery/traffic/k1", "discovery/owners/k1", "docker/k1"):
+        api.send("DELETE", f"/v1/kv/{keys}?recurse")
+    for query in api.get("/v1/query"):
+        if query["Name"] == "k1":
+            api.send("DELETE", f"/v1/query/{query['ID']}")
+    for policy in api.get("/v1/acl/policies"):
+        if policy["Name"] == "k1":
+            api.send("DELETE", f"/v1/acl/policy/{policy['ID']}")
+    for entry in ("service-defaults/k1-probe", "proxy-defaults/global"):
+        api.send("DELETE", f"/v1/config/{entry}")
 
 
 def observed(site, node, other, token: str | None, session: str) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl impo
 from tests.support.clients import dns_ask
 from tests.support.consul import Consul
 from tests.support.site import ROOT
-from tests.support.token_rights import GHOST, REQUESTS, observed, send, table
+from tests.support.token_rights import REQUESTS, objects, observed, send, table
 from tests.support.wait import eventually
 
 OF_THE_SITE = ("operations", "ui")
@@ -24,29 +24,8 @@ def hosts(site):
 @pytest.fixture
 def session(site, hosts):
     """Objects to read, and the id of a session of the other host; afterwards what requests may have made is removed."""
-    api = site.consul()
-    api.put("/v1/kv/k1/probe", "x")
-    api.put("/v1/kv/discovery/traffic/k1", {"shares": {}})
-    for node in hosts:
-        site.consul(node).send("PUT", "/v1/agent/service/register", {"Name": "k1-known", "Port": 9})
-    yield api.put("/v1/session/create", {"Node": hosts[1].name, "TTL": "60s"})["ID"]
-    for node in hosts:
-        agent = site.consul(node)
-        for service in {"k1-known", "k1-probe"} & set(agent.get("/v1/agent/services")):
-            agent.send("PUT", f"/v1/agent/service/deregister/{service}")
-        for part in ({"CheckID": "k1"}, {"ServiceID": "k1-probe"}, {"ServiceID": "k1-known"}):
-            api.send("PUT", "/v1/catalog/deregister", {"Node": node.name, **part})
-    api.send("PUT", "/v1/catalog/deregister", GHOST)
-    for keys in ("k1/", "discovery/traffic/k1", "discovery/owners/k1", "docker/k1"):
-        api.send("DELETE", f"/v1/kv/{keys}?recurse")
-    for query in api.get("/v1/query"):
-        if query["Name"] == "k1":
-            api.send("DELETE", f"/v1/query/{query['ID']}")
-    for policy in api.get("/v1/acl/policies"):
-        if policy["Name"] == "k1":
-            api.send("DELETE", f"/v1/acl/policy/{policy['ID']}")
-    for entry in ("service-defaults/k1-probe", "proxy-defaults/global"):
-        api.send("DELETE", f"/v1/config/{entry}")
+    with objects(site, hosts) as made:
+        yield made
 
 
 @pytest.fixture

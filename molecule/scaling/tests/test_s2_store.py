@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.consul import Consul
-from tests.support.token_rights import observed, table
+from tests.support.token_rights import objects, observed, table
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.overlay("consul")
@@ -36,13 +36,9 @@ def test_s2_the_token_does_its_work(site, node):
 def test_s2_the_token_may_do_nothing_else(site, node):
     """Own node and others, as docs/tokens.md has it: a session of another node ends somebody else's lock."""
     other = next(one for one in site.servers if one.name != node.name)
-    session = site.consul().put("/v1/session/create", {"Node": other.name, "TTL": "60s"})["ID"]
-    try:
+    with objects(site, [node, other]) as session:
         found = observed(site, node, other, token_of(site, node), session)
         assert session in {one["ID"] for one in site.consul().get("/v1/session/list")}
-    finally:
-        site.consul().put(f"/v1/session/destroy/{session}")
-        site.consul().send("DELETE", "/v1/kv/docker/k1")
     assert {name for name in found if found[name]} == {name for name, allowed in table()["docker"].items() if allowed}
 
 
