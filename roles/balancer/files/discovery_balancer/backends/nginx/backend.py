@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
-import http.client
 import os
 import pathlib
 import shutil
 import signal
 import socket
 
+from ...ask import Connection
+from . import workers
 from .deployment import deployment
 from .options import NginxOptions
 from .render import render_nginx
@@ -34,22 +35,11 @@ def _content(file):
         return b""
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 class Nginx:
     """The nginx of this site's balancer. `nginx -s reload` ends with 0 even where the master refuses the new
     configuration, so every generation carries a marker, and only the marker's answer counts."""
+
+    unit = "nginx.service"  # in both deployments
 
     def __init__(self, options, main_file=""):
         self.options, self.own = options, NginxOptions(**options.backend)
@@ -60,7 +50,7 @@ class Nginx:
 
     def files(self, plan) -> tuple:
         """The files of a generation and their marker, which covers nginx.conf and the certificates as well."""
-        files = render_nginx(plan, self.options, self.own.tls_directory)
+        files = render_nginx(plan, self.options, self.own.tls_directory, self.own.shutdown_timeout)
         main = pathlib.Path(self.own.config).read_bytes()
         texts = [*files.values(), _marker("", self.own.socket)]
         certificates = (_content(one["certificate"]) for one in self.options.certificates)
@@ -84,17 +74,49 @@ class Nginx:
 
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
-        connection = UnixConnection(self.own.socket, timeout=2)
         try:
-            connection.request("GET", "/", headers={"Connection": "close"})
-            response = connection.getresponse()
-            return response.read(64).decode("ascii", "replace") if response.status == 200 else ""
-        except (OSError, http.client.HTTPException):
+            status, text = Connection(self._connect).ask("GET", "/", {"Connection": "close"})
+        except OSError:
             return ""
-        finally:
-            connection.close()
+        return text[:64] if status == 200 else ""
 
-    def reload(self):
-        """Ask the master to load what the link points to."""
-        if master := self.master():
+    def _connect(self):
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(2)
+            connection.connect(self.own.socket)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def reload(self) -> list:
+        """Ask the master to load what the link points to; the workers of now."""
+        master = self.master()
+        before = workers.serving(workers.workers(master))
+        if master:
             os.kill(master, signal.SIGHUP)
+        return before
+
+    def retire(self, before):
+        """The master sleeps for 100 ms before it does the same, in which idle workers of before take most connections."""
+        master = self.master()
+        for worker in before:
+            workers.send(worker, master, signal.SIGQUIT)
+
+    def trim(self) -> tuple:
+        """Ends the oldest workers that finish their connections, beyond `old_workers`; with SIGTERM, which closes them."""
+        master = self.master()
+        found = workers.workers(master)
+        over = workers.excess(found, self.own.old_workers)
+        ended = sum(workers.send(worker, master, signal.SIGTERM) for worker in over)
+        return len(found) - len(workers.serving(found)) - ended, ended
+
+    def hangs(self) -> str:
+        """Its master does not take a signal, or no worker answers on the socket."""
+        master = self.master()
+        if not master:
+            return ""
+        if workers.deaf(master, signal.SIGHUP):
+            return "nginx's master takes no signal"
+        return "" if self.running() else "nginx does not answer"
