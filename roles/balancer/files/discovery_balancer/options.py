@@ -52,7 +52,7 @@ class Options:
         """Reject what could not be rendered safely; the message names the option and the value."""
         if not isinstance(self.domain, str) or len(self.domain) > 253 or not DOMAIN.fullmatch(self.domain):
             raise ValueError(f"domain: {self.domain!r} is not a DNS name in lower case")
-        for name in ("fail_timeout", "keepalive_timeout", "max_backoff"):
+        for name in ("fail_timeout", "keepalive_timeout"):
             if not DURATION.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
         for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations", *BOUNDS):

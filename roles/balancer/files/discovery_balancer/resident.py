@@ -7,6 +7,7 @@ state that the next start would miss, so it may be killed at any point.
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -155,7 +156,7 @@ class Resident:
         self.timetable.again(duty, now + AFTER_ERROR)
         try:
             chosen = self.load_options()
-        except (OSError, ValueError):  # the next sync records it
+        except (OSError, ValueError, TypeError):  # the next sync records it
             return
         {"source": self._verify, "echo": self._listen, "balancer": self._look_at_balancer}[duty](chosen)
         text = self._text()
@@ -253,11 +254,9 @@ def heard(file) -> int:
 
 
 def seconds(text) -> float:
-    """A time of the options (options.DURATION), in seconds."""
-    for unit, size in (("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)):
-        if text.endswith(unit) and text[: -len(unit)].isdigit():
-            return int(text[: -len(unit)]) * size
-    return 0.0
+    """A time as consul-template writes it, such as 500ms, 5s or 1m30s, in seconds."""
+    sizes = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+    return sum(float(number) * sizes[unit] for number, unit in re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", str(text)))
 
 
 def try_restart(unit):

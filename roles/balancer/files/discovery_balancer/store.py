@@ -114,7 +114,8 @@ class Store:
         shutil.rmtree(generation.path, ignore_errors=True)
 
     def prune(self, keep):
-        """Remove the oldest generations, never the current one."""
+        """Remove the oldest generations, never the current one, and what a killed run has not completed."""
+        shutil.rmtree(self.directory / ".new", ignore_errors=True)
         current = self.current()
         for generation in self.generations()[: -max(keep, 1)]:
             if generation != current:
