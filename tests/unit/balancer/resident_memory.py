@@ -1,4 +1,4 @@
-"""Prints the memory of a resident program with so many services, in KiB: python3 -I -S -B resident_memory.py DIRECTORY SERVICES."""
+"""Prints the memory of a resident program in KiB: python3 -I -S -B resident_memory.py DIRECTORY NUMBER-OF-SERVICES"""
 
 import contextlib
 import hashlib
@@ -39,6 +39,9 @@ class Balancer:
 
     def running(self):
         return self.loaded
+
+    def answers(self, marker):
+        return self.loaded == marker
 
     def reload(self):
         self.loaded = self.store.current().marker

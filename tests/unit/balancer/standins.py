@@ -47,6 +47,9 @@ class Balancer:
     def running(self):
         return self.loaded
 
+    def answers(self, marker):
+        return self.running() == marker
+
     def port_taken(self, port):
         return HostProcess(None, ["0.0.0.0"]).port_taken(port)
 

@@ -1,7 +1,8 @@
-"""L8: the program ends at any of its steps, and the next start completes what it left; the balancer always has a good configuration.
+"""L8: the program ends at any of its steps, and the next start completes what it left; the balancer always has a good
+configuration.
 
-A step is a call that changes a file, or one of the balancer's. The end comes before or after it, as that of a killed process: nothing
-that would clean up runs but what the kernel does itself.
+A step is a call that changes a file, or one of the balancer's. The end comes before or after it, as that of a killed process:
+nothing that would clean up runs but what the kernel does itself.
 """
 
 import contextlib
@@ -13,9 +14,9 @@ import tempfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standins import Balancer, Site
 
 from discovery_balancer.resident import DUTIES, Resident
+from standins import Balancer, Site
 
 FILE_STEPS = [
     (os, "fsync"), (os, "rename"), (pathlib.Path, "rename"), (pathlib.Path, "unlink"), (pathlib.Path, "symlink_to"),

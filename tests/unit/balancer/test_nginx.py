@@ -11,8 +11,9 @@ import threading
 import pytest
 
 from discovery_balancer import __main__ as command
-from discovery_balancer.backends.nginx import deployment
+from discovery_balancer.backends.nginx import backend, deployment, workers
 from discovery_balancer.backends.nginx.backend import Nginx
+from discovery_balancer.backends.nginx.workers import Worker
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from discovery_balancer.store import Store
@@ -125,6 +126,51 @@ def listening(socket_path):
 
 def test_nginx_reports_its_marker(nginx, listening):
     assert nginx.running() == "0123456789abcdef"
+
+
+def test_a_generation_answers_when_one_of_many_workers_has_its_marker(nginx, listening):
+    assert (nginx.answers("0123456789abcdef"), nginx.answers("another")) == (True, False)
+
+
+def test_a_generation_is_not_asked_for_before_it_has_a_worker(nginx, listening, monkeypatch):
+    """The questions would cost the time in which nginx loads it."""
+    old, new = Worker(1, 11, False), Worker(2, 12, False)
+    nginx.before = [old]
+    monkeypatch.setattr(workers, "workers", lambda master: [old])
+    assert not nginx.answers("0123456789abcdef")
+    monkeypatch.setattr(workers, "workers", lambda master: [old, new])
+    assert nginx.answers("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("deaf", "marker", "words"), [(True, "m", "takes no signal"), (False, "", "does not answer"), (False, "m", "")]
+)
+def test_l6_nginx_hangs_when_its_master_is_deaf_or_no_worker_answers(nginx, monkeypatch, deaf, marker, words):
+    nginx.master = lambda: 7
+    monkeypatch.setattr(workers, "deaf", lambda *_: deaf)
+    monkeypatch.setattr(nginx, "running", lambda: marker)
+    assert (words in nginx.hangs()) and bool(nginx.hangs()) == bool(words)
+
+
+def test_l6_nginx_that_does_not_run_does_not_hang(nginx):
+    assert nginx.hangs() == ""
+
+
+def test_l6_workers_that_take_connections_and_answer_nothing_end_the_wait(nginx, socket_path, monkeypatch):
+    monkeypatch.setattr(backend, "PATIENCE", 0.2)
+    socket_path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(socket_path))
+        frozen.listen()
+        assert (nginx.running(), nginx.answers("m")) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("shutdown_timeout", "soon"), ("old_workers", 0), ("old_workers", True), ("old_workers", "9")]
+)
+def test_options_of_nginx_that_cannot_be_rendered(name, value):
+    with pytest.raises(ValueError, match=name):
+        Nginx(Options(domain="x.example", backend={name: value}))
 
 
 def test_nginx_that_is_down_runs_nothing(nginx):

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from standins import Site
 
 from discovery_balancer import duties, owners, resident
 from discovery_balancer.resident import Resident
+from standins import Site
 
 FILES = Path(__file__).parents[3] / "roles/balancer/files"
 
@@ -394,7 +394,9 @@ def test_the_program_is_told_by_systemd_and_ends_with_0(tmp_path):
 def test_it_stays_small(tmp_path):
     """Its own bound is 30 MB; measured in a process of its own with 300 services, over several generations."""
     code = (FILES / "../../../tests/unit/balancer/resident_memory.py").resolve()
-    done = subprocess.run([sys.executable, "-I", "-S", "-B", code, str(tmp_path), "300"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", code, str(tmp_path), "300"], capture_output=True, text=True, check=True
+    )
     kibibytes = int(done.stdout.splitlines()[-1])
     print(f"{kibibytes} KiB resident with 300 services")
     assert kibibytes <= 30 * 1024

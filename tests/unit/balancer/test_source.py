@@ -289,9 +289,7 @@ def leader(answer):
         (False, True, AssertionError(), "old"), (True, False, AssertionError(), "old"),
     ],
 )  # fmt: skip
-def test_r1_catalog_of_a_starting_server_comes_from_a_leader_that_has_applied_its_log(
-    tmp_path, starting, settled, answer, kept
-):
+def test_r1_catalog_of_a_starting_server_comes_from_a_leader_that_has_applied_its_log(tmp_path, starting, settled, answer, kept):
     """One that has just been elected answers from before that."""
     store, file = Store(tmp_path), tmp_path / "starting"
     store.write_catalog("old")

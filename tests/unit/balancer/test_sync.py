@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from standins import Site
 
 from discovery_balancer import __main__ as command
 from discovery_balancer import backends, sync
 from discovery_balancer.options import Options
 from discovery_balancer.status import page
 from discovery_balancer.store import Store
+from standins import Site
 
 
 def at(path):
@@ -417,7 +417,7 @@ def test_page_prints_no_control_characters(site):
     ],
 )  # fmt: skip
 def test_command_without_its_program_excuses_callers_that_would_end(tmp_path, words, code):
-    """While the program is copied, nginx starts, and consul-template of an earlier version goes on; systemd reports the service."""
+    """While the program is copied, nginx starts, and consul-template of an earlier version goes on."""
     script = tmp_path / "discovery-balancer"  # away from the package
     script.write_text((Path(__file__).parents[3] / "roles/balancer/files/discovery-balancer").read_text())
     done = subprocess.run([sys.executable, script, *words.split()], capture_output=True, timeout=30, check=False)

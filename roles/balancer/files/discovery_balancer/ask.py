@@ -39,6 +39,11 @@ class Connection:
         :param body: text
         :raises OSError: there is none, or it is not HTTP
         """
+        self.send(method, path, headers, body)
+        return self.answer()
+
+    def send(self, method, path, headers=None, body=None):
+        """Send a request, whose `answer` is read later."""
         content = b"" if body is None else body.encode()
         fields = {"Host": self.host, **({} if body is None else {"Content-Length": len(content)}), **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
@@ -47,6 +52,13 @@ class Connection:
                 self._socket = self.connect()
                 self._file = self._socket.makefile("rb")
             self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
+        except BaseException:
+            self.close()
+            raise
+
+    def answer(self) -> tuple:
+        """Status and text of the answer to what was sent."""
+        try:
             status, text, kept = _answer(self._file)
         except BaseException:
             self.close()
@@ -54,6 +66,10 @@ class Connection:
         if not kept:
             self.close()
         return status, text.decode(errors="replace")
+
+    def fileno(self) -> int:
+        """For select(2)."""
+        return self._socket.fileno()
 
     def close(self):
         """End the connection; the next request makes another one."""
@@ -79,8 +95,8 @@ class Agent:
         self._connection, self._context, self._read = Connection(self._connect, address), None, None
 
     def ask(self, method, path, body=None) -> tuple:
-        """Status and text of an answer. A kept connection that has ended meanwhile is made anew, once: every request of ours may be
-        sent twice.
+        """Status and text of an answer. A kept connection that has ended meanwhile is made anew, once: every request of ours may
+        be sent twice.
 
         :raises OSError: there is none, the agent is not one of this site, or the token or the CA cannot be read
         """

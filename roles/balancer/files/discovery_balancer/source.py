@@ -26,6 +26,7 @@ TRIES = 3  # attempts to change a key that others change, too
 CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is down, any local user may listen on its port
 # Written by the role consul while a server on this host knows less than its leader.
 STARTING = pathlib.Path("/run/consul/starting/names.json")
+HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
 
 
@@ -44,7 +45,7 @@ class Source:
 
     def hangs(self) -> str:
         """The problem of a consul-template that has not brought the echo back; "" when its unit does not run at all."""
-        return "" if self._unit() else "consul-template hangs, so the catalog is not followed: what is written to Consul does not come"
+        return "" if self._unit() else HANGS
 
     def restart(self):
         """Start consul-template anew where it runs."""
@@ -62,8 +63,8 @@ class Source:
             _run("systemctl", "--no-block", "reload", UNIT)
 
     def report(self, status, echo) -> bool:
-        """Write the status to the KV store with a number that is another one each time; whether it is there. Without Consul nothing
-        is lost: the next one writes it."""
+        """Write the status to the KV store with a number that is another one each time; whether it is there. Without Consul
+        nothing is lost: the next one writes it."""
         text = json.dumps({key: status.get(key) for key in REPORTED} | {"echo": echo}, sort_keys=True)
         try:
             code, answer = self._ask("PUT", self._key, text)

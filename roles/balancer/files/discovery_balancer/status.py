@@ -4,7 +4,16 @@ from .preview import printable
 from .sync import KINDS, SERVED
 
 STALE_SECONDS = 60  # the program syncs every 15 s, at most every 30
-EMPTY = {"state": "failed", "reason": "", "generation": 0, "reloads": 0, "time": 0, "last_reload": 0, "old_workers": 0, "restarts": {}}
+EMPTY = {
+    "state": "failed",
+    "reason": "",
+    "generation": 0,
+    "reloads": 0,
+    "time": 0,
+    "last_reload": 0,
+    "old_workers": 0,
+    "restarts": {},
+}
 
 
 def page(status, now) -> tuple:

@@ -1,10 +1,10 @@
 """Files under /var/lib/discovery-balancer.
 
-    catalog.json            written by consul-template
-    generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
-    current                 link to the generation in use, swapped by rename
-    candidate/              the tree that is tested before the link moves
-    status.json             the result of the last run; while nothing can be written here, the spare file
+catalog.json            written by consul-template
+generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
+current                 link to the generation in use, swapped by rename
+candidate/              the tree that is tested before the link moves
+status.json             the result of the last run; while nothing can be written here, the spare file
 """
 
 import contextlib

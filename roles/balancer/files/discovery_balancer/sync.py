@@ -11,7 +11,7 @@ from . import backends, owners
 from .plan import Plan, plan
 from .source import UNREADABLE
 
-LOAD_SECONDS = 10
+LOAD_SECONDS, LOAD_PAUSE = 10, 0.002  # for a reload; between two questions whether it is done
 ENDED_SECONDS = 3600  # for which the status warns of connections that the bound on old workers has ended
 KINDS = ("http", "tls", "tcp")  # of services in a plan
 SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "skipped": [], "warnings": []}  # the plan in the status
@@ -175,10 +175,10 @@ def _loaded(balancer, marker, clock):
     """Whether the balancer loads this configuration in good time; one that has ended never will. One answer is enough: during
     a reload the next one may come from an old worker."""
     deadline = clock.monotonic() + LOAD_SECONDS
-    while balancer.running() != marker:
+    while not balancer.answers(marker):
         if not balancer.master() or clock.monotonic() >= deadline:
             return False
-        clock.sleep(0.02)
+        clock.sleep(LOAD_PAUSE)
     return True
 
 
@@ -214,11 +214,15 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
     if outcome.plan is None:
         return status | {key: before.get(key, empty) for key, empty in SERVED.items()}
     served = {kind: {s.name: len(s.instances) for s in getattr(outcome.plan, kind)} for kind in KINDS}
-    return status | served | {
-        "traffic": outcome.plan.traffic,
-        "skipped": _listed(outcome.plan.skipped),
-        "warnings": _listed((*outcome.plan.warnings, *_of_ended(status, now, options))),
-    }
+    return (
+        status
+        | served
+        | {
+            "traffic": outcome.plan.traffic,
+            "skipped": _listed(outcome.plan.skipped),
+            "warnings": _listed((*outcome.plan.warnings, *_of_ended(status, now, options))),
+        }
+    )
 
 
 def _of_ended(status, now, options) -> list:

@@ -1,8 +1,8 @@
 """Waits for a signal, or for a file that is renamed into a directory.
 
-The kernel reports changes of a directory by SIGIO (fcntl(2), F_NOTIFY). Not inotify: Python has no call for it without ctypes, which
-wants memory that is writable and executable, and a host has few inotify instances for all programs of root. A report may be lost
-without harm: who waits compares the file itself.
+The kernel reports changes of a directory by SIGIO (fcntl(2), F_NOTIFY). Not inotify: Python has no call for it without ctypes,
+which wants memory that is writable and executable, and a host has few inotify instances for all programs of root. A report may be
+lost without harm: who waits compares the file itself.
 """
 
 import fcntl

@@ -30,6 +30,9 @@ class Balancer(typing.Protocol):
     def running(self) -> str:
         """The marker of the generation that serves now, "" when nothing answers."""
 
+    def answers(self, marker: str) -> bool:
+        """Whether the generation with this marker answers, though an earlier one may still answer as well."""
+
     def port_taken(self, port: int) -> str:
         """Why the balancer could not listen on a port that it does not hold; "" when it could."""
 

@@ -1,18 +1,24 @@
 """nginx: how its configuration is completed, checked and reloaded, and how it is asked what it runs."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
+import time
 
 from ...ask import Connection
 from . import workers
 from .deployment import deployment
 from .options import NginxOptions
 from .render import render_nginx
+
+PATIENCE = 2  # seconds for an answer over the socket
+MOST_PROBES = 64  # connections at one time
 
 
 def _marker(marker, socket_path):
@@ -45,6 +51,7 @@ class Nginx:
         self.options, self.own = options, NginxOptions(**options.backend)
         if main_file:
             self.own = dataclasses.replace(self.own, config=str(main_file))
+        self.before = []  # workers that served before the reload
         self.deployment = deployment(options, self.own)
         self.master, self.port_taken = self.deployment.master, self.deployment.port_taken
 
@@ -74,16 +81,43 @@ class Nginx:
 
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
+        return next(iter(self._markers(1)), "")
+
+    def answers(self, marker) -> bool:
+        """Whether a worker with this marker answers. Idle workers of before the reload take the first connections, because the
+        kernel wakes those that wait longest; so when there is a new one, as many are made at once as there are workers, and one."""
+        found = workers.serving(workers.workers(self.master()))
+        if found and set(found) <= set(self.before):
+            return False
+        return marker in self._markers(min(len(found) + 1, MOST_PROBES))
+
+    def _markers(self, count) -> list:
+        """The markers in the answers to some requests at once; those that come in time."""
+        asked, found, deadline = [], [], time.monotonic() + PATIENCE
         try:
-            status, text = Connection(self._connect).ask("GET", "/", {"Connection": "close"})
+            for _ in range(count):
+                connection = Connection(self._connect)
+                connection.send("GET", "/", {"Connection": "close"})
+                asked.append(connection)
         except OSError:
-            return ""
-        return text[:64] if status == 200 else ""
+            pass  # nobody listens, or more of them wait than it may: those that were made count
+        while asked:
+            ready = select.select(asked, [], [], max(0, deadline - time.monotonic()))[0]
+            if not ready:
+                break
+            for connection in ready:
+                asked.remove(connection)
+                with contextlib.suppress(OSError):
+                    status, text = connection.answer()
+                    found += [text[:64]] if status == 200 else []
+        for connection in asked:
+            connection.close()
+        return found
 
     def _connect(self):
         connection = socket.socket(socket.AF_UNIX)
         try:
-            connection.settimeout(2)
+            connection.settimeout(PATIENCE)
             connection.connect(self.own.socket)
         except BaseException:
             connection.close()
@@ -93,10 +127,10 @@ class Nginx:
     def reload(self) -> list:
         """Ask the master to load what the link points to; the workers of now."""
         master = self.master()
-        before = workers.serving(workers.workers(master))
+        self.before = workers.serving(workers.workers(master))
         if master:
             os.kill(master, signal.SIGHUP)
-        return before
+        return self.before
 
     def retire(self, before):
         """The master sleeps for 100 ms before it does the same, in which idle workers of before take most connections."""
