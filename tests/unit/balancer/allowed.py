@@ -84,8 +84,8 @@ ALLOWED = {
 
 
 def parsed(file: Path) -> tuple[list, list[str]]:
-    """The blocks and directives of http.conf or stream.conf, as the parser reads it inside of that block, or of main.conf, which is
-    in none; and its complaints."""
+    """The blocks and directives of http.conf or stream.conf, as the parser reads it inside of that block, or of main.conf, which
+    is in none; and its complaints."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as main:
         main.write(f"include {file};\n" if file.stem == "main" else f"{file.stem} {{ include {file}; }}\n")
         main.flush()

@@ -196,7 +196,7 @@ def test_l2_a_reason_of_before_the_start_goes_with_the_first_look(home):
     assert home.status["state"] == "ok"
 
 
-def test_l6_w31_a_frozen_consul_template_is_noticed_in_20_s_and_restarted(home):
+def test_l6_w31_a_frozen_consul_template_is_noticed_in_20_s_and_restarted(home, capsys):
     home.catalog("web")
     home.live(60)
     begin = home.clock.now
@@ -205,6 +205,7 @@ def test_l6_w31_a_frozen_consul_template_is_noticed_in_20_s_and_restarted(home):
         home.live(0.5)
     assert home.clock.now - begin <= 20
     assert (home.source.restarts, home.status["reason"]) == (1, "consul-template hangs")
+    assert "failed: consul-template hangs\n" in capsys.readouterr().out
     assert home.status["restarts"] == {"consul-template.service": [1, pytest.approx(home.clock.now, abs=1)]}
     home.source.follows = True
     home.live(duties.ECHO_SECONDS + 2)

@@ -35,7 +35,7 @@ class Cluster:
         return made
 
     def later(self, seconds, **services):
-        """Some syncs of the timer, the last two of them then."""
+        """Some syncs of a balancer, the last two of them then."""
         for passed in (1, seconds - 1, 0):
             self.now += passed
             made = self.plan(**services)

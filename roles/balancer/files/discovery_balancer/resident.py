@@ -163,6 +163,7 @@ class Resident:
         if self.problems["source"] is not None and text != self.reported:
             self.reported = text
             if text:
+                print(status.printable(f"failed: {text}"), flush=True)
                 sync.note(self.store, text, {"restarts": self.restarts.counted})
             self.timetable.again("sync", max(self.free_at, now))
 

@@ -85,7 +85,7 @@ class Nginx:
 
     def answers(self, marker) -> bool:
         """Whether a worker with this marker answers. Idle workers of before the reload take the first connections, because the
-        kernel wakes those that wait longest; so when there is a new one, as many are made at once as there are workers, and one."""
+        kernel wakes those that wait longest. So when there is a new one, one more are made at once than there are workers."""
         found = workers.serving(workers.workers(self.master()))
         if found and set(found) <= set(self.before):
             return False
