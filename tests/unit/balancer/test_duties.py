@@ -4,9 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery_balancer.duties import AGAIN, MOST_RESTARTS, TRIES, WINDOW, Doubt, Echo, Restarts, Timetable
+from discovery_balancer.duties import AGAIN, LEAST_LOOKS, MOST_RESTARTS, TRIES, WINDOW, Doubt, Echo, Restarts, Timetable
 
 PATIENCE = 7
+
+
+def shown(echo, now):
+    """Consul shows the number, at enough looks."""
+    for _ in range(LEAST_LOOKS):
+        echo.shown(echo.number, now)
 
 
 def test_everything_is_due_at_first_and_then_when_it_was_set():
@@ -42,8 +48,19 @@ def test_l6_consul_template_hangs_when_consul_shows_what_it_does_not_bring():
     echo = Echo()
     echo.sent(5, 0)
     assert not echo.overdue(100, PATIENCE)  # Consul was not asked: nothing is proven
-    echo.shown(5, 100)
+    shown(echo, 100)
     assert (echo.overdue(106.9, PATIENCE), echo.overdue(107, PATIENCE)) == (False, True)
+
+
+def test_l6_a_machine_that_stood_still_proves_nothing():
+    """All of its time has passed between two looks."""
+    echo = Echo()
+    echo.sent(5, 0)
+    echo.shown(5, 1)
+    echo.shown(5, 100)
+    assert not echo.overdue(100, PATIENCE)
+    shown(echo, 100)
+    assert echo.overdue(100, PATIENCE)
 
 
 @pytest.mark.parametrize("answer", [None, 4])
@@ -53,27 +70,25 @@ def test_l6_without_consul_or_without_a_leader_the_wait_begins_anew(answer):
     echo.shown(5, 1)
     echo.shown(answer, 6)
     assert not echo.overdue(8, PATIENCE)
-    echo.shown(5, 9)
+    shown(echo, 9)
     assert (echo.overdue(15.9, PATIENCE), echo.overdue(16, PATIENCE)) == (False, True)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 3), st.sampled_from([None, 4, 5])), max_size=40))
 def test_l6_consul_template_is_judged_only_by_the_time_in_which_consul_answered(looks):
-    echo, now, good = Echo(), 0.0, 0.0
+    echo, now, answered = Echo(), 0.0, []
     echo.sent(5, now)
-    since = None
     for pause, answer in looks:
         now += pause
         echo.shown(answer, now)
-        since = (now if since is None else since) if answer == 5 else None
-        good = now - since if since is not None else 0
-        assert echo.overdue(now, PATIENCE) == (since is not None and good >= PATIENCE)
+        answered = [*answered, now] if answer == 5 else []
+        assert echo.overdue(now, PATIENCE) == (len(answered) >= LEAST_LOOKS and now - answered[0] >= PATIENCE)
 
 
 def test_l6_what_was_forgotten_is_never_overdue():
     echo = Echo()
     echo.sent(5, 0)
-    echo.shown(5, 0)
+    shown(echo, 0)
     echo.forget()
     assert (echo.waiting, echo.overdue(100, PATIENCE)) == (False, False)
 

@@ -2,8 +2,9 @@
 
 TRIES = 3  # looks in a row that find a problem before it counts: a restart of an agent or of a server is none
 AGAIN = 2  # seconds between two looks while there is one
-ECHO_SECONDS = 9  # between two echoes
+ECHO_SECONDS = 8  # between two echoes
 BALANCER_SECONDS = 4  # between two looks at the balancer
+LEAST_LOOKS = 5  # at an echo before it is overdue: a machine that stood still proves nothing
 GRACE = 2  # seconds that consul-template may need beyond its longest pause between two attempts
 MOST_RESTARTS, WINDOW = 3, 900  # of one unit, in as many seconds
 
@@ -50,6 +51,7 @@ class Echo:
         self.number = 0
         self.sent_at = 0.0
         self.shown_since = None  # when Consul was first seen to show what has not come back
+        self.looks = 0  # since then
         self.waiting = False
 
     def next(self, clock_time) -> int:
@@ -74,14 +76,17 @@ class Echo:
         if number is None or number < self.number:
             self.shown_since = None
         elif self.shown_since is None:
-            self.shown_since = now
+            self.shown_since, self.looks = now, 1
+        else:
+            self.looks += 1
 
     def overdue(self, now, patience) -> bool:
         """Whether it should have come back.
 
         :param patience: seconds for which Consul has to show it first
         """
-        return self.waiting and self.shown_since is not None and now - self.shown_since >= patience
+        shown = self.shown_since is not None and self.looks >= LEAST_LOOKS
+        return self.waiting and shown and now - self.shown_since >= patience
 
     def forget(self):
         """Nothing is waited for: it could not be written, or consul-template starts anew."""

@@ -142,8 +142,8 @@ class Resident:
         self.timetable.again("sync", now + (chosen.sync_interval if chosen else AFTER_ERROR))
         if source is not None:
             self.reported = source
-        if done.unloaded:  # it took no signal, or it refused: looked at now, and a silence counts as one of many looks
-            self._look_at_balancer(chosen, weight=TRIES)
+        if done.unloaded:  # it refused, or it hangs; then one more look is enough, because it was given the time of a reload
+            self._look_at_balancer(chosen, weight=TRIES - 1)
         if status.changed(before, done.status):
             print(status.page(done.status, self.clock.time())[0], flush=True)
 
