@@ -143,13 +143,34 @@ def test_a_generation_is_not_asked_for_before_it_has_a_worker(nginx, listening, 
 
 
 @pytest.mark.parametrize(
-    ("deaf", "marker", "words"), [(True, "m", "takes no signal"), (False, "", "does not answer"), (False, "m", "")]
-)
-def test_l6_nginx_hangs_when_its_master_is_deaf_or_no_worker_answers(nginx, monkeypatch, deaf, marker, words):
-    nginx.master = lambda: 7
+    ("deaf", "heard", "spent", "words"),
+    [
+        (True, True, (5, 5), "takes no signal"), (False, False, (5, 5), "does not answer"), (False, True, (5, 5), ""),
+        (False, False, (5, 6), ""), (True, None, (5, 5), ""),
+    ],
+)  # fmt: skip
+def test_l6_nginx_hangs_when_its_master_is_deaf_or_its_workers_are_silent_and_idle(nginx, monkeypatch, deaf, heard, spent, words):
+    """Not while they are busy, and not where it does not listen on our socket: then it has another configuration."""
+    nginx.master, moments = (lambda: 7), list(spent)
     monkeypatch.setattr(workers, "deaf", lambda *_: deaf)
-    monkeypatch.setattr(nginx, "running", lambda: marker)
-    assert (words in nginx.hangs()) and bool(nginx.hangs()) == bool(words)
+    monkeypatch.setattr(workers, "spent", lambda found: moments.pop(0))
+    monkeypatch.setattr(nginx, "_heard", lambda: heard)
+    found = nginx.hangs()
+    assert words in found and bool(found) == bool(words)
+
+
+@pytest.mark.parametrize(("listens", "heard"), [(None, None), ("refuses", None), ("frozen", False), ("closes", True)])
+def test_l6_what_is_heard_of_a_listener(nginx, socket_path, monkeypatch, listens, heard):
+    monkeypatch.setattr(backend, "PATIENCE", 0.2)
+    socket_path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        if listens:
+            listener.bind(str(socket_path))
+        if listens in ("frozen", "closes"):
+            listener.listen()
+        if listens == "closes":
+            threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        assert nginx._heard() == heard
 
 
 def test_l6_nginx_that_does_not_run_does_not_hang(nginx):

@@ -74,6 +74,12 @@ def test_l7_a_signal_goes_to_that_very_process_only(proc, monkeypatch, worker, m
     assert killed == ([(5, signal.SIGQUIT)] if sent else [])
 
 
+def test_l6_processor_time_of_workers(proc):
+    proc(5, SERVING, 90)
+    (proc.path / "5" / "stat").write_text(f"5 (nginx) S 100 {' '.join(['0'] * 9)} 30 12 {' '.join(['0'] * 6)} 90\n")
+    assert workers.spent([Worker(90, 5, False), Worker(90, 6, False)], proc.path) == 42
+
+
 @pytest.mark.parametrize(
     ("state", "pending", "deaf"),
     [

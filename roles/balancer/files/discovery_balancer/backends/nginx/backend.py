@@ -147,10 +147,26 @@ class Nginx:
         return len(found) - len(workers.serving(found)) - ended, ended
 
     def hangs(self) -> str:
-        """Its master does not take a signal, or no worker answers on the socket."""
+        """Its master does not take a signal, or its workers are silent on the socket and do nothing else meanwhile. One that is
+        busy, that closes the connection because it has too many, or that has another configuration does not hang."""
         master = self.master()
-        if not master:
+        before = workers.spent(workers.workers(master))
+        heard = self._heard() if master else None
+        if heard is None:
             return ""
         if workers.deaf(master, signal.SIGHUP):
             return "nginx's master takes no signal"
-        return "" if self.running() else "nginx does not answer"
+        return "" if heard or workers.spent(workers.workers(master)) != before else "nginx does not answer"
+
+    def _heard(self):
+        """Whether anything comes over the socket in time, also its end; None where nobody listens."""
+        connection = Connection(self._connect)
+        try:
+            connection.send("GET", "/", {"Connection": "close"})
+            return bool(select.select([connection], [], [], PATIENCE)[0])
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError:  # more of them wait than may
+            return False
+        finally:
+            connection.close()
