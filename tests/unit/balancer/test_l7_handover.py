@@ -13,6 +13,7 @@ import pytest
 
 import real_nginx
 from discovery_balancer.backends.nginx import workers
+from discovery_balancer.backends.nginx.backend import Nginx
 from instances import Instance, apply, catalog, entry
 from real_nginx import DOMAIN, Balancer
 
@@ -144,17 +145,23 @@ def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, relo
 
 
 def test_l7_old_workers_stop_at_the_answer_of_the_new_generation_and_never_before(balancer, instance, monkeypatch):
-    """Each SIGQUIT is sent while the marker of the new generation is there."""
-    sent, real = [], workers.send
+    """Each SIGQUIT comes after an answer with the new marker; nobody else sends one within the master's own 100 ms."""
+    events, send, answers = [], workers.send, Nginx.answers
 
-    def send(worker, master, number, *given):
-        sent.append((number, balancer.backend.running() == balancer.store.current().marker))
-        return real(worker, master, number, *given)
+    def sent(worker, master, number, *given):
+        events.append(number)
+        return send(worker, master, number, *given)
 
-    monkeypatch.setattr(workers, "send", send)
-    changed(balancer, instance, 1)
-    changed(balancer, instance, 2)
-    quits = [answered for number, answered in sent if number == signal.SIGQUIT]
-    assert len(quits) >= 2 and any(quits)  # an old worker may still answer until it has the signal
-    found = workers.workers(balancer.backend.master())
-    assert len(workers.serving(found)) >= 1
+    def answered(backend, marker):
+        found = answers(backend, marker)
+        events.append(found)
+        return found
+
+    monkeypatch.setattr(workers, "send", sent)
+    monkeypatch.setattr(Nginx, "answers", answered)
+    for number in range(3):
+        events.clear()
+        changed(balancer, instance, number)
+        quits = [place for place, event in enumerate(events) if event is signal.SIGQUIT]
+        assert quits and events.index(True) < quits[0]
+    assert workers.serving(workers.workers(balancer.backend.master()))

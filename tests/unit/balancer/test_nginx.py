@@ -132,6 +132,29 @@ def test_a_generation_answers_when_one_of_many_workers_has_its_marker(nginx, lis
     assert (nginx.answers("0123456789abcdef"), nginx.answers("another")) == (True, False)
 
 
+def test_a_worker_that_is_busy_does_not_delay_the_answer_of_a_new_one(nginx, socket_path, monkeypatch):
+    """The first connection is taken and never answered; the second one is."""
+    socket_path.parent.mkdir()
+    old, new = Worker(1, 11, False), Worker(2, 12, False)
+    nginx.before = [old]
+    monkeypatch.setattr(workers, "workers", lambda master: [old, new])
+    monkeypatch.setattr(backend, "PATIENCE", 60)
+    kept = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path))
+        listener.listen()
+
+        def serve():
+            for number in range(3):
+                kept.append(listener.accept()[0])
+                if number == 1:
+                    kept[-1].recv(1000)
+                    kept[-1].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nm")
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert nginx.answers("m")
+
+
 def test_a_generation_is_not_asked_for_before_it_has_a_worker(nginx, listening, monkeypatch):
     """The questions would cost the time in which nginx loads it."""
     old, new = Worker(1, 11, False), Worker(2, 12, False)

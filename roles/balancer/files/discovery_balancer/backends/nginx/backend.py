@@ -81,7 +81,8 @@ class Nginx:
 
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
-        return next(iter(self._markers(1)), "")
+        with contextlib.closing(self._markers(1)) as found:
+            return next(found, "")
 
     def answers(self, marker) -> bool:
         """Whether a worker with this marker answers. Idle workers of before the reload take the first connections, because the
@@ -89,30 +90,31 @@ class Nginx:
         found = workers.serving(workers.workers(self.master()))
         if found and set(found) <= set(self.before):
             return False
-        return marker in self._markers(min(len(found) + 1, MOST_PROBES))
+        with contextlib.closing(self._markers(min(len(found) + 1, MOST_PROBES))) as markers:
+            return marker in markers  # the first one that has it ends the wait
 
-    def _markers(self, count) -> list:
-        """The markers in the answers to some requests at once; those that come in time."""
-        asked, found, deadline = [], [], time.monotonic() + PATIENCE
+    def _markers(self, count):
+        """The markers in the answers to some requests at once, as they come in time."""
+        asked, deadline = [], time.monotonic() + PATIENCE
         try:
-            for _ in range(count):
-                connection = Connection(self._connect)
-                connection.send("GET", "/", {"Connection": "close"})
-                asked.append(connection)
-        except OSError:
-            pass  # nobody listens, or more of them wait than it may: those that were made count
-        while asked:
-            ready = select.select(asked, [], [], max(0, deadline - time.monotonic()))[0]
-            if not ready:
-                break
-            for connection in ready:
-                asked.remove(connection)
-                with contextlib.suppress(OSError):
-                    status, text = connection.answer()
-                    found += [text[:64]] if status == 200 else []
-        for connection in asked:
-            connection.close()
-        return found
+            with contextlib.suppress(OSError):  # nobody listens, or more of them wait than may: those that were made count
+                for _ in range(count):
+                    connection = Connection(self._connect)
+                    connection.send("GET", "/", {"Connection": "close"})
+                    asked.append(connection)
+            while asked:
+                ready = select.select(asked, [], [], max(0, deadline - time.monotonic()))[0]
+                if not ready:
+                    return
+                for connection in ready:
+                    asked.remove(connection)
+                    with contextlib.suppress(OSError):
+                        status, text = connection.answer()
+                        if status == 200:
+                            yield text[:64]
+        finally:
+            for connection in asked:
+                connection.close()
 
     def _connect(self):
         connection = socket.socket(socket.AF_UNIX)
@@ -166,6 +168,8 @@ class Nginx:
             return bool(select.select([connection], [], [], PATIENCE)[0])
         except (FileNotFoundError, ConnectionRefusedError):
             return None
+        except ConnectionError:  # it was closed before the request was there
+            return True
         except OSError:  # more of them wait than may
             return False
         finally:
