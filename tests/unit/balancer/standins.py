@@ -32,6 +32,7 @@ class Balancer:
         self.pid, self.loaded, self.problem, self.obeys = 1, "", "", True
         self.checks = self.reloads = 0
         self.retired, self.trimmed, self.silence = [], (0, 0), ""
+        self.own = frozenset()
 
     def files(self, plan):
         text = repr(plan.http + plan.tcp)
@@ -43,6 +44,9 @@ class Balancer:
 
     def master(self):
         return self.pid
+
+    def addresses(self):
+        return self.own
 
     def running(self):
         return self.loaded

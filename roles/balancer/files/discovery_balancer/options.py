@@ -93,6 +93,16 @@ class Options:
         return found
 
     @functools.cached_property
+    def at_hosts(self) -> frozenset:
+        """The addresses by which instances on hosts of the site are called, this one included."""
+        return frozenset(map(ipaddress.ip_address, (*self.addresses, *self.hosts.values())))
+
+    @functools.cached_property
+    def at_balancers(self) -> frozenset:
+        """The addresses of the load balancers, this one included."""
+        return frozenset(map(ipaddress.ip_address, (*self.addresses, *self.balancers)))
+
+    @functools.cached_property
     def certified(self) -> dict:
         """Each name that a certificate is for, "*.domain" as well, and that certificate; of two the first."""
         return {name: one for one in reversed(self.certificates) for name in one["names"]}

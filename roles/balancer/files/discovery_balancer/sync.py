@@ -97,7 +97,7 @@ def _run(store, options, balancer, clock):
     catalog, reason = usable(store.catalog())
     if catalog is None and current:
         return Outcome(reason), False
-    wanted = plan(catalog or {}, options)
+    wanted = plan(catalog or {}, options, balancer.addresses())
 
     master, running = balancer.master(), balancer.running()
     held = held_ports(store.generations(), master, running)

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 
+from ... import addresses
 from ...ask import Connection
 from . import workers
 from .deployment import deployment
@@ -78,6 +79,10 @@ class Nginx:
         shutil.copyfile(self.own.config, candidate / "nginx.conf")
         (candidate / "discovery").symlink_to(generation)
         return self.deployment.test(candidate / "nginx.conf")
+
+    def addresses(self) -> frozenset:
+        """The addresses of this host and of nginx, which has others in a container."""
+        return addresses.own(self.master())
 
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
