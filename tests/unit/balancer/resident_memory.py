@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "roles/balancer/files"))
 
-from discovery_balancer import backends, resident  # noqa: E402
+from discovery_balancer import addresses, backends, resident  # noqa: E402
 from discovery_balancer.backends.nginx.render import render_nginx  # noqa: E402
 from discovery_balancer.options import Options  # noqa: E402
 from discovery_balancer.store import Store  # noqa: E402
@@ -36,6 +36,10 @@ class Balancer:
 
     def master(self):
         return 1
+
+    def addresses(self):
+        addresses.own()  # its memory counts; those of this machine do not
+        return frozenset()
 
     def running(self):
         return self.loaded

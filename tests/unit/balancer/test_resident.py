@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from discovery_balancer import duties, owners, resident
+from discovery_balancer import duties, owners, resident, source
 from discovery_balancer.resident import Resident
 from standins import Site
 
@@ -23,7 +23,7 @@ class Source:
 
     def __init__(self, store):
         self.store = store
-        self.found, self.follows, self.consul, self.active = "", True, True, True
+        self.found, self.follows, self.consul, self.active, self.refusal = "", True, True, True, ""
         self.written, self.restarts, self.refreshed, self.changes, self.closed = [], 0, [], [], 0
 
     def problem(self):
@@ -33,6 +33,8 @@ class Source:
         self.refreshed.append(unusable)
 
     def report(self, status, echo):
+        if self.refusal:
+            raise source.Refused(self.refusal)
         if self.consul:
             self.written.append((status, echo))
             self.bring()
@@ -405,3 +407,16 @@ def test_it_stays_small(tmp_path):
 
 def test_seconds_of_an_option():
     assert [resident.seconds(text) for text in ("500ms", "5s", "1m30s", "1.5h", "x")] == [0.5, 5, 90, 5400, 0]
+
+
+def test_l6_a_state_that_consul_does_not_take_is_reported_and_heals(home):
+    home.catalog("web")
+    home.live(20)
+    home.source.refusal = "Consul does not take the state of this balancer: 403"
+    home.live(2 * duties.ECHO_SECONDS)
+    assert home.status["state"] == "ok"  # a token that is being replaced
+    home.live(2 * duties.ECHO_SECONDS)
+    assert (home.status["state"], home.status["reason"]) == ("failed", home.source.refusal)
+    home.source.refusal = ""
+    home.live(2 * duties.ECHO_SECONDS)
+    assert (home.status["state"], home.restarted, home.source.restarts) == ("ok", [], 0)

@@ -199,10 +199,35 @@ def test_l2_state_is_written_with_a_number_that_comes_back(watched, agent):
     assert (watched.stored(), source.echo_of(agent.puts[0][3])) == (17, 17)
 
 
-@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (403, ""), (200, "false")])
+@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (429, "rate limit"), (200, "false")])
 def test_l6_state_that_is_not_written_is_no_echo(watched, agent, answer):
     agent.written = [answer]
     assert not watched.report(STATUS, 17)
+
+
+@pytest.mark.parametrize("answer", [(403, "Permission denied"), (413, "exceeds 524288 byte limit")])
+def test_l6_state_that_may_not_be_written_is_a_problem(watched, agent, answer):
+    agent.written = [answer]
+    with pytest.raises(source.Refused, match=f"Consul does not take the state of this balancer: {answer[0]} {answer[1]}"):
+        watched.report(STATUS, 17)
+
+
+def test_l6_state_in_the_kv_store_is_bounded(watched, agent):
+    """Whoever registers thousands of services does not make it unwritable, nor each echo expensive."""
+    many = [{"name": "\N{FAMILY}" * 100, "reason": "\x00" * 20000} for _ in range(5000)]
+    for status in ({"skipped": many}, {"warnings": many}, {"skipped": many, "warnings": many}, {"reason": "x" * 10**6}):
+        assert watched.report(STATUS | status, 17)
+        text = agent.puts[-1][3]
+        assert (len(text.encode()) <= source.MOST_BYTES, json.loads(text)["echo"]) == (True, 17)
+        for key in status.keys() - {"reason"}:
+            *kept, last = json.loads(text)[key]
+            assert last == {"name": "...", "reason": f"{5000 - len(kept)} more: see `discovery-balancer status` on the host"}
+
+
+def test_l6_a_short_state_is_written_as_it_is(watched, agent):
+    listed = [{"name": f"web{number}", "reason": "no usable instance"} for number in range(100)]
+    watched.report(STATUS | {"skipped": listed}, 17)
+    assert json.loads(agent.puts[0][3])["skipped"] == listed
 
 
 @pytest.mark.parametrize("answer", [(500, "No cluster leader"), (403, ""), (404, "")])

@@ -10,7 +10,7 @@ import ipaddress
 import re
 
 from . import shares
-from .owners import Claims, register_of, register_text
+from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
 from .patterns import LABEL as LABEL_PATTERN
 from .settings import Rejected, Settings, cut, meta, settings, shown, weight
 
@@ -295,6 +295,9 @@ def _claimed(name, wanted, claims):
     """
     kept, taken = [], []
     for claim, value in wanted.items():
+        if not claims.room(claim, name):
+            taken.append(f"{cut(claim)} is one claim too many: those of a service have {MOST_BYTES_OF_SERVICE} bytes together")
+            continue
         owner = claims.take(claim, name)
         if owner == name:
             kept.append(value)

@@ -17,7 +17,7 @@ import traceback
 
 from . import backends, options, owners, preview, status, sync
 from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Restarts, Timetable
-from .source import CA, Source, echo_of, refresh_from_leader
+from .source import CA, Refused, Source, echo_of, refresh_from_leader
 from .store import Store
 from .watch import Watch
 
@@ -29,7 +29,7 @@ BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all t
 AFTER_ERROR = 5  # seconds before the next attempt of a duty that has failed
 RECOVERY = 12  # seconds that a restarted balancer has to come back: 5 for its connections, and its own sync
 DUTIES = ("source", "echo", "balancer")
-NOBODY = {"source": None, "echo": "", "balancer": ""}  # problems by the duty that has found them; None: not looked yet
+NOBODY = {"source": None, "echo": "", "state": "", "balancer": ""}  # problems by who has found them; None: not looked yet
 
 
 def main(options_file, state, spare) -> int:
@@ -86,7 +86,7 @@ class Resident:
         self.find_source, self.restart_unit = find_source, restart or try_restart
         self.echo_file = store.root / "echo"
         self.timetable = Timetable("sync", *DUTIES)
-        self.doubts = {"source": Doubt(), "balancer": Doubt()}
+        self.doubts = {"source": Doubt(), "state": Doubt(), "balancer": Doubt()}
         self.problems, self.reported = dict(NOBODY), None
         self.echo = Echo()
         self.restarts = Restarts(store.status().get("restarts"))
@@ -185,7 +185,13 @@ class Resident:
             return
         if not echo.waiting:
             number = max(echo.next(self.clock.time()), heard(self.echo_file) + 1)
-            if source.report(self.store.status(), number):
+            refusal = ""
+            try:
+                written = source.report(self.store.status(), number)
+            except Refused as refused:
+                written, refusal = False, str(refused)
+            self.problems["state"] = self.doubts["state"].found(refusal)
+            if written:
                 echo.sent(number, now)
                 self.timetable.again("echo", now + LOOK_SECONDS)
             return

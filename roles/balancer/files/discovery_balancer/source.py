@@ -28,6 +28,12 @@ CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
+# Of the state in the KV store, which is written every few seconds through Raft; Consul refuses values above 512 KiB.
+MOST_BYTES, MOST_ENTRIES, LONGEST_REASON = 32 * 1024, 100, 500
+
+
+class Refused(Exception):
+    """Consul does not take the state of this balancer, and will not the next time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +70,16 @@ class Source:
 
     def report(self, status, echo) -> bool:
         """Write the status to the KV store with a number that is another one each time; whether it is there. Without Consul
-        nothing is lost: the next one writes it."""
-        text = json.dumps({key: status.get(key) for key in REPORTED} | {"echo": echo}, sort_keys=True)
+        nothing is lost: the next one writes it.
+
+        :raises Refused: Consul answers that it may not, or cannot be, written
+        """
         try:
-            code, answer = self._ask("PUT", self._key, text)
+            code, answer = self._ask("PUT", self._key, reported(status, echo))
         except OSError:
             return False
+        if 400 <= code < 500 and code != 429:  # 429: it has too many requests at present
+            raise Refused(f"Consul does not take the state of this balancer: {code} {answer[:200].strip()}")
         return code == 200 and answer.strip() == "true"
 
     def stored(self):
@@ -165,6 +175,27 @@ def refresh_from_leader(store, settled, catalog_of_leader, starting=STARTING):
     with contextlib.suppress(ValueError):
         if starting.exists() and settled() and (text := catalog_of_leader()):
             store.write_catalog(text)
+
+
+def reported(status, echo) -> str:
+    """The state for the KV store. Long lists of what is skipped, and long reasons, end early: the status on the host has all."""
+    entries = MOST_ENTRIES
+    while True:
+        found = {key: _shortened(status.get(key), entries) for key in REPORTED} | {"echo": echo}
+        text = json.dumps(found, sort_keys=True)
+        if len(text) <= MOST_BYTES or not entries:
+            return text
+        entries //= 2
+
+
+def _shortened(value, entries):
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_REASON else value[: LONGEST_REASON - 3] + "..."
+    if isinstance(value, list):
+        kept = [{key: _shortened(text, entries) for key, text in one.items()} for one in value[:entries]]
+        more = [{"name": "...", "reason": f"{len(value) - entries} more: see `discovery-balancer status` on the host"}]
+        return kept + more * (len(value) > entries)
+    return value
 
 
 def echo_of(text) -> int:

@@ -9,6 +9,7 @@ import time
 
 from . import backends, owners
 from .plan import Plan, plan
+from .settings import cut
 from .source import UNREADABLE
 
 LOAD_SECONDS, LOAD_PAUSE = 10, 0.002  # for a reload; between two questions whether it is done
@@ -138,11 +139,16 @@ def _recorded(store, options, outcome, clock, record):
     def change(text):
         return owners.updated(text, outcome.plan, now, options.owner_grace)
 
-    problem = record(change) if change(present) != present else ""
-    if not problem:
+    text = change(present)
+    problem = record(change) if text != present else ""
+    reasons = [f"owners of names and ports cannot be recorded: {problem}"] if problem else []
+    if left := owners.without_owner(text, outcome.plan):
+        listed = ", ".join(map(cut, left[:5])) + (f" and {len(left) - 5} more" if left[5:] else "")
+        reasons.append(f"the register is full ({owners.MOST_BYTES} bytes), so names or ports of {listed} have no owner")
+    if not reasons:
         return outcome
-    warning = ("owners", f"owners of names and ports cannot be recorded: {problem}")
-    return dataclasses.replace(outcome, plan=dataclasses.replace(outcome.plan, warnings=(*outcome.plan.warnings, warning)))
+    warnings = (*outcome.plan.warnings, *(("owners", reason) for reason in reasons))
+    return dataclasses.replace(outcome, plan=dataclasses.replace(outcome.plan, warnings=warnings))
 
 
 def usable(catalog):
