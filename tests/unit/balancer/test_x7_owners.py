@@ -377,3 +377,15 @@ def test_x7_the_status_reports_a_full_register(tmp_path, monkeypatch):
         "name": "owners",
         "reason": "the register is full (150 bytes), so names or ports of s0, s1, s2, s3, s4 and 4 more have no owner",
     }]  # fmt: skip
+
+
+def test_x7_a_path_of_a_host_is_claimed_by_who_may_offer_the_host_only():
+    """Without a list of the site anybody may; see docs/security.md."""
+    portal, login = {**labelled(hosts="p.example"), "node": "c1"}, labelled("10.0.0.2", hosts="p.example", path="/login")
+    site = Cluster()
+    site.plan(portal=[portal])
+    assert served(site.plan(portal=[portal], evil=[{**login, "node": "c2"}])) == ["evil", "portal"]
+    site = Cluster(dataclasses.replace(OPTIONS, service_hosts={"p.example": ["c1"]}))
+    made = site.plan(portal=[portal], evil=[{**login, "node": "c2"}])
+    assert served(made) == ["portal"]
+    assert dict(made.skipped[:1]) == {"evil": "instance i on c2: discovery_service_hosts does not let c2 offer p.example"}
