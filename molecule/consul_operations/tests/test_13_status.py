@@ -5,7 +5,7 @@ import re
 import pytest
 from tests.support.playbook import play
 from tests.support.token_rights import send
-from tests.support.wait import eventually
+from tests.support.wait import eventually, everywhere
 
 
 def page(site, *options: str) -> tuple[str, int]:
@@ -20,8 +20,8 @@ def unhealthy(site, asked) -> list[str]:
 
 
 def test_status_of_a_healthy_site(site, settled, load, show):
-    for balancer in site.balancers:  # its last sync may be of before the site was healthy
-        eventually(lambda balancer=balancer: balancer.run("discovery-balancer status"), 60)
+    # A balancer's last sync may be of before the site was healthy.
+    everywhere(site.balancers, lambda balancer: balancer.run("discovery-balancer status"), 60)
     with load.planned("status"):
         text, code = page(site, "-e", "status_strict=true")
     assert code == 0, text

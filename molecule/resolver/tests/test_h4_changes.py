@@ -4,7 +4,7 @@ import pytest
 from tests.support.clients import lost_lookups
 from tests.support.dns_load import looking_up, settle
 from tests.support.resolver import FIRST, MANAGERS, METHODS, another, changed, differences, dns, method_of, servers, state
-from tests.support.wait import eventually
+from tests.support.wait import everywhere
 
 # Variables of all hosts that keep a change from working, and words of the message.
 BROKEN = {
@@ -129,8 +129,7 @@ def test_h4_another_server_on_port_53_is_refused(site, nodes, tmp_path):
     for node in nodes:
         node.run("systemd-run -q --collect --unit test-holder python3 -c %s", HOLDER.format("127.0.0.2"))
     try:
-        for node in nodes:
-            eventually(lambda node=node: "127.0.0.2:53 " in node.run("ss -Hlun"), 20)
+        everywhere(nodes, lambda node: "127.0.0.2:53 " in node.run("ss -Hlun"), 20)
         before = [state(node) for node in nodes]
         hosts = {node.name: {"discovery_dns_method": "dnsmasq"} for node in nodes}
         done = dns(site, tmp_path, "--limit", "resolvconf", hosts=hosts)
