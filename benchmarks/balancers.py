@@ -33,7 +33,7 @@ class Balancer:
     pause: tuple[float, float] = (1.1, 1.6)
 
 
-OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer.timer"))
+OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer"))
 TEMPLATE = Balancer("template", "the documents' template", 8081, ("bench-template-nginx", "bench-template"))
 KEEPALIVE = Balancer("keepalive", "nginx by hand, keep-alive", 8082, ("bench-keepalive",))
 POLLING = Balancer("traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20, pause=(1, 15))
@@ -59,8 +59,7 @@ def _switch(node, balancer, anyone) -> None:
 
 def used(node, balancer: Balancer) -> tuple[int, float]:
     """What the processes of a balancer hold and have used: memory in bytes (PSS: shared pages count in parts), CPU in seconds."""
-    services = [unit for unit in balancer.units if not unit.endswith(".timer")]
-    memory, cpu = node.run(f"python3 - {' '.join(services)} <<'END'\n{USED}END").split()
+    memory, cpu = node.run(f"python3 - {' '.join(balancer.units)} <<'END'\n{USED}END").split()
     return int(memory), float(cpu)
 
 

@@ -63,3 +63,20 @@ def dns_ask(address: str, name: str, kind: str) -> dns.message.Message:
 def lost_lookups(node, name: str, count: int = 100) -> int:
     """How many of `count` lookups of a name on a host fail."""
     return int(node.run(f"for i in $(seq {count}); do getent hosts {name} >/dev/null || echo lost; done | wc -l"))
+
+
+class Websocket:
+    """A websocket through a balancer; what is sent comes back."""
+
+    def __init__(self, balancer, host: str):
+        self.connection = socket.create_connection((balancer.address, 80), 10)
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        self.connection.sendall(head.encode())
+        self.lines = self.connection.makefile("rb")
+        assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
+        while self.lines.readline().strip():
+            pass
+
+    def echoes(self, text: str) -> bool:
+        self.connection.sendall(f"{text}\n".encode())
+        return self.lines.readline() == f"{text}\n".encode()

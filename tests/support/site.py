@@ -27,7 +27,7 @@ UNITS = {
     "consul_servers": ["consul"],
     "consul_clients": ["consul"],
     "docker_hosts": ["docker"],
-    "load_balancers": ["consul-template", "nginx"],
+    "load_balancers": ["consul-template", "discovery-balancer", "nginx"],
 }
 
 

@@ -2,12 +2,11 @@
 
 import http.client
 import json
-import socket
 import threading
 import time
 
 from tests.support.balancer import status
-from tests.support.clients import http_get
+from tests.support.clients import Websocket, http_get
 from tests.support.wait import eventually, everywhere
 
 RELOADS = 10
@@ -21,23 +20,6 @@ def reloads(balancer) -> int:
 def served(balancer, service: str) -> bool:
     """Whether a balancer reports, after its reload, that it serves a service."""
     return service in status(balancer)["http"]
-
-
-class Websocket:
-    """A websocket through a balancer; an echo a second, counted, while the block runs."""
-
-    def __init__(self, balancer, host: str):
-        self.connection = socket.create_connection((balancer.address, 80), 10)
-        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        self.connection.sendall(head.encode())
-        self.lines = self.connection.makefile("rb")
-        assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
-        while self.lines.readline().strip():
-            pass
-
-    def echoes(self, text: str) -> bool:
-        self.connection.sendall(f"{text}\n".encode())
-        return self.lines.readline() == f"{text}\n".encode()
 
 
 def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, show):

@@ -115,7 +115,8 @@ def test_l2_consul_has_the_status(site, balancer, show):
         def same(node=node):
             stored = site.consul().get(f"/v1/kv/discovery/balancer/{node.name}?raw")
             now = status(node)
-            return stored == {name: now[name] for name in stored} and stored["state"] == "ok" and "skipped" in stored
+            same = all(stored[name] == now[name] for name in stored if name != "echo")
+            return same and stored["state"] == "ok" and "skipped" in stored
 
         show(f"{node.name} has reported its status after {eventually(same, MINUTE)[1]:.0f} s")
 
@@ -138,9 +139,8 @@ def test_d3_preview_changes_nothing(site, balancer, show):
         assert (balancer.run(look), balancer.unit("nginx", "MainPID")) == (before, pid)
         assert http_get(balancer.address, site.host_of(name)).status == 503
         balancer.run("consul-template -config=/etc/consul-template/consul-template.hcl -once")
-        # A worker of before the reload may take connections for a moment more.
-        eventually(lambda: http_get(balancer.address, site.host_of(name)).body == BACKEND_BODY, 5)
-        show(f"preview: {len(shown.splitlines())} lines, nothing written; served after -once")
+        _, seconds = eventually(lambda: http_get(balancer.address, site.host_of(name)).body == BACKEND_BODY, 10, every=0.05)
+        show(f"preview: {len(shown.splitlines())} lines, nothing written; served {seconds:.2f} s after -once")
     finally:
         site.docker_hosts[-1].run(f"docker rm -f {name}")
         balancer.run("systemctl start consul-template")
@@ -231,9 +231,9 @@ def test_l2_full_disk(site, balancer, start_container, show):
         show(f"full disk: the new service is served {seconds:.1f} s later")
     finally:
         balancer.run(
-            f"systemctl stop discovery-balancer.timer consul-template; rm -f {STATE}/filler; rm -rf /mnt/kept/generations"
+            f"systemctl stop discovery-balancer consul-template; rm -f {STATE}/filler; rm -rf /mnt/kept/generations"
             f" && cp -a {STATE}/. /mnt/kept/ && umount -l {STATE} && umount -l /mnt/kept && rmdir /mnt/kept;"
-            " systemctl start consul-template discovery-balancer.timer"
+            " systemctl start consul-template discovery-balancer"
         )
 
 

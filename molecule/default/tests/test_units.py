@@ -16,14 +16,14 @@ def test_h2_unit_is_enabled_and_active(node_and_unit):
 
 
 @pytest.mark.on("load_balancers")
-def test_h2_timer_of_the_sync_is_enabled_and_active(node):
-    assert node.unit("discovery-balancer.timer", "UnitFileState", "ActiveState") == ["enabled", "active"]
+def test_h2_no_timer_of_an_earlier_version_is_left(node):
+    assert node.unit("discovery-balancer.timer", "LoadState", "ActiveState") == ["not-found", "inactive"]
 
 
 def test_h2_unit_logs_to_the_journal(node_and_unit):
     """The program itself: systemd reports every unit's start."""
     node, unit = node_and_unit
-    program = {"docker": "dockerd"}.get(unit, unit)
+    program = {"docker": "dockerd", "discovery-balancer": "python3"}.get(unit, unit)
     if unit == "nginx":  # it has nothing to say until something is wrong
         node.run(f"kill -9 $(pgrep --newest --parent {node.unit(unit, 'MainPID')[0]})")
     of_program = f"_SYSTEMD_UNIT={unit}.service _COMM={program}"

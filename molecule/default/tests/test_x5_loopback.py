@@ -65,7 +65,7 @@ def impostor(site, tmp_path):
 
 
 def test_x5_an_impostor_on_loopback_gets_no_token(site, impostor, show):
-    """Registrator, consul-template, the sync's timer, registrator-clear, the backup and a play with the management token try."""
+    """Registrator, consul-template, the sync program, registrator-clear, the backup and a play with the management token try."""
     node = impostor
     secrets = [path.read_text().strip() for path in [site.secrets / "management_token", *(site.secrets / "tokens").iterdir()]]
     play(site, "playbooks/status.yml")

@@ -33,6 +33,7 @@ ANSWER = {
 }
 # file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
 ALLOWED = {
+    "main.conf": {"": {"worker_shutdown_timeout": TIME}},
     "http.conf": {
         "": {"upstream": f"http_{NAME}", "server": "", "map": r' \$discovery_(service|prefix|page_\d+)'},
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
@@ -83,9 +84,10 @@ ALLOWED = {
 
 
 def parsed(file: Path) -> tuple[list, list[str]]:
-    """The blocks and directives of http.conf or stream.conf, as the parser reads it inside of that block; and its complaints."""
+    """The blocks and directives of http.conf or stream.conf, as the parser reads it inside of that block, or of main.conf, which
+    is in none; and its complaints."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as main:
-        main.write(f"{file.stem} {{ include {file}; }}\n")
+        main.write(f"include {file};\n" if file.stem == "main" else f"{file.stem} {{ include {file}; }}\n")
         main.flush()
         parsed = crossplane.parse(main.name)
     return parsed["config"][1]["parsed"], [f"{file.name}: {one['error']}" for one in parsed["errors"]]

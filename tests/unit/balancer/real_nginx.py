@@ -67,7 +67,7 @@ def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str,
         "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "made": str(folder), "balancer_domain": DOMAIN,
         "balancer_listen": [ADDRESS],
         "balancer_http_port": http_port, "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
-        "balancer_deployment": "host", "balancer_network": "", "nginx_shutdown_timeout": "5s",
+        "balancer_deployment": "host", "balancer_network": "",
         **variables,
     }  # fmt: skip
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-e", json.dumps(chosen), play]
@@ -141,6 +141,7 @@ class Balancer:
         own = {
             "binary": str(binary), "config": str(self.config / "nginx.conf"),
             "pid_file": str(self.folder / "run/nginx.pid"), "socket": str(self.folder / "run/own/nginx.sock"),
+            "shutdown_timeout": "5s", "old_workers": 64,
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine

@@ -59,7 +59,7 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
     found = [] if status["reason"] == reason else [f"fell back as a whole: {status['reason']}"]
     if balancer.store.current() == before:
         found.append("there is no new generation")
-    for name in ("http.conf", "stream.conf"):
+    for name in ("main.conf", "http.conf", "stream.conf"):
         found += foreign(balancer.store.link / name, balancer.run)
     served = status["http"] | status["tls"] | status["tcp"]
     skipped = {entry["name"]: entry["reason"] for entry in status["skipped"]}

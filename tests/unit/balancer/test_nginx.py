@@ -11,8 +11,9 @@ import threading
 import pytest
 
 from discovery_balancer import __main__ as command
-from discovery_balancer.backends.nginx import deployment
+from discovery_balancer.backends.nginx import backend, deployment, workers
 from discovery_balancer.backends.nginx.backend import Nginx
+from discovery_balancer.backends.nginx.workers import Worker
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from discovery_balancer.store import Store
@@ -125,6 +126,95 @@ def listening(socket_path):
 
 def test_nginx_reports_its_marker(nginx, listening):
     assert nginx.running() == "0123456789abcdef"
+
+
+def test_a_generation_answers_when_one_of_many_workers_has_its_marker(nginx, listening):
+    assert (nginx.answers("0123456789abcdef"), nginx.answers("another")) == (True, False)
+
+
+def test_a_worker_that_is_busy_does_not_delay_the_answer_of_a_new_one(nginx, socket_path, monkeypatch):
+    """The first connection is taken and never answered; the second one is."""
+    socket_path.parent.mkdir()
+    old, new = Worker(1, 11, False), Worker(2, 12, False)
+    nginx.before = [old]
+    monkeypatch.setattr(workers, "workers", lambda master: [old, new])
+    monkeypatch.setattr(backend, "PATIENCE", 60)
+    kept = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path))
+        listener.listen()
+
+        def serve():
+            for number in range(3):
+                kept.append(listener.accept()[0])
+                if number == 1:
+                    kept[-1].recv(1000)
+                    kept[-1].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nm")
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert nginx.answers("m")
+
+
+def test_a_generation_is_not_asked_for_before_it_has_a_worker(nginx, listening, monkeypatch):
+    """The questions would cost the time in which nginx loads it."""
+    old, new = Worker(1, 11, False), Worker(2, 12, False)
+    nginx.before = [old]
+    monkeypatch.setattr(workers, "workers", lambda master: [old])
+    assert not nginx.answers("0123456789abcdef")
+    monkeypatch.setattr(workers, "workers", lambda master: [old, new])
+    assert nginx.answers("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("deaf", "heard", "spent", "words"),
+    [
+        (True, True, (5, 5), "takes no signal"), (False, False, (5, 5), "does not answer"), (False, True, (5, 5), ""),
+        (False, False, (5, 6), ""), (True, None, (5, 5), ""),
+    ],
+)  # fmt: skip
+def test_l6_nginx_hangs_when_its_master_is_deaf_or_its_workers_are_silent_and_idle(nginx, monkeypatch, deaf, heard, spent, words):
+    """Not while they are busy, and not where it does not listen on our socket: then it has another configuration."""
+    nginx.master, moments = (lambda: 7), list(spent)
+    monkeypatch.setattr(workers, "deaf", lambda *_: deaf)
+    monkeypatch.setattr(workers, "spent", lambda found: moments.pop(0))
+    monkeypatch.setattr(nginx, "_heard", lambda: heard)
+    found = nginx.hangs()
+    assert words in found and bool(found) == bool(words)
+
+
+@pytest.mark.parametrize(("listens", "heard"), [(None, None), ("refuses", None), ("frozen", False), ("closes", True)])
+def test_l6_what_is_heard_of_a_listener(nginx, socket_path, monkeypatch, listens, heard):
+    monkeypatch.setattr(backend, "PATIENCE", 0.2)
+    socket_path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        if listens:
+            listener.bind(str(socket_path))
+        if listens in ("frozen", "closes"):
+            listener.listen()
+        if listens == "closes":
+            threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        assert nginx._heard() == heard
+
+
+def test_l6_nginx_that_does_not_run_does_not_hang(nginx):
+    assert nginx.hangs() == ""
+
+
+def test_l6_workers_that_take_connections_and_answer_nothing_end_the_wait(nginx, socket_path, monkeypatch):
+    monkeypatch.setattr(backend, "PATIENCE", 0.2)
+    socket_path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(socket_path))
+        frozen.listen()
+        assert (nginx.running(), nginx.answers("m")) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("shutdown_timeout", "soon"), ("old_workers", 0), ("old_workers", True), ("old_workers", "9")]
+)
+def test_options_of_nginx_that_cannot_be_rendered(name, value):
+    with pytest.raises(ValueError, match=name):
+        Nginx(Options(domain="x.example", backend={name: value}))
 
 
 def test_nginx_that_is_down_runs_nothing(nginx):

@@ -117,8 +117,9 @@ def test_same_port_on_another_host_is_served():
 
 def test_balancer_does_not_balance_itself():
     options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
-    result = plan(catalog(web=[instance("10.0.0.1", 80)]), options)
-    assert (result.http, "the balancer itself" in reasons(result)["web"]) == ((), True)
+    result = plan(catalog(web=[instance("10.0.0.1", 80), instance("10.0.0.2", 80)]), options)
+    assert [i.address for i in result.http[0].instances] == ["10.0.0.2"]
+    assert reasons(result) == {"web": "instance i on n: 10.0.0.1 port 80 is a load balancer"}
 
 
 @pytest.mark.parametrize("order", [("a-9999", "b-9999"), ("b-9999", "a-9999")])
@@ -285,7 +286,10 @@ def test_tls_service_without_a_port_is_skipped():
 
 def test_tls_port_is_not_the_balancers_own_instance():
     options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
-    assert "the balancer itself" in reasons(plan(catalog(web=[labelled(tags=["tls"], port=443)]), options))["web"]
+    result = plan(catalog(web=[labelled(tags=["tls"], port=443)]), options)
+    assert result.skipped == (
+        ("web", "instance i on n: 10.0.0.1 port 443 is a load balancer"), ("web", "no usable instance"),
+    )  # fmt: skip
 
 
 def test_tls_port_is_reserved():

@@ -16,7 +16,7 @@ CERTIFICATE = {"names": ["*.hospital.example", "a.example"], "certificate": "/et
 ENDING_TLS = Options(domain="hospital.example", certificates=(CERTIFICATE,))
 ALLOWED = {
     "add_header", "default", "default_type", "error_page", "keepalive", "keepalive_timeout", "least_conn", "listen", "location",
-    "map", "proxy_pass", "return", "server", "server_name", "set", "upstream", "zone",
+    "map", "proxy_pass", "return", "server", "server_name", "set", "upstream", "worker_shutdown_timeout", "zone",
 }  # fmt: skip
 TLS = {
     "access_log", "grpc_pass", "grpc_read_timeout", "grpc_send_timeout", "hostnames", "proxy_connect_timeout", "proxy_protocol",
@@ -232,3 +232,16 @@ def test_no_upstream_is_empty(services, options):
     for text in render_nginx(plan({"services": services}, options), options).values():
         for block in re.findall(r"^upstream [^{]*\{(.*?)^\}", text, re.M | re.S):
             assert "\n    server " in block
+
+
+@pytest.mark.parametrize(
+    ("times", "default", "limit"),
+    [
+        ([], "10m", "10m"), (["", "5s"], "10m", "10m"), (["11m", "24h", "2h"], "10m", "24h"), (["500ms"], "1", "1"),
+        (["1h"], "1h30m", "1h30m"), (["24h"], "0", "0"),
+    ],
+)  # fmt: skip
+def test_w10_old_workers_live_as_long_as_the_longest_label_or_the_sites_time(times, default, limit):
+    services = tuple(web(read_timeout=time) for time in times)
+    files = render_nginx(Plan(http=services[:1], tcp=services[1:]), OPTIONS, shutdown=default)
+    assert files["main.conf"].splitlines()[1:] == [f"worker_shutdown_timeout {limit};"]

@@ -12,7 +12,6 @@ import time
 import pytest
 from tests.support.authority import Authority, tls
 
-from discovery_balancer import __main__ as command
 from discovery_balancer import source
 from discovery_balancer.source import Source
 from discovery_balancer.store import Store
@@ -70,13 +69,6 @@ class Unit:
         return [asked[2] for asked in self.called if asked[1] == "--no-block"]
 
 
-class Clock:
-    slept = 0
-
-    def sleep(self, seconds):
-        self.slept += seconds
-
-
 @pytest.fixture
 def authority(tmp_path):
     return Authority(tmp_path / "ca")
@@ -107,8 +99,7 @@ def watched(tmp_path, agent, unit, authority):
 
 
 def test_l2_healthy_source_is_verified_once(watched, agent):
-    clock = Clock()
-    assert (watched.problem(clock), clock.slept) == ("", 0)
+    assert watched.problem() == ""
     assert agent.asked == [("GET", source.ALWAYS_THERE, "secret", "")]
 
 
@@ -122,30 +113,21 @@ def test_l2_healthy_source_is_verified_once(watched, agent):
 )
 def test_l2_answers_of_consul_to_the_token(watched, agent, answer, words):
     agent.answers[source.ALWAYS_THERE] = answer
-    clock = Clock()
-    assert words in watched.problem(clock)
-    assert clock.slept == source.PAUSE * (source.TRIES - 1)
-
-
-def test_l2_consul_that_is_back_soon_is_no_reason(watched, agent):
-    agent.answers[source.ALWAYS_THERE] = (500, "")
-    clock = Clock()
-    clock.sleep = lambda _: agent.answers.update({source.ALWAYS_THERE: (200, '[{"Node": {}}]')})
-    assert watched.problem(clock) == ""
+    assert words in watched.problem()
 
 
 def test_l2_agent_that_is_away(watched):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         away = dataclasses.replace(watched, agent=f"127.0.0.1:{probe.getsockname()[1]}")
-        assert "does not answer" in away.problem(Clock())
-        away.report(STATUS)
+        assert "does not answer" in away.problem()
+        assert (away.report(STATUS, 1), away.stored(), away.settled()) == (False, None, False)
 
 
 def test_l2_token_that_cannot_be_read(watched):
     watched.token_file.unlink()
-    assert "token" in watched.problem(Clock())
-    watched.report(STATUS)
+    assert "token" in watched.problem()
+    assert not watched.report(STATUS, 1)
 
 
 @pytest.mark.parametrize("reason", ["another CA", "another address"])
@@ -155,14 +137,14 @@ def test_x5_another_listener_gets_no_token(watched, agent, tmp_path, reason):
         watched = dataclasses.replace(watched, ca=Authority(tmp_path / "site").ca)
     else:
         watched = dataclasses.replace(watched, agent=f"localhost:{agent.server.server_port}")
-    assert "does not answer" in watched.problem(Clock())
-    watched.report(STATUS)
+    assert "does not answer" in watched.problem()
+    assert not watched.report(STATUS, 1)
     assert agent.asked == []
 
 
 def test_l2_consul_template_that_was_stopped_has_no_complaint(watched, unit):
     unit.state, unit.journal = "inactive", "[ERR] long ago"
-    assert watched.problem(Clock()).endswith("(inactive), so the catalog is not followed; it was stopped")
+    assert watched.problem().endswith("(inactive), so the catalog is not followed; it was stopped")
 
 
 @pytest.mark.parametrize("state", ["activating", "failed", ""])
@@ -170,13 +152,13 @@ def test_l2_dead_consul_template_is_reported_with_its_last_error(watched, unit, 
     unit.state = state
     words = "(cli) template: no space left on device"
     unit.journal = f"start\n2026-11-21T23:45:26.123Z [ERR] {words}\n2026 [ERR] sent back to caller\nx [WARN] y\n"
-    found = watched.problem(Clock())
+    found = watched.problem()
     assert f"does not run ({state or 'unknown'})" in found and found.endswith(f"; {words}")
 
 
 def test_l2_reload_of_consul_template_is_no_reason(watched, unit):
     unit.state = "reloading"
-    assert watched.problem(Clock()) == ""
+    assert watched.problem() == ""
 
 
 def test_l2_unusable_catalog_is_queried_again(watched, unit):
@@ -208,27 +190,66 @@ def test_l2_token_of_no_process_restarts_nothing(watched, unit):
     assert unit.orders == []
 
 
-def test_l2_state_is_written_once(watched, agent):
-    watched.report(STATUS)
+def test_l2_state_is_written_with_a_number_that_comes_back(watched, agent):
+    assert watched.report(STATUS, 17)
     assert [(path, token) for _, path, token, _ in agent.puts] == [(KEY, "secret")]
     reported = json.loads(agent.puts[0][3])
-    assert reported == {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings": []}
+    assert reported == {"state": "ok", "reason": "", "generation": 3, "skipped": [], "warnings": [], "echo": 17}
     agent.answers[f"{KEY}?raw"] = (200, agent.puts[0][3])
-    watched.report(STATUS | {"time": 99, "http": {}})
-    assert len(agent.puts) == 1
-    watched.report(STATUS | {"state": "failed"})
-    assert len(agent.puts) == 2
+    assert (watched.stored(), source.echo_of(agent.puts[0][3])) == (17, 17)
 
 
-def test_l2_token_that_may_not_read_does_not_write(watched, agent):
-    agent.answers[f"{KEY}?raw"] = (403, "")
-    watched.report(STATUS)
-    assert agent.puts == []
+@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (429, "rate limit"), (200, "false")])
+def test_l6_state_that_is_not_written_is_no_echo(watched, agent, answer):
+    agent.written = [answer]
+    assert not watched.report(STATUS, 17)
 
 
-def test_l2_host_without_a_name_reports_nothing(watched, agent):
-    dataclasses.replace(watched, node="").report(STATUS)
-    assert agent.asked == []
+@pytest.mark.parametrize("answer", [(403, "Permission denied"), (413, "exceeds 524288 byte limit")])
+def test_l6_state_that_may_not_be_written_is_a_problem(watched, agent, answer):
+    agent.written = [answer]
+    with pytest.raises(source.Refused, match=f"Consul does not take the state of this balancer: {answer[0]} {answer[1]}"):
+        watched.report(STATUS, 17)
+
+
+def test_l6_state_in_the_kv_store_is_bounded(watched, agent):
+    """Whoever registers thousands of services does not make it unwritable, nor each echo expensive."""
+    many = [{"name": "\N{FAMILY}" * 100, "reason": "\x00" * 20000} for _ in range(5000)]
+    for status in ({"skipped": many}, {"warnings": many}, {"skipped": many, "warnings": many}, {"reason": "x" * 10**6}):
+        assert watched.report(STATUS | status, 17)
+        text = agent.puts[-1][3]
+        assert (len(text.encode()) <= source.MOST_BYTES, json.loads(text)["echo"]) == (True, 17)
+        for key in status.keys() - {"reason"}:
+            *kept, last = json.loads(text)[key]
+            assert last == {"name": "...", "reason": f"{5000 - len(kept)} more: see `discovery-balancer status` on the host"}
+
+
+def test_l6_a_short_state_is_written_as_it_is(watched, agent):
+    listed = [{"name": f"web{number}", "reason": "no usable instance"} for number in range(100)]
+    watched.report(STATUS | {"skipped": listed}, 17)
+    assert json.loads(agent.puts[0][3])["skipped"] == listed
+
+
+@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (403, ""), (404, "")])
+def test_l6_consul_that_does_not_show_the_key_shows_no_number(watched, agent, answer):
+    agent.answers[f"{KEY}?raw"] = answer
+    assert watched.stored() is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"echo": "1"}', '{"echo": true}', "{", "[" * 100000])
+def test_l6_a_text_without_a_number_has_none(text):
+    assert source.echo_of(text) == 0
+
+
+def test_l6_a_unit_that_does_not_run_does_not_hang(watched, unit):
+    assert "hangs" in watched.hangs()
+    unit.state = "inactive"
+    assert watched.hangs() == ""
+
+
+def test_l6_consul_template_that_hangs_is_restarted_where_it_runs(watched, unit):
+    watched.restart()
+    assert unit.orders == ["try-restart"]
 
 
 REGISTER = "/v1/kv/discovery/owners/balancers"
@@ -275,29 +296,6 @@ def test_x7_a_key_that_cannot_be_changed_is_reported(watched, agent, answer, wri
     assert words in watched.change("discovery/owners/balancers", lambda text: "new")
 
 
-def test_x7_consul_templates_call_records_and_verifies_nothing(watched, agent, unit, tmp_path, monkeypatch):
-    def once(store, load_options, source=None, record=None, **_):
-        assert (source, record(lambda text: "new")) == (None, "")
-        return {"state": "ok"}
-
-    monkeypatch.setattr(command.sync, "sync", once)
-    where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
-    given = ["--only-sync", "--agent", watched.agent, "--token-file", str(watched.token_file), "--ca", str(watched.ca)]
-    assert command.main([*where, "sync", *given]) == 0
-    assert ([path for _, path, *_ in agent.asked], unit.called) == ([REGISTER, f"{REGISTER}?cas=0"], [])
-
-
-def test_command_sync_of_the_timer_reports_refreshes_and_always_ends_with_0(watched, agent, unit, tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "PAUSE", 0)
-    agent.answers[source.ALWAYS_THERE] = (403, "ACL not found")
-    where = ["--options", str(tmp_path / "none"), "--state", str(tmp_path), "--spare", str(tmp_path / "spare.json")]
-    given = ["--agent", watched.agent, "--token-file", str(watched.token_file), "--ca", str(watched.ca), "--node", "n1"]
-    assert command.main([*where, "sync", *given]) == 0
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert "refuses" in status["reason"] and "refuses" in json.loads(agent.puts[0][3])["reason"]
-    assert unit.orders == ["reload"]  # there is no catalog
-
-
 def leader(answer):
     """The leader's answer; an error: it gives none."""
 
@@ -310,13 +308,23 @@ def leader(answer):
 
 
 @pytest.mark.parametrize(
-    ("starting", "answer", "kept"),
-    [(True, "new", "new"), (True, "", "old"), (True, ValueError("no answer"), "old"), (False, AssertionError(), "old")],
-)
-def test_r1_catalog_of_a_starting_server_comes_from_the_leader(tmp_path, starting, answer, kept):
+    ("starting", "settled", "answer", "kept"),
+    [
+        (True, True, "new", "new"), (True, True, "", "old"), (True, True, ValueError("no answer"), "old"),
+        (False, True, AssertionError(), "old"), (True, False, AssertionError(), "old"),
+    ],
+)  # fmt: skip
+def test_r1_catalog_of_a_starting_server_comes_from_a_leader_that_has_applied_its_log(tmp_path, starting, settled, answer, kept):
+    """One that has just been elected answers from before that."""
     store, file = Store(tmp_path), tmp_path / "starting"
     store.write_catalog("old")
     if starting:
         file.touch()
-    source.refresh_from_leader(store, leader(answer), file)
+    source.refresh_from_leader(store, lambda: settled, leader(answer), file)
     assert (tmp_path / "catalog.json").read_text() == kept
+
+
+@pytest.mark.parametrize(("answer", "settled"), [((200, "[]"), True), ((500, "No cluster leader"), False), ((403, ""), False)])
+def test_r1_a_leader_answers_a_consistent_read_when_it_has_applied_its_log(watched, agent, answer, settled):
+    agent.answers["/v1/catalog/service/consul?consistent"] = answer
+    assert watched.settled() == settled

@@ -13,74 +13,10 @@ import yaml
 
 from discovery_balancer import __main__ as command
 from discovery_balancer import backends, sync
-from discovery_balancer.backends.nginx.deployment import HostProcess
 from discovery_balancer.options import Options
+from discovery_balancer.status import page
 from discovery_balancer.store import Store
-
-
-class Clock:
-    """Time that passes only during a sleep."""
-
-    now = 1000.0
-
-    def time(self):
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-class Balancer:
-    """Runs what the link points to when it is reloaded, as nginx does."""
-
-    def __init__(self, store):
-        self.store = store
-        self.pid, self.loaded, self.problem, self.obeys = 1, "", "", True
-        self.checks = self.reloads = 0
-
-    def files(self, plan):
-        text = repr(plan.http + plan.tcp)
-        return {"http.conf": text, "stream.conf": ""}, f"marker of {text}"
-
-    def check(self, generation, candidate):
-        self.checks += 1
-        return self.problem
-
-    def master(self):
-        return self.pid
-
-    def running(self):
-        return self.loaded
-
-    def port_taken(self, port):
-        return HostProcess(None, ["0.0.0.0"]).port_taken(port)
-
-    def reload(self):
-        self.reloads += 1
-        if self.obeys:
-            self.loaded = self.store.current().marker
-
-
-class Site:
-    """A state directory with a balancer and a clock; `run` is one sync."""
-
-    def __init__(self, path):
-        self.store, self.clock = Store(path), Clock()
-        self.balancer = Balancer(self.store)
-        self.options = Options(domain="hospital.example", keep_generations=3)
-
-    def catalog(self, *names, consul=3, tags=("http",)):
-        entry = {"id": "i", "node": "n", "address": "10.0.0.1", "port": 80, "tags": list(tags)}
-        services = [{"name": name, "instances": [entry]} for name in names]
-        (self.store.root / "catalog.json").write_text(json.dumps({"consul": consul, "services": services, "skipped": []}))
-
-    def run(self, patience=0, source=None):
-        return sync.sync(self.store, lambda: self.options, lambda options: self.balancer, self.clock, patience, source)
-
-    def served(self):
-        return (self.store.link / "http.conf").read_text()
+from standins import Site
 
 
 def at(path):
@@ -439,12 +375,12 @@ def test_backends_are_those_of_the_role():
 
 def test_page_shows_shares_and_warnings(site):
     status = site.run() | {"traffic": {"web": {"v1": 90.0, "": 10.0}}, "warnings": [{"name": "web", "reason": "odd"}]}
-    text, _ = command.page(status, site.clock.now)
+    text, _ = page(status, site.clock.now)
     assert ("traffic: web: v1 90 %, no version 10 %" in text, "warning: web: odd" in text) == (True, True)
 
 
 def test_page_of_an_older_version(site):
-    assert command.page({"state": "ok", "reason": "", "time": 1000}, 1000)[1] == 0
+    assert page({"state": "ok", "reason": "", "time": 1000}, 1000)[1] == 0
 
 
 def test_command_sync_ends_with_0_where_nothing_can_be_written(tmp_path):
@@ -457,32 +393,83 @@ def test_command_status_ends_with_1_on_failure(tmp_path):
 
 def test_page_of_a_healthy_balancer(site):
     site.catalog("web")
-    text, code = command.page(site.run(), site.clock.now)
+    text, code = page(site.run(), site.clock.now)
     assert (text.splitlines()[0], code) == ("ok", 0)
 
 
 def test_page_reports_that_the_sync_has_stopped(site):
     site.catalog("web")
-    text, code = command.page(site.run(), site.clock.now + 1000)
+    text, code = page(site.run(), site.clock.now + 1000)
     assert (text.startswith("failed: no sync has ended for"), code) == (True, 1)
 
 
 def test_page_prints_no_control_characters(site):
     site.catalog("\x1b[2Jweb\nok")
-    text, _ = command.page(site.run(), site.clock.now)
+    text, _ = page(site.run(), site.clock.now)
     assert "skipped: \\x1b[2Jweb\\nok: " in text
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("sync", 0), ("sync --only-sync --agent 127.0.0.1:8501", 0), ("apply", 0), ("sync --agent 127.0.0.1:8500 --node a", 1),
-        ("heal", 1), ("status", 1), ("check", 1),
-    ],  # fmt: skip
-)
-def test_command_without_its_program_excuses_consul_template_only(tmp_path, words, code):
-    """While the program is copied, consul-template goes on, also one that says `apply`; systemd reports the timer."""
+        ("sync", 0), ("sync --only-sync --agent 127.0.0.1:8501", 0), ("apply", 0), ("serve", 1), ("heal", 1), ("status", 1),
+        ("check", 1),
+    ],
+)  # fmt: skip
+def test_command_without_its_program_excuses_callers_that_would_end(tmp_path, words, code):
+    """While the program is copied, nginx starts, and consul-template of an earlier version goes on."""
     script = tmp_path / "discovery-balancer"  # away from the package
     script.write_text((Path(__file__).parents[3] / "roles/balancer/files/discovery-balancer").read_text())
     done = subprocess.run([sys.executable, script, *words.split()], capture_output=True, timeout=30, check=False)
     assert done.returncode == code
+
+
+@pytest.mark.parametrize("words", ["--only-sync --agent 127.0.0.1:8501", "--agent 127.0.0.1:8501 --node n1"])
+def test_command_sync_takes_the_call_of_an_earlier_versions_units(tmp_path, words):
+    assert command.main([*at(tmp_path), "sync", *words.split()]) == 0
+
+
+def test_what_served_before_is_retired_when_the_new_generation_answers(site):
+    site.catalog("web")
+    site.run()
+    old = site.balancer.loaded
+    site.catalog("new")
+    site.run()
+    assert site.balancer.retired[-1] == (old, site.store.current().marker)
+
+
+def test_what_serves_is_never_retired_without_an_answer_of_the_new_generation(site):
+    site.catalog("web")
+    site.run()
+    site.balancer.retired.clear()
+    site.catalog("new")
+    site.balancer.obeys = False
+    site.run()
+    assert site.balancer.retired == []
+
+
+def test_w10_what_the_bound_on_old_workers_ends_is_counted_and_reported(site):
+    site.catalog("web")
+    site.balancer.trimmed = (3, 0)
+    status = site.run()
+    assert (status["old_workers"], status["ended_workers"], status["warnings"]) == (3, 0, [])
+    assert "old workers that finish their connections: 3" in page(status, site.clock.now)[0]
+    site.balancer.trimmed = (2, 1)
+    site.run()
+    status = site.run()
+    reason = "2 workers of earlier configurations were ended with their connections, beyond nginx_old_workers"
+    assert (status["ended_workers"], status["warnings"]) == (2, [{"name": "nginx", "reason": reason}])
+    assert page(status, site.clock.now)[1] == 0
+    site.balancer.trimmed = (0, 0)
+    site.clock.now += sync.ENDED_SECONDS
+    assert site.run()["warnings"] == []
+
+
+def test_a_note_is_there_without_a_sync_and_goes_with_the_next(site):
+    site.catalog("web")
+    site.run()
+    sync.note(site.store, "it hangs", {"restarts": {"x.service": [1, site.clock.now]}})
+    status = site.store.status()
+    assert (status["state"], status["reason"], status["http"]) == ("failed", "it hangs", {"web": 1})
+    assert "restarted because it hung: x.service: 1 times, 0 s ago" in page(status, site.clock.now)[0]
+    assert site.run(source="")["state"] == "ok"

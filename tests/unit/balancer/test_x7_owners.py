@@ -35,7 +35,7 @@ class Cluster:
         return made
 
     def later(self, seconds, **services):
-        """Some syncs of the timer, the last two of them then."""
+        """Some syncs of a balancer, the last two of them then."""
         for passed in (1, seconds - 1, 0):
             self.now += passed
             made = self.plan(**services)
@@ -303,3 +303,89 @@ def test_x7_a_register_that_cannot_be_written_is_reported_and_hurts_nobody(tmp_p
 
 def test_x7_the_grace_period_is_an_option_of_the_site():
     assert (Options(domain="x.example").owner_grace, Options(domain="x.example", owner_grace=60).owner_grace) == (10, 60)
+
+
+LONG = "a" * 60 + "." + "b" * 60 + "." + "c" * 60 + "." + "d" * 50
+
+
+def long_hosts(number, count=64):
+    return ",".join(f"h{number}-{host}.{LONG}.example"[:250] for host in range(count))
+
+
+def test_x7_a_service_has_a_bounded_part_of_the_register():
+    """The surplus is not served, with the reason; what it has stays, whatever it asks for later."""
+    site = Cluster()
+    made = site.plan(b=[labelled(hosts=long_hosts(1))])
+    had = made.http[0].hosts
+    assert 20 < len(had) < 64
+    assert sum("one claim too many" in reason for _name, reason in made.warnings) == 64 - len(had)
+    assert sum(len(claim) for claim in json.loads(site.text) if claim.startswith("http ")) <= owners.MOST_BYTES_OF_SERVICE
+    for hosts in (long_hosts(1), "a.example," + long_hosts(1)):
+        assert set(site.plan(b=[labelled(hosts=hosts)]).http[0].hosts) - {"a.example"} == set(had)
+
+
+@pytest.mark.parametrize("tag", ["http", "tls"])
+def test_x7_a_service_of_64_hosts_has_them_all(tag):
+    hosts = ",".join(f"{number:02}-{'h' * 40}.{'d' * 40}.example" for number in range(64))
+    made = Cluster(ENDING_TLS).plan(b=[labelled(tags=[tag], hosts=hosts)])
+    assert (len((made.http + made.tls)[0].hosts), made.warnings) == (64, ())
+
+
+def test_x7_a_tls_service_is_bounded_as_well():
+    made = Cluster().plan(b=[labelled(tags=["tls"], hosts=long_hosts(1))])
+    assert len(made.tls[0].hosts) < 64
+
+
+def test_x7_nobody_fills_the_register_until_consul_refuses_it():
+    site = Cluster()
+    site.plan(web=[labelled(hosts="p.example")])
+    flood = {f"f{number}": [labelled(hosts=long_hosts(number))] for number in range(100)}
+    made = site.plan(web=[labelled(hosts="p.example")], other=[labelled(hosts="q.example")], **flood)
+    assert len(site.text) <= owners.MOST_BYTES
+    register = json.loads(site.text)
+    # The one that has its claim keeps it, and one that asks for a host of its own gets it beside those that ask for many.
+    assert (register["http p.example"], register["http q.example"]) == (["web", 0], ["other", 0])
+    left = owners.without_owner(site.text, made)
+    assert left and not {"web", "other"} & set(left)
+    again = site.text
+    site.plan(web=[labelled(hosts="p.example")], other=[labelled(hosts="q.example")], **flood)
+    assert site.text is again  # it is not written again and again
+    later = site.later(GRACE + 3, web=[labelled(hosts="p.example")])
+    assert (sorted(json.loads(site.text)), owners.without_owner(site.text, later)) == (["http p.example", "name http web"], [])
+
+
+def test_x7_a_full_register_takes_no_service_away():
+    site = Cluster()
+    flood = {f"f{number}": [labelled(hosts=long_hosts(number))] for number in range(100)}
+    site.plan(**flood)
+    made = site.plan(**flood, web=[labelled(hosts="p.example")])
+    assert ("web" in served(made), "web" in owners.without_owner(site.text, made)) == (True, True)
+
+
+def test_x7_the_status_reports_a_full_register(tmp_path, monkeypatch):
+    monkeypatch.setattr(owners, "MOST_BYTES", 150)
+    site, written = Site(tmp_path), []
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog(None, **{f"s{number}": [labelled()] for number in range(9)})))
+
+    def record(change):
+        written.append(change(None))
+        return ""
+
+    status = sync.sync(site.store, lambda: site.options, lambda options: site.balancer, site.clock, record=record)
+    assert len(status["http"]) == 9 and len(written[0]) <= 150
+    assert status["warnings"] == [{
+        "name": "owners",
+        "reason": "the register is full (150 bytes), so names or ports of s0, s1, s2, s3, s4 and 4 more have no owner",
+    }]  # fmt: skip
+
+
+def test_x7_a_path_of_a_host_is_claimed_by_who_may_offer_the_host_only():
+    """Without a list of the site anybody may; see docs/security.md."""
+    portal, login = {**labelled(hosts="p.example"), "node": "c1"}, labelled("10.0.0.2", hosts="p.example", path="/login")
+    site = Cluster()
+    site.plan(portal=[portal])
+    assert served(site.plan(portal=[portal], evil=[{**login, "node": "c2"}])) == ["evil", "portal"]
+    site = Cluster(dataclasses.replace(OPTIONS, service_hosts={"p.example": ["c1"]}))
+    made = site.plan(portal=[portal], evil=[{**login, "node": "c2"}])
+    assert served(made) == ["portal"]
+    assert dict(made.skipped[:1]) == {"evil": "instance i on c2: discovery_service_hosts does not let c2 offer p.example"}

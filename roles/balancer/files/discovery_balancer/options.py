@@ -9,6 +9,7 @@ import re
 
 from .patterns import CERTIFIED, DOMAIN, FILE
 
+AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 OF_DEPLOYMENT = ("listen", "tcp_ports")  # options that the backend's file may replace: only it knows where the backend runs
@@ -40,6 +41,10 @@ class Options:
     keepalive: int = 64
     keepalive_timeout: str = "4s"
     reload_interval: float = 1.0
+    sync_interval: float = 15  # seconds between two syncs that nothing has asked for
+    agent: str = "127.0.0.1:8501"  # Consul's, by HTTPS
+    node: str = ""  # this host's name, under which Consul's KV store gets the status
+    max_backoff: str = "5s"  # longest pause of consul-template between two attempts
     keep_generations: int = 5
     backend: dict = dataclasses.field(default_factory=dict)  # options that only the backend knows
 
@@ -65,6 +70,12 @@ class Options:
                 raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
         if self.certificates and not self.tls_port:
             raise ValueError("certificates: there is no tls_port to use them on")
+        for name in ("reload_interval", "sync_interval"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+                raise ValueError(f"{name}: {value!r} is not a number of seconds")
+        if not AGENT.fullmatch(str(self.agent)):
+            raise ValueError(f"agent: {self.agent!r} is not a host and a port, such as 127.0.0.1:8501")
         for address in (*self.addresses, *self.listen, *self.balancers, *self.hosts.values()):
             ipaddress.ip_address(address)
         if not all(isinstance(hosts, (list, tuple)) for hosts in self.service_hosts.values()):
@@ -80,6 +91,16 @@ class Options:
             if "." not in key:
                 found.setdefault(f"{key}.{self.domain}", set(hosts))
         return found
+
+    @functools.cached_property
+    def at_hosts(self) -> frozenset:
+        """The addresses by which instances on hosts of the site are called, this one included."""
+        return frozenset(map(ipaddress.ip_address, (*self.addresses, *self.hosts.values())))
+
+    @functools.cached_property
+    def at_balancers(self) -> frozenset:
+        """The addresses of the load balancers, this one included."""
+        return frozenset(map(ipaddress.ip_address, (*self.addresses, *self.balancers)))
 
     @functools.cached_property
     def certified(self) -> dict:

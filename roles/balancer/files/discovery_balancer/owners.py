@@ -7,13 +7,23 @@ The register is one key of Consul's KV store, so it is the same for every balanc
 A claim is "http <host> <path>", "tls <host>", "tcp <port>" or "name <kind> <name>"; its entry names the owner, and since when
 no instance of that asks for it (0: it does). The first balancer that serves a service for a claim records it; a balancer never
 serves another service for it. It is removed when the owner has been gone for the grace period: a restarted container keeps it.
+
+The register is bounded, so that nobody fills it until Consul refuses it and it stays as it is for all. What has no room in it is
+served as if there were no register.
 """
 
 import json
+from collections import Counter
 
 KEY = "discovery/owners/balancers"
 LATEST = 1 << 33  # seconds since 1970, in the year 2242
 DIGITS = 20  # of a number that is read; Python refuses the whole text for one of some thousands
+# Consul refuses a value above 512 KiB (kv_max_value_size), and each change is sent to every balancer. Half of it has room for
+# some 3,000 services of one host each.
+MOST_BYTES = 256 * 1024
+# Of one service's claims to hosts and paths, and as many to TLS: 64 hosts (settings.MOST_HOSTS) of 100 characters each.
+MOST_BYTES_OF_SERVICE = 8 * 1024
+ENTRY_BYTES = 24  # of an entry beside claim and service: punctuation, and when its owner went
 
 
 class Claims:
@@ -26,6 +36,16 @@ class Claims:
         """
         self.owners = {claim: service for claim, (service, _gone) in register.items()}
         self.asking, self._asks = asking, {(claim, service) for claim, _kind, service in asking}
+        self._bytes = Counter()  # {(service, "http" or another first word): of its claims}
+        for claim, service in self.owners.items():
+            self._count(claim, service)
+
+    def _count(self, claim, service):
+        self._bytes[service, claim.partition(" ")[0]] += len(claim)
+
+    def room(self, claim, service) -> bool:
+        """Whether a service may have a claim beside those that it has, which stay."""
+        return claim in self.owners or self._bytes[service, claim.partition(" ")[0]] + len(claim) <= MOST_BYTES_OF_SERVICE
 
     def free(self, claim, service) -> bool:
         """Whether a service may have it."""
@@ -33,6 +53,8 @@ class Claims:
 
     def take(self, claim, service) -> str:
         """The owner, which is this service when there was none."""
+        if claim not in self.owners:
+            self._count(claim, service)
         return self.owners.setdefault(claim, service)
 
     def here(self, claim) -> bool:
@@ -78,14 +100,37 @@ def updated(text, plan, now, grace) -> str:
             after[claim] = (service, 0)
         elif not gone or 0 <= now - gone < grace:
             after[claim] = (service, gone or int(now))
-    for claim, service in plan.owners.items():
-        if (claim, service) in asks and claim not in before:
-            after[claim] = (service, 0)
+    new = [(claim, service) for claim, service in plan.owners.items() if (claim, service) in asks and claim not in before]
+    room = MOST_BYTES - sum(_size(claim, service) for claim, (service, _gone) in after.items()) if new else 0
+    for claim, service in _by_turns(new):
+        room -= _size(claim, service)
+        if room < 0:
+            break
+        after[claim] = (service, 0)
     return text if after == before else json.dumps(after, sort_keys=True)
 
 
 def _whole(digits):
     return int(digits) if len(digits) <= DIGITS else None
+
+
+def without_owner(text, plan) -> list:
+    """The services that are served for a claim that is not in the register, because it is full.
+
+    :param text: of the key after the plan
+    """
+    known, asks = register_of(text), {(claim, service) for claim, _kind, service in plan.asking}
+    return sorted({service for claim, service in plan.owners.items() if (claim, service) in asks and claim not in known})
+
+
+def _by_turns(claims) -> list:
+    """First one claim of each service, then the second ones: who asks for many does not go before who asks for one."""
+    turns = Counter()
+    return sorted(claims, key=lambda one: (turns.update([one[1]]) or turns[one[1]], one))
+
+
+def _size(claim, service) -> int:
+    return len(json.dumps(claim)) + len(json.dumps(service)) + ENTRY_BYTES
 
 
 def _is_moment(value) -> bool:

@@ -10,7 +10,7 @@ import ipaddress
 import re
 
 from . import shares
-from .owners import Claims, register_of, register_text
+from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
 from .patterns import LABEL as LABEL_PATTERN
 from .settings import Rejected, Settings, cut, meta, settings, shown, weight
 
@@ -67,7 +67,7 @@ class Plan:
         return dataclasses.replace(plan, skipped=self.skipped + tuple(dropped))
 
 
-def plan(catalog: dict, options) -> Plan:
+def plan(catalog: dict, options, own=frozenset()) -> Plan:
     """Every service tagged `http`, `tls` or `tcp` is either in the plan or skipped with a reason.
 
     :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
@@ -75,22 +75,22 @@ def plan(catalog: dict, options) -> Plan:
         "skipped": [{"name", "reason"}], "traffic": {name: shares of its versions}, "owners": {key: the register}};
         nothing in it is trusted
     :param options: the site's, of which domain, addresses, ports, certificates and limits of services matter here
+    :param own: networks that hold all addresses of the balancer and of its host ("172.17.0.1/32"), as `addresses.own` reads them
     :returns: services sorted by name; of two that claim one port, or one host and path, the owner is served. Without one it is
         the lowest name, but a service has its own name before others that ask for it in meta
 
     Names of virtual hosts are DNS names (RFC 1035, 2.3.1; RFC 1123, 2.1), lower-cased.
     """
     skipped = [(cut(s["name"]), cut(s["reason"])) for s in catalog.get("skipped") or []]
-    own_addresses = _own(options)
     served, shifted, warnings = {kind: {} for kind in KINDS}, {}, []
-    asked, asking = _asked_for(catalog.get("services") or [], options)
+    asked, asking, neighbours = _asked_for(catalog.get("services") or [], options)
     claims = Claims(register_of(register_text(catalog)), asking)
+    listening = _listening(claims, options)
     for kind, name, tagged, chosen, problems, bad in asked:
         warnings += [(cut(name), problem) for problem in problems]
         skipped += [(cut(name), reason) for reason in bad]
         try:
-            instances, bad = _instances(tagged, options)
-            own = [i.port for i in instances if i.address in own_addresses]
+            instances, bad = _instances(tagged, options, own, listening)
             skipped += [(cut(name), reason) for reason in bad]
             instances, bounded = _bounded(instances, options.weight_ratio)
             warnings += [(cut(name), reason) for reason in bounded]
@@ -100,7 +100,9 @@ def plan(catalog: dict, options) -> Plan:
             known = f"name {kind} {name.lower()}"
             if not claims.free(known, name):
                 raise Rejected(f"{kind} {cut(name.lower())} is already taken by another service of that name")
-            service, lost = KINDS[kind](name, spread.instances, own, chosen, options, claims)
+            if kind == "tcp":
+                _left_to_instances(name, listening, neighbours, options)
+            service, lost = KINDS[kind](name, spread.instances, chosen, options, claims)
             claims.take(known, name)
             served[kind][name.lower()] = dataclasses.replace(service, shifted=bool(spread.percent))
             warnings += [(cut(name), warning) for warning in (*lost, spread.warning) if warning]
@@ -115,13 +117,14 @@ def plan(catalog: dict, options) -> Plan:
 
 
 def _asked_for(entries, options):
-    """(kind, name, instances with its tag, settings, problems, reasons of skipped instances) of each service, and all that is
-    asked for, {(claim, kind, name)}. The order is that in which they may choose where there is no owner: by name, but those
-    that ask for hosts in meta come last, so that none of them takes the name that another has by itself.
+    """(kind, name, instances with its tag, settings, problems, reasons of skipped instances) of each service, all that is asked
+    for, {(claim, kind, name)}, and the instances at load balancers, {port: names of their services}. The order is that in which
+    they may choose where there is no owner: by name, but those that ask for hosts in meta come last, so that none of them takes
+    the name that another has by itself.
 
     Instances that are not passing count for what is asked for: a service that fails keeps what it has.
     """
-    found, asking = [], set()
+    found, asking, neighbours = [], set(), {}
     for entry in entries:
         name = str(entry["name"])
         for kind in KINDS:
@@ -133,9 +136,12 @@ def _asked_for(entries, options):
                 bad += more
             if there or bad:
                 found.append((kind, name, there, chosen, problems, bad))
+            for port in (instance.get("port") for instance in there + failing if _place(instance) in options.at_balancers):
+                neighbours.setdefault(port if isinstance(port, int) else 0, set()).add(name)
             for one in {chosen, *(settings([instance])[0] for instance in there + failing)} if there or failing else ():
                 asking |= {(claim, kind, name) for claim in _claims_of(kind, name, one, options)}
-    return sorted(found, key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0]))), asking
+    found.sort(key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0])))
+    return found, asking, neighbours
 
 
 def _tagged(instances, kind):
@@ -187,12 +193,11 @@ def _http_claim(host, path):
     return f"http {host} {path}".strip()
 
 
-def _http_service(name, instances, own, chosen, options, claims):
+def _http_service(name, instances, chosen, options, claims):
     """A virtual host on one or more names, and warnings about names that it does not get."""
     hosts = _hosts(name, chosen, options)
     if chosen.bad_path and chosen.hosts:  # without a path it would take the whole of hosts that may be shared
         raise Rejected("its balancer_path is not a path, and its hosts may be shared")
-    _not_ours(own, options.http_port, options.tls_port if options.certificates else 0)
     _some(instances)
     lost = []
     if chosen.protocol == "grpc":
@@ -208,32 +213,22 @@ def _http_service(name, instances, own, chosen, options, claims):
     return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost
 
 
-def _tls_service(name, instances, own, chosen, options, claims):
+def _tls_service(name, instances, chosen, options, claims):
     """A service that gets the TLS connections for its hosts as they are, and warnings about hosts that it does not get."""
     hosts = _hosts(name, chosen, options)
     if not options.tls_port:
         raise Rejected("this balancer has no port for TLS")
-    _not_ours(own, options.tls_port)
     _some(instances)
     kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims)
     _left(kept, lost)
     return Service(name.lower(), instances, hosts=tuple(kept), settings=chosen), lost
 
 
-def _tcp_service(name, instances, own, chosen, options, claims):
+def _tcp_service(name, instances, chosen, options, claims):
     """A stream listener, on the port that ends the name."""
-    match = TCP_NAME.fullmatch(name.lower())
-    if not match:
-        raise Rejected("the name does not end with -<port>, so there is no port to listen on")
-    port = int(match["port"])
-    if port > 65535:
-        raise Rejected(f"{port} is not a port")
-    if port in (options.http_port, options.tls_port, *options.reserved_ports):
-        raise Rejected(f"port {port} is reserved")
-    if options.tcp_ports and not options.tcp_ports[0] <= port <= options.tcp_ports[1]:
-        raise Rejected(f"port {port} is not one of the balancer's published ports {'-'.join(map(str, options.tcp_ports))}")
-    if port in own:  # listening would keep that instance from starting, or call the balancer itself
-        raise Rejected(f"port {port} belongs to its instance on this host; publish that one on another port")
+    port = _port_of(name)
+    if problem := _port_problem(port, options):
+        raise Rejected(problem)
     _some(instances)
     _left(*_claimed(name, {f"tcp {port}": port}, claims))
     return Service(name.lower(), instances, port, settings=chosen), []
@@ -242,9 +237,41 @@ def _tcp_service(name, instances, own, chosen, options, claims):
 KINDS = {"http": _http_service, "tls": _tls_service, "tcp": _tcp_service}
 
 
-def _not_ours(own, *ports):
-    for port in sorted(set(ports) & set(own)):
-        raise Rejected(f"its instance on this host claims port {port}, which is the balancer itself")
+def _port_of(name) -> int:
+    """The port that ends the name of a tcp service."""
+    match = TCP_NAME.fullmatch(name.lower())
+    if not match:
+        raise Rejected("the name does not end with -<port>, so there is no port to listen on")
+    return int(match["port"])
+
+
+def _port_problem(port, options) -> str:
+    """Why the balancer listens on no such port for tcp services, "" when it may."""
+    if port > 65535:
+        return f"{port} is not a port"
+    if port in (options.http_port, options.tls_port, *options.reserved_ports):
+        return f"port {port} is reserved"
+    if options.tcp_ports and not options.tcp_ports[0] <= port <= options.tcp_ports[1]:
+        return f"port {port} is not one of the balancer's published ports {'-'.join(map(str, options.tcp_ports))}"
+    return ""
+
+
+def _listening(claims, options) -> dict:
+    """{port: service} of the tcp services that have a port already: an instance at a load balancer with such a port is none."""
+    ports = {claim.partition(" ")[2]: service for claim, service in claims.owners.items() if claim.startswith("tcp ")}
+    found = {int(port): service for port, service in ports.items() if port.isascii() and port.isdecimal()}
+    return {port: service for port, service in found.items() if not _port_problem(port, options)}
+
+
+def _left_to_instances(name, listening, neighbours, options):
+    """Reject a service whose port nobody has yet, and that instances on load balancers have: listening there would keep them from
+    starting, and who called the port of a balancer would call itself. So a newcomer hurts neither a service nor an instance."""
+    port = _port_of(name)
+    if port in listening or port not in neighbours or _port_problem(port, options):
+        return
+    if name in neighbours[port]:
+        raise Rejected(f"port {port} belongs to its instance on a load balancer; publish that one on another port")
+    raise Rejected(f"port {port} belongs to an instance of the service {cut(min(neighbours[port]))} on a load balancer")
 
 
 def _hosts(name, chosen, options):
@@ -268,6 +295,9 @@ def _claimed(name, wanted, claims):
     """
     kept, taken = [], []
     for claim, value in wanted.items():
+        if not claims.room(claim, name):
+            taken.append(f"{cut(claim)} is one claim too many: those of a service have {MOST_BYTES_OF_SERVICE} bytes together")
+            continue
         owner = claims.take(claim, name)
         if owner == name:
             kept.append(value)
@@ -285,10 +315,6 @@ def _left(kept, lost):
         raise Rejected("; ".join(lost))
 
 
-def _own(options):
-    return {_printed(ipaddress.ip_address(a)) for a in ("127.0.0.1", "::1", *options.addresses)}
-
-
 def _printed(address):
     return f"[{address}]" if address.version == 6 else str(address)
 
@@ -298,31 +324,34 @@ def _some(instances):
         raise Rejected("no usable instance")
 
 
-def _instances(entries, options):
+def _instances(entries, options, own, listening):
     """The usable instances, each address and port once, in a fixed order; and the problems of the others."""
     good, bad = [], []
     for entry in entries:
         try:
-            good.append(_instance(entry, options))
+            good.append(_instance(entry, options, own, listening))
         except Rejected as rejected:
             bad.append(f"{_titled(entry)}: {rejected}")
     by_socket = {(i.address, i.port): i for i in sorted(good, reverse=True)}
     return tuple(sorted(by_socket.values())), bad
 
 
-def _instance(entry, options):
+def _instance(entry, options, own, listening):
     try:
-        address = ipaddress.ip_address(str(entry.get("address")))
+        address, plain = _address(str(entry.get("address")))
     except ValueError:
         raise Rejected(f"the address {shown(entry.get('address'))} is not an IP address") from None
-    plain = getattr(address, "ipv4_mapped", None) or address
     if getattr(address, "scope_id", None) or any(plain in network for network in _networks(options.refused_networks)):
         raise Rejected(f"the address {shown(entry.get('address'))} is not one that can be called")
+    if plain not in options.at_hosts and _among(plain, own):
+        raise Rejected(f"{plain} is an address of the load balancer's own host, and not the one of the inventory")
     port = _integer(entry.get("port"), "port", 65535)
-    if port in PLATFORM_PORTS and str(plain) in options.hosts.values():
+    if port in PLATFORM_PORTS and plain in options.at_hosts:
         raise Rejected(f"port {port} of a host of the site belongs to the platform")
-    if port in (options.http_port, options.tls_port) and str(plain) in options.balancers:
+    if port in (options.http_port, options.tls_port) and plain in options.at_balancers:
         raise Rejected(f"{plain} port {port} is a load balancer")
+    if port in listening and plain in options.at_balancers:
+        raise Rejected(f"{plain} port {port} is a load balancer, which listens there for the service {cut(listening[port])}")
     return Instance(
         _printed(address),
         port,
@@ -331,9 +360,36 @@ def _instance(entry, options):
     )
 
 
+def _place(entry):
+    """The address that an instance is called by; None where it is none."""
+    try:
+        return _address(str(entry.get("address")))[1]
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(text):
+    """An address, and the one that is called by it: of IPv4 in IPv6 that of IPv4."""
+    address = ipaddress.ip_address(text)
+    return address, getattr(address, "ipv4_mapped", None) or address
+
+
 @functools.lru_cache(maxsize=4)
 def _networks(texts):
     return [ipaddress.ip_network(text) for text in texts]
+
+
+def _among(address, texts) -> bool:
+    """Whether an address is in one of the networks, most of which hold one only."""
+    single, wider = _split(texts)
+    return address in single or any(address in network for network in wider)
+
+
+@functools.lru_cache(maxsize=4)
+def _split(texts):
+    networks = [ipaddress.ip_network(text) for text in texts]
+    return {n.network_address for n in networks if n.num_addresses == 1}, [n for n in networks if n.num_addresses > 1]
 
 
 def _bounded(instances, ratio):

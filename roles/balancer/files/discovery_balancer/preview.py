@@ -24,8 +24,9 @@ def preview(store, options, template) -> tuple:
         catalog, problem = None, str(error)
     if catalog is None:
         return f"failed: {problem}", 1
-    wanted = plan(catalog, options)
-    files, _unused = backends.make(options).files(wanted)
+    balancer = backends.make(options)
+    wanted = plan(catalog, options, balancer.addresses())
+    files, _unused = balancer.files(wanted)
     current = store.current()
     lines = []
     for name, text in sorted(files.items()):

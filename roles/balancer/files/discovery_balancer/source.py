@@ -1,30 +1,39 @@
 """The source of the catalog: whether consul-template follows it, and the status of this balancer in Consul's KV store.
 
-A token that was deleted, or a consul-template that has ended, leaves a catalog behind that looks good for ever. So the sync's
-timer asks the same question with the same token: is there an instance of `consul`?
+A token that was deleted, or a consul-template that has ended or hangs, leaves a catalog behind that looks good for ever. So the
+program asks the same question with the same token: is there an instance of `consul`? And it writes a number to Consul, an echo,
+which consul-template has to bring back.
 """
 
 import base64
 import contextlib
 import dataclasses
-import http.client
+import functools
 import json
 import os
 import pathlib
 import re
-import ssl
 import subprocess
 import time
+
+from .ask import Agent
 
 UNIT = "consul-template.service"
 UNREADABLE = "catalog unreadable: it shows no instance of `consul`; is consul-template's token valid?"
 ALWAYS_THERE = "/v1/health/service/consul?passing&stale"  # `stale`: an answer without a leader is good enough
-TRIES, PAUSE = 3, 2  # a restart of the agent or of consul-template is no problem
-PATIENCE = 3  # seconds for an answer of the agent on this host
+OF_THE_LEADER = "/v1/catalog/service/consul?consistent"  # the leader answers when it has applied its log
+TRIES = 3  # attempts to change a key that others change, too
 CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is down, any local user may listen on its port
 # Written by the role consul while a server on this host knows less than its leader.
 STARTING = pathlib.Path("/run/consul/starting/names.json")
+HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
+# Of the state in the KV store, which is written every few seconds through Raft; Consul refuses values above 512 KiB.
+MOST_BYTES, MOST_ENTRIES, LONGEST_REASON = 32 * 1024, 100, 500
+
+
+class Refused(Exception):
+    """Consul does not take the state of this balancer, and will not the next time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +45,17 @@ class Source:
     node: str = ""  # this host's name in Consul; empty: no status is reported
     ca: pathlib.Path = CA
 
-    def problem(self, clock=time) -> str:
-        """Why the catalog is not followed at present, "" when it is. A problem that ends by itself within seconds is none."""
-        for attempt in range(TRIES):
-            if attempt:
-                clock.sleep(PAUSE)
-            found = self._unit() or self._consul()
-            if not found:
-                break
-        return found
+    def problem(self) -> str:
+        """Why the catalog is not followed at present, as far as units and Consul report it; "" when it is."""
+        return self._unit() or self._consul()
+
+    def hangs(self) -> str:
+        """The problem of a consul-template that has not brought the echo back; "" when its unit does not run at all."""
+        return "" if self._unit() else HANGS
+
+    def restart(self):
+        """Start consul-template anew where it runs."""
+        _run("systemctl", "--no-block", "try-restart", UNIT)
 
     def refresh(self, unusable):
         """Make consul-template query again where it would not by itself. Its queries wait for a change of the catalog: a repaired
@@ -53,22 +64,46 @@ class Source:
         :param unusable: whether there is no catalog that could be served
         """
         if self._files_are_newer():
-            _run("systemctl", "--no-block", "try-restart", UNIT)
+            self.restart()
         elif unusable:
             _run("systemctl", "--no-block", "reload", UNIT)
 
-    def report(self, status):
-        """Write the status to the KV store where it differs. Without Consul nothing is lost: the next run writes it."""
-        if not self.node:
-            return
-        path = f"/v1/kv/discovery/balancer/{self.node}"
-        text = json.dumps({key: status.get(key) for key in REPORTED}, sort_keys=True)
+    def report(self, status, echo) -> bool:
+        """Write the status to the KV store with a number that is another one each time; whether it is there. Without Consul
+        nothing is lost: the next one writes it.
+
+        :raises Refused: Consul answers that it may not, or cannot be, written
+        """
         try:
-            code, present = self._ask("GET", f"{path}?raw")
-            if (code, present) != (200, text) and code in (200, 404):
-                self._ask("PUT", path, text)
-        except (OSError, http.client.HTTPException):
-            pass
+            code, answer = self._ask("PUT", self._key, reported(status, echo))
+        except OSError:
+            return False
+        if 400 <= code < 500 and code != 429:  # 429: it has too many requests at present
+            raise Refused(f"Consul does not take the state of this balancer: {code} {answer[:200].strip()}")
+        return code == 200 and answer.strip() == "true"
+
+    def stored(self):
+        """The number that Consul shows, None without an answer; it gives none without a leader."""
+        try:
+            code, answer = self._ask("GET", f"{self._key}?raw")
+        except OSError:
+            return None
+        return echo_of(answer) if code == 200 else None
+
+    def settled(self) -> bool:
+        """Whether there is a leader that has applied its log; one that has just been elected may answer from before."""
+        try:
+            return self._ask("GET", OF_THE_LEADER)[0] == 200
+        except OSError:
+            return False
+
+    def close(self):
+        """End the connection to the agent."""
+        self._agent.close()
+
+    @property
+    def _key(self):
+        return f"/v1/kv/discovery/balancer/{self.node}"
 
     def change(self, key, wanted) -> str:
         """Change a key of the KV store, whoever else does at the same time; why that cannot be done, else "".
@@ -90,7 +125,7 @@ class Source:
                     return f"{code} {answer[:200].strip()}"
                 if answer.strip() == "true":
                     return ""
-        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+        except (OSError, ValueError, LookupError) as error:
             return str(error) or repr(error)
         return ""  # others change it; the next run finds what is still missing
 
@@ -104,7 +139,7 @@ class Source:
     def _consul(self) -> str:
         try:
             code, text = self._ask("GET", ALWAYS_THERE)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             return f"Consul at {self.agent} does not answer, so the catalog is not followed: {error}"
         if code == 403:
             return f"Consul refuses consul-template's token, so the catalog is not followed: {text[:200].strip()}"
@@ -112,20 +147,12 @@ class Source:
             return f"Consul at {self.agent} has no answer, so the catalog is not followed: {code} {text[:200].strip()}"
         return UNREADABLE if text.strip() in ("[]", "null") else ""
 
-    def _ask(self, method, path, body=None):
-        """Status and text of an answer.
+    @functools.cached_property
+    def _agent(self):
+        return Agent(self.agent, self.token_file, self.ca)
 
-        :raises OSError: there is none, the agent is not one of this site, or the token or the CA cannot be read
-        """
-        token = self.token_file.read_text().strip()
-        context = ssl.create_default_context(cafile=self.ca)
-        connection = http.client.HTTPSConnection(self.agent, timeout=PATIENCE, context=context)
-        try:
-            connection.request(method, path, body=body, headers={"X-Consul-Token": token})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        finally:
-            connection.close()
+    def _ask(self, method, path, body=None):
+        return self._agent.ask(method, path, body)
 
     def _files_are_newer(self) -> bool:
         """Whether the token or the CA was written after the running consul-template had started; a future time proves nothing."""
@@ -137,15 +164,47 @@ class Source:
             return False
 
 
-def refresh_from_leader(store, catalog_of_leader, starting=STARTING):
+def refresh_from_leader(store, settled, catalog_of_leader, starting=STARTING):
     """Replace the catalog by the leader's while a Consul server on this host has just started: consul-template may have read
     stale data from it. Without an answer of the leader the catalog stays as it is.
 
+    :param settled: () -> whether there is a leader that has applied its log: one that has just been elected answers other reads
+        from before that, and its catalog may be older than the file
     :param catalog_of_leader: () -> the catalog as consul-template would write it, "" for one like the last
     """
     with contextlib.suppress(ValueError):
-        if starting.exists() and (text := catalog_of_leader()):
+        if starting.exists() and settled() and (text := catalog_of_leader()):
             store.write_catalog(text)
+
+
+def reported(status, echo) -> str:
+    """The state for the KV store. Long lists of what is skipped, and long reasons, end early: the status on the host has all."""
+    entries = MOST_ENTRIES
+    while True:
+        found = {key: _shortened(status.get(key), entries) for key in REPORTED} | {"echo": echo}
+        text = json.dumps(found, sort_keys=True)
+        if len(text) <= MOST_BYTES or not entries:
+            return text
+        entries //= 2
+
+
+def _shortened(value, entries):
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_REASON else value[: LONGEST_REASON - 3] + "..."
+    if isinstance(value, list):
+        kept = [{key: _shortened(text, entries) for key, text in one.items()} for one in value[:entries]]
+        more = [{"name": "...", "reason": f"{len(value) - entries} more: see `discovery-balancer status` on the host"}]
+        return kept + more * (len(value) > entries)
+    return value
+
+
+def echo_of(text) -> int:
+    """The number in the text of the key, 0 for none."""
+    try:
+        number = json.loads(text)["echo"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return 0
+    return number if isinstance(number, int) and not isinstance(number, bool) else 0
 
 
 def _entry(answer) -> tuple:

@@ -1,10 +1,10 @@
 """Files under /var/lib/discovery-balancer.
 
-    catalog.json            written by consul-template
-    generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
-    current                 link to the generation in use, swapped by rename
-    candidate/              the tree that is tested before the link moves
-    status.json             the result of the last run; while nothing can be written here, the spare file
+catalog.json            written by consul-template
+generations/<n>/        the balancer's files and about.json; never changed once `current` points to it
+current                 link to the generation in use, swapped by rename
+candidate/              the tree that is tested before the link moves
+status.json             the result of the last run; while nothing can be written here, the spare file
 """
 
 import contextlib
@@ -114,7 +114,8 @@ class Store:
         shutil.rmtree(generation.path, ignore_errors=True)
 
     def prune(self, keep):
-        """Remove the oldest generations, never the current one."""
+        """Remove the oldest generations, never the current one, and what a killed run has not completed."""
+        shutil.rmtree(self.directory / ".new", ignore_errors=True)
         current = self.current()
         for generation in self.generations()[: -max(keep, 1)]:
             if generation != current:

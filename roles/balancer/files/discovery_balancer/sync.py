@@ -9,9 +9,11 @@ import time
 
 from . import backends, owners
 from .plan import Plan, plan
+from .settings import cut
 from .source import UNREADABLE
 
-LOAD_SECONDS = 10
+LOAD_SECONDS, LOAD_PAUSE = 10, 0.002  # for a reload; between two questions whether it is done
+ENDED_SECONDS = 3600  # for which the status warns of connections that the bound on old workers has ended
 KINDS = ("http", "tls", "tcp")  # of services in a plan
 SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "skipped": [], "warnings": []}  # the plan in the status
 
@@ -23,39 +25,71 @@ class Outcome:
     reason: str = ""
     plan: Plan = None
     reloaded: bool = False
+    unloaded: bool = False  # the balancer was asked to load a checked generation, and did not
 
 
-def sync(store, load_options, make=backends.make, clock=time, patience=0, source=None, refresh=None, record=None) -> dict:
-    """Sync once, under the lock, and record the status. A sync that checked or reloaded takes the reload interval at least:
-    the next one takes all changes meanwhile together.
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a sync has left."""
+
+    status: dict
+    pause: float = 0  # seconds before which no further sync may begin
+    unloaded: bool = False  # as in Outcome
+
+
+def sync(store, load_options, make=backends.make, clock=time, **given) -> dict:
+    """Sync once, and return when the next one may begin; the status. See `once`."""
+    with store.locked():
+        done = once(store, load_options, make, clock, **given)
+        clock.sleep(done.pause)
+    return done.status
+
+
+def once(
+    store, load_options, make=backends.make, clock=time, patience=0, source=None, refresh=None, record=None, further=None
+) -> Done:
+    """Sync once, and record the status; the caller holds the lock. A sync that checked or reloaded is followed by another one
+    after the reload interval at the earliest, counted from its start: that one takes all changes meanwhile together.
 
     :param make: the balancer for the options
     :param patience: seconds in which a balancer that has just been started may begin to answer
     :param source: why the catalog is not followed at present, "" when it is; None: as in the last status
-    :param refresh: called before the catalog is read, under the lock: replaces a stale one
+    :param refresh: called with the options before the catalog is read: replaces a stale one
     :param record: called with what changes the register of owners, (text of the register) -> text; why it could not, else ""
+    :param further: more of the status
+    """
+    started, interval, tried, trimmed = clock.monotonic(), 0, False, (0, 0)
+    options = None
+    try:
+        options = load_options()
+        interval = options.reload_interval
+        balancer = make(options)
+        _until(balancer.running, patience, clock)
+        if refresh:
+            refresh(options)
+        trimmed = balancer.trim()
+        outcome, tried = _run(store, options, balancer, clock)
+        if record and outcome.plan:
+            outcome = _recorded(store, options, outcome, clock, record)
+    except Exception as error:  # whatever it is: record it, and let the last good generation serve
+        outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
+    status = _status(store, outcome, clock, source, trimmed, options) | (further or {})
+    try:
+        store.write_status(status)
+    except OSError as error:  # not even the status could be written; `status` reports its age
+        status |= {"state": "failed", "reason": str(error)}
+        print(f"failed: {error}")
+    return Done(status, max(0, started + interval - clock.monotonic()) if tried else 0, outcome.unloaded)
+
+
+def note(store, source, further):
+    """Record a problem of the source or of the balancer at once, without a sync.
+
+    :param source: as for `once`; not ""
+    :param further: more of the status
     """
     with store.locked():
-        started, interval, tried = clock.monotonic(), 0, False
-        try:
-            options = load_options()
-            interval = options.reload_interval
-            balancer = make(options)
-            _until(balancer.running, patience, clock)
-            if refresh:
-                refresh()
-            outcome, tried = _run(store, options, balancer, clock)
-            if record and outcome.plan:
-                outcome = _recorded(store, options, outcome, clock, record)
-        except Exception as error:  # whatever it is: record it, and let the last good generation serve
-            outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
-        status = _status(store, outcome, clock, source)
-        try:
-            store.write_status(status)
-        finally:
-            if tried:
-                clock.sleep(max(0, started + interval - clock.monotonic()))
-    return status
+        store.write_status(store.status() | {"state": "failed", "reason": source, "source": source} | further)
 
 
 def _run(store, options, balancer, clock):
@@ -64,7 +98,7 @@ def _run(store, options, balancer, clock):
     catalog, reason = usable(store.catalog())
     if catalog is None and current:
         return Outcome(reason), False
-    wanted = plan(catalog or {}, options)
+    wanted = plan(catalog or {}, options, balancer.addresses())
 
     master, running = balancer.master(), balancer.running()
     held = held_ports(store.generations(), master, running)
@@ -84,12 +118,13 @@ def _run(store, options, balancer, clock):
         if not master:
             store.prune(options.keep_generations)
             return Outcome(reason or f"{options.balancer} is not running; the configuration is ready", wanted), changed
-        balancer.reload()
+        before = balancer.reload()
         if not _loaded(balancer, marker, clock):
             if changed and current:
                 store.point(current)
                 store.drop(new)
-            return Outcome(f"{options.balancer} did not load the new configuration: see its log"), True
+            return Outcome(f"{options.balancer} did not load the new configuration: see its log", unloaded=True), True
+        balancer.retire(before)
     store.prune(options.keep_generations)
     return Outcome(reason, wanted, reloaded=running != marker), running != marker
 
@@ -104,11 +139,16 @@ def _recorded(store, options, outcome, clock, record):
     def change(text):
         return owners.updated(text, outcome.plan, now, options.owner_grace)
 
-    problem = record(change) if change(present) != present else ""
-    if not problem:
+    text = change(present)
+    problem = record(change) if text != present else ""
+    reasons = [f"owners of names and ports cannot be recorded: {problem}"] if problem else []
+    if left := owners.without_owner(text, outcome.plan):
+        listed = ", ".join(map(cut, left[:5])) + (f" and {len(left) - 5} more" if left[5:] else "")
+        reasons.append(f"the register is full ({owners.MOST_BYTES} bytes), so names or ports of {listed} have no owner")
+    if not reasons:
         return outcome
-    warning = ("owners", f"owners of names and ports cannot be recorded: {problem}")
-    return dataclasses.replace(outcome, plan=dataclasses.replace(outcome.plan, warnings=(*outcome.plan.warnings, warning)))
+    warnings = (*outcome.plan.warnings, *(("owners", reason) for reason in reasons))
+    return dataclasses.replace(outcome, plan=dataclasses.replace(outcome.plan, warnings=warnings))
 
 
 def usable(catalog):
@@ -141,10 +181,10 @@ def _loaded(balancer, marker, clock):
     """Whether the balancer loads this configuration in good time; one that has ended never will. One answer is enough: during
     a reload the next one may come from an old worker."""
     deadline = clock.monotonic() + LOAD_SECONDS
-    while balancer.running() != marker:
+    while not balancer.answers(marker):
         if not balancer.master() or clock.monotonic() >= deadline:
             return False
-        clock.sleep(0.02)
+        clock.sleep(LOAD_PAUSE)
     return True
 
 
@@ -155,8 +195,11 @@ def _until(probe, seconds, clock):
         clock.sleep(0.02)
 
 
-def _status(store, outcome, clock, source) -> dict:
-    """The new status; without a plan it keeps the served services of the last one."""
+def _status(store, outcome, clock, source, trimmed, options) -> dict:
+    """The new status; without a plan it keeps the served services of the last one.
+
+    :param trimmed: (processes that finish connections, those that were ended now)
+    """
     before, current = store.status(), store.current()
     now = round(clock.time(), 3)
     source = before.get("source", "") if source is None else source
@@ -169,15 +212,32 @@ def _status(store, outcome, clock, source) -> dict:
         "generation": current.number if current else 0,
         "reloads": before.get("reloads", 0) + outcome.reloaded,
         "last_reload": now if outcome.reloaded else before.get("last_reload", 0),
+        "old_workers": trimmed[0],
+        "ended_workers": before.get("ended_workers", 0) + trimmed[1],
+        "last_ended": now if trimmed[1] else before.get("last_ended", 0),
+        "restarts": before.get("restarts", {}),
     }
     if outcome.plan is None:
         return status | {key: before.get(key, empty) for key, empty in SERVED.items()}
     served = {kind: {s.name: len(s.instances) for s in getattr(outcome.plan, kind)} for kind in KINDS}
-    return status | served | {
-        "traffic": outcome.plan.traffic,
-        "skipped": _listed(outcome.plan.skipped),
-        "warnings": _listed(outcome.plan.warnings),
-    }
+    return (
+        status
+        | served
+        | {
+            "traffic": outcome.plan.traffic,
+            "skipped": _listed(outcome.plan.skipped),
+            "warnings": _listed((*outcome.plan.warnings, *_of_ended(status, now, options))),
+        }
+    )
+
+
+def _of_ended(status, now, options) -> list:
+    """A warning while the bound on old workers has ended connections of late."""
+    if not status["last_ended"] or not 0 <= now - status["last_ended"] < ENDED_SECONDS:
+        return []
+    bound = f"{options.balancer}_old_workers"
+    reason = f"{status['ended_workers']} workers of earlier configurations were ended with their connections, beyond {bound}"
+    return [(options.balancer, reason)]
 
 
 def _listed(pairs) -> list:

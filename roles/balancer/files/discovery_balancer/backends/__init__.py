@@ -14,6 +14,8 @@ class Balancer(typing.Protocol):
     that the running balancer can be asked for, so that nothing else has to be trusted.
     """
 
+    unit: str  # of systemd
+
     def files(self, plan: Plan) -> tuple:
         """({file name: text} of a generation, its marker); another marker whenever anything would be served otherwise.
         Pure but for reading the main configuration, which the role writes."""
@@ -28,11 +30,25 @@ class Balancer(typing.Protocol):
     def running(self) -> str:
         """The marker of the generation that serves now, "" when nothing answers."""
 
+    def answers(self, marker: str) -> bool:
+        """Whether the generation with this marker answers, though an earlier one may still answer as well."""
+
     def port_taken(self, port: int) -> str:
         """Why the balancer could not listen on a port that it does not hold; "" when it could."""
 
-    def reload(self) -> None:
-        """Ask it to load the generation that the link points to, without closing a connection. Returns at once."""
+    def reload(self) -> object:
+        """Ask it to load the generation that the link points to, without closing a connection. Returns at once, with what has
+        served until now, for `retire`."""
+
+    def retire(self, before: object) -> None:
+        """Have what served before a reload take no connection any more; it finishes those that it has. Only when the new
+        generation answers."""
+
+    def trim(self) -> tuple:
+        """(processes of earlier generations that finish their connections, how many beyond the site's bound were ended now)."""
+
+    def hangs(self) -> str:
+        """Why the balancer hangs: it is there, and answers nothing or takes no order; "" when it answers, or does not run."""
 
 
 def known() -> list:

@@ -1,17 +1,25 @@
 """nginx: how its configuration is completed, checked and reloaded, and how it is asked what it runs."""
 
+import contextlib
 import dataclasses
 import hashlib
-import http.client
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
+import time
 
+from ... import addresses
+from ...ask import Connection
+from . import workers
 from .deployment import deployment
 from .options import NginxOptions
 from .render import render_nginx
+
+PATIENCE = 2  # seconds for an answer over the socket
+MOST_PROBES = 64  # connections at one time
 
 
 def _marker(marker, socket_path):
@@ -34,33 +42,23 @@ def _content(file):
         return b""
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 class Nginx:
     """The nginx of this site's balancer. `nginx -s reload` ends with 0 even where the master refuses the new
     configuration, so every generation carries a marker, and only the marker's answer counts."""
+
+    unit = "nginx.service"  # in both deployments
 
     def __init__(self, options, main_file=""):
         self.options, self.own = options, NginxOptions(**options.backend)
         if main_file:
             self.own = dataclasses.replace(self.own, config=str(main_file))
+        self.before = []  # workers that served before the reload
         self.deployment = deployment(options, self.own)
         self.master, self.port_taken = self.deployment.master, self.deployment.port_taken
 
     def files(self, plan) -> tuple:
         """The files of a generation and their marker, which covers nginx.conf and the certificates as well."""
-        files = render_nginx(plan, self.options, self.own.tls_directory)
+        files = render_nginx(plan, self.options, self.own.tls_directory, self.own.shutdown_timeout)
         main = pathlib.Path(self.own.config).read_bytes()
         texts = [*files.values(), _marker("", self.own.socket)]
         certificates = (_content(one["certificate"]) for one in self.options.certificates)
@@ -82,19 +80,102 @@ class Nginx:
         (candidate / "discovery").symlink_to(generation)
         return self.deployment.test(candidate / "nginx.conf")
 
+    def addresses(self) -> frozenset:
+        """The addresses of this host and of nginx, which has others in a container."""
+        return addresses.own(self.master())
+
     def running(self) -> str:
         """The marker of the configuration that serves now; "" when none answers."""
-        connection = UnixConnection(self.own.socket, timeout=2)
+        with contextlib.closing(self._markers(1)) as found:
+            return next(found, "")
+
+    def answers(self, marker) -> bool:
+        """Whether a worker with this marker answers. Idle workers of before the reload take the first connections, because the
+        kernel wakes those that wait longest. So when there is a new one, one more are made at once than there are workers."""
+        found = workers.serving(workers.workers(self.master()))
+        if found and set(found) <= set(self.before):
+            return False
+        with contextlib.closing(self._markers(min(len(found) + 1, MOST_PROBES))) as markers:
+            return marker in markers  # the first one that has it ends the wait
+
+    def _markers(self, count):
+        """The markers in the answers to some requests at once, as they come in time."""
+        asked, deadline = [], time.monotonic() + PATIENCE
         try:
-            connection.request("GET", "/", headers={"Connection": "close"})
-            response = connection.getresponse()
-            return response.read(64).decode("ascii", "replace") if response.status == 200 else ""
-        except (OSError, http.client.HTTPException):
+            with contextlib.suppress(OSError):  # nobody listens, or more of them wait than may: those that were made count
+                for _ in range(count):
+                    connection = Connection(self._connect)
+                    connection.send("GET", "/", {"Connection": "close"})
+                    asked.append(connection)
+            while asked:
+                ready = select.select(asked, [], [], max(0, deadline - time.monotonic()))[0]
+                if not ready:
+                    return
+                for connection in ready:
+                    asked.remove(connection)
+                    with contextlib.suppress(OSError):
+                        status, text = connection.answer()
+                        if status == 200:
+                            yield text[:64]
+        finally:
+            for connection in asked:
+                connection.close()
+
+    def _connect(self):
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(PATIENCE)
+            connection.connect(self.own.socket)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def reload(self) -> list:
+        """Ask the master to load what the link points to; the workers of now."""
+        master = self.master()
+        self.before = workers.serving(workers.workers(master))
+        if master:
+            os.kill(master, signal.SIGHUP)
+        return self.before
+
+    def retire(self, before):
+        """The master sleeps for 100 ms before it does the same, in which idle workers of before take most connections."""
+        master = self.master()
+        for worker in before:
+            workers.send(worker, master, signal.SIGQUIT)
+
+    def trim(self) -> tuple:
+        """Ends the oldest workers that finish their connections, beyond `old_workers`; with SIGTERM, which closes them."""
+        master = self.master()
+        found = workers.workers(master)
+        over = workers.excess(found, self.own.old_workers)
+        ended = sum(workers.send(worker, master, signal.SIGTERM) for worker in over)
+        return len(found) - len(workers.serving(found)) - ended, ended
+
+    def hangs(self) -> str:
+        """Its master does not take a signal, or its workers are silent on the socket and do nothing else meanwhile. One that is
+        busy, that closes the connection because it has too many, or that has another configuration does not hang."""
+        master = self.master()
+        before = workers.spent(workers.workers(master))
+        heard = self._heard() if master else None
+        if heard is None:
             return ""
+        if workers.deaf(master, signal.SIGHUP):
+            return "nginx's master takes no signal"
+        return "" if heard or workers.spent(workers.workers(master)) != before else "nginx does not answer"
+
+    def _heard(self):
+        """Whether anything comes over the socket in time, also its end; None where nobody listens."""
+        connection = Connection(self._connect)
+        try:
+            connection.send("GET", "/", {"Connection": "close"})
+            return bool(select.select([connection], [], [], PATIENCE)[0])
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except ConnectionError:  # it was closed before the request was there
+            return True
+        except OSError:  # more of them wait than may
+            return False
         finally:
             connection.close()
-
-    def reload(self):
-        """Ask the master to load what the link points to."""
-        if master := self.master():
-            os.kill(master, signal.SIGHUP)

@@ -3,6 +3,10 @@
 import dataclasses
 import pathlib
 
+from ...limits import KINDS
+
+TIME = KINDS["time"][0]
+
 
 @dataclasses.dataclass(frozen=True)
 class NginxOptions:
@@ -14,6 +18,15 @@ class NginxOptions:
     container_run: tuple = ()  # arguments of `docker run` after the name and network, up to the image
     docker_binary: str = "/usr/bin/docker"
     workers: str = "www-data"  # user and group of nginx's workers
+    shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
+    old_workers: int = 64  # most of them at one time
+
+    def __post_init__(self):
+        """Reject what could not be rendered safely; the message names the option and the value."""
+        if not TIME.fullmatch(str(self.shutdown_timeout)):
+            raise ValueError(f"shutdown_timeout: {self.shutdown_timeout!r} is not a time such as '10m'")
+        if isinstance(self.old_workers, bool) or not isinstance(self.old_workers, int) or self.old_workers < 1:
+            raise ValueError(f"old_workers: {self.old_workers!r} is not a whole number above 0")
 
     @property
     def tls_directory(self) -> pathlib.Path:

@@ -5,10 +5,12 @@ $discovery_service (http and stream) and $discovery_prefix (http).
 """
 
 import pathlib
+import re
 
 from .pages import RETRY_SECONDS, pages
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
+SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # nginx's own 502 and 504: an application's answers are not touched. The status stays what it was.
@@ -32,16 +34,36 @@ REFUSED = (
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
 
-def render_nginx(plan, options, tls_directory=TLS_DIRECTORY) -> dict:
-    """The two files of one generation, without the marker.
+def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m") -> dict:
+    """The three files of one generation, without the marker.
 
     :param plan: services whose names, hosts, addresses, ports and settings are safe to print
     :param options: domain, ports, certificates, and the limits of upstreams (times as nginx writes them: '5s')
     :param tls_directory: directory of the sockets of the second step of TLS
-    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block}
+    :param shutdown: how long old workers may finish their connections, as nginx writes it
+    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}
     """
+    main = f"worker_shutdown_timeout {longest(plan, shutdown)};\n"
     http, stream = _http(plan, options, tls_directory), _stream(plan, options, tls_directory)
-    return {"http.conf": HEADER + http, "stream.conf": HEADER + stream}
+    return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
+
+
+def longest(plan, default) -> str:
+    """How long the workers of this generation may finish their connections: one that may be silent for longer than the site's
+    time would be cut within the time that its service has asked for.
+
+    :param default: the site's, as nginx writes it
+    """
+    if not seconds(default):  # no limit
+        return default
+    asked = [service.settings.read_timeout for service in (*plan.http, *plan.tcp) if service.settings.read_timeout]
+    return max([default, *sorted(asked)], key=seconds)
+
+
+def seconds(text) -> float:
+    """A time as nginx writes it, such as 90, 500ms or 1h30m, in seconds."""
+    parts = re.findall(r"([0-9]+)(ms|[smhdw]?)", str(text))
+    return sum(int(number) * SECONDS[unit] for number, unit in parts)
 
 
 def _http(plan, options, tls_directory):

@@ -1,0 +1,167 @@
+"""Old workers of a real nginx: they live as long as the labels of their generation say, within a bound (L7, W10), and stop when
+the new generation answers."""
+
+import contextlib
+import dataclasses
+import signal
+import socket
+import statistics
+import threading
+import time
+
+import pytest
+
+import real_nginx
+from discovery_balancer.backends.nginx import workers
+from discovery_balancer.backends.nginx.backend import Nginx
+from instances import Instance, apply, catalog, entry
+from real_nginx import DOMAIN, Balancer
+
+SHORT = "1s"  # the site's time for old workers
+SECONDS = 60  # for a condition
+
+
+@pytest.fixture
+def balancer():
+    with Balancer(balancer_read_timeout="1h") as balancer:
+        own = balancer.options.backend | {"shutdown_timeout": SHORT}
+        balancer.options = dataclasses.replace(balancer.options, backend=own)
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture
+def instance():
+    started = Instance()
+    yield started
+    started.close()
+
+
+class Websocket:
+    """A websocket to the service web, through the balancer."""
+
+    def __init__(self, balancer):
+        self.socket = socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=SECONDS)
+        head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        self.socket.sendall(head.encode())
+        self.lines = self.socket.makefile("rb")
+        assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
+        while self.lines.readline().strip():
+            pass
+
+    def echoes(self) -> bool:
+        try:
+            self.socket.sendall(b"echo\n")
+            return self.lines.readline() == b"echo\n"
+        except OSError:
+            return False
+
+    def cut(self) -> bool:
+        """Wait until the balancer ends it."""
+        with contextlib.suppress(ConnectionError):
+            return self.lines.readline() == b""
+        return True
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def websocket(balancer):
+    made = []
+
+    def opened():
+        made.append(Websocket(balancer))
+        return made[-1]
+
+    yield opened
+    for one in made:
+        one.close()
+
+
+def changed(balancer, instance, number, **settings):
+    """One reload: the same service beside another one that changes."""
+    apply(balancer, web=[entry(instance.port, **settings)], other=[entry(1000 + number)])
+
+
+def test_l7_w10_a_connection_lives_as_long_as_the_label_of_its_generation_says(balancer, instance, websocket):
+    changed(balancer, instance, 1, read_timeout="1h")
+    labelled = websocket()
+    changed(balancer, instance, 2)  # no label: the connections of this one have a second
+    unlabelled = websocket()
+    assert labelled.echoes() and unlabelled.echoes()
+    changed(balancer, instance, 3)
+    assert unlabelled.cut()
+    assert labelled.echoes()  # whose worker was to stop before
+
+
+def test_w10_the_bound_ends_the_oldest_and_the_status_reports_it(balancer, instance, websocket):
+    own = balancer.options.backend | {"shutdown_timeout": "1h", "old_workers": 1}
+    balancer.options = dataclasses.replace(balancer.options, backend=own)
+    sockets = []
+    for number in range(3):
+        changed(balancer, instance, number)
+        sockets.append(websocket())
+    changed(balancer, instance, 3)
+    deadline = time.monotonic() + SECONDS
+    while (status := balancer.sync(catalog(web=[entry(instance.port)], other=[entry(1003)])))["old_workers"] > 1:
+        assert time.monotonic() < deadline
+    assert sockets[0].cut() and sockets[1].cut() and sockets[2].echoes()
+    assert status["ended_workers"] == 2
+    assert "2 workers of earlier configurations were ended" in status["warnings"][-1]["reason"]
+
+
+@pytest.mark.parametrize("reloads", [50])
+def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, reloads):
+    """Websockets of before, and one of each generation; new requests meanwhile."""
+    changed(balancer, instance, 0, read_timeout="1h")
+    sockets, failed, stop = [websocket() for _ in range(5)], [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            answer = balancer.ask("web")
+            if answer[0] != 200:
+                failed.append(answer)
+
+    clients = [threading.Thread(target=ask) for _ in range(2)]
+    for client in clients:
+        client.start()
+    took = []
+    for number in range(reloads):
+        begin = time.monotonic()
+        status = balancer.sync(catalog(web=[entry(instance.port, read_timeout="1h")], other=[entry(2000 + number)]))
+        took.append(time.monotonic() - begin)
+        assert status["state"] == "ok", status["reason"]
+        sockets.append(websocket())
+    stop.set()
+    for client in clients:
+        client.join()
+    print(f"{reloads} reloads, p50 {statistics.median(took) * 1000:.0f} ms; {status['old_workers']} old workers")
+    assert failed == []
+    assert [one for one in sockets if not one.echoes()] == []
+    assert status["ended_workers"] == 0
+
+
+def test_l7_old_workers_stop_at_the_answer_of_the_new_generation_and_never_before(balancer, instance, monkeypatch):
+    """Each SIGQUIT comes after an answer with the new marker; nobody else sends one within the master's own 100 ms."""
+    events, send, answers = [], workers.send, Nginx.answers
+
+    def sent(worker, master, number, *given):
+        events.append(number)
+        return send(worker, master, number, *given)
+
+    def answered(backend, marker):
+        found = answers(backend, marker)
+        events.append(found)
+        return found
+
+    monkeypatch.setattr(workers, "send", sent)
+    monkeypatch.setattr(Nginx, "answers", answered)
+    for number in range(3):
+        events.clear()
+        changed(balancer, instance, number)
+        quits = [place for place, event in enumerate(events) if event is signal.SIGQUIT]
+        assert quits and events.index(True) < quits[0]
+    assert workers.serving(workers.workers(balancer.backend.master()))
