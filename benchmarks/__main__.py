@@ -147,7 +147,7 @@ def chosen(arguments, among):
 
 def _propagation(bench, a):
     who = chosen(a, balancers.FOLLOWING)
-    return {"events": a.events}, propagation.measure(bench, a.events, a.lines, who, log)
+    return {"events": a.events, "apart": [*balancers.OURS.pause]}, propagation.measure(bench, a.events, a.lines, who, log)
 
 
 def _throughput(bench, a):

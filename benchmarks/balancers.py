@@ -20,8 +20,9 @@ class Balancer:
     :ivar units: systemd units, in the order in which they start
     :ivar every: seconds between two requests that look for a change
     :ivar slots: events that may be under way at once: one that looks at the catalog every 15 s takes so long for each
-    :ivar pause: seconds between two events of a slot, shortest and longest. More than our reload interval, and never in step
-        with it nor with reading the catalog
+    :ivar pause: seconds between two events of a slot, shortest and longest. Two reload intervals of ours, so that no event waits
+        for the reload of an earlier one, and never in step with it nor with reading the catalog
+    :ivar full_pace: the same where events come as fast as reloads may
     """
 
     name: str
@@ -30,13 +31,16 @@ class Balancer:
     units: tuple[str, ...]
     every: float = 0.01
     slots: int = 1
-    pause: tuple[float, float] = (1.1, 1.6)
+    pause: tuple[float, float] = (2.1, 2.6)
+    full_pace: tuple[float, float] = (1.1, 1.6)
 
 
 OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer"))
 TEMPLATE = Balancer("template", "the documents' template", 8081, ("bench-template-nginx", "bench-template"))
 KEEPALIVE = Balancer("keepalive", "nginx by hand, keep-alive", 8082, ("bench-keepalive",))
-POLLING = Balancer("traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20, pause=(1, 15))
+POLLING = Balancer(
+    "traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20, pause=(1, 15), full_pace=(1, 15)
+)
 WATCHING = Balancer("traefik-watch", f"Traefik {TRAEFIK_VERSION}, watching", 8084, ("bench-traefik-watch",))
 FOLLOWING = (OURS, TEMPLATE, WATCHING, POLLING)
 ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)

@@ -19,7 +19,7 @@ from benchmarks.site import LINES, TIMEOUT, Bench, all_at_once, eventually
 
 PATIENCE = 60  # seconds until a change counts as never noticed
 QUIET = 1.0  # seconds without a wrong answer end an event
-DRAINED_LINE = "none"  # draining does not depend on how health gets into the catalog
+DRAINED_LINES = ("none", "pace")  # draining does not depend on how health gets into the catalog
 
 
 def measure(bench: Bench, events: int, lines=tuple(LINES), who=FOLLOWING, log=print):
@@ -66,20 +66,24 @@ def _slot(bench, balancer, line, slot, events) -> list[dict]:
     place = (bench.balancer.address, balancer.port)
     eventually(lambda: request_once(*place, expected, TIMEOUT).ok, PATIENCE, every=0.1)
     chance = random.Random(f"{line} {slot}")
+
+    def pause():
+        time.sleep(chance.uniform(*(balancer.full_pace if line == "pace" else balancer.pause)))
+
     found = []
     with Client(*place, expected, balancer.every, timeout=TIMEOUT) as client, bench.watch(service) as watch:
         for number in range(events):
             name = f"{service}-{number}"
             bench.create(service, name, line)
-            _pause(chance, balancer)
-            found.append(_event(bench, balancer, name, client, watch, chance, drained=line == DRAINED_LINE))
+            pause()
+            found.append(_event(bench, name, client, watch, pause, drained=line in DRAINED_LINES))
             bench.remove(name)
             _keep_small(client)
     bench.remove(steady.name)
     return found
 
 
-def _event(bench, balancer, name, client, watch, chance, drained) -> dict:
+def _event(bench, name, client, watch, pause, drained) -> dict:
     """Start, drain and lift where wanted, kill."""
     identity = bench.instance_id(name)
     instance = bench.start(name)
@@ -89,13 +93,13 @@ def _event(bench, balancer, name, client, watch, chance, drained) -> dict:
         "engine": instance.started - instance.asked,
     }
     if drained and event["start"] is not None:
-        _pause(chance, balancer)
+        pause()
         moment = bench.drain(name, True)
         event["drain"] = _last_wrong(client, lambda s: s.instance == name, moment)
-        _pause(chance, balancer)
+        pause()
         lifted = bench.drain(name, False)
         _when(lambda: client.first(name, lifted))
-    _pause(chance, balancer)
+    pause()
     killed = time.time()
     bench.kill(name)
     event["kill"] = _last_wrong(client, lambda s: not s.ok, killed)
@@ -136,10 +140,6 @@ def _last_wrong(client, wrong, moment) -> float | None:
 
 def _from(moment, value):
     return None if value is None else value - moment
-
-
-def _pause(chance, balancer) -> None:
-    time.sleep(chance.uniform(*balancer.pause))
 
 
 def _keep_small(client) -> None:

@@ -33,6 +33,7 @@ CONFIG = "/etc/bench-backend.conf"
 # How a container's health gets into the catalog: the three lines on which propagation is given.
 LINES = {
     "none": {},
+    "pace": {},  # the same, with the next event as soon as another reload may be
     "engine": {
         "Healthcheck": {
             "Test": ["CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{PORT}"],
@@ -96,7 +97,7 @@ class Bench:
         # The image is built for these nodes: a pull gets it from the lab's registry, once.
         self.app.run(f"cat >{CONFIG} <<'END'\n{(HERE / 'backend.conf').read_text()}END\n")
         self.app.run("docker image inspect nginx:1.26 >/dev/null 2>&1 || docker pull -q nginx:1.26")
-        self.app.run("ids=$(docker ps -aq --filter label=org.fewnodes.bench); [ -z \"$ids\" ] || docker rm -f $ids")
+        self.app.run('ids=$(docker ps -aq --filter label=org.fewnodes.bench); [ -z "$ids" ] || docker rm -f $ids')
 
     def create(self, service: str, name: str, line: str = "none") -> None:
         """Make a container of the static backend, without starting it."""

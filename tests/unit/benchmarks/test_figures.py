@@ -22,9 +22,7 @@ TROUBLE = WRK.replace(
 )
 
 
-@pytest.mark.parametrize(
-    "share, expected", [(0, 1), (1, 1), (50, 50), (50.5, 51), (99, 99), (100, 100)]
-)
+@pytest.mark.parametrize("share, expected", [(0, 1), (1, 1), (50, 50), (50.5, 51), (99, 99), (100, 100)])
 def test_percentile_is_the_nearest_rank(share, expected):
     assert figures.percentile([float(n) for n in range(100, 0, -1)], share) == expected
 
