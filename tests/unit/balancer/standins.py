@@ -3,6 +3,7 @@
 import json
 
 from discovery_balancer import sync
+from discovery_balancer.backends.nginx.backend import PATIENCE
 from discovery_balancer.backends.nginx.deployment import HostProcess
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
@@ -33,6 +34,7 @@ class Balancer:
         self.checks = self.reloads = 0
         self.retired, self.trimmed, self.silence = [], (0, 0), ""
         self.own = frozenset()
+        self.frozen_by = None  # a clock that passes while nothing answers
 
     def files(self, plan):
         text = repr(plan.http + plan.tcp)
@@ -48,8 +50,15 @@ class Balancer:
     def addresses(self):
         return self.own
 
+    def _waits(self, answer):
+        """What it answers; frozen nothing, after the time that is waited for an answer."""
+        if self.frozen_by is None:
+            return answer
+        self.frozen_by.sleep(PATIENCE)
+        return ""
+
     def running(self):
-        return self.loaded
+        return self._waits(self.loaded)
 
     def answers(self, marker):
         return self.running() == marker
@@ -60,7 +69,7 @@ class Balancer:
     def reload(self):
         self.reloads += 1
         before = self.loaded
-        if self.obeys:
+        if self.obeys and self.frozen_by is None:
             self.loaded = self.store.current().marker
         return before
 
@@ -71,7 +80,7 @@ class Balancer:
         return self.trimmed
 
     def hangs(self):
-        return self.silence
+        return self.silence if self.frozen_by is None else self._waits("") or "it does not answer"
 
 
 class Site:

@@ -291,11 +291,52 @@ def test_l6_a_frozen_balancer_is_noticed_in_20_s_and_restarted(home):
     assert (home.status["state"], home.restarted) == ("ok", ["standin.service"])
 
 
+@pytest.mark.parametrize("frozen", range(4))
+@pytest.mark.parametrize("changed", range(-1, 20))
+def test_l6_a_frozen_balancer_is_noticed_in_20_s_whenever_the_catalog_changes(home, frozen, changed):
+    """A sync that waits for it does not keep the program from noticing.
+
+    :param frozen: seconds after a look at it
+    :param changed: seconds after that when the catalog changes; -1: never
+    """
+    home.catalog("web")
+    home.live(60 + frozen)
+    home.balancer.frozen_by, begin = home.clock, home.clock.now
+    while not home.restarted:
+        if home.clock.now - begin >= changed >= 0:
+            replace_catalog(home, "new")
+            changed = -1
+        home.program.turn()
+        home.clock.now += min(max(home.program.idle_seconds(), 0.001), 0.25)
+        assert home.clock.now - begin <= 20
+    home.balancer.frozen_by = None
+    home.live(40)
+    assert (home.status["state"], home.restarted) == ("ok", ["standin.service"])
+
+
+@pytest.mark.parametrize("moment", ["check", "reload"])
+def test_l6_a_balancer_that_freezes_in_a_sync_is_noticed_in_20_s(home, moment):
+    home.catalog("web")
+    home.live(60)
+    of_before, begin = getattr(home.balancer, moment), home.clock.now
+
+    def freezes(*arguments):
+        home.balancer.frozen_by = home.clock
+        return of_before(*arguments)
+
+    setattr(home.balancer, moment, freezes)
+    replace_catalog(home, "new")
+    while not home.restarted:
+        home.program.turn()
+        home.clock.now += min(max(home.program.idle_seconds(), 0.001), 0.25)
+        assert home.clock.now - begin <= 20
+
+
 def test_l6_a_balancer_that_is_busy_for_some_seconds_is_left_alone(home):
     home.live(60)
-    home.balancer.silence = "nginx does not answer"
-    home.live(5)
-    home.balancer.silence = ""
+    home.balancer.frozen_by = home.clock
+    home.live(6)
+    home.balancer.frozen_by = None
     home.live(60)
     assert home.restarted == []
 

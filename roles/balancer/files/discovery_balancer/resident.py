@@ -142,7 +142,8 @@ class Resident:
         self.timetable.again("sync", now + (chosen.sync_interval if chosen else AFTER_ERROR))
         if source is not None:
             self.reported = source
-        if done.unloaded:  # it refused, or it hangs; then one more look is enough, because it was given the time of a reload
+        if done.unloaded:  # it refused, or it hangs: that it did not answer a sync counts as a look
+            self.timetable.again("sync", now + AFTER_ERROR)
             self._look_at_balancer(chosen, weight=TRIES - 1)
         if status.changed(before, done.status):
             print(status.page(done.status, self.clock.time())[0], flush=True)
@@ -214,7 +215,7 @@ class Resident:
         problem = balancer.hangs()
         known = doubt.found(problem, weight)
         now = self.clock.monotonic()
-        self.timetable.again("balancer", now + BALANCER_SECONDS)
+        self.timetable.again("balancer", now + (AGAIN if problem and not known else BALANCER_SECONDS))
         if known or not problem:
             self.problems["balancer"] = known
         if known and self._restart(balancer.unit, lambda: self.restart_unit(balancer.unit)):

@@ -25,7 +25,7 @@ class Outcome:
     reason: str = ""
     plan: Plan = None
     reloaded: bool = False
-    unloaded: bool = False  # the balancer was asked to load a checked generation, and did not
+    unloaded: bool = False  # the balancer hangs, or was asked to load a checked generation and did not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,8 @@ def _run(store, options, balancer, clock):
     wanted = plan(catalog or {}, options, balancer.addresses())
 
     master, running = balancer.master(), balancer.running()
+    if master and not running and (problem := balancer.hangs()):  # a reload would wait for it in vain, longer than it may hang
+        return Outcome(problem, unloaded=True), False
     held = held_ports(store.generations(), master, running)
     taken = {port: balancer.port_taken(port) for port in sorted(wanted.ports) if port not in held}
     wanted = wanted.without_ports({port: why for port, why in taken.items() if why})
