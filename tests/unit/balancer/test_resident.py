@@ -121,6 +121,20 @@ def test_a_change_of_the_catalog_is_loaded_at_once(home):
     assert (home.status["http"], home.clock.now) == ({"web": 1}, begin)
 
 
+def test_h17_a_catalog_of_the_past_is_not_served_and_the_leaders_is_at_once(home, monkeypatch):
+    """The server of this host was killed: until a leader answers, what consul-template reads from it is of the past."""
+    home.catalog("web", "new")
+    home.live(20)
+    answers = []
+    monkeypatch.setattr(resident, "refresh", lambda store, source: "" if answers and not home.catalog(*answers) else "past")
+    replace_catalog(home, "web")
+    home.live(3)
+    assert (home.status["http"], home.status["reason"]) == ({"web": 1, "new": 1}, "past")
+    answers += ["web", "new", "newer"]
+    home.live(1)
+    assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
+
+
 def test_changes_are_loaded_once_an_interval_and_the_last_one_is(home):
     home.live(5)
     before, begin = home.balancer.reloads, home.clock.now

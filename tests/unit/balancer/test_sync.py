@@ -94,6 +94,22 @@ def test_empty_catalog_that_sees_consul_is_installed(site):
     assert (site.run()["state"], site.served()) == ("ok", "()")
 
 
+def test_r1_catalog_that_may_be_of_the_past_is_not_installed(site):
+    """A server that has just started, and hears no leader, shows consul-template a catalog from before."""
+    site.catalog("web", "new")
+    site.run()
+    site.catalog("web")
+    done = sync.once(site.store, lambda: site.options, lambda options: site.balancer, site.clock, refresh=lambda options: "past")
+    assert ("new" in site.served(), done.waiting, done.status["reason"]) == (True, True, "past")
+    assert done.status["http"] == {"new": 1, "web": 1}
+
+
+def test_catalog_that_may_be_of_the_past_is_better_than_none(site):
+    site.catalog("web")
+    done = sync.once(site.store, lambda: site.options, lambda options: site.balancer, site.clock, refresh=lambda options: "past")
+    assert ("web" in site.served(), done.waiting, done.status["reason"]) == (True, False, "")
+
+
 def test_truncated_catalog_keeps_the_last_good_generation(site):
     site.catalog("web")
     site.run()

@@ -24,7 +24,7 @@ from .watch import Watch
 TOKEN = pathlib.Path("/etc/consul-template/token")
 TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 LEADER_SECONDS = 10  # for the leader's catalog
-LOOK_SECONDS = 0.5  # between two looks while an echo has not come back
+LOOK_SECONDS = 0.5  # between two looks while an echo has not come back, or while the catalog may be of the past
 BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all the time
 AFTER_ERROR = 5  # seconds before the next attempt of a duty that has failed
 RECOVERY = 12  # seconds that a restarted balancer has to come back: 5 for its connections, and its own sync
@@ -67,9 +67,9 @@ def source_of(chosen, token_file=TOKEN, ca=CA) -> Source:
     return Source(chosen.agent, token_file, chosen.node, ca)
 
 
-def refresh(store, source):
-    """Take the catalog of the leader while the server of this host may still answer with the past."""
-    refresh_from_leader(store, source.settled, lambda: preview.rendered([*TEMPLATE, "-max-stale=0s"], LEADER_SECONDS))
+def refresh(store, source) -> str:
+    """Take the catalog of the leader while the server of this host may still answer with the past; see refresh_from_leader."""
+    return refresh_from_leader(store, source.settled, lambda: preview.rendered([*TEMPLATE, "-max-stale=0s"], LEADER_SECONDS))
 
 
 class Resident:
@@ -142,6 +142,8 @@ class Resident:
         self.timetable.again("sync", now + (chosen.sync_interval if chosen else AFTER_ERROR))
         if source is not None:
             self.reported = source
+        if done.waiting:
+            self.timetable.again("sync", now + LOOK_SECONDS)
         if done.unloaded:  # it refused, or it hangs: that it did not answer a sync counts as a look
             self.timetable.again("sync", now + AFTER_ERROR)
             self._look_at_balancer(chosen, weight=TRIES - 1)

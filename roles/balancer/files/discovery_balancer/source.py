@@ -6,7 +6,6 @@ which consul-template has to bring back.
 """
 
 import base64
-import contextlib
 import dataclasses
 import functools
 import json
@@ -27,6 +26,7 @@ CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is
 # Written by the role consul while a server on this host knows less than its leader.
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
+PAST = "the Consul server of this host has just started and no leader answers, so what it shows may be of the past"
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
 # Of the state in the KV store, which is written every few seconds through Raft; Consul refuses values above 512 KiB.
 MOST_BYTES, MOST_ENTRIES, LONGEST_REASON = 32 * 1024, 100, 500
@@ -164,17 +164,25 @@ class Source:
             return False
 
 
-def refresh_from_leader(store, settled, catalog_of_leader, starting=STARTING):
+def refresh_from_leader(store, settled, catalog_of_leader, starting=STARTING) -> str:
     """Replace the catalog by the leader's while a Consul server on this host has just started: consul-template may have read
-    stale data from it. Without an answer of the leader the catalog stays as it is.
+    stale data from it. Why the catalog may be one of the past, "" when it is not.
 
     :param settled: () -> whether there is a leader that has applied its log: one that has just been elected answers other reads
         from before that, and its catalog may be older than the file
     :param catalog_of_leader: () -> the catalog as consul-template would write it, "" for one like the last
     """
-    with contextlib.suppress(ValueError):
-        if starting.exists() and settled() and (text := catalog_of_leader()):
-            store.write_catalog(text)
+    if not starting.exists():
+        return ""
+    if not settled():
+        return PAST
+    try:
+        text = catalog_of_leader()
+    except ValueError as error:
+        return f"{PAST}: {error}"
+    if text:
+        store.write_catalog(text)
+    return ""
 
 
 def reported(status, echo) -> str:

@@ -26,6 +26,7 @@ class Outcome:
     plan: Plan = None
     reloaded: bool = False
     unloaded: bool = False  # the balancer hangs, or was asked to load a checked generation and did not
+    waiting: bool = False  # for a catalog that is not of the past
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Done:
     status: dict
     pause: float = 0  # seconds before which no further sync may begin
     unloaded: bool = False  # as in Outcome
+    waiting: bool = False  # as in Outcome
 
 
 def sync(store, load_options, make=backends.make, clock=time, **given) -> dict:
@@ -54,7 +56,7 @@ def once(
     :param make: the balancer for the options
     :param patience: seconds in which a balancer that has just been started may begin to answer
     :param source: why the catalog is not followed at present, "" when it is; None: as in the last status
-    :param refresh: called with the options before the catalog is read: replaces a stale one
+    :param refresh: called with the options before the catalog is read: replaces a stale one; why it is still stale, else ""
     :param record: called with what changes the register of owners, (text of the register) -> text; why it could not, else ""
     :param further: more of the status
     """
@@ -65,10 +67,12 @@ def once(
         interval = options.reload_interval
         balancer = make(options)
         _until(balancer.running, patience, clock)
-        if refresh:
-            refresh(options)
+        stale = refresh(options) if refresh else ""
         trimmed = balancer.trim()
-        outcome, tried = _run(store, options, balancer, clock)
+        if stale and store.current():
+            outcome = Outcome(stale, waiting=True)
+        else:
+            outcome, tried = _run(store, options, balancer, clock)
         if record and outcome.plan:
             outcome = _recorded(store, options, outcome, clock, record)
     except Exception as error:  # whatever it is: record it, and let the last good generation serve
@@ -79,7 +83,7 @@ def once(
     except OSError as error:  # not even the status could be written; `status` reports its age
         status |= {"state": "failed", "reason": str(error)}
         print(f"failed: {error}")
-    return Done(status, max(0, started + interval - clock.monotonic()) if tried else 0, outcome.unloaded)
+    return Done(status, max(0, started + interval - clock.monotonic()) if tried else 0, outcome.unloaded, outcome.waiting)
 
 
 def note(store, source, further):
