@@ -53,8 +53,12 @@ package: .venv/ready ## build the collection, install it into an empty place, ru
 molecule: .venv/ready ## the scenarios, each on real nodes
 	tests/scenarios $(SCENARIOS)
 
+# What needs no nodes runs on both cores, the output of each in one piece; the scenarios measure time, and run alone.
 test: export DISCOVERY_TESTS ?= usual
-test: lint unit package molecule ## everything that CI runs
+test: .venv/ready ## everything that CI runs
+	@echo "unit tests beside lint and packaging, each printed when it has ended"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target unit lint package
+	@$(MAKE) --no-print-directory molecule
 
 test-all: ## and what does not fit its time
 	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) scaling_swarm resolver_all scaling debian readme_examples"
