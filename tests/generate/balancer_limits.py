@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import yaml
-
 from tests.generate.variable_tables import marked
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/balancer.md"
@@ -24,7 +23,7 @@ def limits():
 
 
 def table() -> str:
-    specs = yaml.safe_load((ROOT / "roles/balancer/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    specs = parse_yaml((ROOT / "roles/balancer/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     lines = ["| limit | type | default | variable | meaning |", "|---|---|---|---|---|"]
     for limit in limits():
         kind = "size" if limit.kind == "header" else limit.kind

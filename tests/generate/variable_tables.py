@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.yaml_text import parse_yaml
+
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
 WIDTH = 120
@@ -36,7 +38,7 @@ SIMPLE = re.compile(r"""'[^']*'|"[^"]*"|\d+|true|false|\[\]|\{\}""")
 
 
 def load(path: Path) -> dict:
-    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+    return (parse_yaml(path.read_text()) or {}) if path.is_file() else {}
 
 
 def plain(description: str | list[str]) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from jinja2 import nodes
+from tests.yaml_text import parse_yaml
 
 SECRET_LOOKUP = "fewnodes.discovery.secret"
 SECRET_ATTRIBUTES = {"JoinTokens"}
@@ -227,15 +227,15 @@ def marked_parameters(source: str) -> set[str]:
 def collection(root: Path) -> tuple[Flow, list[Task], dict[str, set[str]]]:
     """The flow, the tasks, and the marked parameters by module, of a collection."""
     files = [*root.glob("roles/*/tasks/**/*.yml"), *root.glob("roles/*/handlers/*.yml"), *root.glob("playbooks/**/*.yml")]
-    documents = {str(path.relative_to(root)): yaml.safe_load(path.read_text()) for path in sorted(files)}
+    documents = {str(path.relative_to(root)): parse_yaml(path.read_text()) for path in sorted(files)}
     tasks = [task for name, document in documents.items() for task in tasks_of(name, document)]
     defined = [*root.glob("roles/*/defaults/main.yml"), *root.glob("roles/*/vars/main.yml"), *root.glob("playbooks/vars/*.yml")]
     variables: dict[str, Any] = {}
     for path in sorted(defined):
-        variables |= yaml.safe_load(path.read_text()) or {}
+        variables |= parse_yaml(path.read_text()) or {}
     secrets = set()
     for path in root.glob("roles/*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+        for entry in parse_yaml(path.read_text())["argument_specs"].values():
             secrets |= {name for name, option in (entry.get("options") or {}).items() if option.get("no_log")}
     templates = {path.name: path.read_text() for path in root.glob("roles/*/templates/**/*") if path.is_file()}
     marked: dict[str, set[str]] = {}

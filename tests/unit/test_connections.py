@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import AGENT, CA, Api
 from programs import load
 from tests.support.authority import Authority, tls
+from tests.yaml_text import parse_yaml
 
 from discovery_balancer.source import Source
 from registrator.agent import Agent
@@ -40,7 +40,7 @@ def steps(value):
 def calls(name: str):
     """(place, arguments) of each task with a builtin module."""
     for path in TASKS:
-        for step in steps(yaml.safe_load(path.read_text())):
+        for step in steps(parse_yaml(path.read_text())):
             arguments = step.get(f"ansible.builtin.{name}", step.get(name))
             if isinstance(arguments, dict):
                 yield f"{path.relative_to(ROOT)}: {step.get('name')}", arguments
@@ -100,7 +100,7 @@ def test_x5_every_request_to_consul_verifies_the_agent():
         if "ca" not in given.get("ca_path", "") or given.get("validate_certs") is False:
             wrong.append(f"{place}: not verified")
     assert wrong == []
-    consul = yaml.safe_load((ROOT / "roles/consul/vars/main.yml").read_text())
+    consul = parse_yaml((ROOT / "roles/consul/vars/main.yml").read_text())
     assert (consul["__consul_api"], consul["__consul_ca"]) == (f"{AGENT}/v1", CA)
     assert consul["__consul_cli_options"] == [f"-http-addr={AGENT}", "-ca-file={{ __consul_ca }}"]
 
@@ -114,15 +114,15 @@ def test_x5_nothing_uses_the_port_of_plain_http():
     assert found == {
         "roles/consul/defaults/main.yml", "roles/consul/meta/argument_specs.yml", "roles/registrator/files/registrator/agent.py",
     }  # fmt: skip
-    consul = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
+    consul = parse_yaml((ROOT / "roles/consul/defaults/main.yml").read_text())
     assert consul["consul_http_loopback"] is False
-    defaults = yaml.safe_load((ROOT / "roles/registrator/defaults/main.yml").read_text())
+    defaults = parse_yaml((ROOT / "roles/registrator/defaults/main.yml").read_text())
     assert defaults["registrator_uri"] == "consul-tls://127.0.0.1:8501"
 
 
 def test_w34_suites_of_the_agent():
     """ECDHE and AEAD only: no static RSA, no CBC."""
-    consul = yaml.safe_load((ROOT / "roles/consul/vars/main.yml").read_text())
+    consul = parse_yaml((ROOT / "roles/consul/vars/main.yml").read_text())
     assert consul["__consul_agent_config"]["tls"]["defaults"]["tls_min_version"] == "TLSv1_2"
     suites = consul["__consul_cipher_suites"]
     assert suites and [one for one in suites if not re.fullmatch(r"TLS_ECDHE_\w+_(GCM|CHACHA20_POLY1305)_SHA\d+", one)] == []
@@ -153,7 +153,7 @@ def test_x5_consul_template_verifies_the_agent():
 
 def test_x5_the_cluster_store_is_used_by_tls():
     """dockerd uses plain HTTP, without a word, where one of the three files is not set."""
-    config = yaml.safe_load((ROOT / "roles/docker_cluster_store/defaults/main.yml").read_text())["docker_cluster_store_config"]
+    config = parse_yaml((ROOT / "roles/docker_cluster_store/defaults/main.yml").read_text())["docker_cluster_store_config"]
     assert config["cluster-store"] == "consul://127.0.0.1:8501"
     assert config["cluster-store-opts"] == {
         "kv.cacertfile": CA, "kv.certfile": "/etc/docker/tls/server.pem", "kv.keyfile": "/etc/docker/tls/server.key",

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-import yaml
 from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible_collections.fewnodes.discovery.plugins.action.host_facts import ActionModule
 from ansible_collections.fewnodes.discovery.plugins.filter.site import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.controller import controller_problems
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -30,7 +30,7 @@ docker_hosts: {hosts: {a: {}}}
 
 def first_task(playbook: Path) -> dict:
     """The first task of the first play, also of an imported playbook."""
-    play = yaml.safe_load(playbook.read_text())[0]
+    play = parse_yaml(playbook.read_text())[0]
     if "ansible.builtin.import_playbook" in play:
         return first_task(playbook.parent / play["ansible.builtin.import_playbook"])
     assert play["gather_facts"] is False
@@ -46,7 +46,7 @@ def test_x1_each_playbook_checks_the_settings_first(playbook):
 
 
 def test_x1_the_entry_point_for_facts_asks_a_host_with_its_own_action_first():
-    tasks = yaml.safe_load((ROOT / "roles/common/tasks/facts_gather.yml").read_text())
+    tasks = parse_yaml((ROOT / "roles/common/tasks/facts_gather.yml").read_text())
     assert "fewnodes.discovery.host_facts" in tasks[0]
 
 

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROLES = sorted(path for path in (Path(__file__).parents[2] / "roles").iterdir() if path.is_dir())
 VARIABLE = re.compile(r"^[a-z_][a-z0-9_]*:")
 
 
 def load(path: Path) -> dict:
-    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    return (parse_yaml(path.read_text()) or {}) if path.exists() else {}
 
 
 def entry_points(role: Path) -> dict[str, dict]:

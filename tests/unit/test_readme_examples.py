@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.support.readme_examples import ORDER, examples
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
-SITE = yaml.safe_load((ROOT / "molecule/readme_examples/inventory/hosts.yml").read_text())["all"]["children"]
+SITE = parse_yaml((ROOT / "molecule/readme_examples/inventory/hosts.yml").read_text())["all"]["children"]
 
 
 def test_every_role_is_run():

@@ -6,13 +6,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
-GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
-BALANCER = yaml.safe_load((ROOT / "roles/balancer/vars/main.yml").read_text())
+GALAXY = parse_yaml((ROOT / "galaxy.yml").read_text())
+BALANCER = parse_yaml((ROOT / "roles/balancer/vars/main.yml").read_text())
 # Roles that the role balancer calls; it also starts their units.
 BACKENDS = {row["role"] for row in BALANCER["__balancer_backends"].values()}
 GROUPS = ("consul_clients", "docker_hosts", "load_balancers")
@@ -29,7 +29,7 @@ def roles(*without: str):
 
 def tasks(path: Path) -> list[dict]:
     """The tasks of a file in order, those in blocks too."""
-    found, todo = [], list(yaml.safe_load(path.read_text()) or [])
+    found, todo = [], list(parse_yaml(path.read_text()) or [])
     while todo:
         task = todo.pop(0)
         found.append(task)
@@ -45,7 +45,7 @@ def test_role_has_its_files(role):
 
 def is_operation(role: Path) -> bool:
     """Whether a role changes a running site (drain, scale, …) instead of being a part of the platform; its meta tells."""
-    return "operation" in yaml.safe_load((role / "meta/main.yml").read_text())["galaxy_info"].get("galaxy_tags", [])
+    return "operation" in parse_yaml((role / "meta/main.yml").read_text())["galaxy_info"].get("galaxy_tags", [])
 
 
 @roles("common")
@@ -78,7 +78,7 @@ def test_no_role_leaves_a_name_that_another_one_uses():
     """The names of role consul and of role consul_dns begin alike."""
     variables = {
         role.name: {name for file in ("defaults", "vars") if (role / file / "main.yml").is_file()
-                    for name in yaml.safe_load((role / file / "main.yml").read_text()) or {}} | kept(role)
+                    for name in parse_yaml((role / file / "main.yml").read_text()) or {}} | kept(role)
         for role in ROLES
     }  # fmt: skip
     taken = [
@@ -91,7 +91,7 @@ def test_no_role_leaves_a_name_that_another_one_uses():
 @roles()
 def test_calls_of_common_fit_its_argument_specs(role):
     """Most calls are not checked at run time, which costs a task for each host: what they give and leave out is checked here."""
-    specs = yaml.safe_load((ROOT / "roles/common/meta/argument_specs.yml").read_text())["argument_specs"]
+    specs = parse_yaml((ROOT / "roles/common/meta/argument_specs.yml").read_text())["argument_specs"]
     known = {name for spec in specs.values() for name in spec.get("options") or {}}
     for path in (role / "tasks").rglob("*.yml"):
         for task in tasks(path):
@@ -161,7 +161,7 @@ def test_playbook_can_be_called_by_its_collection_name(playbook):
 def operations() -> list[Path]:
     """Playbooks that people run by themselves: those that site.yml does not import."""
     site = ROOT / "playbooks/site.yml"
-    imported = {play["ansible.builtin.import_playbook"] for play in yaml.safe_load(site.read_text())}
+    imported = {play["ansible.builtin.import_playbook"] for play in parse_yaml(site.read_text())}
     return [path for path in PLAYBOOKS if path != site and path.name not in imported]
 
 
@@ -212,5 +212,5 @@ def test_checkout_works_as_an_installed_collection():
 
 def test_a_run_loads_the_filters_before_it_forks():
     """Ansible renders a task's name in its main process; a filter that is first used in a forked one is loaded for that alone."""
-    first = yaml.safe_load((ROOT / "playbooks/preflight.yml").read_text())[0]["tasks"][0]
+    first = parse_yaml((ROOT / "playbooks/preflight.yml").read_text())[0]["tasks"][0]
     assert "| fewnodes.discovery." in first["name"]

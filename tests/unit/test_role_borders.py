@@ -4,16 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from jinja2 import Environment, TemplateSyntaxError, meta
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 ROLES = {path.name: path for path in sorted((ROOT / "roles").iterdir()) if path.is_dir()}
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 SITE = {
-    name for section in yaml.safe_load((ROOT / "meta/site_variables.yml").read_text()).values() for name in section["options"]
+    name for section in parse_yaml((ROOT / "meta/site_variables.yml").read_text()).values() for name in section["options"]
 }
-SITE_LISTS = set(yaml.safe_load((ROOT / "playbooks/vars/site.yml").read_text()))
+SITE_LISTS = set(parse_yaml((ROOT / "playbooks/vars/site.yml").read_text()))
 # What the entry points of `common` leave for everybody; its README has them.
 COMMON = {"common_host", "common_checked", "common_packages_pending"}
 MAGIC = {
@@ -76,7 +76,7 @@ def defined(value) -> set[str]:
 
 
 def documents(folder: Path) -> dict[Path, object]:
-    return {path: yaml.safe_load(path.read_text()) for path in sorted(folder.rglob("*.yml"))}
+    return {path: parse_yaml(path.read_text()) for path in sorted(folder.rglob("*.yml"))}
 
 
 def uses(role: Path) -> dict[str, set[str]]:
@@ -104,7 +104,7 @@ def own(role: Path) -> set[str]:
 
 def options(role: Path) -> set[str]:
     """Documented variables of a role."""
-    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    specs = parse_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     return set().union(*(set(spec.get("options") or {}) for spec in specs.values()))
 
 
@@ -142,9 +142,9 @@ def test_no_private_name_of_a_role_is_used_outside_of_it(path):
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
 def test_a_play_that_uses_the_site_s_lists_has_their_file(playbook):
-    for play in yaml.safe_load(playbook.read_text()):
+    for play in parse_yaml(playbook.read_text()):
         files = play.get("vars_files") or []
-        texts = [play] + [yaml.safe_load((playbook.parent / file).read_text()) for file in files]
+        texts = [play] + [parse_yaml((playbook.parent / file).read_text()) for file in files]
         used = set().union(*map(read, texts)) & SITE_LISTS
         assert not used or "vars/site.yml" in files, f"{play.get('name')}: {sorted(used)}"
 

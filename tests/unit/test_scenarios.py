@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
@@ -51,5 +51,5 @@ def test_colours_are_no_hindrance(run):
 
 @pytest.mark.parametrize("file", sorted((ROOT / "molecule").glob("*/molecule.yml")), ids=lambda path: path.parent.name)
 def test_each_scenario_ends_with_the_search_for_secrets(file):
-    own, shared = (yaml.safe_load(path.read_text()).get("scenario", {}) for path in (file, ROOT / ".config/molecule/config.yml"))
+    own, shared = (parse_yaml(path.read_text()).get("scenario", {}) for path in (file, ROOT / ".config/molecule/config.yml"))
     assert (shared | own)["test_sequence"][-2:] == ["verify ../shared/after", "destroy"]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 ROLES = {path.name: path for path in (ROOT / "roles").iterdir() if path.is_dir()}
@@ -38,7 +38,7 @@ def choices(text: str) -> list[str]:
 
 def calls(path: Path):
     """(kind, name or path, patterns of files) of each include and import in a file."""
-    for step in dicts(yaml.safe_load(path.read_text())):
+    for step in dicts(parse_yaml(path.read_text())):
         for kind in ("include_tasks", "import_tasks"):
             target = step.get(f"ansible.builtin.{kind}")
             if target:
@@ -82,7 +82,7 @@ def test_every_task_file_is_reached():
     """From the playbooks, from a role's main.yml and handlers, and from the entry points of the argument specs."""
     todo = [path.resolve() for path in (ROOT / "playbooks").glob("*.yml")]
     for role in ROLES.values():
-        entries = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+        entries = parse_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]
         todo += [(role / "tasks" / f"{entry}.yml").resolve() for entry in {"main", *entries}]
         todo += [path.resolve() for path in (role / "handlers").rglob("*.yml")]
     reached = set()
@@ -98,7 +98,7 @@ def test_every_task_file_is_reached():
 
 @pytest.mark.parametrize("role", ROLES.values(), ids=list(ROLES))
 def test_every_entry_point_of_the_argument_specs_has_its_file(role):
-    entries = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    entries = parse_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     assert [entry for entry in entries if not (role / "tasks" / f"{entry}.yml").is_file()] == []
 
 
@@ -109,7 +109,7 @@ def test_a_template_becomes_its_literals_or_any_word():
 
 def test_a_rotation_of_tokens_leaves_the_files_of_the_balancer_alone():
     """An earlier version may have written them for its own program; only site.yml changes them all together."""
-    tasks = dicts(yaml.safe_load((ROOT / "playbooks/rotate_tokens.yml").read_text()))
+    tasks = dicts(parse_yaml((ROOT / "playbooks/rotate_tokens.yml").read_text()))
     (entry,) = {task["tasks_from"] for task in tasks if task.get("name") == "balancer"}
-    written = dicts(yaml.safe_load((ROLES["balancer"] / "tasks" / f"{entry}.yml").read_text()))
+    written = dicts(parse_yaml((ROLES["balancer"] / "tasks" / f"{entry}.yml").read_text()))
     assert [file["path"] for file in written if "path" in file] == ["/etc/consul-template/token"]

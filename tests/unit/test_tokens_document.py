@@ -1,11 +1,11 @@
 """docs/tokens.md, which K1 tries on a running site: it has every request and every component."""
 
-import yaml
 from tests.support.site import ROOT
 from tests.support.token_rights import REQUESTS, table
+from tests.yaml_text import parse_yaml
 
-DEFAULTS = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
-TOKENS = yaml.safe_load((ROOT / "playbooks/vars/consul.yml").read_text())["consul_tokens"]
+DEFAULTS = parse_yaml((ROOT / "roles/consul/defaults/main.yml").read_text())
+TOKENS = parse_yaml((ROOT / "playbooks/vars/consul.yml").read_text())["consul_tokens"]
 
 
 def test_every_component_has_a_column():

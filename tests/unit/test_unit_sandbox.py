@@ -6,9 +6,9 @@ from pathlib import Path
 
 import jinja2
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.unit_sandbox import BASE, FURTHER, MOUNT_NAMESPACE, unit_sandbox
 from tests.support.exposure import BOUND, table
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = {path.name.removesuffix(".j2"): path for path in sorted(ROOT.glob("roles/*/templates/*.service.j2"))}
@@ -18,7 +18,7 @@ def rendered(template: Path) -> str:
     """A unit as Ansible renders it; of the role's variables those count that the sandbox reads."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
     environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox}
-    values = yaml.safe_load((template.parents[1] / "vars/main.yml").read_text())
+    values = parse_yaml((template.parents[1] / "vars/main.yml").read_text())
     return environment.from_string(template.read_text()).render(values, consul_backup_dir="/var/backups/consul")
 
 

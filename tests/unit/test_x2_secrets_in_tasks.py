@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from secret_flow import Flow, collection, marked_parameters, tasks_of
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 FLOW, TASKS, MARKED = collection(ROOT)
 
 # Tasks that show a secret: SECRET stands for the lookup; `token` is the one parameter that the module one.two.three marks.
-SHOWN = yaml.safe_load("""
+SHOWN = parse_yaml("""
 an argument:
   - ansible.builtin.command: {argv: [consul], stdin: "{{ SECRET }}"}
 a header:
@@ -49,7 +49,7 @@ join tokens:
 a handler of a play:
   - {hosts: all, handlers: [{one.two.three: {other: "{{ SECRET }}"}}]}
 """)
-IN_PS = yaml.safe_load("""
+IN_PS = parse_yaml("""
 a command:
   - {ansible.builtin.command: {argv: [consul, "-token={{ SECRET }}"]}, no_log: true}
 a shell:
@@ -60,7 +60,7 @@ the environment of a block:
   - environment: {A: "{{ SECRET }}"}
     block: [{ansible.builtin.include_tasks: b.yml}]
 """)
-OPEN = yaml.safe_load("""
+OPEN = parse_yaml("""
 the usual mode:
   - {ansible.builtin.copy: {dest: /a, content: "{{ SECRET }}"}, no_log: true}
 a mode for all:
@@ -72,7 +72,7 @@ one of several files:
 files of a variable:
   - {one.two.managed_files: {files: "{{ role_b }}"}, no_log: true}
 """)
-HIDDEN = yaml.safe_load("""
+HIDDEN = parse_yaml("""
 no_log:
   - {ansible.builtin.uri: {url: u, headers: {X-Consul-Token: "{{ SECRET }}"}}, no_log: true}
 no_log of the block:

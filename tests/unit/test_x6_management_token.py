@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
@@ -40,7 +40,7 @@ def found() -> list:
     return [
         pytest.param(path, step, id=f"{path.relative_to(ROOT)}: {step['name']}")
         for path in FILES
-        for step in steps(yaml.safe_load(path.read_text()))
+        for step in steps(parse_yaml(path.read_text()))
         if uses(step)
     ]
 
@@ -59,14 +59,14 @@ def test_x6_the_tasks_are_found():
 @pytest.mark.parametrize("file", ["backup/main.yml", "restore/main.yml", "restore/snapshot.yml"])
 def test_x6_files_of_the_backup_host_are_included_for_it_alone(file):
     names = {name.removeprefix("roles/consul/tasks/") for name in OF_THE_BACKUP_HOST}
-    for step in steps(yaml.safe_load((ROOT / "roles/consul/tasks" / file).read_text())):
+    for step in steps(parse_yaml((ROOT / "roles/consul/tasks" / file).read_text())):
         if step.get("ansible.builtin.include_tasks") in names and file != "restore/snapshot.yml":
             assert "inventory_hostname == __consul_backup_host" in str(step["when"])
 
 
 def test_x6_variables_of_servers_name_servers():
     """No variable of the role holds the management token: it would go wherever that is used."""
-    variables = yaml.safe_load((ROOT / "roles/consul/vars/main.yml").read_text())
+    variables = parse_yaml((ROOT / "roles/consul/vars/main.yml").read_text())
     holding = [name for name, value in variables.items() if "lookup" in str(value) and "management_token" in str(value)]
     assert holding == []
     assert variables["__consul_acl_server"].startswith("{{ consul_servers | select(")

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 HANDLER = next(
-    one for one in yaml.safe_load((ROOT / "roles/nginx/handlers/main.yml").read_text())
+    one for one in parse_yaml((ROOT / "roles/nginx/handlers/main.yml").read_text())
     if one["name"] == "Restart nginx in its container"
 )  # fmt: skip
 UNIT = f"lookup('ansible.builtin.template', '{ROOT}/roles/nginx/templates/nginx.service.j2', template_vars=%s)"

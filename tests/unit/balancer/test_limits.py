@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 from discovery_balancer.limits import KINDS, LIMITS
 
 ROLES = Path(__file__).parents[3] / "roles"
-DEFAULTS = yaml.safe_load((ROLES / "balancer/defaults/main.yml").read_text())
-SPECS = yaml.safe_load((ROLES / "balancer/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-NGINX = yaml.safe_load((ROLES / "nginx/vars/main.yml").read_text())
+DEFAULTS = parse_yaml((ROLES / "balancer/defaults/main.yml").read_text())
+SPECS = parse_yaml((ROLES / "balancer/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+NGINX = parse_yaml((ROLES / "nginx/vars/main.yml").read_text())
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=[limit.name for limit in LIMITS])

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 from discovery_balancer import options
 
@@ -51,13 +51,13 @@ def test_without_the_file_of_the_backend_there_are_no_options(load, tmp_path):
 def test_deployment_stands_in_the_file_of_the_backend_alone():
     """The site's file is written before the backend leaves the other deployment mode, which can fail: until then nginx serves as
     before."""
-    variables = yaml.safe_load((ROLES / "balancer/vars/main.yml").read_text())
+    variables = parse_yaml((ROLES / "balancer/vars/main.yml").read_text())
     assert "balancer_deployment" not in str(variables["__balancer_options"])
 
 
 def test_consul_template_is_restarted_before_the_backend_can_fail():
     """Else the next run, which finds no change, would not restart it."""
-    backend = yaml.safe_load((ROLES / "balancer/tasks/backend.yml").read_text())
+    backend = parse_yaml((ROLES / "balancer/tasks/backend.yml").read_text())
     assert [next(key for key in task if "." in key) for task in backend] == [
         "ansible.builtin.meta", "fewnodes.discovery.managed_files", "ansible.builtin.include_role",
     ]  # fmt: skip

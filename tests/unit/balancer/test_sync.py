@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 from discovery_balancer import __main__ as command
 from discovery_balancer import backends, sync
@@ -385,7 +385,7 @@ def test_backend_is_a_balancer(name):
 
 def test_backends_are_those_of_the_role():
     """One package and one row of the role's table each."""
-    table = yaml.safe_load((Path(__file__).parents[3] / "roles/balancer/vars/main.yml").read_text())["__balancer_backends"]
+    table = parse_yaml((Path(__file__).parents[3] / "roles/balancer/vars/main.yml").read_text())["__balancer_backends"]
     assert sorted(table) == backends.known()
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import jinja2
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROLE = Path(__file__).parents[3] / "roles/firewall"
 
@@ -21,11 +21,11 @@ def rendered(scope: str = "site", template: str = "discovery-firewall.nft.j2", *
 
 def variable(name: str, **variables) -> str:
     """A variable of the role, rendered."""
-    return jinja2.Template(yaml.safe_load((ROLE / "vars/main.yml").read_text())[name]).render(**variables)
+    return jinja2.Template(parse_yaml((ROLE / "vars/main.yml").read_text())[name]).render(**variables)
 
 
 def platform(**on: bool) -> dict:
     """The table of allow rules; a host has them all, but for those named."""
-    table = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__firewall_platform"]
+    table = parse_yaml((ROLE / "vars/main.yml").read_text())["__firewall_platform"]
     table["ssh"]["tcp"], table["balancer"]["tcp"] = [22], [80, 443, "9990-9999"]
     return {name: rule | {"on": on.get(name, True)} for name, rule in table.items()}

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-import yaml
 from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -34,6 +33,7 @@ from tests.support.certificates import (
     public,
     renewal,
 )  # fmt: skip
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 WANTED = Wanted("h1", tuple(SAN), ("serverAuth",))
@@ -246,7 +246,7 @@ def test_x1_no_task_has_a_request_signed():
     signing = [
         (path.name, step["name"])
         for path in sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
-        for step in tasks(yaml.safe_load(path.read_text()))
+        for step in tasks(parse_yaml(path.read_text()))
         for module in step
         if isinstance(module, str) and re.search(r"\.(x509_certificate|openssl_csr)(_pipe)?$", module)
     ]

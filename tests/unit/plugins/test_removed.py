@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.modules import removed
 from ansible_collections.fewnodes.discovery.plugins.modules.removed import remove, shred
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 # Secrets that a removed host keeps, and why; docs/operations.md, "Remove a host".
@@ -84,8 +84,8 @@ def secret_files() -> set[str]:
 
 
 def test_x6_what_a_removed_host_shreds_covers_the_secrets_in_the_table_of_files():
-    tasks = yaml.safe_load((ROOT / "roles/consul/tasks/member/leave.yml").read_text())
-    defaults = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
+    tasks = parse_yaml((ROOT / "roles/consul/tasks/member/leave.yml").read_text())
+    defaults = parse_yaml((ROOT / "roles/consul/defaults/main.yml").read_text())
     [task] = [task for task in tasks if "fewnodes.discovery.removed" in task]
     paths = [
         path.replace("{{ consul_backup_dir }}", defaults["consul_backup_dir"])

@@ -2,9 +2,9 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.renamed import FIREWALL, INVENTORY
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,8 +36,8 @@ def one(found, *parts):
 
 def options() -> set[str]:
     """Variables of the roles and of the site."""
-    roles = {name for file in ROOT.glob("roles/*/defaults/main.yml") for name in yaml.safe_load(file.read_text()) or {}}
-    sections = yaml.safe_load((ROOT / "meta/site_variables.yml").read_text()).values()
+    roles = {name for file in ROOT.glob("roles/*/defaults/main.yml") for name in parse_yaml(file.read_text()) or {}}
+    sections = parse_yaml((ROOT / "meta/site_variables.yml").read_text()).values()
     return roles.union(*(section["options"] for section in sections))
 
 

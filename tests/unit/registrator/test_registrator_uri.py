@@ -5,9 +5,9 @@ import warnings
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
-PATTERN = yaml.safe_load((Path(__file__).parents[3] / "roles/registrator/vars/main.yml").read_text())["__registrator_uri_pattern"]
+PATTERN = parse_yaml((Path(__file__).parents[3] / "roles/registrator/vars/main.yml").read_text())["__registrator_uri_pattern"]
 
 
 def accepted(uri: str) -> bool:
