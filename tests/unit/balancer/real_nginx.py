@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,33 +18,18 @@ from pathlib import Path
 from discovery_balancer import backends, sync
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
+from printed import printed
 
 ROOT = Path(__file__).parents[3]
-ROLES = ROOT / "roles/balancer", ROOT / "roles/nginx"
 UNPACKED = ROOT / ".cache/nginx"
 OWN = f"{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # two runs at once do not meet
 ADDRESS = f"127.74.{OWN}"  # of the balancer
 BACKENDS = tuple(f"127.{number}.{OWN}" for number in (75, 76, 77))
 DOMAIN = "hospital.example"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-PLAY = [
-    {
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "vars_files": [str(role / part / "main.yml") for role in ROLES for part in ("defaults", "vars")],
-        "tasks": [
-            {
-                "name": "Write {{ item.name }}",
-                "ansible.builtin.copy": {"content": "{{ item.content }}", "dest": "{{ made }}/{{ item.name }}", "mode": "0644"},
-                "loop": [
-                    {"name": "nginx.conf", "content": "{{ lookup('ansible.builtin.template', template) }}"},
-                    {"name": "options.json", "content": "{{ __balancer_options | to_json }}"},
-                ],
-            }
-        ],
-    }
-]
+WRITTEN = {
+    "nginx.conf": "{{ lookup('ansible.builtin.template', template) }}", "options.json": "{{ __balancer_options | to_json }}",
+}  # fmt: skip
 
 
 def free_ports() -> list[int]:
@@ -61,19 +45,15 @@ def free_ports() -> list[int]:
 
 def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str, dict]:
     """nginx.conf and the program's options as the roles write them with these variables, else with its defaults."""
-    play = folder / "play.yml"
-    play.write_text(json.dumps(PLAY))
     chosen = {
-        "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "made": str(folder), "balancer_domain": DOMAIN,
+        "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "balancer_domain": DOMAIN,
         "balancer_listen": [ADDRESS],
         "balancer_http_port": http_port, "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
         "balancer_deployment": "host", "balancer_network": "",
         **variables,
     }  # fmt: skip
-    command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-e", json.dumps(chosen), play]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return (folder / "nginx.conf").read_text(), json.loads((folder / "options.json").read_text())
+    (made,) = printed(folder, WRITTEN, chosen)
+    return made["nginx.conf"], json.loads(made["options.json"])
 
 
 class Backends:
