@@ -4,6 +4,7 @@ The parser is crossplane's, which reads a file as nginx does; every argument has
 file holds nothing but printable ASCII, so that a text which two parsers would read differently has no place in it.
 """
 
+import functools
 import re
 import tempfile
 from pathlib import Path
@@ -102,9 +103,10 @@ def walk(blocks, around=()):
         yield from walk(one.get("block") or [], (*around, inner))
 
 
-def allowed(table: dict, around: str, directive: str, arguments: str, run: str) -> bool:
-    """Whether the table has a place for it."""
-    places = [directives for where, directives in table.items() if re.fullmatch(where, around)]
+@functools.lru_cache(maxsize=20_000)  # most directives are those of the last file
+def allowed(name: str, around: str, directive: str, arguments: str, run: str) -> bool:
+    """Whether the table of a file has a place for it."""
+    places = [directives for where, directives in ALLOWED[name].items() if re.fullmatch(where, around)]
     patterns = [found for directives in places for name, found in directives.items() if re.fullmatch(name, directive)]
     return any(re.fullmatch(pattern.replace("{run}", re.escape(run)), arguments) for pattern in patterns)
 
@@ -114,10 +116,17 @@ def foreign(file: Path, run: str) -> list[str]:
 
     :param run: directory of the sockets of nginx
     """
-    text = file.read_bytes().decode(errors="replace")
-    found = [f"the character {c!r}" for c in sorted(set(text)) if not (c == "\n" or " " <= c <= "~")]
-    blocks, complaints = parsed(file)
+    return list(_foreign(file.name, file.read_bytes(), run))
+
+
+@functools.lru_cache(maxsize=2_000)  # what is skipped leaves the file of the catalog before
+def _foreign(name: str, content: bytes, run: str) -> tuple[str, ...]:
+    found = [f"the character {c!r}" for c in sorted(set(content.decode(errors="replace"))) if not (c == "\n" or " " <= c <= "~")]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes(content)
+        blocks, complaints = parsed(file)
     for around, directive, arguments in walk(blocks):
-        if not allowed(ALLOWED[file.name], around, directive, arguments, run):
-            found.append(f"{file.name}: {around}: {directive} {arguments[:200]!r}")
-    return found + complaints
+        if not allowed(name, around, directive, arguments, run):
+            found.append(f"{name}: {around}: {directive} {arguments[:200]!r}")
+    return (*found, *complaints)
