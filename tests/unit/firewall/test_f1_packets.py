@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.firewall import firewall_ruleset
@@ -19,6 +21,7 @@ HOST6, EXTERNAL6 = "2001:db8::1", "2001:db8::9"
 CONTAINER, PEER, SHOP, SHOP6 = "172.17.0.2", "172.18.0.2", "172.20.0.2", "fd00:20::2"
 PUBLISHED = 8077  # by the container on the bridge with a name of its own, TCP and UDP, IPv4 and IPv6
 OVERLAY = {"tcp": [2377, 7946], "udp": [4789, 7946]}
+CLOSED = {"tcp": [], "udp": []}
 # The table of earlier versions for these ports (template discovery-overlay.nft.j2 of the role overlay_network).
 OVERLAY_TABLE = f"""
 table inet discovery_overlay
@@ -51,18 +54,19 @@ while True:
 """
 KNOCK_UDP = """
 import json, socket, sys
-found = []
-for port in map(int, sys.argv[2:]):
+from concurrent.futures import ThreadPoolExecutor
+def answers(port):
     client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
     client.settimeout(0.5)
     client.connect((sys.argv[1], port))
     try:
         client.send(b"question")
         client.recv(100)
-        found.append(port)
     except OSError:
-        pass
-print(json.dumps(found))
+        return False
+    return True
+ports = list(map(int, sys.argv[2:]))
+print(json.dumps([port for port, found in zip(ports, ThreadPoolExecutor(32).map(answers, ports)) if found]))
 """
 SERVE = """
 import socket, sys, threading
@@ -149,6 +153,12 @@ BRIDGES = (  # device, host's address, machine on it, its address
 CARD = [{"name": "br-lan", "addresses": ["198.51.100.1"], "ports": ["", "veth"]}]
 
 
+def each(ask: Callable, *names: str) -> dict:
+    """What each of them gets. They ask at the same time: a port that is silent takes all the time that it is given."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(ask, names), strict=True))
+
+
 class Networks:
     """Named network namespaces, and what runs in them."""
 
@@ -190,9 +200,15 @@ class Networks:
         words = " ".join(map(str, [address, *ports]))
         return json.loads(self.run(name, f"{sys.executable} - {words}", KNOCK))
 
+    def both(self, name: str, address: str, tcp: list[int], udp: list[int]) -> dict[str, list[int]]:
+        """Ports of an address that answer, by protocol."""
+        with ThreadPoolExecutor(2) as pool:
+            found = pool.submit(self.open, name, address, tcp), pool.submit(self.udp, name, address, udp)
+            return {"tcp": found[0].result(), "udp": found[1].result()}
+
     def overlay(self, name: str) -> dict[str, list[int]]:
         """The ports of the overlay network on the host that answer."""
-        return {"tcp": self.open(name, HOST, OVERLAY["tcp"]), "udp": self.udp(name, HOST, OVERLAY["udp"])}
+        return self.both(name, HOST, **OVERLAY)
 
     def udp(self, name: str, address: str, ports: list[int]) -> list[int]:
         """UDP ports of an address that answer."""
@@ -334,16 +350,16 @@ def runs(request, networks):
 
 def test_x3_a_named_bridge_publishes_to_members_only(networks, runs):
     """com.docker.network.bridge.name, or bridge of daemon.json: TCP and UDP."""
-    for sender, ports in (("external", []), ("office", []), ("member", [PUBLISHED]), ("management", [PUBLISHED])):
-        assert networks.open(sender, HOST, [PUBLISHED]) == ports, sender
-        assert networks.udp(sender, HOST, [PUBLISHED]) == ports, sender
-    assert networks.open("external", SHOP, [80]) == networks.udp("external", SHOP, [80]) == []
+    found = each(lambda name: networks.both(name, HOST, [PUBLISHED], [PUBLISHED]), "external", "office", "member", "management")
+    reached = {"tcp": [PUBLISHED], "udp": [PUBLISHED]}
+    assert found == {"external": CLOSED, "office": CLOSED, "member": reached, "management": reached}
+    assert networks.both("external", SHOP, [80], [80]) == CLOSED
 
 
 def test_x3_ipv6_is_filtered_the_same(networks, runs):
     assert networks.open("external", HOST6) == [22, 80]
-    assert networks.open("external", HOST6, [PUBLISHED]) == networks.udp("external", HOST6, [PUBLISHED]) == []
-    assert networks.open("external", SHOP6, [80]) == networks.udp("external", SHOP6, [80]) == []
+    assert networks.both("external", HOST6, [PUBLISHED], [PUBLISHED]) == CLOSED
+    assert networks.both("external", SHOP6, [80], [80]) == CLOSED
     assert networks.open("shop", "fd00:20::1", [53, 8081, 8300, 8501]) == [53, 8081, 8501]
 
 
@@ -470,13 +486,10 @@ def test_f1_a_connection_outlives_a_change(networks):
         networks.load()
 
 
-CLOSED = {"tcp": [], "udp": []}
-
-
 def test_f1_only_docker_hosts_reach_the_overlay_network(networks):
     assert networks.overlay("member") == OVERLAY
-    for name in ("external", "management", "container"):
-        assert networks.overlay(name) == CLOSED, name
+    found = each(networks.overlay, "external", "management", "container")
+    assert found == {"external": CLOSED, "management": CLOSED, "container": CLOSED}
 
 
 def test_f1_without_the_firewall_only_the_overlay_network_is_closed(networks):
@@ -484,8 +497,9 @@ def test_f1_without_the_firewall_only_the_overlay_network_is_closed(networks):
     networks.load(scope="overlay")
     try:
         assert networks.overlay("member") == OVERLAY
-        for name in ("external", "management", "container"):
-            assert networks.overlay(name) == CLOSED, name
+        found = each(networks.overlay, "external", "management", "container")
+        assert found == {"external": CLOSED, "management": CLOSED, "container": CLOSED}
+        for name in found:
             assert networks.open(name, HOST) == BOUND, name
         assert networks.open("external", CONTAINER, [80]) == [80]
         assert networks.open("container", MEMBER) == BOUND
@@ -500,11 +514,11 @@ def test_f1_the_separate_table_of_the_overlay_network_is_replaced_without_a_gap(
     try:
         assert networks.overlay("external") == OVERLAY
         networks.run("host", "nft --file -", OVERLAY_TABLE)
-        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+        assert each(networks.overlay, "external", "member") == {"external": CLOSED, "member": OVERLAY}
         networks.load(scope=scope)
-        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+        assert each(networks.overlay, "external", "member") == {"external": CLOSED, "member": OVERLAY}
         networks.run("host", "nft delete table inet discovery_overlay")
-        assert (networks.overlay("external"), networks.overlay("member")) == (CLOSED, OVERLAY)
+        assert each(networks.overlay, "external", "member") == {"external": CLOSED, "member": OVERLAY}
     finally:
         networks.run("host", "nft delete table inet discovery_overlay || true")
         networks.load()
