@@ -422,9 +422,11 @@ entries = st.lists(
                 tags=st.lists(st.sampled_from(["http", "tcp", "tls", "x"])),
                 weight=st.integers(0, 3),
                 meta=SETTINGS,
-            )
+            ),
+            max_size=4,
         ),
     ),
+    max_size=8,
     unique_by=lambda entry: entry[0],
 )
 
