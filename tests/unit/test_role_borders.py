@@ -1,5 +1,6 @@
 """Roles read their own variables, Ansible's, the facts that `common` documents, and the site's."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -75,10 +76,12 @@ def defined(value) -> set[str]:
     return found.union(*(defined(inner) for inner in value.values()))
 
 
+@functools.cache  # the tests read them, and change nothing in them
 def documents(folder: Path) -> dict[Path, object]:
     return {path: parse_yaml(path.read_text()) for path in sorted(folder.rglob("*.yml"))}
 
 
+@functools.cache
 def uses(role: Path) -> dict[str, set[str]]:
     """File to the variables that it reads."""
     found = {}
@@ -90,6 +93,7 @@ def uses(role: Path) -> dict[str, set[str]]:
     return found
 
 
+@functools.cache
 def own(role: Path) -> set[str]:
     """Variables that belong to a role: its parameters, what it sets and what it registers."""
     found = set()
@@ -102,6 +106,7 @@ def own(role: Path) -> set[str]:
     return found | options(role)
 
 
+@functools.cache
 def options(role: Path) -> set[str]:
     """Documented variables of a role."""
     specs = parse_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]

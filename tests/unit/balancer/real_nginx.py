@@ -1,6 +1,7 @@
 """The distribution's nginx with the role's own nginx.conf, in a directory of its own and on unprivileged ports."""
 
 import contextlib
+import functools
 import http.client
 import http.server
 import json
@@ -37,13 +38,14 @@ def free_ports() -> list[int]:
     found = []
     for port in range(20000, 32000):
         with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as nginx: connections of a test before are no listeners
             probe.bind((ADDRESS, port))
             found.append(port)
     assert len(found) > 5000, "hardly a free port on this machine"
     return found
 
 
-def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str, dict]:
+def written_by_the_role(http_port: int, **variables) -> tuple[str, dict]:
     """nginx.conf and the program's options as the roles write them with these variables, else with its defaults."""
     chosen = {
         "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "balancer_domain": DOMAIN,
@@ -52,8 +54,15 @@ def written_by_the_role(folder: Path, http_port: int, **variables) -> tuple[str,
         "balancer_deployment": "host", "balancer_network": "",
         **variables,
     }  # fmt: skip
-    (made,) = printed(folder, WRITTEN, chosen)
+    made = _written(json.dumps(chosen))
     return made["nginx.conf"], json.loads(made["options.json"])
+
+
+@functools.cache
+def _written(variables: str) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        (made,) = printed(Path(folder), WRITTEN, json.loads(variables))
+    return made
 
 
 class Backends:
@@ -111,7 +120,7 @@ class Balancer:
         self.config = self.folder / "etc"
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
-        text, options = written_by_the_role(self.folder, self.http_port, **{"balancer_tls_port": self.tls_port} | variables)
+        text, options = written_by_the_role(self.http_port, **{"balancer_tls_port": self.tls_port} | variables)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")

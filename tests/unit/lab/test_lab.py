@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from lab import __main__ as command_line
 from lab import images, machine, nodes
+from lab import inventory as inventories
 from lab import site as site_services
 from lab.errors import LabError
 from lab.images import SUITES
@@ -20,6 +21,27 @@ all:
     a: {ansible_host: 10.200.7.11}
     b: {ansible_host: 10.200.7.254}
 """
+
+
+@pytest.fixture(scope="module")
+def known() -> dict:
+    """What ansible-inventory has answered, by the content of the inventory."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _equal_inventories_are_listed_once(monkeypatch, known):
+    """ansible-inventory takes half a second, and lists equal files equally wherever they are."""
+    real = inventories.run
+
+    def run(program, option, path, *more):
+        content = tuple((str(one.relative_to(path)), one.read_bytes()) for one in sorted(path.rglob("*")) if one.is_file())
+        key = (program, option, content, *more)
+        if key not in known:
+            known[key] = real(program, option, path, *more)
+        return known[key]
+
+    monkeypatch.setattr(inventories, "run", run)
 
 
 def inventory(folder: Path, text: str = HOSTS) -> Path:

@@ -1,4 +1,5 @@
 import copy
+import functools
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def one(found, *parts):
         assert part in found[0]
 
 
+@functools.cache
 def options() -> set[str]:
     """Variables of the roles and of the site."""
     roles = {name for file in ROOT.glob("roles/*/defaults/main.yml") for name in parse_yaml(file.read_text()) or {}}
