@@ -1,8 +1,10 @@
 """Invalid input is rejected before any change, with a message that names the setting."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import yaml
-from tests.support.playbook import play, refused
+from tests.support.playbook import assert_refused, play, refused, state_of
 
 # What is wrong, as variables of one host or of all, and what the message must name.
 MISTAKES = {
@@ -23,14 +25,31 @@ MISTAKES = {
 }
 
 
+@pytest.fixture(scope="module")
+def runs(site, tmp_path_factory):
+    """A run with each mistake, by its name, and whether all of them left the site as it was.
+
+    Two at a time: none of them may change anything, so none can disturb another one.
+    """
+    folder, host = tmp_path_factory.mktemp("mistakes"), site.servers[0].name
+
+    def run(mistake: str):
+        where, variables, _ = MISTAKES[mistake]
+        path = folder / f"{mistake.replace(' ', '_')}.yml"
+        path.write_text(yaml.safe_dump(variables if where == "all" else {"all": {"hosts": {host: variables}}}))
+        return play(site, "playbooks/preflight.yml", *(("-e", f"@{path}") if where == "all" else ("-i", path)))[0]
+
+    before = state_of(site)
+    with ThreadPoolExecutor(2) as pool:
+        done = dict(zip(MISTAKES, pool.map(run, MISTAKES), strict=True))
+    return done, state_of(site) == before
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_invalid_input_is_rejected_before_any_change(site, mistake, tmp_path):
-    where, variables, words = MISTAKES[mistake]
-    host = site.servers[0].name
-    extra = variables if where == "all" else {"all": {"hosts": {host: variables}}}
-    (tmp_path / "mistake.yml").write_text(yaml.safe_dump(extra))
-    option = ("-e", f"@{tmp_path}/mistake.yml") if where == "all" else ("-i", tmp_path / "mistake.yml")
-    refused(site, [*words, host], *option)
+def test_invalid_input_is_rejected_before_any_change(site, runs, mistake):
+    done, unchanged = runs
+    assert_refused(done[mistake], [*MISTAKES[mistake][2], site.servers[0].name])
+    assert unchanged
 
 
 @pytest.mark.parametrize("limit", [False, True], ids=["whole site", "one host"])
