@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -20,14 +21,18 @@ RECAP = re.compile(r"^(\S+) +: +(ok=\d.*)$", re.MULTILINE)
 def state_of(site) -> dict:
     """What a restart, a new container or a registration would change."""
     state = {"catalog": site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]}
-    for group, units in UNITS.items():
-        for node in site.group(group):
-            for unit in units:
-                state[node.name, unit] = node.unit(unit, "ActiveEnterTimestampMonotonic", "MainPID")
-    for node in site.docker_hosts:
-        state[node.name, "containers"] = node.run(
-            "docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq) | sort"
-        )
+    with ThreadPoolExecutor(len(site.nodes)) as pool:
+        for found in pool.map(lambda node: _state_of(site, node), site.nodes.values()):
+            state |= found
+    return state
+
+
+def _state_of(site, node) -> dict:
+    units = [unit for group, units in UNITS.items() if node in site.group(group) for unit in units]
+    state = {(node.name, unit): node.unit(unit, "ActiveEnterTimestampMonotonic", "MainPID") for unit in units}
+    if node in site.docker_hosts:
+        containers = "docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq) | sort"
+        state[node.name, "containers"] = node.run(containers)
     return state
 
 
