@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,10 +175,9 @@ class Site:
 
     def published(self, service: str) -> set[tuple[str, int]]:
         """Address and port at which each running container of a sample service is reachable, as dockerd reports it."""
-        found = set()
-        for node in self.docker_hosts:
-            found |= self.places(node, f"name=^{self.container_of(service, node)}$")
-        return found
+        with ThreadPoolExecutor(len(self.docker_hosts) or 1) as pool:
+            of_each = pool.map(lambda node: self.places(node, f"name=^{self.container_of(service, node)}$"), self.docker_hosts)
+            return set().union(*of_each)
 
     def places(self, node: Node, *filters: str) -> set[tuple[str, int]]:
         """The same for any containers of a docker host: in the overlay network, if they are in it, else by published port.
