@@ -224,4 +224,4 @@ class Site:
 
     def settle(self, seconds: float = 120) -> float:
         """Wait until the site is healthy; the seconds it took."""
-        return eventually(self.is_healthy, seconds, every=1)[1]
+        return eventually(self.is_healthy, seconds, every=0.5)[1]
