@@ -41,7 +41,8 @@ RETURN = r"""
 parts:
   description:
     - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
-      between the catalog and what runs here), containers (names). Each is what was found, or a dict with the only key C(error).
+      between the catalog and what runs here), containers. Each is what was found, as C(module_utils/site_answer.py) has it, or a
+      dict with the only key C(error).
   returned: always
   type: dict
 """
@@ -58,6 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries import differences, entry
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import fitted
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
 AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
@@ -102,6 +104,11 @@ def cluster(api: Api) -> dict:
     """Members, autopilot, gossip rings (numbers, no keys) and unhealthy checks."""
     members = api.get("/v1/agent/members")
     health = autopilot(api)
+    checks = [
+        {"node": c["Node"], "service": c["ServiceName"], "check": c["Name"], "status": c["Status"]}
+        for state in ("critical", "warning")
+        for c in api.get(f"/v1/health/state/{state}")
+    ]
     return {
         "members": {
             m["Name"]: {
@@ -117,11 +124,8 @@ def cluster(api: Api) -> dict:
         "rings": rings(api),
         "services": len(api.get("/v1/catalog/services")),
         "nodes": [node["Node"] for node in api.get("/v1/catalog/nodes")],
-        "checks": [
-            {"node": c["Node"], "service": c["ServiceName"], "check": c["Name"], "status": c["Status"]}
-            for state in ("critical", "warning")
-            for c in api.get(f"/v1/health/state/{state}")
-        ],
+        "unhealthy": len(checks),
+        "checks": checks,
     }
 
 
@@ -192,17 +196,17 @@ def backups(directory: str) -> dict:
 
 
 def balancer() -> dict | None:
-    """The status of discovery-balancer; None on a host without it."""
+    """The status of discovery-balancer; None on a host without it. Before its first sync it may lack what is given here."""
     try:
         with open(BALANCER_SPARE if os.path.exists(BALANCER_SPARE) else BALANCER, encoding="utf-8") as file:
-            return json.load(file)
+            return {"generation": 0, "state": "failed", "reason": "", "time": 0, "skipped": [], **json.load(file)}
     except FileNotFoundError:
         return None
 
 
-def services(api: Api, node: str) -> dict[str, list[str]]:
-    """What differs between the catalog and what runs here, see `differences`. Looks again while something does: a container
-    that starts or stops takes a moment."""
+def services(api: Api, node: str) -> dict:
+    """What differs between the catalog and what runs here, see `differences`; and settings, whether tags and meta of containers
+    were compared. Looks again while something differs: a container that starts or stops takes a moment."""
     found: dict[str, list[str]] = {}
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -212,7 +216,7 @@ def services(api: Api, node: str) -> dict[str, list[str]]:
         found = {kind: [one for one in texts if not attempt or one in found[kind]] for kind, texts in again.items()}
         if not any(found.values()):
             break
-    return found
+    return {**found, "settings": all("meta" in one for one in own["services"])}
 
 
 def catalog(api: Api, node: str) -> list[dict]:
@@ -240,11 +244,12 @@ def listing() -> dict:
     return json.loads(output(LISTING))
 
 
-def containers() -> list[str] | None:
-    """Names of the running containers; None on a host without dockerd."""
+def containers() -> dict | None:
+    """How many containers run, and whether registrator does; None on a host without dockerd."""
     if not os.path.exists("/run/docker.sock"):
         return None
-    return output("docker", "ps", "--format", "{{.Names}}").split()
+    names = output("docker", "ps", "--format", "{{.Names}}").split()
+    return {"running": len(names), "registrator": "registrator" in names}
 
 
 def tried(probe: Callable, *arguments):
@@ -257,6 +262,12 @@ def tried(probe: Callable, *arguments):
         return {"error": (error.stderr or str(error)).strip().splitlines()[-1][:200]}
     except Exception as error:  # whatever it is: the other parts are gathered all the same
         return {"error": f"{type(error).__name__}: {error}"[:200]}
+
+
+def part(name: str, *probe) -> dict | None:
+    """What a probe finds, cut to what the controller takes, or why it found nothing."""
+    found = tried(*probe)
+    return found if isinstance(found, dict) and set(found) == {"error"} else fitted(name, found)
 
 
 def main():
@@ -281,7 +292,7 @@ def main():
     }
     if not module.params["cluster"]:
         del probes["cluster"]
-    module.exit_json(changed=False, parts={name: tried(*probe) for name, probe in probes.items()})
+    module.exit_json(changed=False, parts={name: part(name, *probe) for name, probe in probes.items()})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""One page about a site, problems first."""
+"""One page about a site, problems first.
+
+A host may lie in what it reports: its answer is read by one schema, or not at all (module_utils/site_answer.py), and where
+several hosts report the same thing, most of them count. So a host changes its own rows only.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+
+from ..module_utils.site_answer import Malformed, parts_of
 
 DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
@@ -18,20 +25,20 @@ CATALOG = {
 }
 
 
-def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
+def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
     """The page, and its problems.
 
     :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
-        that was not asked
+        that was not asked. Any value of JSON: a host that answers anything else is reported as such
     :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and
         backup_dir on the controller, and files in them (path to time of change); other_services, names that programs of the
         site register by themselves
     :returns: lines (the page) and problems (texts), both without secrets
     """
     now = site["now"]
-    asked = {name: result for name, result in nodes.items() if result}
-    found = {name: result["parts"] for name, result in asked.items() if "parts" in result}
-    problems = [f"{name} does not answer: {asked[name].get('msg', '?')}"[:150] for name in asked if name not in found]
+    asked = {name: answer for name, answer in nodes.items() if answer != {}}
+    found, refused = _read(asked, site)
+    problems = list(refused.values())
     # Parts that only the agent has are missing because the agent is down: reported once.
     away = {name for name, facts in found.items() if _part(facts, "consul", {"unit": "active"})["unit"] != "active"}
     parts = [
@@ -41,21 +48,36 @@ def status_page(nodes: Mapping[str, Mapping], site: Mapping) -> dict:
         if not (name in away and part in ("cluster", "services"))
     ]
     problems += [f"{name}: {part}: {value['error']}" for name, part, value in parts if _lost(value)]
-    leader, cluster = _cluster(found)
+    leader, cluster = _cluster(found, site)
     body = [
         *_leader(leader, cluster, site, problems),
-        *_hosts(asked, found, cluster, leader, site, problems),
+        *_hosts(asked, found, refused, cluster, leader, site, problems),
         *_gossip(cluster, problems),
         *_certificates(found, now, problems),
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
-        *_services(found, cluster, site, problems),
+        *_services(asked, found, cluster, site, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
     head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
     lines = [head, *(f"  ! {problem}" for problem in problems), "", *body]
     return {"lines": [_printable(line) for line in lines], "problems": [_printable(problem) for problem in problems]}
+
+
+def _read(asked: Mapping[str, object], site: Mapping) -> tuple[dict[str, dict], dict[str, str]]:
+    """The parts of each host's answer, and of each host that has none the problem."""
+    found, refused = {}, {}
+    for name, answer in asked.items():
+        message = answer.get("msg", "") if isinstance(answer, Mapping) and "parts" not in answer else ""
+        if isinstance(message, str) and message:
+            refused[name] = f"{name} does not answer: {message}"[:150]
+            continue
+        try:
+            found[name] = parts_of(answer, cluster=name in site["servers"])
+        except Malformed as problem:
+            refused[name] = f"{name}: its answer is not used, because {problem}"
+    return found, refused
 
 
 def age(seconds: float) -> str:
@@ -75,12 +97,27 @@ def _part(facts: Mapping, name: str, empty):
     return empty if found is None or _lost(found) else found
 
 
-def _cluster(found: Mapping[str, Mapping]) -> tuple[str, Mapping]:
-    """The leader's address that most agents name, and the cluster as an agent that names it reports it."""
+def _most(values: Iterable, empty):
+    """The value that most reported; of equally many the first."""
+    counted = Counter(json.dumps(value, sort_keys=True) for value in values)
+    return json.loads(counted.most_common(1)[0][0]) if counted else empty
+
+
+def _cluster(found: Mapping[str, Mapping], site: Mapping) -> tuple[str, Mapping]:
+    """The leader's address, and the cluster, with the members, as most servers that name this leader report them."""
     leaders = {name: _part(facts, "consul", {}).get("leader", "") for name, facts in found.items()}
-    leader = next((address for address, _unused in Counter(filter(None, leaders.values())).most_common(1)), "")
-    clusters = [_part(facts, "cluster", {}) for name, facts in found.items() if leaders[name] == leader]
-    return leader, next(filter(None, clusters), {})
+    servers = [address for name, address in leaders.items() if address and name in site["servers"]]
+    leader = _most(servers or filter(None, leaders.values()), "")
+    given = [_part(facts, "cluster", {}) for name, facts in found.items() if leaders[name] == leader]
+    answers = list(filter(None, given))
+    if not answers:
+        return leader, {}
+    cluster = {key: _most((answer[key] for answer in answers), None) for key in answers[0]}
+    members = {}
+    for name in {name: True for answer in answers for name in answer["members"]}:
+        if member := _most((answer["members"].get(name) for answer in answers), None):
+            members[name] = member
+    return leader, {**cluster, "members": members}
 
 
 def _row(title: str, rows: Iterable[str]) -> list[str]:
@@ -105,12 +142,16 @@ def _leader(leader, cluster, site, problems) -> list[str]:
     return _row("leader", [f"{name} ({leader}); {state}"])
 
 
-def _hosts(asked, found, cluster, leader, site, problems) -> list[str]:
+def _state(members: Mapping[str, Mapping], name: str) -> str:
+    return members.get(name, {}).get("state", "-")
+
+
+def _hosts(asked, found, refused, cluster, leader, site, problems) -> list[str]:
     rows = [f"{'host':<16}{'kind':<8}{'unit':<10}{'member':<9}{'installed':<11}running"]
     versions = set()
     for name in asked:
         own = _part(found.get(name, {}), "consul", {})
-        member = cluster.get("members", {}).get(name, {}).get("state", "-")
+        member = _state(cluster.get("members", {}), name)
         installed, running = own.get("installed", ""), own.get("running", "")
         versions |= {running} - {""}
         if own and own["unit"] != "active":
@@ -125,7 +166,16 @@ def _hosts(asked, found, cluster, leader, site, problems) -> list[str]:
             problems.append(f"{name} is {member} for the others")
         elif cluster and member == "-":
             problems.append(f"{name} is no member of the cluster")
+        others = _part(found.get(name, {}), "cluster", {}).get("members", {})
+        problems += [
+            f"{name} sees {other} as {_state(others, other)}, most servers as {_state(cluster.get('members', {}), other)}"
+            for other in (site["hosts"] if others and cluster else [])
+            if other != name and _state(others, other) != _state(cluster.get("members", {}), other)
+        ]
         kind = "server" if name in site["servers"] else "client"
+        if name in refused:
+            rows.append(f"{name:<16}{kind:<8}{'?':<10}{member:<9}{refused[name].removeprefix(name).lstrip(': ')}")
+            continue
         rows.append(f"{name:<16}{kind:<8}{own.get('unit', '?'):<10}{member:<9}{installed or '-':<11}{running or '-'}")
     stay = {name for name, member in cluster.get("members", {}).items() if member["state"] != "left"}
     unknown = sorted(stay - set(site["hosts"]))
@@ -221,22 +271,34 @@ def _balancers(found, site, now, problems) -> list[str]:
     return _row("balancers", rows)
 
 
-def _services(found, cluster, site, problems) -> list[str]:
+def _services(asked, found, cluster, site, problems) -> list[str]:
+    compared, plain = [], []
     for name, facts in found.items():
         services, containers = _part(facts, "services", {}), _part(facts, "containers", None)
-        if name in site["docker_hosts"] and "registrator" not in (containers or []):
+        if name in site["docker_hosts"] and not (containers or {}).get("registrator"):
             problems.append(f"{name}: registrator does not run: new containers are not registered")
         problems += [
             f"{name}: {text}: {entry}"
             for kind, text in CATALOG.items()
             for entry in services.get(kind, [])
-            if entry.partition(" ")[0] not in site.get("other_services", [])
+            # Only what nothing stands for may be of another program: a difference is one, whatever name the catalog gives it.
+            if kind != "unknown" or entry.partition(" ")[0] not in site.get("other_services", [])
         ]
+        compared += [name] if services else []
+        plain += [name] if services and not services["settings"] else []
     members, nodes = cluster.get("members", {}), cluster.get("nodes", [])
     problems += [f"{node} is a node in the catalog, but no member of the cluster" for node in nodes if node not in members]
-    checks = cluster.get("checks", [])
+    checks, unhealthy = cluster.get("checks", []), cluster.get("unhealthy", 0)
     problems += [f"{c['node']}: {c['service'] or 'the host'}: check {c['check']!r} is {c['status']}" for c in checks]
-    return _row("services", [f"{cluster['services']} names, {len(checks)} unhealthy checks" if cluster else "-"])
+    problems += [f"{unhealthy - len(checks)} more checks are unhealthy"] if unhealthy > len(checks) else []
+    rows = [f"{cluster['services']} names, {unhealthy} unhealthy checks" if cluster else "-"]
+    if compared:
+        rows.append("the catalog is compared with what each host itself reports, which root there can forge")
+    if missing := [name for name in asked if name not in compared]:
+        rows.append(f"not compared with the catalog: {', '.join(missing)}")
+    if plain:
+        rows.append(f"without tags and meta of containers, which another registrator registers: {', '.join(plain)}")
+    return _row("services", rows)
 
 
 def _printable(text: str) -> str:

@@ -57,26 +57,39 @@ def test_status_reports_problems(site, settled, start_container):
         ill.run("systemctl start consul")
 
 
-def test_x4_status_names_a_false_instance_and_one_that_was_taken_out(site, settled, show):
-    """With the registrator's token of another host, which Consul lets do both."""
+def test_x4_status_names_a_false_instance_one_that_was_taken_out_and_one_that_was_changed(site, settled, show):
+    """With the registrator's token of another host, which Consul lets do all of it: also to give an instance other tags, which
+    are another place at the load balancers."""
     node, thief = site.docker_hosts[:2]
     token = (site.secrets / "tokens" / f"registrator-{thief.name}").read_text().strip()
     good = f"{node.name}:{site.container_of('httpfront', node)}:8080"
+    (changed,) = (
+        service
+        for service in site.consul().get(f"/v1/catalog/node-services/{node.name}")["Services"]
+        if service["ID"] == f"{node.name}:{site.container_of('httpbackend', node)}:8081"
+    )
+    fields = ("ID", "Service", "Address", "Port", "Meta")
+    other_tags = {field: changed[field] for field in fields} | {"Tags": ["x4"], "Weights": {"Passing": 7, "Warning": 1}}
     false = {"ID": "x4-false", "Service": "httpfront", "Address": thief.address, "Port": 18199}
     requests = {
         "false": ("own", "PUT", "/v1/catalog/register", {
             "Node": "{other}", "Address": "{other_address}", "SkipNodeUpdate": True, "Service": false}),
+        "changed": ("own", "PUT", "/v1/catalog/register", {
+            "Node": "{other}", "Address": "{other_address}", "SkipNodeUpdate": True, "Service": other_tags}),
         "good": ("own", "PUT", "/v1/catalog/deregister", {"Node": "{other}", "ServiceID": good}),
     }  # fmt: skip
     unknown = "no container and no declared service stands for this entry of the catalog"
+    differing = "the catalog has another entry than its container or declaration"
 
     def named() -> bool:
         """An agent compares itself with the catalog every minute or two, and soon after its start, and repairs both: then once
         more."""
-        assert send(site, thief, node, token, "", requests) == {"false": True, "good": True}
+        assert send(site, thief, node, token, "", requests) == dict.fromkeys(requests, True)
         text, _ = page(site)
         show("\n".join(line.strip() for line in text.splitlines() if "  ! " in line))
         assert f"{node.name}: {unknown}: httpfront (x4-false) at {thief.address}:18199" in text
+        assert f"{node.name}: {differing}: httpbackend ({changed['ID']}) at {node.address}:8081, with tags x4, not" in text
+        assert ", not no tags, with weight 7, not 1" in text
         assert f"{node.name}: not in the catalog: httpfront ({good}) at {node.address}:" in text
         return True
 
@@ -84,7 +97,8 @@ def test_x4_status_names_a_false_instance_and_one_that_was_taken_out(site, settl
         eventually(named, 120)
     finally:
         site.consul().send("PUT", "/v1/catalog/deregister", {"Node": node.name, "ServiceID": "x4-false"})
-        node.run(f"docker restart {site.container_of('httpfront', node)}")  # registers it anew, so the agent syncs it at once
+        for service in ("httpfront", "httpbackend"):  # registers them anew, so the agent syncs them at once
+            node.run(f"docker restart {site.container_of(service, node)}")
 
 
 @pytest.mark.more

@@ -6,11 +6,15 @@ import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries import differences
 from ansible_collections.fewnodes.discovery.plugins.modules import site_facts
 
-WEB = {"id": "a:web:80", "name": "web", "address": "192.0.2.1", "port": 32768}
+META = {"registrator": "a", "registrator-container": "web", "balancer_hosts": "shop.example"}
+PLAIN = {"tags": [], "meta": {}, "weight": 1}
+WEB = {"id": "a:web:80", "name": "web", "address": "192.0.2.1", "port": 32768, "tags": ["http", "v1"], "meta": META, "weight": 1}
 CONTAINER = WEB | {"container": "web"}
-MAIL = {"id": "mail", "name": "mail", "address": "", "port": 25}
-SERVER = {"id": "consul", "name": "consul", "address": "", "port": 8300}
-FALSE = {"id": "x", "name": "web", "address": "192.0.2.66", "port": 80}
+MAIL = {"id": "mail", "name": "mail", "address": "", "port": 25} | PLAIN
+SERVER = {"id": "consul", "name": "consul", "address": "", "port": 8300} | PLAIN
+FALSE = {"id": "x", "name": "web", "address": "192.0.2.66", "port": 80} | PLAIN
+BARE = {key: CONTAINER[key] for key in ("id", "name", "address", "port", "container")}  # of another registrator
+HERE = "web (a:web:80) at 192.0.2.1:32768"
 
 
 def found(catalog, declared=(MAIL,), wanted=(CONTAINER,), kept=()):
@@ -31,13 +35,30 @@ def found(catalog, declared=(MAIL,), wanted=(CONTAINER,), kept=()):
      {"differing": ["mail (mail) at 192.0.2.66:25, not mail (mail) at port 25"]}),
     ({"catalog": [WEB, MAIL, WEB | {"id": "a:old:80"}], "kept": ["a:old:80"]}, {}),
     ({"catalog": [], "declared": [], "wanted": []}, {}),
+    # What leads requests: another virtual host, other labels, more of them.
+    ({"catalog": [WEB | {"tags": ["http", "tls"]}, MAIL]}, {"differing": [f"{HERE}, with tags http,tls, not tags http,v1"]}),
+    ({"catalog": [WEB | {"tags": []}, MAIL | {"tags": ["tcp"]}]},
+     {"differing": [f"{HERE}, with no tags, not tags http,v1", "mail (mail) at port 25, with tags tcp, not no tags"]}),
+    ({"catalog": [WEB | {"meta": META | {"balancer_hosts": "intranet.example", "path": "/secret"}}, MAIL]},
+     {"differing": [f"{HERE}, with other meta: balancer_hosts, path"]}),
+    ({"catalog": [WEB | {"meta": {}}, MAIL]},
+     {"differing": [f"{HERE}, with other meta: balancer_hosts, registrator, registrator-container"]}),
+    ({"catalog": [WEB | {"weight": 100}, MAIL]}, {"differing": [f"{HERE}, with weight 100, not 1"]}),
+    ({"catalog": [WEB | {"port": 1, "weight": 9}, MAIL]},
+     {"differing": [f"web (a:web:80) at 192.0.2.1:1, not {HERE}, with weight 9, not 1"]}),
+    # A hash of the registrator for itself, which only it can compute.
+    ({"catalog": [WEB | {"meta": META | {"registrator-hash": "0123"}}, MAIL]}, {}),
+    ({"catalog": [WEB, MAIL], "wanted": [BARE]}, {}),
+    ({"catalog": [WEB | {"port": 1}, MAIL], "wanted": [BARE]},
+     {"differing": [f"web (a:web:80) at 192.0.2.1:1, not {HERE}"]}),
 ])  # fmt: skip
 def test_x4_what_nothing_stands_for_and_what_is_missing(given, expected):
     assert found(**given) == expected
 
 
 def answered(service):
-    return {"ID": service["id"], "Service": service["name"], "Address": service["address"], "Port": service["port"]}
+    more = {"Tags": service["tags"] or None, "Meta": service["meta"], "Weights": {"Passing": service["weight"], "Warning": 1}}
+    return {"ID": service["id"], "Service": service["name"], "Address": service["address"], "Port": service["port"], **more}
 
 
 class Agent:
@@ -66,19 +87,33 @@ def host(monkeypatch, tmp_path):
     return slept
 
 
+NOTHING = {"unknown": [], "differing": [], "missing": []}
+
+
 def test_a_healthy_host_is_asked_once(host):
     agent = Agent([WEB, MAIL, SERVER], services=[WEB, MAIL])
-    assert not any(site_facts.services(agent, "a").values()) and host == []
+    assert site_facts.services(agent, "a") == NOTHING | {"settings": True} and host == []
 
 
 def test_what_is_over_a_moment_later_is_no_difference(host):
-    assert not any(site_facts.services(Agent([MAIL], [WEB, MAIL], services=[WEB, MAIL]), "a").values()) and len(host) == 1
+    agent = Agent([MAIL], [WEB, MAIL], services=[WEB, MAIL])
+    assert site_facts.services(agent, "a") == NOTHING | {"settings": True} and len(host) == 1
+
+
+def test_x4_tags_that_another_wrote_into_the_catalog_are_a_difference():
+    found = site_facts.services(Agent([WEB | {"tags": ["http", "intranet"]}, MAIL], services=[WEB, MAIL]), "a")
+    assert found["differing"] == [f"{HERE}, with tags http,intranet, not tags http,v1"]
+
+
+def test_without_tags_and_meta_from_the_host_that_is_said(monkeypatch):
+    monkeypatch.setattr(site_facts, "listing", lambda: {"services": [BARE], "kept": []})
+    assert site_facts.services(Agent([WEB, MAIL], services=[WEB, MAIL]), "a") == NOTHING | {"settings": False}
 
 
 def test_what_stays_is_a_difference(host):
     """In three looks; what was only in one of them is none."""
     agent = Agent([FALSE, MAIL], [FALSE, WEB, MAIL], services=[WEB, MAIL])
-    assert site_facts.services(agent, "a") == {"unknown": ["web (x) at 192.0.2.66:80"], "differing": [], "missing": []}
+    assert site_facts.services(agent, "a") == NOTHING | {"unknown": ["web (x) at 192.0.2.66:80"], "settings": True}
 
 
 def test_what_a_program_registered_is_not_declared():

@@ -3,8 +3,11 @@
 import copy
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import PARTS, fitted, parts_of
 from ansible_collections.fewnodes.discovery.plugins.modules.site_facts import ring, tried
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.status_page import age, status_page
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 NOW = 1_790_000_000
 HOUR, DAY = 3600, 86400
@@ -17,6 +20,8 @@ CLUSTER = {
     "servers": {name: {"healthy": True, "voter": True} for name in NAMES},
     "rings": [{"members": 3, "have": [3], "use": [3]}],
     "services": 2,
+    "nodes": NAMES,
+    "unhealthy": 0,
     "checks": [],
 }
 CERTIFICATE = {"written": NOW - 10 * DAY, "end": NOW + 700 * DAY}
@@ -42,6 +47,9 @@ SITE = {
 }
 
 
+SERVICES = {"unknown": [], "differing": [], "missing": [], "settings": True}
+
+
 def host(**changes):
     return {
         "consul": {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "leader": "192.0.2.2:8300"},
@@ -50,8 +58,8 @@ def host(**changes):
         | {f"ca {kind}": AUTHORITY for kind in ("Consul", "docker")},
         "backups": {"timer": "active", "result": "success", "count": 14, "newest": NOW - 9 * HOUR},
         "balancer": None,
-        "services": {"unknown": [], "differing": [], "missing": []},
-        "containers": ["web", "registrator"],
+        "services": SERVICES,
+        "containers": {"running": 2, "registrator": True},
     } | changes
 
 
@@ -94,7 +102,8 @@ backups      a               9 h ago, 14 kept
              controller      5 h ago, 1 kept
 balancers    a               generation 7, ok, checked 4 s before
                              skipped: x-99: no port
-services     2 names, 0 unhealthy checks"""
+services     2 names, 0 unhealthy checks
+             the catalog is compared with what each host itself reports, which root there can forge"""
 
 
 def test_golden_page():
@@ -129,11 +138,14 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
-        ({"a": {"containers": ["web"]}}, "a: registrator does not run"),
-        ({"a": {"containers": []}}, "a: registrator does not run"),
-        ({"b": {"services": {"missing": ["web (a:web:80) at port 1"]}}}, "b: not in the catalog: web (a:web:80)"),
-        ({"b": {"services": {"unknown": ["x (x) at 192.0.2.66:1"]}}}, "service stands for this entry of the catalog: x (x)"),
-        ({"b": {"services": {"differing": ["x (x) at a:1, not x (x) at a:2"]}}}, "b: the catalog has another entry"),
+        ({"a": {"containers": {"running": 1, "registrator": False}}}, "a: registrator does not run"),
+        ({"a": {"containers": None}}, "a: registrator does not run"),
+        ({"b": {"services": SERVICES | {"missing": ["web (a:web:80) at port 1"]}}}, "b: not in the catalog: web (a:web:80)"),
+        (
+            {"b": {"services": SERVICES | {"unknown": ["x (x) at 192.0.2.66:1"]}}},
+            "stands for this entry of the catalog: x (x)",
+        ),
+        ({"b": {"services": SERVICES | {"differing": ["x (x) at a:1, not x (x) at a:2"]}}}, "b: the catalog has another entry"),
     ],
 )
 def test_what_is_wrong_comes_first(changes, expected):
@@ -150,7 +162,8 @@ def test_what_is_wrong_comes_first(changes, expected):
         ({"servers": {"a": {"healthy": True, "voter": True}}}, "1 servers vote, the inventory has 3"),
         ({"members": MEMBERS | {"c": FAILED}}, "c is failed"),
         ({"members": MEMBERS | {"d": UNKNOWN}}, "d is a member, but"),
-        ({"checks": [CRITICAL]}, "b: web: check 'health' is critical"),
+        ({"unhealthy": 1, "checks": [CRITICAL]}, "b: web: check 'health' is critical"),
+        ({"unhealthy": 900, "checks": [CRITICAL]}, "899 more checks are unhealthy"),
     ],
 )
 def test_what_is_wrong_with_the_cluster(change, expected):
@@ -168,9 +181,132 @@ def test_a_dead_consul_is_shown_as_such():
 
 
 def test_services_that_the_site_knows_of_are_no_problem():
-    unknown = {"services": {"unknown": ["nomad (x) at 192.0.2.1:4646", "nomads (y) at port 1"]}}
+    unknown = {"services": SERVICES | {"unknown": ["nomad (x) at 192.0.2.1:4646", "nomads (y) at port 1"]}}
     (problem,) = problems(site={"other_services": ["nomad"]}, b=unknown)
     assert "nomads (y)" in problem
+
+
+def test_a_difference_is_one_under_any_name():
+    """A name of another program in the catalog does not hide that the entry is a container's."""
+    differing = {"services": SERVICES | {"differing": ["nomad (b:web:80) at port 1, not web (b:web:80) at port 1"]}}
+    assert len(problems(site={"other_services": ["nomad"]}, b=differing)) == 1
+
+
+def test_what_was_not_compared_is_on_the_page():
+    away = {"services": {"error": "no answer"}}
+    page = status_page(nodes(a={"msg": "no route"}, b=away, c={"services": SERVICES | {"settings": False}}), SITE)
+    rows = [line.strip() for line in page["lines"]]
+    assert "not compared with the catalog: a, b" in rows
+    assert "without tags and meta of containers, which another registrator registers: c" in rows
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([], "it is a list, not an object"),
+        ({"parts": 7}, "parts is a number, not an object"),
+        ({"msg": {"a": 1}}, "parts is null, not an object"),
+        ({"parts": {}}, "consul is missing"),
+        ({"parts": host(services=[])}, "services is a list, not an object"),
+        ({"parts": host(consul={"unit": "active"})}, "consul.installed is missing"),
+        ({"parts": host(consul=host()["consul"] | {"leader": 7})}, "consul.leader is a number, not a text"),
+        ({"parts": host(balancer=BALANCER | {"time": float("nan")})}, "balancer.time is beyond"),
+        ({"parts": host(backups=host()["backups"] | {"count": True})}, "backups.count is true or false, not a whole number"),
+        ({"parts": host(services=SERVICES | {"missing": ["x"] * 51})}, "services.missing has more than 50 items"),
+        ({"parts": host(services=SERVICES | {"missing": ["x" * 601]})}, "services.missing[0] is longer than 600 characters"),
+        ({"parts": host(containers={"error": "x" * 301})}, "containers.error is longer than 300 characters"),
+    ],
+)
+def test_an_answer_that_is_not_used_is_said_in_the_hosts_own_row(answer, expected):
+    site = SITE | {"balancers": NAMES}
+    page = status_page({name: {"parts": host(balancer=BALANCER)} for name in NAMES} | {"b": answer}, site)
+    (problem,) = page["problems"]
+    assert problem.startswith(f"b: its answer is not used, because {expected}")
+    row = next(line for line in page["lines"] if line.strip().startswith("b  ") and "its answer" in line)
+    assert row.strip().startswith("b               server  ?         alive    its answer is not used, because ")
+
+
+def of_others(page, name):
+    """What the page has of the hosts that did not change, and of nobody in particular but the inventory."""
+    others = tuple(other for other in NAMES if other != name)
+    own = tuple(f"{other}{end}" for other in others for end in (" ", ":"))
+    rows = [line[TITLE:] for line in page["lines"] if line[TITLE:].startswith(own)]
+    return rows, [problem for problem in page["problems"] if problem.startswith(own)]
+
+
+TITLE = 13
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**301) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def paths(value, before=()):
+    """Where something is in a value of JSON."""
+    yield before
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths(inner, (*before, key))
+
+
+@st.composite
+def answers(draw):
+    """Any value of JSON, or a good answer with one place of it replaced, removed, or much too large."""
+    if draw(st.booleans()):
+        return draw(JSON)
+    answer = copy.deepcopy({"parts": host(balancer=BALANCER)})
+    for _unused in range(draw(st.integers(1, 3))):
+        if not answer:
+            break
+        where = draw(st.sampled_from([path for path in paths(answer) if path]))
+        inner = answer
+        for key in where[:-1]:
+            inner = inner[key]
+        kind = draw(st.sampled_from(["replaced", "removed", "text", "list", "dict", "word"]))
+        if kind == "removed":
+            del inner[where[-1]]
+        else:
+            inner[where[-1]] = {
+                "replaced": draw(JSON), "text": "x" * 100_000, "list": [{}] * 3000, "dict": {str(n): n for n in range(3000)},
+                "word": draw(st.sampled_from(["a", "failed", "192.0.2.3:8300", "\x1b[2J", "\ud800", "active", ""])),
+            }[kind]  # fmt: skip
+    return answer
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from(NAMES), answer=answers())
+def test_no_answer_of_a_host_raises_or_changes_a_row_of_another(name, answer):
+    """Also one that is good by its form, but a lie."""
+    site = SITE | {"balancers": NAMES}
+    good = {other: {"parts": host(balancer=BALANCER)} for other in NAMES}
+    page = status_page(good | {name: answer}, site)
+    assert of_others(page, name) == of_others(status_page(good, site), name)
+    assert all(line.isprintable() and len(line) < 2000 for line in page["lines"]) and len(page["lines"]) < 1500
+    assert all(problem.isprintable() for problem in page["problems"])
+
+
+@given(value=JSON, name=st.sampled_from(sorted(PARTS)))
+@settings(deadline=None)
+def test_what_a_host_reports_is_what_the_controller_takes(value, name):
+    """Whatever a probe finds."""
+    assert parts_of({"parts": host(cluster=CLUSTER) | {name: fitted(name, value)}}, cluster=True)
+
+
+def test_what_is_too_long_is_cut_by_the_host():
+    long = {"unknown": ["x" * 1000] * 60, "differing": [], "missing": [], "settings": True, "more": 1}
+    found = fitted("services", long)
+    assert len(found["unknown"]) == 50 and found["unknown"][0] == "x" * 597 + "..." and found["unknown"][-1] == "and 11 more"
+    skipped = fitted("balancer", BALANCER | {"skipped": [{"name": "x", "reason": "y"}] * 101})["skipped"]
+    assert skipped[-1] == {"name": "and 2 more", "reason": "see discovery-balancer status"}
+    assert fitted("balancer", None) is None and set(fitted("balancer", [])) == {"error"}
+
+
+def test_a_lie_about_the_cluster_is_outvoted():
+    lie = {"members": MEMBERS | {"b": MEMBERS["b"] | {"state": "failed"}, "ghost": UNKNOWN}, "nodes": ["ghost"], "healthy": False}
+    assert problems(a={"cluster": CLUSTER | lie}) == ["a sees b as failed, most servers as alive"]
+    elsewhere = {"consul": host()["consul"] | {"leader": "192.0.2.9:8300"}}
+    assert problems(a=elsewhere) == ["a names 192.0.2.9:8300, others 192.0.2.2:8300"]
 
 
 def test_a_node_that_is_no_member_is_a_problem():

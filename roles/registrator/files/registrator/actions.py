@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .marker import CONTAINER, DOCKERD, HASH, HOST, Owner, described, is_ours, is_own_check, is_predecessors, stands_for
+from .marker import HASH, Owner, described, is_ours, is_own_check, is_predecessors, mark, stands_for
 from .wanted import Service, Skipped, Wanted
 
 
@@ -107,8 +107,8 @@ def registration(service: Service, owner: Owner) -> dict:
         "Check": {"CheckID": _check_id(service), **service.check},
     }
     content = json.dumps([payload, owner.token], sort_keys=True)
-    marker = {HOST: owner.host, DOCKERD: owner.dockerd, HASH: hashlib.sha256(content.encode()).hexdigest()[:16]}
-    payload["Meta"] = service.meta | marker | ({CONTAINER: service.container} if service.container else {})
+    payload["Meta"] = service.meta | mark(owner, service.container)
+    payload["Meta"][HASH] = hashlib.sha256(content.encode()).hexdigest()[:16]
     if service.health:
         payload["Check"]["Status"] = service.health[0]
     return payload

@@ -19,6 +19,11 @@ class Owner:
     token: str = ""  # digest
 
 
+def mark(owner: Owner, container: str) -> dict[str, str]:
+    """Our marker for the meta of a container's service, without the hash."""
+    return {HOST: owner.host, DOCKERD: owner.dockerd, **({CONTAINER: container} if container else {})}
+
+
 def is_ours(entry: dict, owner: Owner) -> bool:
     """Does an agent's entry carry our marker, by host name or by dockerd's id?"""
     meta = entry.get("Meta") or {}
