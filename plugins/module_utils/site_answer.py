@@ -169,6 +169,7 @@ COUNT, TIME, CLOCK = Number(10**9), Number(10**11), Number(10**11, whole=False)
 DATES = Record({"written": TIME, "end": TIME})
 LINES = List(LINE, 50, more=_more)
 ERROR = Record({"error": TEXT})
+WATCH = Record({"restarts": COUNT, "last": CLOCK, "problem": LINE})
 PARTS: dict[str, object] = {
     "consul": Record({"unit": TEXT, "installed": TEXT, "running": TEXT, "leader": TEXT}, {"problem": TEXT}),
     "cluster": Record(
@@ -198,7 +199,7 @@ PARTS: dict[str, object] = {
         )
     ),
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "settings": Flag()}),
-    "containers": Either(Record({"running": COUNT, "registrator": Flag()})),
+    "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)})),
 }
 
 

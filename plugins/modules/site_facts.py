@@ -71,6 +71,7 @@ PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.
 STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
+WATCH = "/run/registrator-watch/state.json"
 REGISTERED = "/var/lib/consul/services"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
@@ -245,11 +246,21 @@ def listing() -> dict:
 
 
 def containers() -> dict | None:
-    """How many containers run, and whether registrator does; None on a host without dockerd."""
+    """How many containers run, whether registrator does, and what its watch has counted; None on a host without dockerd."""
     if not os.path.exists("/run/docker.sock"):
         return None
     names = output("docker", "ps", "--format", "{{.Names}}").split()
-    return {"running": len(names), "registrator": "registrator" in names}
+    return {"running": len(names), "registrator": "registrator" in names, "watch": watch()}
+
+
+def watch() -> dict | None:
+    """Restarts of a registrator that hung, since the host has booted; None where nobody has counted."""
+    try:
+        with open(WATCH, encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return None
+    return {"restarts": found["restarts"], "last": max(found["times"], default=0), "problem": found["problem"]}
 
 
 def tried(probe: Callable, *arguments):

@@ -57,7 +57,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
-        *_services(asked, found, cluster, site, problems),
+        *_services(asked, found, cluster, site, now, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
     head = f"{site['datacenter']} at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC: {count}"
@@ -271,12 +271,17 @@ def _balancers(found, site, now, problems) -> list[str]:
     return _row("balancers", rows)
 
 
-def _services(asked, found, cluster, site, problems) -> list[str]:
-    compared, plain = [], []
+def _services(asked, found, cluster, site, now, problems) -> list[str]:
+    compared, plain, hung = [], [], []
     for name, facts in found.items():
         services, containers = _part(facts, "services", {}), _part(facts, "containers", None)
         if name in site["docker_hosts"] and not (containers or {}).get("registrator"):
             problems.append(f"{name}: registrator does not run: new containers are not registered")
+        watch = (containers or {}).get("watch") or {"restarts": 0, "problem": ""}
+        problems += [f"{name}: registrator: {watch['problem']}"] if watch["problem"] else []
+        if watch["restarts"]:
+            ago = age(now - watch["last"])
+            hung.append(f"{name}: registrator hung and was restarted: {watch['restarts']} since boot, last {ago} ago")
         problems += [
             f"{name}: {text}: {entry}"
             for kind, text in CATALOG.items()
@@ -298,7 +303,7 @@ def _services(asked, found, cluster, site, problems) -> list[str]:
         rows.append(f"not compared with the catalog: {', '.join(missing)}")
     if plain:
         rows.append(f"without tags and meta of containers, which another registrator registers: {', '.join(plain)}")
-    return _row("services", rows)
+    return _row("services", [*rows, *hung])
 
 
 def _printable(text: str) -> str:

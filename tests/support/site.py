@@ -27,7 +27,7 @@ SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").r
 UNITS = {
     "consul_servers": ["consul"],
     "consul_clients": ["consul"],
-    "docker_hosts": ["docker"],
+    "docker_hosts": ["docker", "registrator-watch"],
     "load_balancers": ["consul-template", "discovery-balancer", "nginx"],
 }
 

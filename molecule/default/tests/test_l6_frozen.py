@@ -1,10 +1,12 @@
-"""L6: a frozen consul-template and a frozen nginx are noticed within 20 s and restarted, because they do not answer (W31).
-An agent that hangs restarts nothing."""
+"""L6: a frozen consul-template, nginx or registrator is noticed within 20 s and restarted, because it does not answer (W31).
+An agent or a dockerd that hangs restarts nothing."""
 
+import json
 import time
 
 import pytest
 from tests.support.balancer import status
+from tests.support.catalog_watch import Watch
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
 from tests.support.wait import eventually
 
@@ -59,10 +61,61 @@ def test_l6_frozen_balancer(site, balancer, show):
     assert balancer.unit("nginx", "MainPID") != master
 
 
+def hung(node) -> int:
+    """How often the watch has restarted registrator because it hung; its own file, which is there after the first time."""
+    return json.loads(node.run("cat /run/registrator-watch/state.json 2>/dev/null || echo {}")).get("restarts", 0)
+
+
+def registrator(node) -> str:
+    """The process id of registrator on its host."""
+    return node.run("docker inspect -f '{{.State.Pid}}' registrator").strip()
+
+
+@pytest.fixture
+def docker_host(site, settled):
+    """A docker host whose registrator works before, and again after."""
+    node = site.docker_hosts[0]
+    yield node
+    node.tries("systemctl kill --kill-who=main --signal=SIGCONT docker.service")
+    node.tries("kill -CONT $(docker inspect -f '{{.State.Pid}}' registrator)")
+    site.settle(120)
+
+
+def test_l6_frozen_registrator(docker_host, site, start_container, show):
+    """A container that starts meanwhile is in the catalog after the restart, and no other leaves it."""
+    node, before, pid = docker_host, hung(docker_host), registrator(docker_host)
+    with Watch(site, "httpfront") as others:
+        node.run(f"kill -STOP {pid}")
+        begin, stayed = time.time(), others.passing
+        start_container(node, "test-frozen-registrator", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-frozen-registrator")
+        eventually(lambda: hung(node) == before + 1, NOTICED)
+        noticed = time.time() - begin
+        eventually(lambda: site.passing("test-frozen-registrator"), HEALED - noticed)
+        show(f"frozen registrator: restarted after {noticed:.1f} s, a new container registered after {time.time() - begin:.1f} s")
+        assert [instance for instance in stayed if others.left(instance, begin)] == [], "a restart takes nothing out"
+    assert registrator(node) != pid
+    assert "restarted container=registrator" in node.run("journalctl --no-pager -q -n 20 -u registrator-watch")
+
+
+@pytest.mark.more
+def test_l6_a_dockerd_that_hangs_restarts_no_registrator(docker_host, show):
+    """It signs on while it waits for an answer."""
+    node, before, pid = docker_host, hung(docker_host), registrator(docker_host)
+    begin = float(node.run("date +%s"))
+    node.run("systemctl kill --kill-who=main --signal=SIGSTOP docker.service")
+    try:
+        _, seconds = eventually(lambda: float(node.run("stat -c %.Y /run/registrator/alive")) > begin + 2 * NOTICED, 60)
+    finally:
+        node.run("systemctl kill --kill-who=main --signal=SIGCONT docker.service")
+    show(f"dockerd hung for {seconds:.0f} s: registrator signed all the time")
+    assert (hung(node), registrator(node)) == (before, pid)
+
+
 @pytest.mark.more
 def test_l6_without_consul_nothing_is_restarted(site, balancer, show):
     """The agent hangs: what does not come back then is not consul-template's fault."""
     before, pid = status(balancer)["restarts"], balancer.unit("consul-template", "MainPID")
+    registrators = {node.name: hung(node) for node in site.docker_hosts}
     freeze(balancer, "consul.service")
     try:
         _, seconds = eventually(lambda: "does not answer" in status(balancer)["reason"], 60)
@@ -72,6 +125,17 @@ def test_l6_without_consul_nothing_is_restarted(site, balancer, show):
     eventually(lambda: balancer.run("discovery-balancer status"), 60)
     show(f"hanging agent: reported after {seconds:.0f} s")
     assert (status(balancer)["restarts"], balancer.unit("consul-template", "MainPID")) == (before, pid)
+    assert {node.name: hung(node) for node in site.docker_hosts} == registrators
+
+
+@pytest.mark.on("docker_hosts")
+def test_l6_the_watch_of_registrator_is_small_and_closed(node, show):
+    (pid,) = node.unit("registrator-watch", "MainPID")
+    kibibytes = int(node.run(f"awk '/^VmRSS/ {{print $2}}' /proc/{pid}/status"))
+    show(f"{node.name}: registrator-watch holds {kibibytes / 1024:.1f} MB")
+    assert kibibytes <= 25 * 1024
+    assert node.unit("registrator-watch", "Type", "WatchdogUSec")[0] == "notify"
+    assert node.run("stat -c '%a %U' /run/registrator /run/registrator/alive").split() == ["700", "root", "600", "root"]
 
 
 @pytest.mark.on("load_balancers")

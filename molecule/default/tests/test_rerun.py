@@ -20,7 +20,8 @@ BOUND, STALL_CEILING = 90, 45  # seconds of a no-op run, and of all stalls of th
 MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \
     /etc/discovery-balancer-nginx.json \
     /etc/nginx/discovery /etc/nginx/nginx.conf /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
-    /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /opt/registrator /usr/local/bin \
+    /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /etc/tmpfiles.d/registrator.conf /opt/registrator \
+    /usr/local/bin \
     /usr/local/lib/discovery-balancer /usr/local/sbin \
     \( -type f -o -type l ! -path '/etc/systemd/*' \) \
     ! -name '*.pyc' ! -name 'shared-mounts.service' ! -name 'key.json'"""  # the last two: the lab's own, dockerd's own

@@ -23,7 +23,7 @@ def test_h2_no_timer_of_an_earlier_version_is_left(node):
 def test_h2_unit_logs_to_the_journal(node_and_unit):
     """The program itself: systemd reports every unit's start."""
     node, unit = node_and_unit
-    program = {"docker": "dockerd", "discovery-balancer": "python3"}.get(unit, unit)
+    program = {"docker": "dockerd", "discovery-balancer": "python3", "registrator-watch": "python3"}.get(unit, unit)
     if unit == "nginx":  # it has nothing to say until something is wrong
         node.run(f"kill -9 $(pgrep --newest --parent {node.unit(unit, 'MainPID')[0]})")
     of_program = f"_SYSTEMD_UNIT={unit}.service _COMM={program}"

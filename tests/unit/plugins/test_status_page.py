@@ -50,6 +50,9 @@ SITE = {
 SERVICES = {"unknown": [], "differing": [], "missing": [], "settings": True}
 
 
+CONTAINERS = {"running": 2, "registrator": True, "watch": {"restarts": 0, "last": 0, "problem": ""}}
+
+
 def host(**changes):
     return {
         "consul": {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "leader": "192.0.2.2:8300"},
@@ -59,7 +62,7 @@ def host(**changes):
         "backups": {"timer": "active", "result": "success", "count": 14, "newest": NOW - 9 * HOUR},
         "balancer": None,
         "services": SERVICES,
-        "containers": {"running": 2, "registrator": True},
+        "containers": CONTAINERS,
     } | changes
 
 
@@ -138,7 +141,7 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
-        ({"a": {"containers": {"running": 1, "registrator": False}}}, "a: registrator does not run"),
+        ({"a": {"containers": CONTAINERS | {"registrator": False}}}, "a: registrator does not run"),
         ({"a": {"containers": None}}, "a: registrator does not run"),
         ({"b": {"services": SERVICES | {"missing": ["web (a:web:80) at port 1"]}}}, "b: not in the catalog: web (a:web:80)"),
         (
@@ -184,6 +187,17 @@ def test_services_that_the_site_knows_of_are_no_problem():
     unknown = {"services": SERVICES | {"unknown": ["nomad (x) at 192.0.2.1:4646", "nomads (y) at port 1"]}}
     (problem,) = problems(site={"other_services": ["nomad"]}, b=unknown)
     assert "nomads (y)" in problem
+
+
+def test_l6_a_registrator_that_hung_is_on_the_page():
+    hung = {"restarts": 2, "last": NOW - 3 * HOUR, "problem": ""}
+    page = status_page(nodes(b={"containers": CONTAINERS | {"watch": hung}}), SITE)
+    assert page["problems"] == []
+    assert page["lines"][-1].strip() == "b: registrator hung and was restarted: 2 since boot, last 3 h ago"
+    given_up = CONTAINERS | {"watch": hung | {"problem": "it hangs, and is not restarted"}}
+    assert problems(b={"containers": given_up}, c={"containers": CONTAINERS | {"watch": None}}) == [
+        "b: registrator: it hangs, and is not restarted"
+    ]
 
 
 def test_a_difference_is_one_under_any_name():

@@ -63,7 +63,7 @@ def test_the_status_leaves_out_the_hash_that_the_marker_has():
 
 def modules_of_the_host() -> set[str]:
     """Modules that a host runs outside the image, with the Python of its distribution."""
-    found, todo = set(), ["clear", "handover", "listing"]
+    found, todo = set(), ["clear", "handover", "listing", "watch"]
     while todo:
         name = todo.pop()
         if name not in found:

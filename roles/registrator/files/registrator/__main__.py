@@ -4,6 +4,7 @@ import os
 import sys
 
 from .agent import Agent
+from .alive import VARIABLE, Alive
 from .dockerd import Dockerd
 from .log import log
 from .loop import Loop
@@ -19,7 +20,8 @@ def main() -> int:
         return 2
     if options.ttl or options.ttl_refresh:
         log("warning", reason="-ttl and -ttl-refresh have no effect: health is the container's state in dockerd")
-    return Loop(options, dockerd, Agent(options.uri), host=os.uname().nodename).run()
+    alive = Alive(os.environ.get(VARIABLE, ""))
+    return Loop(options, dockerd, Agent(options.uri), host=os.uname().nodename, alive=alive).run()
 
 
 sys.exit(main())

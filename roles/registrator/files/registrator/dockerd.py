@@ -43,6 +43,13 @@ class Dockerd:
     def container(self, identity: str) -> dict | None:
         return self._inspect(self._connect(), identity)
 
+    def restart(self, identity: str, seconds: int) -> None:
+        """End a container, by SIGKILL after so many seconds, and start it again.
+
+        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerRestart
+        """
+        self._request(self._connect(), f"/containers/{identity}/restart?t={seconds}", (204,), method="POST").read()
+
     def overlays(self) -> frozenset[str]:
         """Names of the networks whose addresses the host itself cannot reach."""
         networks = self._get(self._connect(), "/networks")
@@ -90,10 +97,10 @@ class Dockerd:
         return json.loads(body) if answer.status == 200 else None
 
     @staticmethod
-    def _request(connection: UnixConnection, path: str, good=(200,)) -> http.client.HTTPResponse:
-        connection.request("GET", path)
+    def _request(connection: UnixConnection, path: str, good=(200,), method: str = "GET") -> http.client.HTTPResponse:
+        connection.request(method, path)
         answer = connection.getresponse()
         if answer.status not in good:
             text = answer.read(300).decode(errors="replace").strip()
-            raise DockerdError(f"GET {path.partition('?')[0]}: {answer.status} {text}")
+            raise DockerdError(f"{method} {path.partition('?')[0]}: {answer.status} {text}")
         return answer

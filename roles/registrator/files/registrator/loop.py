@@ -8,6 +8,7 @@ import time
 
 from . import actions as do
 from .agent import Agent, AgentError, Refused, token_digest
+from .alive import Alive
 from .dockerd import Dockerd, DockerdError
 from .log import log
 from .marker import Owner
@@ -25,8 +26,9 @@ class Stopped(BaseException):
 
 
 class Loop:
-    def __init__(self, options: Options, dockerd: Dockerd, agent: Agent, host: str):
+    def __init__(self, options: Options, dockerd: Dockerd, agent: Agent, host: str, alive: Alive | None = None):
         self.options, self.dockerd, self.agent, self.host = options, dockerd, agent, host
+        self.alive = alive or Alive("")
         self.events: queue.SimpleQueue = queue.SimpleQueue()
         self.dockerd_id: str | None = None
         self.leaving: dict[str, float] = {}  # container id → when it is registered again
@@ -38,7 +40,8 @@ class Loop:
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        threading.Thread(target=self.watch, daemon=True).start()
+        for work in (self.watch, self.alive.run):
+            threading.Thread(target=work, daemon=True).start()
         log("started", host=self.host, uri=self.options.uri, ip=self.options.ip)
         try:
             return self.follow()
@@ -51,7 +54,7 @@ class Loop:
         while True:
             happened = self.wait(wait)
             try:
-                for event in happened:
+                for event in self.alive.steps(happened):
                     self.track(event)
                 wait = self.reconcile()
                 self.recovered()
@@ -77,12 +80,15 @@ class Loop:
     def wait(self, seconds: float | None) -> list:
         """All events so far; waits for the first one, as long as given (None: for ever)."""
         happened = []
+        self.alive.idle()
         try:
             happened.append(self.events.get(timeout=seconds))
             while True:
                 happened.append(self.events.get_nowait())
         except queue.Empty:
             return happened
+        finally:
+            self.alive.step()
 
     def track(self, event: dict | str) -> None:
         """Track the containers that are stopping; everything else is read from dockerd."""
@@ -108,13 +114,14 @@ class Loop:
         if self.dockerd_id is None:
             self.dockerd_id = self.dockerd.id()
         target = wanted(
-            self.dockerd.containers(stopped=self.options.deregister == "on-success"),
+            self.alive.steps(self.dockerd.containers(stopped=self.options.deregister == "on-success")),
             self.options,
             self.host,
             overlays=self.dockerd.overlays() if self.options.internal else frozenset(),
             leaving=frozenset(self.leaving),
         )
         owner = Owner(self.host, self.dockerd_id, token_digest())
+        self.alive.step()
         services, checks = self.agent.services(), self.agent.checks()
         todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup)
         self.report(set(target.skipped) | set(conflicts))
@@ -125,7 +132,7 @@ class Loop:
         """Perform all actions, whatever the agent refuses; returns whether one was forbidden (which a new token may repair)."""
         refused: dict[str, str] = {}
         forbidden = False
-        for action in todo:
+        for action in self.alive.steps(todo):
             if action.service in refused:
                 continue
             try:

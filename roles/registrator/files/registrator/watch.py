@@ -1,0 +1,201 @@
+"""Restart a registrator that hangs: python3 -m registrator.watch
+
+For the host, as a service of systemd. Nothing but a sign of life proves that a registrator works (alive.py): a frozen one looks
+well to dockerd, and so does one that waits for ever. dockerd is asked only when no sign has come. A registrator that was stopped,
+or paused, by somebody stays so; so does every one while dockerd does not answer. A restart drops no registration: the services
+stay at the agent, and the next start compares. Python 3.9.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+
+from .alive import VARIABLE
+from .log import log
+
+NAME = "registrator"
+SIGN = "/run/registrator/alive"
+STATE = "/run/registrator-watch/state.json"
+DOCKERD = "unix:///run/docker.sock"
+LOOK = 2  # seconds between two looks at the sign
+SILENT = 12  # seconds without a sign, which is given every 2, before dockerd is asked
+LEAST_LOOKS = 5  # in this time: a machine that stood still proves nothing
+ASK = 4  # seconds between two questions to dockerd while there is no sign
+START = 60  # seconds that a container has for its first sign, on a host that boots
+END = 1  # second that a registrator has to end by itself
+MOST_RESTARTS, WINDOW = 3, 900  # in as many seconds; then it is reported only
+
+
+class Silence:
+    """For how long no sign has come."""
+
+    def __init__(self):
+        self._sign: object = self  # nobody has looked yet
+        self._since, self._looks = 0.0, 0
+        self.broken = False  # a new sign has come, as far as the last look knows
+
+    def found(self, sign: object, now: float) -> float:
+        """Seconds without a sign when that means something, else 0.
+
+        :param sign: what was seen, which differs from sign to sign; None for none
+        :param now: seconds
+        """
+        self.broken = self._sign is not self and sign not in (self._sign, None)
+        if sign != self._sign:
+            self._sign, self._since, self._looks = sign, now, 0
+            return 0
+        self._looks += 1
+        silent = now - self._since
+        return silent if silent >= SILENT and self._looks >= LEAST_LOOKS else 0
+
+    def begin(self, now: float) -> None:
+        """Count from here."""
+        self._since, self._looks = now, 0
+
+
+def state_of(container: dict | None, signed_at: float | None) -> str:
+    """What silence says of a container: it `hangs`, it `starts`, or nothing ("").
+
+    :param container: dockerd's inspection, None for none
+    :param signed_at: seconds since 1970 of the last sign, None for none; an earlier container may have given it
+    """
+    state = (container or {}).get("State") or {}
+    if not state.get("Running") or state.get("Paused") or state.get("Restarting"):
+        return ""
+    environment = ((container or {}).get("Config") or {}).get("Env") or []
+    if f"{VARIABLE}={SIGN}" not in environment:  # of an earlier version, or another implementation
+        return ""
+    return "hangs" if signed_at is not None and signed_at >= seconds(state.get("StartedAt")) else "starts"
+
+
+def seconds(text: object) -> float:
+    """A time of dockerd (2026-11-30T09:57:00.123456789Z) in seconds since 1970.
+
+    :raises ValueError: it is none
+    """
+    whole, _unused, fraction = str(text).rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
+
+
+class Watch:
+    def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time):
+        """:param connect: gives dockerd's API; not called before it is needed"""
+        self.connect, self.sign, self.state, self.clock = connect, sign, state, clock
+        self.silence = Silence()
+        self.ask_at = 0.0
+        self.start: tuple[object, float] = (None, 0.0)  # a container that has not given a sign yet, and when it was seen first
+        self.trouble = ""  # why dockerd cannot be asked
+        self.counted = read(state)
+
+    def turn(self) -> None:
+        """Look once, and do what follows. Never raises."""
+        now, signed_at = self.clock.monotonic(), mtime(self.sign)
+        silent = self.silence.found(signed_at, now)
+        try:
+            if self.silence.broken:
+                self._count(problem="")
+            if silent and now >= self.ask_at:
+                self.ask_at = now + ASK
+                self._judge(silent, now, signed_at)
+                self.trouble = ""
+        except Exception as error:  # whatever it is: the next look is as good
+            if self.trouble != f"{type(error).__name__}: {error}":
+                self.trouble = f"{type(error).__name__}: {error}"
+                log("failed", reason=self.trouble)
+
+    def _judge(self, silent: float, now: float, signed_at: float | None) -> None:
+        container = self.connect().container(NAME)
+        found = state_of(container, signed_at)
+        if found == "starts":
+            one = (container or {}).get("Id"), (container or {})["State"]["StartedAt"]
+            if self.start[0] != one:
+                self.start = one, now
+            if now - self.start[1] < START:
+                return
+        if found:
+            self._restart(silent, now)
+        else:
+            self._count(problem="")
+
+    def _restart(self, silent: float, now: float) -> None:
+        at = self.clock.time()
+        recent = [one for one in self.counted["times"] if 0 <= at - one < WINDOW]
+        if len(recent) >= MOST_RESTARTS:
+            self._count(problem=f"it hangs, and is not restarted: it was {len(recent)} times within {WINDOW // 60} min")
+            return
+        # Counted first: where nothing can be written, a sign cannot either, and proves nothing.
+        self._count(times=[*recent, at], restarts=self.counted["restarts"] + 1)
+        log("restarted", container=NAME, reason=f"no sign of life for {silent:.0f} s", number=self.counted["restarts"])
+        self.silence.begin(now)
+        self.connect().restart(NAME, END)
+
+    def _count(self, **changes) -> None:
+        """Write what the site's status shows."""
+        counted = {**self.counted, **changes}
+        if counted == self.counted:
+            return
+        new = f"{self.state}.new"
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(counted, file)
+        os.replace(new, self.state)
+        if counted["problem"] != self.counted["problem"]:
+            log("failed" if counted["problem"] else "recovered", reason=counted["problem"])
+        self.counted = counted
+
+
+def read(path: str) -> dict:
+    """What an earlier process has counted; nothing where that cannot be read."""
+    empty = {"restarts": 0, "times": [], "problem": ""}
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return empty
+    fits = isinstance(found, dict) and all(isinstance(found.get(key), type(value)) for key, value in empty.items())
+    return found if fits and all(isinstance(one, (int, float)) for one in found["times"]) else empty
+
+
+def mtime(path: str) -> float | None:
+    """When a file was changed last, in seconds since 1970; None without it."""
+    try:
+        return os.stat(path).st_mtime_ns / 1e9
+    except OSError:
+        return None
+
+
+def notify(text: str) -> None:
+    """Tell systemd (sd_notify(3)); without it nothing happens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    with contextlib.suppress(OSError):
+        if address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd:
+                to_systemd.connect("\0" + address[1:] if address.startswith("@") else address)
+                to_systemd.sendall(text.encode())
+
+
+def dockerd():
+    """dockerd's API. Its modules are half of the memory of this program, and hosts do without them until something hangs."""
+    from .dockerd import Dockerd
+
+    return Dockerd(DOCKERD)
+
+
+def main() -> int:
+    watch = Watch(dockerd)
+    log("started", sign=SIGN)
+    watch.turn()
+    notify("READY=1")
+    while True:
+        time.sleep(LOOK)
+        notify("WATCHDOG=1")
+        watch.turn()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
