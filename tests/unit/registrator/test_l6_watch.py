@@ -195,7 +195,7 @@ def test_l6_restarts_have_a_limit_that_is_reported_and_ends(machine, capsys):
 
 
 def test_where_nothing_can_be_counted_nothing_is_restarted(machine, capsys):
-    """There a sign cannot be written either."""
+    """There a missing sign proves little."""
     watching = watcher(machine)
     machine.live(20, watching)
     watching.state = str(machine.count_file.parent / "gone" / "state.json")

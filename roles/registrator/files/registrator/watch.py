@@ -129,7 +129,7 @@ class Watch:
         if len(recent) >= MOST_RESTARTS:
             self._count(problem=f"it hangs, and is not restarted: it was {len(recent)} times within {WINDOW // 60} min")
             return
-        # Counted first: where nothing can be written, a sign cannot either, and proves nothing.
+        # Counted first: where /run takes nothing, a missing sign proves little.
         self._count(times=[*recent, at], restarts=self.counted["restarts"] + 1)
         log("restarted", container=NAME, reason=f"no sign of life for {silent:.0f} s", number=self.counted["restarts"])
         self.silence.begin(now)
