@@ -14,6 +14,8 @@ import urllib.request
 
 AGENT = "https://127.0.0.1:8501"
 CA = "/etc/consul.d/tls/ca.pem"
+# An agent remembers for 30 s that the cluster does not know a token, and which policies one has (acl.token_ttl, acl.policy_ttl).
+SECONDS_TO_ACCEPT = 35
 
 
 class ApiError(Exception):
@@ -96,6 +98,20 @@ def _decoded(content: bytes):
         return json.loads(content)
     except ValueError:
         return content.decode(errors="replace")
+
+
+def refusal(api: Api, path: str = "/v1/agent/services") -> str:
+    """Why an agent refuses a token; '' when it does not, also because it does not answer.
+
+    :param path: what the token is to read
+    """
+    try:
+        api.get(path)
+    except ApiError as error:
+        return str(error) if error.status == 403 else ""
+    except OSError:
+        pass
+    return ""
 
 
 def wait_until(probe, seconds: float, every: float = 0.5, clock=time.monotonic, sleep=time.sleep) -> str:

@@ -32,7 +32,9 @@ options:
     type: bool
     default: false
   token:
-    description: SecretID with the rights operator write, agent write, and node and service read.
+    description:
+      - SecretID with the rights to write the agent, and to read its node and its services, such as that of the agent itself. For
+        V(state=restarted) of a server it has operator write, too.
     type: str
     default: ""
   timeout:
@@ -60,7 +62,7 @@ EXAMPLES = r"""
     node: consul-1
     address: 192.0.2.1
     server: true
-    token: "{{ operations_token }}"
+    token: "{{ token }}"
   when: agent.action == 'restart'
 """
 
@@ -98,7 +100,13 @@ from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils import consul_agent as core  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import (  # noqa: E402
+    SECONDS_TO_ACCEPT,
+    Api,
+    ApiError,
+    refusal,
+    wait_until,
+)
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown  # noqa: E402
 
 UNIT = "consul"
@@ -183,7 +191,7 @@ def known_leader() -> str:
 
 
 def reload(module: AnsibleModule) -> None:
-    """Through the API, which reports errors; by SIGHUP where the cluster does not know the token yet."""
+    """Through the API, which reports errors; by SIGHUP where the cluster does not know the token or its rights yet."""
     os.umask(0o077)
     try:
         Api(module.params["token"], timeout=module.params["timeout"]).put("/v1/agent/reload")
@@ -214,6 +222,7 @@ class Restart:
         self.api = Api(module.params["token"], timeout=5)
 
     def run(self) -> None:
+        self.wait(lambda: refusal(self.api), "the cluster does not accept its token", SECONDS_TO_ACCEPT)
         before = self.state_before()
         if before and self.server:
             self.wait(lambda: core.quorum_risk(self.health(), self.node), "it is not restarted")
@@ -239,7 +248,7 @@ class Restart:
             return self.state_before(reloads - 1)
         except ApiError as error:
             if error.status == 403:
-                self.fail(f"the cluster does not accept the token for operations: {error}")
+                self.fail(f"its token may not be used for this: {error}")
             if error.status == 500 and "No cluster leader" in error.text:
                 return None
             raise

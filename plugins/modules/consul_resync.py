@@ -20,12 +20,10 @@ options:
     required: true
   token:
     description:
-      - A token that may read nodes and services, and write the agent; with V(state=left_removed) it writes nodes.
+      - A token that may write the agent and its node, and read services, such as that of the agent itself; with
+        V(state=left_removed) it writes all nodes.
     type: str
     required: true
-  node_token:
-    description: A token that may write this node, for V(state=cleared), such as that of its agent. O(token) by default.
-    type: str
   timeout:
     description: How long to wait, in seconds.
     type: int
@@ -37,8 +35,7 @@ EXAMPLES = r"""
 - name: Remove stale entries of the restored catalog
   fewnodes.discovery.consul_resync:
     state: cleared
-    token: "{{ operations_token }}"
-    node_token: "{{ agent_token }}"
+    token: "{{ agent_token }}"
 """
 
 RETURN = r"""
@@ -53,7 +50,13 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import (
+    SECONDS_TO_ACCEPT,
+    Api,
+    ApiError,
+    refusal,
+    wait_until,
+)
 
 SERF = "serfHealth"
 LEFT = 3  # Serf's status of a member that has left
@@ -128,14 +131,14 @@ def gathered(api: Api) -> tuple[dict, dict, dict, str]:
     return me, local, entry, checks.get(SERF, {}).get("Status", "")
 
 
-def clear(api: Api, writer: Api, left: bool, check_mode: bool) -> list[str]:
+def clear(api: Api, left: bool, check_mode: bool) -> list[str]:
     if left:
         found = left_nodes(api.get("/v1/health/state/any"), api.get("/v1/agent/members"))
     else:
         found = stale_entries(*gathered(api)[:3])
     for body in found:
         if not check_mode:
-            writer.put("/v1/catalog/deregister", body)
+            api.put("/v1/catalog/deregister", body)
     return [" ".join(body.values()) for body in found]
 
 
@@ -144,16 +147,17 @@ def main():
         argument_spec={
             "state": {"type": "str", "required": True, "choices": ["cleared", "left_removed", "synced"]},
             "token": {"type": "str", "required": True, "no_log": True},
-            "node_token": {"type": "str", "no_log": True},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     api = Api(module.params["token"])
     try:
+        # The snapshot may have had other rights for it.
+        if refused := wait_until(lambda: refusal(api, "/v1/agent/self"), SECONDS_TO_ACCEPT):
+            module.fail_json(msg=f"the agent refuses its token: {refused}")
         if module.params["state"] != "synced":
-            writer = Api(module.params["node_token"] or module.params["token"])
-            removed = clear(api, writer, module.params["state"] == "left_removed", module.check_mode)
+            removed = clear(api, module.params["state"] == "left_removed", module.check_mode)
             module.exit_json(changed=bool(removed), removed=removed)
         if module.check_mode:
             module.exit_json(changed=True)

@@ -18,7 +18,13 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent im
     restart_order,
     without,
 )
-from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
+from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import (
+    SECONDS_TO_ACCEPT,
+    Api,
+    ApiError,
+    refusal,
+    wait_until,
+)
 from ansible_collections.fewnodes.discovery.plugins.modules import consul_agent as shell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,3 +278,28 @@ def test_a_reload_replaces_a_certificate_that_does_not_verify(tmp_path, monkeypa
             shell.reload(module)
         server.shutdown()
     assert module.commands == ([] if answer == "none" else [["systemctl", "reload", "consul"]])
+
+
+@pytest.mark.parametrize("status, refused", [(403, True), (500, False), (None, False)])
+def test_only_an_agent_that_answers_can_refuse_a_token(status, refused):
+    """Without agent or leader a restart does no harm, and nothing is waited for."""
+
+    class Asked:
+        def get(self, path):
+            raise OSError("refused") if status is None else ApiError(status, "ACL not found")
+
+    assert bool(refusal(Asked())) == refused
+
+
+def test_a_token_that_the_cluster_got_just_now_is_waited_for():
+    """Its own agent remembers for a while that there was none."""
+    clock, answers = Clock(), [ApiError(403, "ACL not found"), ApiError(403, "ACL not found"), {}]
+
+    class Asked:
+        def get(self, path):
+            if isinstance(answer := answers.pop(0), Exception):
+                raise answer
+            return answer
+
+    assert wait_until(lambda: refusal(Asked()), SECONDS_TO_ACCEPT, 1, clock, clock.sleep) == ""
+    assert clock.now == 2

@@ -1,0 +1,106 @@
+"""Tokens of the whole site go to servers of Consul only: root on a client could keep one that a play has handed to it.
+
+`operations` may end the quorum and shift traffic. A host is asked with the token of its own agent.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from test_x6_management_token import FILES, SERVERS, steps
+
+ROOT = Path(__file__).parents[2]
+VARIABLES = sorted([*ROOT.glob("roles/*/vars/*.yml"), *ROOT.glob("roles/*/defaults/*.yml"), *ROOT.glob("playbooks/vars/*.yml")])
+SITE_TOKENS = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())["consul_site_tokens"]
+# Variables that name servers alone, beside those of the management token.
+ASKED = SERVERS | {"{{ __consul_other_server }}", "{{ shift_consul_servers | first }}"}
+# Conditions under which a task runs on a server.
+ON_SERVERS = (
+    {"inventory_hostname == __consul_backup_host"},
+    {"inventory_hostname == consul_member_host", "consul_member_host in consul_servers"},
+)
+FOR_SERVERS = re.compile(r" if (__role_item in consul_servers|__consul_is_server) else ")
+SECRET = re.compile(r"""(?:lookup|query)\('fewnodes\.discovery\.secret', *((?:'[^']*'|[^,)'])+)""")
+PER_HOST = re.compile(r"'tokens/[a-z_]+-' ~ (inventory_hostname|__role_item)\s*")
+# Names that are no literals: each is of the host that is given the secret, by the option `host` or by the test below.
+OTHER_NAMES = {
+    "registrator_token_secret", "registrator_clear_token_secret", "__docker_cluster_store_token", "__consul_status_token",
+    "__consul_rotated_here[-1] ~ '.next'", "__common_ca_stem ~ '.key'",
+}  # fmt: skip
+
+
+def holders() -> set[str]:
+    """Variables that are made of a token of the site."""
+    known = {name: str(value) for path in VARIABLES for name, value in (yaml.safe_load(path.read_text()) or {}).items()}
+    found: set[str] = set()
+    while True:
+        more = {name for name, text in known.items() if "lookup(" in text and named(text) or any(one in text for one in found)}
+        if more <= found:
+            return found
+        found |= more
+
+
+def named(text: str) -> bool:
+    return any(f"'tokens/{name}'" in text for name in SITE_TOKENS)
+
+
+def given() -> list:
+    holding = holders()
+    found = []
+    for path in FILES:
+        for step in steps(yaml.safe_load(path.read_text())):
+            own = {key: value for key, value in step.items() if key not in ("name", "delegate_to")}
+            is_group = any(part in step for part in ("block", "tasks", "hosts")) or "fewnodes.discovery.secret" in own
+            if not is_group and (named(str(own)) or any(name in str(own) for name in holding)):
+                found.append(pytest.param(step, id=f"{path.relative_to(ROOT)}: {step['name']}"))
+    return found
+
+
+@pytest.mark.parametrize("step", given())
+def test_x6_a_token_of_the_site_goes_to_servers_only(step):
+    when = step.get("when", [])
+    conditions = {when} if isinstance(when, str) else set(when)
+    texts = " ".join(str(value) for key, value in step.items() if key not in ("name", "when"))
+    of_servers = FOR_SERVERS.search(texts) is not None
+    assert step["delegate_to"] in ASKED or of_servers or any(wanted <= conditions for wanted in ON_SERVERS)
+
+
+def test_x6_the_tasks_with_a_token_of_the_site_are_found():
+    assert holders() == {"__consul_operations_token"}
+    assert len(given()) >= 12
+
+
+@pytest.mark.parametrize("path", [*FILES, *VARIABLES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_x6_every_other_secret_is_named_by_the_host_that_is_given_it(path):
+    """A name that comes from elsewhere, such as the list of rotated tokens, would hand one host's token to all."""
+    names = {found.strip() for found in SECRET.findall(path.read_text())}
+    assert {name for name in names if not re.fullmatch(r"'[^']*'", name) and not PER_HOST.fullmatch(name)} <= OTHER_NAMES
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  vars:
+    __consul_is_server: "{{ inventory_hostname == 'a' }}"
+    __consul_rotation: {rotated: [tokens/agent-a, tokens/dns-a, tokens/agent-b, tokens/dns-b, tokens/agent-a-b, management_token]}
+  tasks:
+    - ansible.builtin.debug: {msg: "{{ inventory_hostname }}={{ __consul_rotated_here[-1] }}"}
+      vars: {__consul_rotated_here: %r}
+"""
+
+
+def test_x6_a_rotation_hands_a_client_no_token_of_another_host(tmp_path):
+    (step,) = [
+        step
+        for step in steps(yaml.safe_load((ROOT / "roles/consul/tasks/rotate/tokens.yml").read_text()))
+        if "ansible.builtin.uri" in step
+    ]
+    (tmp_path / "play.yml").write_text(PLAY % step["vars"]["__consul_rotated_here"].strip())
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", "a,b,a-b,", "-c", "local", tmp_path / "play.yml"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert sorted(re.findall(r"\S+=\S+/\S+|a=management_token", shown)) == [
+        "a-b=tokens/agent-a-b", "a=management_token", "b=tokens/dns-b",
+    ]  # fmt: skip
