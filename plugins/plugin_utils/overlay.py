@@ -4,6 +4,9 @@ Pure functions over the states of the hosts, as the module overlay_facts gives t
 `name`, `driver` (consul or swarm), `subnet` (CIDR), `options` (of the driver), `peers` (host to address, all docker
 hosts), `managers` (hosts), `pools` (networks that dockerd will be configured to take subnets from), and `play` (hosts
 that this run may change).
+
+A state comes from its host. About the swarm only managers of the settings count (`trusted`), which are root on every docker host
+anyway: another host that lies about its node or its part changes no other node, and no host joins a swarm of it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ INGRESS = "10.0.0.0/24"
 OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)
 MTU_OPTION = "com.docker.network.driver.mtu"  # of what carries the network; dockerd takes the tunnel's header off it
 USUAL_MTU = 1500  # what dockerd assumes
+LEAST_MTU = 1280  # less than IPv6 takes: dockerd takes another 50 bytes off it
 HALF = 1  # a route this wide is a default route in two halves
 
 
@@ -41,9 +45,10 @@ def overlay_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[s
                 " see 'docker network ls', 'docker node ls' and 'journalctl -u docker' there"
             )
         problems += subnet_problems(host, state, settings) + network_problems(host, state, settings)
-        problems += membership_problems(host, state["swarm"], settings)
+        problems += membership_problems(host, state["swarm"], settings) + mtu_problems(host, state["mtu"], settings)
     if settings["driver"] == "swarm":
-        problems += cluster_problems(states) + other_cluster_problems(states)
+        problems += manager_problems(states, settings)
+        problems += cluster_problems(states, settings) + other_cluster_problems(states, settings)
     return problems
 
 
@@ -179,15 +184,52 @@ def membership_problems(host: str, swarm: Mapping, settings: Mapping) -> list[st
     return []
 
 
-def cluster_problems(states: Mapping[str, Mapping]) -> list[str]:
-    """Managers of different swarms. The swarm of most hosts counts as the site's, of equals that of the first host."""
+def mtu_problems(host: str, mtu: int, settings: Mapping) -> list[str]:
+    """A host with which the network of all hosts would carry next to nothing."""
+    if not 0 < mtu < LEAST_MTU or MTU_OPTION in settings["options"]:
+        return []
+    return [
+        f"the device with the address of host {host} has an MTU of {mtu}, and the network takes the smallest of all hosts:"
+        f" raise it to {LEAST_MTU} or more there, or set {MTU_OPTION} in overlay_network_options"
+    ]
+
+
+def trusted(states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
+    """The hosts whose answers about the swarm count: managers of the settings that are managers."""
+    answers = {host: states[host]["swarm"] for host in sorted(settings["managers"]) if host in states}
+    return [host for host, swarm in answers.items() if swarm["state"] == "active" and swarm["manager"]]
+
+
+def members(states: Mapping[str, Mapping], settings: Mapping) -> list[tuple[str, str, bool]]:
+    """The nodes that all of the `trusted` list alike: id, address and whether it is a manager."""
+    answers = [states[host]["swarm"]["nodes"] for host in trusted(states, settings)]
+    alike = [{(node["id"], node["address"], node["manager"]) for node in nodes} for nodes in answers]
+    return sorted(set.intersection(*alike)) if alike else []
+
+
+def manager_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
+    """A swarm whose managers are none of the settings'."""
+    others = [host for host, state in sorted(states.items()) if state["swarm"]["state"] == "active" and state["swarm"]["manager"]]
+    if not others or trusted(states, settings):
+        return []
+    return [
+        f"overlay_network_managers is {sorted(settings['managers'])}, of which no host answers as a manager of the swarm;"
+        f" {', '.join(others)} does, which is not in it and so is not trusted: start a manager of the list, or set"
+        f" overlay_network_managers to a list that has {' or '.join(others)} as well, and take that out after this run"
+    ]
+
+
+def cluster_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
+    """Managers of different swarms. The swarm of most managers of the settings counts as the site's, then that of most hosts, of
+    equals that of the first host."""
     clusters: dict[str, list[str]] = {}
     for host, state in sorted(states.items()):
         if state["swarm"]["state"] == "active" and state["swarm"]["cluster"]:
             clusters.setdefault(state["swarm"]["cluster"], []).append(host)
     if len(clusters) < 2:
         return []
-    ours = max(clusters, key=lambda cluster: len(clusters[cluster]))
+    managing = set(settings["managers"])
+    ours = max(clusters, key=lambda cluster: (len(managing.intersection(clusters[cluster])), len(clusters[cluster])))
     return [
         f"host {host} belongs to another swarm ({cluster}) than {', '.join(clusters[ours])} ({ours}):"
         f" run 'docker swarm leave --force' on {host} if nobody needs it there"
@@ -197,9 +239,9 @@ def cluster_problems(states: Mapping[str, Mapping]) -> list[str]:
     ]
 
 
-def other_cluster_problems(states: Mapping[str, Mapping]) -> list[str]:
+def other_cluster_problems(states: Mapping[str, Mapping], settings: Mapping) -> list[str]:
     """Workers that the managers at the addresses they know do not know (any more)."""
-    known = {node["id"] for state in states.values() for node in state["swarm"]["nodes"]}
+    known = {node["id"] for host in trusted(states, settings) for node in states[host]["swarm"]["nodes"]}
     return [
         f"host {host} belongs to another swarm: the managers of this site's do not know its node {state['swarm']['node']}."
         f" Run 'docker swarm leave --force' on {host} if nobody needs it there"
@@ -217,7 +259,8 @@ def overlay_steps(states: Mapping[str, Mapping], settings: Mapping) -> dict:
         former member), `create` (the host that makes the network, or ''), `options` (of the driver, when it is made)
     """
     play = sorted(host for host in settings["play"] if host in states)
-    there = any(network["name"] == settings["name"] for state in states.values() for network in state["networks"])
+    asked = trusted(states, settings) if settings["driver"] == "swarm" else states
+    there = any(network["name"] == settings["name"] for host in asked for network in states[host]["networks"])
     steps = {"problem": "", "init": "", "manager": "", "join": {}, "roles": {}, "remove": [], "create": "" if there else play[0]}
     steps["options"] = options_of(states, settings)
     without = [host for host in play if not states[host]["dockerd"]]
@@ -229,7 +272,7 @@ def overlay_steps(states: Mapping[str, Mapping], settings: Mapping) -> dict:
 def _swarm_steps(states: Mapping[str, Mapping], settings: Mapping, play: list[str], steps: dict) -> dict:
     managers = sorted(settings["managers"])
     active = [host for host in sorted(states) if states[host]["swarm"]["state"] == "active"]
-    ready = sorted((host for host in active if states[host]["swarm"]["manager"]), key=lambda host: (host not in managers, host))
+    ready = trusted(states, settings)
     new = [host for host in play if host not in active]
     if ready:
         steps["manager"] = ready[0]
@@ -241,15 +284,30 @@ def _swarm_steps(states: Mapping[str, Mapping], settings: Mapping, play: list[st
         steps["init"] = steps["manager"] = first
     part = {host: "manager" if host in managers else "worker" for host in settings["peers"]}
     steps["join"] = {host: part[host] for host in new if host != steps["init"]}
-    steps["roles"] = {
-        states[host]["swarm"]["node"]: part[host]
-        for host in play
-        if host in active and states[host]["swarm"]["manager"] != (part[host] == "manager")
-    }
-    known = {node["address"] for state in states.values() for node in state["swarm"]["nodes"]}
+    nodes = members(states, settings)
+    for host in play:
+        if host in active:
+            steps["roles"] |= _roles(host, part[host], states[host]["swarm"]["node"], nodes, settings)
+    known = {address for _unused, address, _unused in nodes}
     steps["remove"] = sorted(known & {settings["peers"][host] for host in steps["join"]})
     steps["create"] = steps["create"] and steps["manager"]
     return steps
+
+
+def _roles(host: str, part: str, own: str, nodes: Iterable[tuple[str, str, bool]], settings: Mapping) -> dict[str, str]:
+    """Node id to part, where that of a host changes.
+
+    :param own: id of its node, as the host returns it
+    :param nodes: of `members`; the address of a worker is the one that it came from, and may be another one of its host
+
+    A host loses the part of a manager by its address, whatever it returns. It becomes one by its own id, of a node that no other
+    docker host has the address of.
+    """
+    address = settings["peers"][host]
+    if part == "worker":
+        return {key: part for key, where, managing in nodes if managing and where == address}
+    others = set(settings["peers"].values()) - {address}
+    return {key: part for key, where, managing in nodes if not managing and key == own and where not in others}
 
 
 def _no_manager(managers: Iterable[str], silent: Iterable[str], active: Iterable[str]) -> str:

@@ -200,6 +200,25 @@ def orders(tmp_path, results: dict) -> list[str]:
     return re.search(r"ORDER (.*)", output)[1].split()
 
 
+def test_x1_a_worker_that_calls_itself_a_manager_is_not_asked_to_remove_a_host(tmp_path):
+    """`a` manages and is removed, `c` manages, `b` lies; the manager that is asked is `c`."""
+    (block,) = (step for step in yaml.safe_load((ROOT / "roles/overlay_network/tasks/remove.yml").read_text()) if "block" in step)
+    (task,) = (step for step in block["block"] if "fewnodes.discovery.swarm_nodes" in step)
+    assert task["fewnodes.discovery.swarm_nodes"]["rotate_tokens"] is True
+    named = {"managers": ["a", "c"], "peers": ["a", "b", "c"], "removed_host": "a"}
+    given = {f"overlay_network_{name}": value for name, value in named.items()}
+    play = {
+        "hosts": "all", "gather_facts": False, "vars": given | block["vars"],
+        "vars_files": [str(ROOT / "roles/overlay_network/vars/main.yml")],
+        "tasks": [
+            {"ansible.builtin.set_fact": {"__overlay_network_facts": {"overlay": {"swarm": {"manager": True}}}}},
+            {"ansible.builtin.debug": {"msg": "ASKED {{ inventory_hostname }}"}, "when": task["when"]},
+        ],
+    }  # fmt: skip
+    (tmp_path / "play.json").write_text(json.dumps([play]))
+    assert re.findall(r"ASKED (\w+)", run(tmp_path / "play.json", "a", "b", "c")) == ["c"]
+
+
 def test_x1_a_client_is_restarted_after_the_servers_whatever_it_returns(tmp_path):
     servers = {name: {"action": "restart", "restart_order": order} for name, order in (("s1", 2), ("s2", 1), ("s3", 1))}
     clients = {"c2": {"action": "restart", "restart_order": -1}, "c1": {"action": "restart", "restart_order": "first"}}

@@ -250,3 +250,81 @@ def test_the_smallest_mtu_of_all_hosts_is_the_network_s():
     assert steps(states)["options"] == {"com.docker.network.driver.mtu": "1400"}
     given = {"com.docker.network.driver.mtu": 1300}
     assert steps(states, options=given)["options"] == {"com.docker.network.driver.mtu": "1300"}
+
+
+def lying(states, name, **swarm):
+    """States of which one host returns something else about the swarm."""
+    return states | {name: states[name] | {"swarm": states[name]["swarm"] | swarm}}
+
+
+def test_x1_a_worker_that_calls_itself_a_manager_demotes_nobody():
+    """`a` is a manager, `d` is none: by its own word, and by naming the node of another host."""
+    for node in ("D", "A"):
+        states = lying(site(), "d", manager=True, cluster="X", node=node, nodes=[])
+        assert overlay_problems(states, SETTINGS) == []
+        assert steps(states) == {"manager": "a"}
+
+
+def test_x1_what_a_worker_lists_as_nodes_does_not_count():
+    nodes = [{"id": name.upper(), "host": name, "address": ADDRESSES["d"], "manager": True, "ready": True} for name in "abc"]
+    assert steps(lying(site(), "d", manager=True, cluster="X", nodes=nodes)) == {"manager": "a"}
+    states = lying(without(site(), "c"), "d", manager=True, cluster="X", nodes=nodes)
+    assert steps(states) == {"manager": "a", "join": {"c": "manager"}, "remove": ["192.0.2.3"]}
+
+
+def test_x1_a_manager_that_calls_itself_a_worker_loses_its_part_all_the_same():
+    states = lying(site(managers=("a", "b", "c", "d")), "d", manager=False, cluster="", node="A", nodes=[])
+    assert steps(states) == {"manager": "a", "roles": {"D": "worker"}}
+
+
+def test_x1_a_host_that_is_to_be_a_manager_names_no_node_of_another():
+    states = lying(site(managers=("a", "b")), "c", node="D")
+    assert steps(states) == {"manager": "a"}
+    assert steps(site(managers=("a", "b"))) == {"manager": "a", "roles": {"C": "manager"}}
+
+
+def test_a_host_becomes_a_manager_by_its_id_where_managers_know_another_address_of_it():
+    states = site(managers=("a", "b"))
+    for name in ("a", "b"):
+        states[name]["swarm"]["nodes"][2]["address"] = "198.51.100.3"
+    assert steps(states) == {"manager": "a", "roles": {"C": "manager"}}
+
+
+def test_x1_only_what_all_managers_list_counts():
+    states = site(managers=("a", "b", "c", "d"))
+    states["b"]["swarm"]["nodes"][3]["manager"] = False
+    assert steps(states) == {"manager": "a"}
+
+
+@pytest.mark.parametrize("play", [["c", "d"], ["d"]])
+def test_x1_no_host_joins_a_swarm_whose_manager_the_inventory_does_not_name(play):
+    """While the real managers are away, or not yet there."""
+    states = {"c": host(), "d": lying(site(), "d", manager=True, cluster="Y", nodes=[])["d"]}
+    found = overlay_problems(states, settings(play=play))
+    said(found, "overlay_network_managers is ['a', 'b', 'c']", "d does, which is not in it and so is not trusted")
+    assert steps(states, play=play).keys() <= {"problem"}
+
+
+def test_x1_a_worker_does_not_keep_the_network_from_being_made():
+    states = site()
+    for state in states.values():
+        state["networks"] = []
+    states["d"]["networks"] = [copy.deepcopy(NETWORK)]
+    assert steps(states) == {"manager": "a", "create": "a"}
+
+
+def test_x1_the_swarm_of_the_inventory_s_managers_is_the_site_s():
+    """However many others return another one."""
+    states = {name: state for name, state in site().items() if name in ("a", "d")}
+    states |= {name: lying(site(), "d", manager=True, cluster="Y", node="D", managers=[])["d"] for name in ("d", "e", "f")}
+    for name in ("e", "f"):
+        states[name]["swarm"]["address"] = "192.0.2.9"
+    found = overlay_problems(states, settings(peers=ADDRESSES | {"e": "192.0.2.9", "f": "192.0.2.9"}))
+    assert sorted(text[:6] for text in found) == ["host d", "host e", "host f"]
+
+
+def test_an_mtu_that_carries_nothing_is_refused():
+    states = bare()
+    states["d"]["mtu"] = 68
+    said(overlay_problems(states, SETTINGS), "host d has an MTU of 68", "overlay_network_options")
+    assert overlay_problems(states, settings(options={"com.docker.network.driver.mtu": 1400})) == []
