@@ -3,6 +3,7 @@
 `operations` may end the quorum and shift traffic. A host is asked with the token of its own agent.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -104,3 +105,24 @@ def test_x6_a_rotation_hands_a_client_no_token_of_another_host(tmp_path):
     assert sorted(re.findall(r"\S+=\S+/\S+|a=management_token", shown)) == [
         "a-b=tokens/agent-a-b", "a=management_token", "b=tokens/dns-b",
     ]  # fmt: skip
+
+
+def test_x6_tokens_are_written_where_a_server_or_an_agent_refuses_one_and_there_is_a_leader(tmp_path):
+    """A client without a leader refuses any token, and nothing can be written then: a run that repairs that goes on."""
+    document = yaml.safe_load((ROOT / "roles/consul/tasks/acl/operations_token.yml").read_text())
+    (block,) = (step for step in document if "block" in step)
+    cases = {(200, 200): False, (403, 200): True, (200, 403): True, (500, 403): False, (-1, -1): False}
+    plays = [
+        {
+            "hosts": "a,b", "gather_facts": False, "vars": block["vars"], "tasks": [
+                {"ansible.builtin.set_fact": {"__consul_operations": {"status": server}, "__consul_own": {"status": own}}},
+                {"ansible.builtin.debug": {"msg": f"WRITES {server} {own}"}, "when": block["when"], "run_once": True},
+            ],
+        }
+        for server, own in cases
+    ]  # fmt: skip
+    (tmp_path / "play.json").write_text(json.dumps(plays))
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", "a,b,", "-c", "local", tmp_path / "play.json"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = {(int(server), int(own)) for server, own in re.findall(r"WRITES (\S+) (\S+)", shown)}
+    assert found == {case for case, writes in cases.items() if writes}
