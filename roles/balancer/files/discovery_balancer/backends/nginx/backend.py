@@ -103,7 +103,7 @@ class Nginx:
         asked, deadline = [], time.monotonic() + PATIENCE
         try:
             with contextlib.suppress(OSError):  # nobody listens, or more of them wait than may: those that were made count
-                for _ in range(count):
+                for _number in range(count):
                     connection = Connection(self._connect)
                     connection.send("GET", "/", {"Connection": "close"})
                     asked.append(connection)
