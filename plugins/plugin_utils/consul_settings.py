@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from .site import name_problems
+from .site import datacenter_problem, domain_problem, name_problems
 
 GOSSIP_KEY_BYTES = 32
 
@@ -24,7 +24,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
     :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent), write_networks,
-        gossip_keys (where it was found to key, '' for none)
+        datacenter, domain, gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
     servers = list(settings["servers"])
@@ -38,6 +38,16 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but a node is"
             " called as in the inventory, where no name is there twice: remove it"
         )
+    if problem := datacenter_problem(settings["datacenter"]):
+        problems.append(f"consul_datacenter (discovery_datacenter) of host {host} {problem}")
+    if problem := domain_problem(settings["domain"]):
+        problems.append(f"consul_domain of host {host} {problem}")
+    for variable in ("datacenter", "domain"):
+        if settings["extra_config"].get(variable, settings[variable]) != settings[variable]:
+            problems.append(
+                f"consul_extra_config of host {host} sets {variable} to {settings['extra_config'][variable]!r}, but certificates and"
+                f" names of the platform have {settings[variable]!r}: remove it, and set consul_{variable} instead"
+            )
     problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")

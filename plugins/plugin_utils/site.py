@@ -10,6 +10,8 @@ from .renamed import FIREWALL, INVENTORY
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DATACENTER = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)([.](?!-)[a-z0-9-]{1,63}(?<!-))*")
 SERVICES = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}[*]?|[*]")
 
 
@@ -46,6 +48,7 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
 
     problems += renamed_problems(hosts, hostvars)
     problems += name_problems(hosts)
+    problems += datacenter_problems(hosts, hostvars)
     nameless = [name for name in hosts if not hostvars[name].get("discovery_domain")]
     if nameless:
         problems.append(
@@ -97,6 +100,49 @@ def renamed_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
         f"{old} is set for {', '.join(hosts)}, but it was renamed to {renamed[old]}: set that instead"
         for old, hosts in sorted(found.items())
     ]
+
+
+def datacenter_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Datacenters that Consul would call otherwise or not take, and several of them in one site."""
+    values: dict[str, list[str]] = {}
+    problems = {}
+    for name in names:
+        value = hostvars[name].get("discovery_datacenter", "dc1")
+        values.setdefault(str(value), []).append(name)
+        if problem := datacenter_problem(value):
+            problems[f"discovery_datacenter of the site {problem}"] = True
+    if len(values) > 1:
+        found = "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items())
+        problems[f"discovery_datacenter differs between hosts ({found}): set it once, for all hosts"] = True
+    return list(problems)
+
+
+def datacenter_problem(value: object) -> str:
+    """Why a name of a datacenter cannot be used, with the value and what to set; '' for a good one.
+
+    Consul writes it in lower case, and takes letters, digits, hyphens and underscores. It is one label of every name in DNS.
+    """
+    if isinstance(value, str) and DATACENTER.fullmatch(value):
+        return ""
+    suggested = re.sub(r"[^a-z0-9_-]+", "-", str(value).lower()).strip("-_")[:63].strip("-_") or "dc1"
+    if not isinstance(value, str):
+        return f"is {value!r}, which YAML reads as no text: put the name between quotes, such as '{suggested}'"
+    why = "which Consul would write in lower case" if DATACENTER.fullmatch(value.lower()) else "which Consul does not take"
+    return f"is {value!r}, {why}: set it to up to 63 lower-case letters, digits, hyphens and underscores, such as {suggested}"
+
+
+def domain_problem(value: object) -> str:
+    """Why the domain of Consul's names cannot be used, with the value and what to set; '' for a good one.
+
+    Names in certificates and settings of resolvers have it as it stands, where Consul writes it in lower case and without dots
+    around it.
+    """
+    if isinstance(value, str) and DOMAIN.fullmatch(value):
+        return ""
+    suggested = str(value).lower().strip(". ")
+    if not isinstance(value, str) or not DOMAIN.fullmatch(suggested):
+        suggested = "consul"
+    return f"is {value!r}: set it to a DNS name in lower case without a dot at either end, such as {suggested}"
 
 
 def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str]:

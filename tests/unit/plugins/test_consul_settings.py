@@ -5,6 +5,8 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_settings
 
 KEY = base64.b64encode(bytes(32)).decode()
 GOOD = {
+    "datacenter": "dc1",
+    "domain": "consul",
     "servers": ["a", "b", "c"],
     "bootstrap_expect": 3,
     "allow_even_servers": False,
@@ -51,6 +53,33 @@ def test_names_variable_host_and_value(change, parts):
 def test_the_name_of_a_node(name):
     (found,) = settings_problems(name, GOOD)
     assert name in found and "lower-case" in found and "ansible_host" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "suggested"),
+    [("Main", "main"), ("haus.nord", "haus-nord"), ("my dc", "my-dc"), ("", "dc1"), ("-a-", "a"), ("b" * 64, "b" * 63), ("dc_1_", "dc_1"),
+     (1, "'1'"), (True, "'true'"), (None, "'none'"), ("é", "dc1"), ("dc1\n", "dc1")],
+)  # fmt: skip
+def test_w22_a_datacenter_that_consul_changes_or_refuses(value, suggested):
+    (found,) = settings_problems("a", GOOD | {"datacenter": value})
+    assert f"consul_datacenter (discovery_datacenter) of host a is {value!r}" in found and found.endswith(f"such as {suggested}")
+
+
+@pytest.mark.parametrize("value", ["Consul", ".consul", "consul.", "con sul", "", "-consul", "a..b", 1, None, "consul\n"])
+def test_w22_a_domain_that_consul_changes_or_refuses(value):
+    (found,) = settings_problems("a", GOOD | {"domain": value})
+    assert f"consul_domain of host a is {value!r}" in found and found.endswith("such as consul")
+
+
+@pytest.mark.parametrize("change", [{"datacenter": "dc_1-nord"}, {"datacenter": "1"}, {"domain": "consul.site.example"}])
+def test_w22_good_names(change):
+    assert settings_problems("a", GOOD | change) == []
+
+
+@pytest.mark.parametrize("variable", ["datacenter", "domain"])
+def test_w22_names_are_not_set_beside_the_variables(variable):
+    (found,) = settings_problems("a", GOOD | {"extra_config": {variable: "other"}})
+    assert f"sets {variable} to 'other'" in found and found.endswith(f"set consul_{variable} instead")
 
 
 def test_the_key_itself_is_not_printed():

@@ -123,3 +123,14 @@ def test_service_prefixes_are_names_and_prefixes(value):
 def test_good_lists_of_services():
     hosts = {"shop": ["a", "d"], "shop.site.example": ["b"]}
     assert problems(a={"discovery_service_hosts": hosts, "registrator_service_prefixes": ["a", "b-*"]}) == []
+
+
+@pytest.mark.parametrize("value", ["Main", "dc.1", "", "dc 1", "dc-", 1, True, None])
+def test_w22_a_datacenter_that_consul_changes_or_refuses(value):
+    """Once, not for each host."""
+    one(problems(**{name: {"discovery_datacenter": value} for name in "abcd"}), f"discovery_datacenter of the site is {value!r}")
+
+
+def test_w22_one_datacenter():
+    one(problems(a={"discovery_datacenter": "nord"}), "discovery_datacenter differs", "nord for a; dc1 for b, c, d", "set it once")
+    assert problems(**{name: {"discovery_datacenter": "haus_1-nord"} for name in "abcd"}) == []
