@@ -43,10 +43,11 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     if problem := domain_problem(settings["domain"]):
         problems.append(f"consul_domain of host {host} {problem}")
     for variable in ("datacenter", "domain"):
-        if settings["extra_config"].get(variable, settings[variable]) != settings[variable]:
+        given = settings["extra_config"].get(variable, settings[variable])
+        if given != settings[variable]:
             problems.append(
-                f"consul_extra_config of host {host} sets {variable} to {settings['extra_config'][variable]!r}, but certificates and"
-                f" names of the platform have {settings[variable]!r}: remove it, and set consul_{variable} instead"
+                f"consul_extra_config of host {host} sets {variable} to {given!r}, but certificates and names of the site have"
+                f" {settings[variable]!r}: remove it, and set consul_{variable} instead"
             )
     problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
     if not servers:

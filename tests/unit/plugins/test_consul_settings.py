@@ -57,8 +57,8 @@ def test_the_name_of_a_node(name):
 
 @pytest.mark.parametrize(
     ("value", "suggested"),
-    [("Main", "main"), ("haus.nord", "haus-nord"), ("my dc", "my-dc"), ("", "dc1"), ("-a-", "a"), ("b" * 64, "b" * 63), ("dc_1_", "dc_1"),
-     (1, "'1'"), (True, "'true'"), (None, "'none'"), ("é", "dc1"), ("dc1\n", "dc1")],
+    [("Main", "main"), ("haus.nord", "haus-nord"), ("my dc", "my-dc"), ("", "dc1"), ("-a-", "a"), ("b" * 64, "b" * 63),
+     ("dc_1_", "dc_1"), (1, "'1'"), (True, "'true'"), (None, "'none'"), ("é", "dc1"), ("dc1\n", "dc1")],
 )  # fmt: skip
 def test_w22_a_datacenter_that_consul_changes_or_refuses(value, suggested):
     (found,) = settings_problems("a", GOOD | {"datacenter": value})

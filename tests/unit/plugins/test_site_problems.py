@@ -132,5 +132,5 @@ def test_w22_a_datacenter_that_consul_changes_or_refuses(value):
 
 
 def test_w22_one_datacenter():
-    one(problems(a={"discovery_datacenter": "nord"}), "discovery_datacenter differs", "nord for a; dc1 for b, c, d", "set it once")
+    one(problems(a={"discovery_datacenter": "nord"}), "datacenter differs", "nord for a; dc1 for b, c, d", "for all hosts")
     assert problems(**{name: {"discovery_datacenter": "haus_1-nord"} for name in "abcd"}) == []
