@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible import constants
+
+# Of a checkout; an installed collection has none.
+CONFIG = Path(__file__).resolve().parents[2] / "ansible.cfg"
 
 
 def controller_problems(facts_as_variables: bool) -> list[str]:
@@ -16,10 +21,11 @@ def controller_problems(facts_as_variables: bool) -> list[str]:
     """
     if not facts_as_variables:
         return []
+    elsewhere = f", or ANSIBLE_CONFIG={CONFIG} from other directories than its own" if CONFIG.is_file() else ""
     return [
         "Ansible makes variables of the facts that a host returns, so a host could set any variable of itself, and get secrets"
         " that are not for it. Nothing was changed. Set inject_facts_as_vars = false in the section [defaults] of ansible.cfg,"
-        " or the environment variable ANSIBLE_INJECT_FACT_VARS=False"
+        f" or the environment variable ANSIBLE_INJECT_FACT_VARS=False{elsewhere}"
     ]
 
 
