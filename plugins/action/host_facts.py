@@ -7,6 +7,7 @@ from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.controller import present_controller_problems
 from ..plugin_utils.host_facts import REPORT, host_facts
+from ..plugin_utils.variables import literal_problems, variable_problems
 
 
 class ActionModule(ActionBase):
@@ -20,7 +21,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         # This is the first that the roles ask a host for, so every role stops here.
-        problems = present_controller_problems()
+        problems = present_controller_problems() + _problems_of_variables(task_vars or {})
         if problems:
             raise AnsibleActionFail("; ".join(problems))
         answer = self._low_level_execute_command(REPORT)
@@ -28,3 +29,10 @@ class ActionModule(ActionBase):
         if not found["users"]:
             raise AnsibleActionFail(f"host_facts: the host's answer names no user; {answer['stderr']}")
         return result | {"changed": False} | found
+
+
+def _problems_of_variables(task_vars) -> list[str]:
+    """Of inventory and command line, and of a play that calls a role by itself; each once."""
+    host, hostvars = task_vars.get("inventory_hostname"), task_vars.get("hostvars")
+    found = variable_problems([host], hostvars) if hostvars is not None and host in hostvars else []
+    return list(dict.fromkeys([*found, *literal_problems(host, task_vars)]))

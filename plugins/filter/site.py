@@ -7,8 +7,9 @@ from ansible.errors import AnsibleFilterError
 from ..plugin_utils.addresses import addresses
 from ..plugin_utils.controller import controller_problems, present_controller_problems
 from ..plugin_utils.renamed import renamed_operation_variables
-from ..plugin_utils.site import site_problems
+from ..plugin_utils.site import GROUPS, site_problems
 from ..plugin_utils.status_page import status_page
+from ..plugin_utils.variables import variable_problems
 
 
 def addresses_filter(names, hostvars):
@@ -21,7 +22,13 @@ def addresses_filter(names, hostvars):
 
 
 def site_problems_filter(groups, hostvars):
-    return present_controller_problems() + site_problems(groups, hostvars)
+    """Values of a wrong type come first and alone: what they mean is not known."""
+    hosts = sorted({name for group in GROUPS for name in groups.get(group, [])})
+    return present_controller_problems() + (variable_problems(hosts, hostvars) or site_problems(groups, hostvars))
+
+
+def variable_problems_filter(hosts, hostvars):
+    return variable_problems(hosts, hostvars)
 
 
 class FilterModule:
@@ -32,4 +39,5 @@ class FilterModule:
             "renamed_operation_variables": renamed_operation_variables,
             "site_problems": site_problems_filter,
             "status_page": status_page,
+            "variable_problems": variable_problems_filter,
         }

@@ -19,7 +19,8 @@ def rendered(template: Path) -> str:
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
     environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox}
     values = parse_yaml((template.parents[1] / "vars/main.yml").read_text())
-    return environment.from_string(template.read_text()).render(values, consul_backup_dir="/var/backups/consul")
+    values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90}
+    return environment.from_string(template.read_text()).render(values)
 
 
 def test_the_differences_of_a_unit_replace_the_base():

@@ -1,4 +1,4 @@
-"""Playbooks of a checkout run from any working directory: roles and plugins are found beside them, not by its ansible.cfg alone."""
+"""Playbooks of a checkout run from any working directory: roles and plugins are found beside them, not by ansible.cfg alone."""
 
 import os
 import subprocess
