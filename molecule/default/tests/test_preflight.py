@@ -20,7 +20,7 @@ MISTAKES = {
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
     "deployment": ("all", {"discovery_balancer_deployment": "overlay"}, ["balancer_deployment is", "with discovery_overlay"]),
     "backend": ("all", {"discovery_balancer": "haproxy"}, ["balancer_backend is 'haproxy'", "a known backend: nginx"]),
-    "dns method": ("all", {"discovery_dns_method": "bind9"}, ["consul_dns_method is 'bind9'"]),
+    "dns method": ("all", {"discovery_dns_method": "bind9"}, ["discovery_dns_method is 'bind9'", "auto, resolvconf"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
 
