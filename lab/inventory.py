@@ -14,6 +14,8 @@ from lab.machine import free_subnet
 from lab.shell import run
 
 LAB_FILE = Path("group_vars/all/zz_lab.yml")
+SHADOWED = ("all.yml", "all.yaml", "all.json")  # files beside the folder `all`, which Ansible then does not read
+LINKED = "00_site_"  # what the links to them are called
 
 
 def directory_of(inventory: Path) -> Path:
@@ -71,6 +73,8 @@ class Site:
         unknown = sorted(set(suites.values()) - set(SUITES))
         if unknown:
             raise LabError(f"lab_suite is {', '.join(unknown)}; the lab makes nodes of {', '.join(SUITES)}")
+        if (folder / LAB_FILE.parent).is_file():
+            raise LabError(f"{folder / LAB_FILE.parent} is a file, and the lab needs a folder of that name: call it all.yml")
         site = cls(folder, name_of(inventory), addresses, suites)
         site.subnet, site.services  # noqa: B018  (both raise on an impossible inventory)
         return site
@@ -106,6 +110,34 @@ class Site:
         return free
 
 
+def keep_shadowed(folder: Path) -> None:
+    """Have Ansible read the site's group_vars/all.yml also while the lab's folder `all` is beside it: by a link in that folder.
+
+    :param folder: the inventory's
+    """
+    variables = folder / LAB_FILE.parent
+    for name in SHADOWED:
+        link = variables / f"{LINKED}{name}"
+        if (variables.parent / name).is_file() and not link.is_symlink():
+            link.symlink_to(Path("..") / name)
+
+
+def remove_lab_file(folder: Path) -> None:
+    """Remove from an inventory what `make lab` has written into it, and folders that are empty then.
+
+    :param folder: the inventory's
+    """
+    variables = folder / LAB_FILE.parent
+    (folder / LAB_FILE).unlink(missing_ok=True)
+    for name in SHADOWED:
+        link = variables / f"{LINKED}{name}"
+        if link.is_symlink():
+            link.unlink()
+    for directory in (variables, variables.parent):
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+
+
 def derive(source: Path, target: Path, subnet: str | None) -> ipaddress.IPv4Network:
     """Copy an inventory, with every address of its subnet moved into another one (same last octet).
 
@@ -128,9 +160,9 @@ def derive(source: Path, target: Path, subnet: str | None) -> ipaddress.IPv4Netw
     old, new = (str(n.network_address).rsplit(".", 1)[0] for n in (site.subnet, network))
     if target.exists():
         shutil.rmtree(target)
-    shutil.copytree(site.inventory, target, ignore=shutil.ignore_patterns(".secrets", LAB_FILE.name))
+    shutil.copytree(site.inventory, target, ignore=shutil.ignore_patterns(".secrets", LAB_FILE.name, f"{LINKED}*"))
     for path in target.rglob("*"):
-        if path.suffix in {".yml", ".yaml", ".ini"}:
+        if path.is_file() and path.suffix in {"", ".yml", ".yaml", ".ini", ".cfg", ".json"}:
             path.write_text(re.sub(rf"(?<![\d.]){re.escape(old)}(?=\.\d)", new, path.read_text()))
     marker.write_text(f"{site.inventory}\n")
     return network

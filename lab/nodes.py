@@ -14,7 +14,7 @@ from lab import site as site_services
 from lab.containers import LABEL, create_network, start_container
 from lab.errors import LabError
 from lab.images import SUITE, USER
-from lab.inventory import LAB_FILE, Site, derive, directory_of, name_of
+from lab.inventory import LAB_FILE, Site, derive, directory_of, keep_shadowed, name_of, remove_lab_file
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
@@ -44,6 +44,11 @@ WantedBy=sysinit.target
 def container(lab: str, host: str) -> str:
     """The name of a host's container."""
     return f"{network(lab)}-{host}"
+
+
+def hostname(host: str) -> str:
+    """What a node calls itself: its inventory may have a name with dots, capitals or underscores, which a hostname has not."""
+    return host.partition(".")[0].lower().replace("_", "-")
 
 
 def network(lab: str) -> str:
@@ -133,7 +138,7 @@ def _take_down(lab: str, folder: Path) -> None:
         site_services.detach(network(lab))
         run("podman", "network", "rm", network(lab))
     shutil.rmtree(_state(lab), ignore_errors=True)
-    (folder / LAB_FILE).unlink(missing_ok=True)
+    remove_lab_file(folder)
     print(f"lab: {lab} is removed")
     if not labs():
         _put_back()
@@ -154,8 +159,8 @@ def replace(site: Site, host: str) -> None:
     if _exists(site.name):
         _refuse_foreign(site.name, site.inventory)
         _remove([container(site.name, host)])
-        key = _state(site.name) / f"{host}_host_key"
-        for path in (key, key.with_suffix(".pub")):
+        public = _host_key(_state(site.name), host)
+        for path in (_private(public), public):
             path.unlink(missing_ok=True)
     up(site)
 
@@ -201,7 +206,7 @@ def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) ->
         options = ["--network", network(site.name), "--ip", str(address), "--mac-address", mac]
         options += ["--label", f"{INVENTORY_LABEL}={site.inventory}"]
         volumes = {f"{name}-docker": "/var/lib/docker"}
-        start_container(name, host, image, options, _node_files(site, host), volumes)
+        start_container(name, hostname(host), image, options, _node_files(site, host), volumes)
     else:
         run("podman", "start", name)
 
@@ -211,11 +216,11 @@ def _node_files(site: Site, host: str) -> dict[str, str | Path]:
     state = _state(site.name)
     key = _host_key(state, host)
     return {
-        "etc/hostname": f"{host}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {host}\n",
+        "etc/hostname": f"{hostname(host)}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {hostname(host)}\n",
         "etc/resolv.conf": f"nameserver {site.services}\n",
         "etc/apt/apt.conf.d/00lab": f'Acquire::http::Proxy "http://{site.services}:3142";\n',
-        "etc/ssh/ssh_host_ed25519_key": key.with_suffix("").read_text(),
+        "etc/ssh/ssh_host_ed25519_key": _private(key).read_text(),
         "etc/ssh/ssh_host_ed25519_key.pub": key.read_text(),
         "etc/ssh/sshd_config.d/lab.conf": f"AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\nAllowUsers {USER}\n",
         f"etc/ssh/authorized_keys.d/{USER}": (state / "id_ed25519.pub").read_text(),
@@ -248,6 +253,7 @@ def _write_lab_file(site: Site) -> None:
     }
     path = site.inventory / LAB_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    keep_shadowed(site.inventory)
     path.write_text("# Written by 'make lab', removed by 'make lab-down'.\n" + json.dumps(variables, indent=2) + "\n")
 
 
@@ -315,7 +321,11 @@ def _key(path: Path, comment: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path)
-    return path.with_suffix(".pub")
+    return path.with_name(f"{path.name}.pub")  # a host's name may have dots
+
+
+def _private(public: Path) -> Path:
+    return public.with_name(public.name.removesuffix(".pub"))
 
 
 def _ssh_answers(address: ipaddress.IPv4Address) -> bool:

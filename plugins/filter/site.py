@@ -6,6 +6,7 @@ from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.addresses import addresses
 from ..plugin_utils.controller import controller_problems, present_controller_problems
+from ..plugin_utils.node_names import node_name_problems, node_names
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import GROUPS, site_problems
 from ..plugin_utils.status_page import status_page
@@ -19,6 +20,12 @@ def addresses_filter(names, hostvars):
         return addresses(names, hostvars)
     except ValueError as error:
         raise AnsibleFilterError(f"fewnodes.discovery.addresses: {error}") from error
+
+
+def node_names_filter(names, hostvars):
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+        raise AnsibleFilterError(f"fewnodes.discovery.node_names: needs a list of host names, got {names!r}")
+    return node_names(names, hostvars)
 
 
 def site_problems_filter(groups, hostvars):
@@ -36,6 +43,8 @@ class FilterModule:
         return {
             "addresses": addresses_filter,
             "controller_problems": controller_problems,
+            "node_name_problems": node_name_problems,
+            "node_names": node_names_filter,
             "renamed_operation_variables": renamed_operation_variables,
             "site_problems": site_problems_filter,
             "status_page": status_page,

@@ -17,8 +17,8 @@ options:
     required: true
   host:
     description:
-      - Inventory name of the host that gets the secret. Then only tokens of this host are read, V(tokens/<component>-<host>), and
-        any other name is an error.
+      - Name of the node that gets the secret. Then only its tokens are read, V(tokens/<component>-<node>), and any other name is
+        an error.
     type: str
   missing:
     description: Text of the error when a secret is missing, instead of the standard one.

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 
 from .addresses import address
+from .node_names import node_name
 
 try:
     from cryptography import x509
@@ -169,14 +170,14 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[st
 
 
 def _names_of(name: str, variables: Mapping) -> set[str]:
-    """What others call a host, in canonical form: its address, and its name alone, in Consul's domain and in the site's."""
-    node = f"{name.lower()}.node"
+    """What others call a host, in canonical form: its address, and its names alone, in Consul's domain and in the site's."""
+    alone = {name.lower(), node_name(name, variables).lower()}
     datacenters = {variables.get(one) for one in ("discovery_datacenter", "consul_datacenter")} - {None} or {"dc1"}
-    short = {node} | {f"{node}.{datacenter}".lower() for datacenter in datacenters}
+    short = {f"{one}.node" for one in alone} | {f"{one}.node.{datacenter}".lower() for one in alone for datacenter in datacenters}
     domains = {"consul", str(variables.get("consul_domain") or "consul").lower().strip(".")}
-    called = {name.lower()} | short | {f"{one}.{domain}" for one in short for domain in domains}
+    called = alone | short | {f"{one}.{domain}" for one in short for domain in domains}
     if variables.get("discovery_domain"):
-        called.add(f"{name}.{variables['discovery_domain']}".lower().rstrip("."))
+        called |= {f"{one}.{variables['discovery_domain']}".lower().rstrip(".") for one in alone}
     found = _address(name, {name: variables})
     return {f"DNS:{one}" for one in called} | ({f"IP:{found}"} if found else set())
 

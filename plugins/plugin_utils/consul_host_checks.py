@@ -91,13 +91,14 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
     """Reasons against installing or changing Consul on a host, one message each.
 
     :param states: host name to `state`, for this host and the others that were asked
-    :param settings: version, addresses (IPv4, all of this host), min_free_disk_mb, max_clock_skew (seconds)
+    :param settings: node (what Consul calls the host), version, addresses (IPv4, all of this host), min_free_disk_mb,
+        max_clock_skew (seconds)
     """
     members = {member["name"]: member for other in states.values() for member in other["members"]}
     return [
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
-        *_name_problems(host, states[host]["node_id"], settings["addresses"], members.values()),
+        *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
     ]
 
@@ -145,15 +146,15 @@ def _version_problems(host: str, wanted: str, found: Mapping[str, str]) -> list[
     ]
 
 
-def _name_problems(host: str, node_id: str, addresses: Iterable[str], members: Iterable[Mapping]) -> list[str]:
+def _name_problems(host: str, node: str, node_id: str, addresses: Iterable[str], members: Iterable[Mapping]) -> list[str]:
     """Names of nodes are the same to Consul whatever their case."""
     return [
         f"the name of host {host} is taken in the running cluster: node {member['name']} with address"
         f" {member['address']} is alive, and is another machine than this one ({', '.join(addresses)}):"
-        " set ansible_host of this host to that address if it was meant, give this host another name in the inventory, or stop"
+        " set ansible_host of this host to that address if it was meant, give this host another discovery_node_name, or stop"
         " Consul on the other machine"
         for member in members
-        if member["name"].lower() == host.lower() and member["address"] not in addresses and member["id"] != node_id
+        if member["name"].lower() == node.lower() and member["address"] not in addresses and member["id"] != node_id
     ]
 
 

@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from .site import datacenter_problem, domain_problem, name_problems
+from .site import datacenter_problem, domain_problem
 
 GOSSIP_KEY_BYTES = 32
 
@@ -24,19 +24,19 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
     :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent), write_networks,
-        datacenter, domain, gossip_keys (where it was found to key, '' for none)
+        datacenter, domain, name_problems (of `node_name_problems`), gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
     servers = list(settings["servers"])
     expected = int(settings["bootstrap_expect"])
     listed = ", ".join(servers)
-    problems = name_problems([host])
+    problems = list(settings["name_problems"])
     for name in sorted({name for name in servers if servers.count(name) > 1}):
         problems.append(f"consul_servers lists {name} {servers.count(name)} times on host {host} ({listed}): list it once")
     if "node_name" in settings["extra_config"]:
         problems.append(
-            f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but a node is"
-            " called as in the inventory, where no name is there twice: remove it"
+            f"consul_extra_config of host {host} sets node_name to {settings['extra_config']['node_name']!r}, but certificates"
+            " and tokens have the name of discovery_node_name: remove it, and set that instead"
         )
     if problem := datacenter_problem(settings["datacenter"]):
         problems.append(f"consul_datacenter (discovery_datacenter) of host {host} {problem}")

@@ -39,14 +39,21 @@ def drain_request(given: Mapping, docker_hosts: Iterable[str], servers: Iterable
     return {"service": service, "container": container, "host": host, "node": node, "problems": problems}
 
 
-def drain_plan(states: Mapping[str, Iterable[Mapping]], request: Mapping, last: bool = False, undrain: bool = False) -> dict:
+def drain_plan(
+    states: Mapping[str, Iterable[Mapping]],
+    request: Mapping,
+    last: bool = False,
+    undrain: bool = False,
+    nodes: Mapping[str, str] | None = None,
+) -> dict:
     """The services to drain, or to undrain, on each host.
 
     :param states: the docker hosts that answer, each with its services as the module `consul_maintenance` returns them
     :param request: of `drain_request`
     :param last: whether the last healthy instance of a service may be drained
     :param undrain: whether the services come back, so that no service loses an instance
-    :returns: hosts (each with node, and ids and containers of its services), instances ("<host> <id>" of all of them) and
+    :param nodes: host to what Consul calls it, for those that it calls otherwise
+    :returns: hosts (each with node, and ids and containers of its services), instances ("<node> <id>" of all of them) and
         problems (texts)
     """
     hosts: dict[str, dict] = {}
@@ -72,7 +79,7 @@ def drain_plan(states: Mapping[str, Iterable[Mapping]], request: Mapping, last: 
             f"no healthy instance would be left of {', '.join(lost)}: start more instances first (playbooks/scale_service.yml),"
             " or set drain_last=true to drain the last one, too"
         )
-    instances = [f"{host} {service_id}" for host, chosen in hosts.items() for service_id in chosen["ids"]]
+    instances = [f"{(nodes or {}).get(host, host)} {one}" for host, chosen in hosts.items() for one in chosen["ids"]]
     return {"hosts": hosts, "instances": instances, "problems": problems}
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from .site import NODE_NAME
+from .node_names import NODE_NAME
 
 # Labels of a container that scale_service has started: its service, and a hash of image, env and network.
 SERVICE, SPEC = "org.fewnodes.scale.service", "org.fewnodes.scale.spec"
@@ -57,15 +57,18 @@ def scale_request(given: Mapping, docker_hosts: Iterable[str], hosts: Iterable[s
     }
 
 
-def scale_plan(containers: Mapping[str, Iterable[Mapping]], request: Mapping) -> dict[str, dict[str, list[str]]]:
+def scale_plan(
+    containers: Mapping[str, Iterable[Mapping]], request: Mapping, nodes: Mapping[str, str] | None = None
+) -> dict[str, dict[str, list[str]]]:
     """The containers to start and to end, so that `count` of them run, spread evenly over the hosts of the service.
 
     :param containers: hosts whose dockerd answers, each with its containers as GET /containers/json?all=1 lists them
     :param request: of `scale_request`
+    :param nodes: host to what Consul calls it, for those that it calls otherwise
     :returns: for each of these hosts the names of containers to `start`, to `end` and to `keep`, sorted
 
     Hosts differ by one container at most. A running container stays, unless its host has too many or its spec (image, env,
-    network) differs. Started names are `<service>-<host>-<number>`, because an overlay network that is kept in Consul takes each
+    network) differs. Started names are `<service>-<node>-<number>`, because an overlay network that is kept in Consul takes each
     name once. A name that another container has is skipped.
     """
     taken: dict[str, set[str]] = {}
@@ -84,7 +87,8 @@ def scale_plan(containers: Mapping[str, Iterable[Mapping]], request: Mapping) ->
     for host in containers:
         running = sorted(good[host], key=_number)
         keep = running[: share.get(host, 0)]
-        free = (f"{request['service']}-{host}-{number}" for number in range(1, len(taken[host]) + request["count"] + 1))
+        called = f"{request['service']}-{(nodes or {}).get(host, host)}"
+        free = (f"{called}-{number}" for number in range(1, len(taken[host]) + request["count"] + 1))
         start = [name for name in free if name not in taken[host]][: share.get(host, 0) - len(keep)]
         plan[host] = {"start": start, "end": sorted(bad[host] + running[len(keep) :], key=_number), "keep": keep}
     return plan

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .addresses import address
+from .node_names import node_name_problems
 from .renamed import FIREWALL, INVENTORY
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
-NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 DATACENTER = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)([.](?!-)[a-z0-9-]{1,63}(?<!-))*")
 SERVICES = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}[*]?|[*]")
@@ -47,7 +47,7 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
             )
 
     problems += renamed_problems(hosts, hostvars)
-    problems += name_problems(hosts)
+    problems += node_name_problems(hosts, hostvars)
     problems += datacenter_problems(hosts, hostvars)
     nameless = [name for name in hosts if not hostvars[name].get("discovery_domain")]
     if nameless:
@@ -156,16 +156,6 @@ def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str
             found = "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items())
             problems.append(f"{variable} differs between docker hosts ({found}): set it once, for all hosts")
     return problems
-
-
-def name_problems(names: Iterable[str]) -> list[str]:
-    """Names that DNS cannot carry as one label, or that Consul, which ignores case, could take for another's."""
-    return [
-        f"host {name!r} has a name that cannot be a node's name in DNS: use up to 63 lower-case letters, digits and hyphens,"
-        " without dots (its address goes into ansible_host)"
-        for name in names
-        if not NODE_NAME.fullmatch(name)
-    ]
 
 
 def address_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:

@@ -127,6 +127,24 @@ def test_a_role_reads_only_documented_variables(role):
     assert strange == [], "\n".join(strange)
 
 
+def kept(value) -> set[str]:
+    """Variables that tasks keep for the rest of a run: registered, and set as facts."""
+    if isinstance(value, list):
+        return set().union(*map(kept, value))
+    if not isinstance(value, dict):
+        return set()
+    found = {value["register"]} if isinstance(value.get("register"), str) else set()
+    return found.union(value.get("ansible.builtin.set_fact") or (), *(kept(inner) for inner in value.values()))
+
+
+@pytest.mark.parametrize("role", ROLES.values(), ids=list(ROLES))
+def test_no_task_takes_the_place_of_a_constant(role):
+    """What a task keeps goes before vars/main.yml, in the rest of the run alone."""
+    constants = set().union(*(set(content or {}) for content in documents(role / "vars").values()))
+    tasks = [kept(content) for part in ("tasks", "handlers") for content in documents(role / part).values()]
+    assert sorted(constants & set().union(*tasks)) == []
+
+
 OWNERS = sorted(ROLES, key=len, reverse=True)  # consul_dns before consul
 PRIVATE = re.compile(r"\b__(" + "|".join(OWNERS) + r")_\w+")
 

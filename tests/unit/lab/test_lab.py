@@ -2,8 +2,11 @@
 
 import ctypes
 import ipaddress
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from lab import inventory as inventories
 from lab import site as site_services
 from lab.errors import LabError
 from lab.images import SUITES
-from lab.inventory import Site, derive, name_of
+from lab.inventory import LAB_FILE, Site, derive, keep_shadowed, name_of, remove_lab_file
 
 HOSTS = """
 all:
@@ -337,3 +340,57 @@ def test_nobody_else_on_the_machine_reads_or_writes_the_caches(monkeypatch, cach
 def test_the_readme_warns_before_the_first_command():
     text = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
     assert 0 < text.index("root in a node is root on this machine") < text.index("make demo #")
+
+
+INI = """
+[consul_servers]
+web01.haus.example ansible_host=10.200.7.11
+DB_01 ansible_host=10.200.7.12
+"""
+
+
+def of_dots(folder: Path) -> Path:
+    """An inventory in INI with names of many sites, and its variables in one file."""
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "hosts").write_text(INI)
+    (folder / "group_vars/all.yml").write_text("discovery_domain: haus.example\n")
+    return folder
+
+
+def test_w29_names_with_dots_capitals_and_underscores_are_read_and_derived(tmp_path):
+    site = Site.read(of_dots(tmp_path / "ward"))
+    assert sorted(site.addresses) == ["DB_01", "web01.haus.example"]
+    derive(site.inventory, tmp_path / "copy", "10.200.9.0/24")
+    assert "10.200.9.11" in (tmp_path / "copy/hosts").read_text() and "10.200.7" not in (tmp_path / "copy/hosts").read_text()
+
+
+def test_w29_each_node_has_keys_and_a_hostname_of_its_own(tmp_path, monkeypatch):
+    """The keys of web.a and web.b were one, and that of web.a had no public half."""
+    monkeypatch.setattr(nodes, "CACHE", tmp_path)
+    site = Site.read(of_dots(tmp_path / "ward"))
+    nodes._key(nodes._state(site.name) / "id_ed25519", "lab")
+    found = {host: nodes._node_files(site, host) for host in ("web.a", "web.b", "DB_01")}
+    keys = {files["etc/ssh/ssh_host_ed25519_key"] for files in found.values()}
+    assert len(keys) == 3 and all("PRIVATE KEY" in key for key in keys)
+    assert all(files["etc/ssh/ssh_host_ed25519_key.pub"].startswith("ssh-ed25519 ") for files in found.values())
+    assert [files["etc/hostname"] for files in found.values()] == ["web\n", "web\n", "db-01\n"]
+
+
+def test_w29_variables_in_one_file_count_beside_those_of_the_lab(tmp_path):
+    folder = of_dots(tmp_path / "ward")
+    site = Site.read(folder)
+    nodes._write_lab_file(site)
+    (folder / LAB_FILE).write_text("lab_network: here\n")
+    command = [Path(sys.executable).parent / "ansible-inventory", "-i", folder, "--host", "DB_01"]
+    variables = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (variables["discovery_domain"], variables["lab_network"]) == ("haus.example", "here")
+    keep_shadowed(folder)  # a second `make lab`
+    remove_lab_file(folder)
+    assert sorted(path.name for path in folder.rglob("*")) == ["all.yml", "group_vars", "hosts"]
+
+
+def test_w29_variables_in_a_file_without_a_suffix_are_refused(tmp_path):
+    folder = of_dots(tmp_path / "ward")
+    (folder / "group_vars/all.yml").rename(folder / "group_vars/all")
+    with pytest.raises(LabError, match="call it all.yml"):
+        Site.read(folder)

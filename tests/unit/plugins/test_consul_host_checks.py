@@ -38,7 +38,7 @@ def host(offset=0.0, unsure=0.05, **changes):
 
 
 def problems(name="a", states=None, **settings):
-    return state_problems(name, states or {"a": host()}, SETTINGS | settings)
+    return state_problems(name, states or {"a": host()}, SETTINGS | {"node": name} | settings)
 
 
 def one(found, *parts):
@@ -147,3 +147,10 @@ def test_a_clock_that_is_off_is_told_once_by_the_host_that_is_off():
 def test_what_is_not_sure_does_not_count():
     assert problems("b", {"a": host(), "b": host(5.5, unsure=0.5)}) == []
     one(problems("b", {"a": host(unsure=0.1), "b": host(5.8, unsure=0.1), "c": host()}), "5.8 s", "±0.2")
+
+
+def test_w29_a_name_is_taken_when_the_node_has_it():
+    """The inventory may call the host otherwise."""
+    taken = A | {"name": "web-1", "address": "192.0.2.99", "id": "another"}
+    one(problems(states={"a": host(members=[taken])}, node="web-1"), "the name of host a is taken", "node web-1", "192.0.2.99")
+    assert problems(states={"a": host(members=[taken])}, node="a") == []

@@ -7,6 +7,7 @@ KEY = base64.b64encode(bytes(32)).decode()
 GOOD = {
     "datacenter": "dc1",
     "domain": "consul",
+    "name_problems": [],
     "servers": ["a", "b", "c"],
     "bootstrap_expect": 3,
     "allow_even_servers": False,
@@ -49,10 +50,10 @@ def test_names_variable_host_and_value(change, parts):
         assert part in found[0]
 
 
-@pytest.mark.parametrize("name", ["Consul-1", "consul-1.site.example", "consul_1", "-a", "a" * 64])
-def test_the_name_of_a_node(name):
-    (found,) = settings_problems(name, GOOD)
-    assert name in found and "lower-case" in found and "ansible_host" in found
+def test_w29_names_of_nodes_are_checked():
+    assert settings_problems("a", GOOD | {"name_problems": ["hosts a.x, a.y would all be the node a"]}) == [
+        "hosts a.x, a.y would all be the node a"
+    ]
 
 
 @pytest.mark.parametrize(

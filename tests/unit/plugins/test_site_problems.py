@@ -97,12 +97,17 @@ def test_duplicate_address():
     one(problems(c={"discovery_address": "192.0.2.1"}), "discovery_address", "host c", "host a", "192.0.2.1")
 
 
-def test_host_name_that_dns_cannot_carry():
-    one(
-        problems({"consul_clients": ["d", "e_1"]}, e_1={"ansible_host": "192.0.2.9", "discovery_domain": "site.example"}),
-        "'e_1'",
-        "letters, digits",
-    )
+@pytest.mark.parametrize("name", ["e_1", "E", "e.site.example"])
+def test_w29_names_of_an_inventory_work_as_they_are(name):
+    new = {"ansible_host": "192.0.2.9", "discovery_domain": "site.example"}
+    assert problems({"consul_clients": ["d", name]}, **{name: new}) == []
+
+
+@pytest.mark.parametrize("name", ["192.0.2.9", "2001:db8::9", "-", "é", "D", "d.site.example"])
+def test_w29_names_that_are_none_or_doubled_are_refused(name):
+    new = {"ansible_host": "192.0.2.9", "discovery_domain": "site.example"}
+    one(problems({"consul_clients": ["d", name]}, **{name: new}), name, "set discovery_node_name of")
+    assert problems({"consul_clients": ["d", name]}, **{name: new | {"discovery_node_name": "e-1"}}) == []
 
 
 def test_docker_hosts_on_different_overlay_networks():

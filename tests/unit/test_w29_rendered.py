@@ -1,0 +1,92 @@
+"""What roles make of an inventory with other names than those of nodes, rendered by Ansible; no host is needed for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+INVENTORY = """
+all:
+  vars: {discovery_domain: haus.example, discovery_service_hosts: {shop: [DB_01], web: [web01.haus.example, 192.0.2.3]}}
+consul_servers:
+  hosts:
+    web01.haus.example: {discovery_address: 192.0.2.1, registrator_service_prefixes: [web]}
+    DB_01: {discovery_address: 192.0.2.2}
+    192.0.2.3: {discovery_address: 192.0.2.3, discovery_node_name: mail}
+docker_hosts: {hosts: {web01.haus.example: {}, DB_01: {}}}
+load_balancers: {hosts: {192.0.2.3: {}}}
+"""
+# Role to variables of it.
+WANTED = {
+    "consul": [
+        "__consul_node_name", "__consul_acl_site", "__consul_member_node", "__consul_every_agent", "__consul_inventory_names",
+    ],
+    "balancer": ["__balancer_options", "__balancer_node"],
+    "registrator": ["registrator_token_secret", "registrator_clear_token_secret", "registrator_reserved_services"],
+    "dockerd": ["__dockerd_inventory_names", "__dockerd_node"],
+    "docker_cluster_store": ["__docker_cluster_store_token"],
+    "scale": ["__scale_node"],
+}  # fmt: skip
+
+
+def play(host: str, role: str, names: list[str]) -> dict:
+    files = [str(ROOT / f"roles/{role}/{part}/main.yml") for part in ("defaults", "vars")]
+    site = [str(ROOT / f"playbooks/vars/{name}.yml") for name in ("site", "consul", "status")]
+    content = "{{ {" + ", ".join(f"'{name}': {name}" for name in [*names, "site_node", "__status_settings"]) + "} | to_json }}"
+    given = {"consul_member_host": "DB_01", "balancer_site_hosts": "{{ site_agents }}", "__status_files": {"files": []},
+             "balancer_peers": "{{ site_load_balancers }}"}  # fmt: skip
+    task = {"ansible.builtin.debug": {"msg": content}, "vars": given}
+    return {"hosts": host, "gather_facts": False, "connection": "local", "vars_files": [*files, *site], "tasks": [task]}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory) -> dict:
+    """Role to its variables, as web01.haus.example has them."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "hosts.yml").write_text(INVENTORY)
+    (folder / "play.yml").write_text(json.dumps([play("web01.haus.example", role, names) for role, names in WANTED.items()]))
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"]
+    environment = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [json.loads(done.stdout)["plays"][number]["tasks"][0]["hosts"] for number in range(len(WANTED))]
+    messages = [next(iter(result.values()))["msg"] for result in results]
+    found = [message if isinstance(message, dict) else json.loads(message) for message in messages]
+    return dict(zip(WANTED, found, strict=True))
+
+
+def test_w29_consul_and_tokens(rendered):
+    consul = rendered["consul"]
+    assert (consul["__consul_node_name"], consul["__consul_member_node"]) == ("web01", "db-01")
+    assert consul["__consul_inventory_names"] == ["DNS:web01.haus.example"]
+    site = consul["__consul_acl_site"]
+    assert site["tokens"]["agent"] == ["web01", "db-01", "mail"] and site["tokens"]["consul_template"] == ["mail"]
+    assert site["services"] == {"web01": ["web"], "db-01": []}
+    assert sorted(consul["__consul_every_agent"]) == ["192.0.2.3", "DB_01", "web01.haus.example"], "hosts that Ansible asks"
+
+
+def test_w29_the_balancer_compares_with_the_catalog(rendered):
+    options = rendered["balancer"]["__balancer_options"]
+    assert options["node"] == "web01"
+    assert options["hosts"] == {"web01": "192.0.2.1", "db-01": "192.0.2.2", "mail": "192.0.2.3"}
+    assert options["service_hosts"] == {"shop": ["db-01"], "web": ["web01", "mail"]}
+
+
+def test_w29_other_roles(rendered):
+    registrator = rendered["registrator"]
+    assert registrator["registrator_token_secret"] == "tokens/registrator-web01"
+    assert registrator["registrator_clear_token_secret"] == "tokens/registrator_clear-web01"
+    assert registrator["registrator_reserved_services"] == ["shop"]
+    assert rendered["dockerd"]["__dockerd_inventory_names"] == ["web01.haus.example"]
+    assert rendered["dockerd"]["__dockerd_node"] == "web01"
+    assert rendered["docker_cluster_store"]["__docker_cluster_store_token"] == "tokens/docker-web01"
+    assert rendered["scale"]["__scale_node"] == rendered["scale"]["site_node"] == "web01"
+
+
+def test_w29_the_page_of_the_status(rendered):
+    settings = rendered["scale"]["__status_settings"]
+    assert settings["hosts"] == settings["servers"] == ["web01", "db-01", "mail"]
+    assert (settings["docker_hosts"], settings["balancers"]) == (["web01", "db-01"], ["mail"])
