@@ -29,6 +29,7 @@ QUOTES, EMPTY = "'\"", '""'
 # Expressions that many defaults have.
 PHRASES = {
     "{{ [inventory_hostname] | fewnodes.discovery.addresses(hostvars) | first }}": "the host's `discovery_address`",
+    "{{ [inventory_hostname] | fewnodes.discovery.node_names(hostvars) | first }}": "the host's `discovery_node_name`",
     "{{ inventory_hostname }}": "the host's inventory name",
     "['{{ inventory_hostname }}']": "this host alone",
     "inventory_dir ~ '/.secrets'": "`<inventory directory>/.secrets`",

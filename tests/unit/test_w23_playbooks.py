@@ -29,6 +29,7 @@ a
 discovery_domain=site.example
 discovery_firewall=false
 balancer_http_port=80
+discovery_management_networks=["10.8.0.0/24"]
 """
 CONVERTED = {"bool": ("bool",), "int": ("int", "float"), "float": ("float",)}
 FILES = sorted(

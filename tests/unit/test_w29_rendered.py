@@ -90,3 +90,11 @@ def test_w29_the_page_of_the_status(rendered):
     settings = rendered["scale"]["__status_settings"]
     assert settings["hosts"] == settings["servers"] == ["web01", "db-01", "mail"]
     assert (settings["docker_hosts"], settings["balancers"]) == (["web01", "db-01"], ["mail"])
+
+
+def test_w29_a_run_with_these_names_comes_to_its_hosts(tmp_path):
+    """The inventory is accepted; nothing listens on the port, so the first host that is asked ends the run."""
+    (tmp_path / "hosts.yml").write_text(INVENTORY.replace("vars: {", "vars: {ansible_host: 127.0.0.1, ansible_port: 1, "))
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", ROOT / "site.yml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 4 and "failed=0" in done.stdout, done.stdout + done.stderr
