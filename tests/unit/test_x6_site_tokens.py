@@ -25,7 +25,9 @@ ON_SERVERS = (
 )
 FOR_SERVERS = re.compile(r" if (__role_item in consul_servers|__consul_is_server) else ")
 SECRET = re.compile(r"""(?:lookup|query)\('fewnodes\.discovery\.secret', *((?:'[^']*'|[^,)'])+)""")
-PER_HOST = re.compile(r"'tokens/[a-z_]+-' ~ (inventory_hostname|__role_item)\s*")
+# The node's name of the host that is given the secret.
+NODES = "__consul_node_name|__consul_restarted_node|__scale_node|__balancer_node|__drain_node"
+PER_HOST = re.compile(rf"'tokens/[a-z_]+-' ~ ({NODES})\s*")
 # Names that are no literals: each is of the host that is given the secret, by the option `host` or by the test below.
 OTHER_NAMES = {
     "registrator_token_secret", "registrator_clear_token_secret", "__docker_cluster_store_token", "__consul_status_token",
@@ -86,6 +88,7 @@ PLAY = """
   gather_facts: false
   vars:
     __consul_is_server: "{{ inventory_hostname == 'a' }}"
+    __consul_node_name: "{{ inventory_hostname }}"
     __consul_rotation: {rotated: [tokens/agent-a, tokens/dns-a, tokens/agent-b, tokens/dns-b, tokens/agent-a-b, management_token]}
   tasks:
     - ansible.builtin.debug: {msg: "{{ inventory_hostname }}={{ __consul_rotated_here[-1] }}"}
