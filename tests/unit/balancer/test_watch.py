@@ -1,5 +1,6 @@
 """Waiting for a rename or a signal."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -75,6 +76,25 @@ def test_a_directory_that_is_away_is_looked_for_often(watch, tmp_path):
     (tmp_path / "state").mkdir()
     watch.wait(0)
     assert not watch.blind
+
+
+def test_no_other_file_is_closed_after_a_directory_could_not_be_opened(watch, tmp_path, monkeypatch):
+    (tmp_path / "state").rename(tmp_path / "gone")
+    (tmp_path / "state").mkdir()
+    with monkeypatch.context() as context:
+        context.setattr("os.open", full)
+        watch.wait(0)
+    assert watch.blind
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(3)]  # one of them has the number of what was closed
+    watch.wait(0)
+    assert not watch.blind
+    assert all(os.path.samestat(os.fstat(other), os.stat(tmp_path)) for other in others)
+    for other in others:
+        os.close(other)
+
+
+def full(*_):
+    raise OSError(errno.ENFILE, "Too many open files in system")
 
 
 def test_a_child_is_not_ended_by_a_rename(tmp_path):

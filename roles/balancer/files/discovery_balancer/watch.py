@@ -41,7 +41,8 @@ class Watch:
             if (state.st_dev, state.st_ino) == self._armed:
                 return
             if self._descriptor >= 0:
-                os.close(self._descriptor)
+                closed, self._descriptor = self._descriptor, -1  # forgotten first: its number may be another file's soon
+                os.close(closed)
             self._descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.fcntl(self._descriptor, fcntl.F_NOTIFY, fcntl.DN_RENAME | fcntl.DN_CREATE | fcntl.DN_MULTISHOT)
             state = os.fstat(self._descriptor)
