@@ -102,6 +102,8 @@ def test_an_answer_up_to_the_end_of_the_connection(serve):
         "HTTP/1.1 200 OK\r\nContent-Length: early\r\n\r\n", "HTTP/1.1 200 OK\r\nX: early",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nX: early\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nearly\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nearly",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nearly\r\n0\r\n\r\n",
     ],
 )  # fmt: skip
 def test_an_answer_that_is_not_http_is_an_error_like_none(serve, answer):

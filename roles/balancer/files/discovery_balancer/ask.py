@@ -181,6 +181,9 @@ def _line(file) -> str:
 
 def _number(text, base):
     try:
-        return int(text.strip(), base)
+        number = int(text.strip(), base)
     except ValueError:
-        raise NotHTTP(f"{text[:60]!r} is no length") from None
+        number = -1
+    if number < 0:  # which a file reads to its end
+        raise NotHTTP(f"{text[:60]!r} is no length")
+    return number
