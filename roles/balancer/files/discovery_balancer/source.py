@@ -27,6 +27,7 @@ CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
 PAST = "the Consul server of this host has just started and no leader answers, so what it shows may be of the past"
+HIGHEST_ECHO = 1 << 63  # far above every time; Python writes no number of more than 4300 digits
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
 # Of the state in the KV store, which is written every few seconds through Raft; Consul refuses values above 512 KiB.
 MOST_BYTES, MOST_ENTRIES, LONGEST_REASON = 32 * 1024, 100, 500
@@ -212,7 +213,7 @@ def echo_of(text) -> int:
         number = json.loads(text)["echo"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return 0
-    return number if isinstance(number, int) and not isinstance(number, bool) else 0
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < HIGHEST_ECHO else 0
 
 
 def _entry(answer) -> tuple:
