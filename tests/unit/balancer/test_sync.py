@@ -363,7 +363,7 @@ def test_the_same_reason_is_reported_once(site):
     assert site.run(source=sync.UNREADABLE)["reason"] == sync.UNREADABLE
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "7", "{}"])
+@pytest.mark.parametrize("text", ["[]", "{", "7", "{}", "[" * 100000])
 def test_odd_status_is_like_none(site, text):
     site.store.status_file.write_text(text)
     site.catalog("web")

@@ -124,7 +124,7 @@ class Store:
     def status(self) -> dict:
         """The result of the last run, {} for none. The spare file is there only when it is the newer one."""
         for file in (self.spare, self.status_file):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 status = json.loads(file.read_text()) if file else None
                 if isinstance(status, dict):
                     return status
