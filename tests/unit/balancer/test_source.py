@@ -230,6 +230,16 @@ def test_l6_a_short_state_is_written_as_it_is(watched, agent):
     assert json.loads(agent.puts[0][3])["skipped"] == listed
 
 
+def test_l6_a_server_that_has_just_started_shows_no_number(watched, agent, tmp_path):
+    """The leader has it, and the server that consul-template reads from not yet."""
+    agent.answers[f"{KEY}?raw"] = (200, '{"echo": 17}')
+    starts = dataclasses.replace(watched, starting=tmp_path / "starting")
+    (tmp_path / "starting").touch()
+    assert starts.stored() is None
+    (tmp_path / "starting").unlink()
+    assert starts.stored() == 17
+
+
 @pytest.mark.parametrize("answer", [(500, "No cluster leader"), (403, ""), (404, "")])
 def test_l6_consul_that_does_not_show_the_key_shows_no_number(watched, agent, answer):
     agent.answers[f"{KEY}?raw"] = answer

@@ -45,6 +45,7 @@ class Source:
     token_file: pathlib.Path
     node: str = ""  # this host's name in Consul; empty: no status is reported
     ca: pathlib.Path = CA
+    starting: pathlib.Path = STARTING
 
     def problem(self) -> str:
         """Why the catalog is not followed at present, as far as units and Consul report it; "" when it is."""
@@ -84,7 +85,10 @@ class Source:
         return code == 200 and answer.strip() == "true"
 
     def stored(self):
-        """The number that Consul shows, None without an answer; it gives none without a leader."""
+        """The number that Consul shows, None without an answer; it gives none without a leader. It is the leader's. A server on
+        this host that has just started may not have it for 10 s, and consul-template reads from that one: so None as well."""
+        if self.starting.exists():
+            return None
         try:
             code, answer = self._ask("GET", f"{self._key}?raw")
         except OSError:
