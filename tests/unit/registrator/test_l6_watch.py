@@ -5,6 +5,7 @@ import http.server
 import itertools
 import os
 import signal
+import socket
 import socketserver
 import subprocess
 import sys
@@ -146,6 +147,28 @@ def test_l6_what_somebody_has_stopped_and_what_cannot_sign_is_left_alone(machine
     machine.live(600, watching)
     assert machine.restarts == [] and machine.asked > 0
     assert capsys.readouterr().out.count("\n") == ("away" in change), "what dockerd does not answer is said once"
+
+
+def test_a_dockerd_that_was_stopped_is_not_asked_because_its_socket_would_start_it(machine, tmp_path, monkeypatch, capsys):
+    """A real socket of docker.socket, and a systemctl that says what docker.service does."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 3\n')
+    (tmp_path / "bin/systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with socket.socket(socket.AF_UNIX) as of_systemd:
+        of_systemd.bind(str(tmp_path / "docker.sock"))
+        of_systemd.listen()
+        of_systemd.setblocking(False)
+        monkeypatch.setattr(watch, "DOCKERD", f"unix://{tmp_path}/docker.sock")
+        monkeypatch.setattr("registrator.dockerd.TIMEOUT", 0.1)
+        watching = watch.Watch(watch.dockerd, str(machine.file), str(machine.count_file), machine)
+        machine.live(20, watching)
+        machine.silent = True
+        machine.live(20, watching)
+        with pytest.raises(BlockingIOError):
+            of_systemd.accept()
+    assert set((tmp_path / "asked").read_text().splitlines()) == {"is-active --quiet docker.service"}
+    assert machine.restarts == [] and capsys.readouterr().out == ""
 
 
 def test_it_is_restarted_when_dockerd_answers_again(machine):

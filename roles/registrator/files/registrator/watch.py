@@ -23,6 +23,8 @@ NAME = "registrator"
 SIGN = "/run/registrator/alive"
 STATE = "/run/registrator-watch/state.json"
 DOCKERD = "unix:///run/docker.sock"
+# A question to its socket would start a dockerd that somebody has stopped: docker.socket stays active.
+DOCKERD_RUNS = ["systemctl", "is-active", "--quiet", "docker.service"]
 LOOK = 2  # seconds between two looks at the sign
 SILENT = 12  # seconds without a sign, which is given every 2, before dockerd is asked
 LEAST_LOOKS = 5  # in this time: a machine that stood still proves nothing
@@ -85,7 +87,7 @@ def seconds(text: object) -> float:
 
 class Watch:
     def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time):
-        """:param connect: gives dockerd's API; not called before it is needed"""
+        """:param connect: gives dockerd's API, None where dockerd does not run; not called before it is needed"""
         self.connect, self.sign, self.state, self.clock = connect, sign, state, clock
         self.silence = Silence()
         self.ask_at = 0.0
@@ -110,7 +112,8 @@ class Watch:
                 log("failed", reason=self.trouble)
 
     def _judge(self, silent: float, now: float, signed_at: float | None) -> None:
-        container = self.connect().container(NAME)
+        api = self.connect()
+        container = api.container(NAME) if api else None
         found = state_of(container, signed_at)
         if found == "starts":
             one = (container or {}).get("Id"), (container or {})["State"]["StartedAt"]
@@ -119,11 +122,11 @@ class Watch:
             if now - self.start[1] < START:
                 return
         if found:
-            self._restart(silent, now)
+            self._restart(api, silent, now)
         else:
             self._count(problem="")
 
-    def _restart(self, silent: float, now: float) -> None:
+    def _restart(self, api, silent: float, now: float) -> None:
         at = self.clock.time()
         recent = [one for one in self.counted["times"] if 0 <= at - one < WINDOW]
         if len(recent) >= MOST_RESTARTS:
@@ -133,7 +136,7 @@ class Watch:
         self._count(times=[*recent, at], restarts=self.counted["restarts"] + 1)
         log("restarted", container=NAME, reason=f"no sign of life for {silent:.0f} s", number=self.counted["restarts"])
         self.silence.begin(now)
-        self.connect().restart(NAME, END)
+        api.restart(NAME, END)
 
     def _count(self, **changes) -> None:
         """Write what the site's status shows."""
@@ -180,10 +183,14 @@ def notify(text: str) -> None:
 
 
 def dockerd():
-    """dockerd's API. Its modules are half of the memory of this program, and hosts do without them until something hangs."""
+    """dockerd's API, None where it does not run. These modules are half of the memory of this program, and hosts do without them
+    until something hangs."""
+    import subprocess
+
     from .dockerd import Dockerd
 
-    return Dockerd(DOCKERD)
+    runs = subprocess.run(DOCKERD_RUNS, timeout=20, check=False).returncode == 0
+    return Dockerd(DOCKERD) if runs else None
 
 
 def main() -> int:
