@@ -246,7 +246,10 @@ def test_l6_consul_that_does_not_show_the_key_shows_no_number(watched, agent, an
     assert watched.stored() is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"echo": "1"}', '{"echo": true}', "{", "[" * 100000, '{"echo": -1}', '{"echo": %s}' % ("9" * 4300)])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", '{"echo": "1"}', '{"echo": true}', "{", "[" * 100000, '{"echo": -1}', f'{{"echo": {"9" * 4300}}}'],
+)
 def test_l6_a_text_without_a_number_has_none(text):
     assert source.echo_of(text) == 0
 
