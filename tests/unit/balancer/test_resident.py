@@ -449,6 +449,23 @@ def test_the_program_is_told_by_systemd_and_ends_with_0(tmp_path):
             process.kill()
 
 
+def test_letters_that_the_locale_of_the_host_does_not_have_are_printed_all_the_same(tmp_path):
+    """Else the printing would fail after each sync."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "options.json").write_text('{"domain": "\u65e5.example"}')
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(FILES)!r})\nimport pathlib, signal\n"
+        "from discovery_balancer import resident\n"
+        "resident.notify = lambda text: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "resident.main(here / 'options.json', here / 'state', here / 'spare.json')\n"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=True)
+    assert b"failed: domain: '\\u65e5.example' is not a DNS name" in done.stdout
+    assert json.loads((tmp_path / "state/status.json").read_text())["reason"].startswith("domain: ")
+
+
 def test_it_stays_small(tmp_path):
     """Its own bound is 30 MB; measured in a process of its own with 300 services, over several generations."""
     code = (FILES / "../../../tests/unit/balancer/resident_memory.py").resolve()
