@@ -35,7 +35,7 @@ NOBODY = {"source": None, "echo": "", "state": "", "balancer": ""}  # problems b
 def main(options_file, state, spare) -> int:
     """Serve until SIGTERM; always 0."""
     store, asked = Store(state, spare), {"stop": False, "sync": False}
-    sys.stdout.reconfigure(errors="backslashreplace")  # names come from the catalog, and a host's locale may not have their letters
+    sys.stdout.reconfigure(errors="backslashreplace")  # names come from the catalog; a locale may lack their letters
     watch = Watch(state)
     for name, key in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "sync")):
         signal.signal(name, lambda *_unused, key=key: asked.__setitem__(key, True))
