@@ -350,6 +350,38 @@ def test_many_slow_containers_are_no_hang(alive, monkeypatch):
     assert loop.reconcile() is None
 
 
+def test_a_dockerd_that_takes_its_time_for_each_answer_is_no_hang(alive, monkeypatch):
+    """It answers five questions before the first container is known, each within its timeout."""
+    one, now, given_ = alive
+    monkeypatch.delenv("CONSUL_HTTP_TOKEN_FILE", raising=False)
+
+    def answer(value, questions=1):
+        now[0] += 29 * questions
+        assert given_()
+        return value
+
+    class Slow:
+        def id(self):
+            return answer("engine-1")
+
+        def containers(self, stopped):
+            listed = answer([{"Id": "1", "Name": "/1"}])
+            return (answer(each, questions=2) for each in listed)  # its inspection and its image
+
+        def overlays(self):
+            return answer(frozenset())
+
+    class Agent:
+        def services(self):
+            return answer({})
+
+        checks = services
+
+    loop = Loop(Options(internal=True), Slow(), Agent(), HOST, one)
+    loop.wait(0)
+    assert loop.reconcile() is None
+
+
 SIGNS = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -113,11 +113,16 @@ class Loop:
         self.leaving = {container: until for container, until in self.leaving.items() if until > now}
         if self.dockerd_id is None:
             self.dockerd_id = self.dockerd.id()
+            self.alive.step()
+        containers = self.dockerd.containers(stopped=self.options.deregister == "on-success")
+        self.alive.step()
+        overlays = self.dockerd.overlays() if self.options.internal else frozenset()
+        self.alive.step()
         target = wanted(
-            self.alive.steps(self.dockerd.containers(stopped=self.options.deregister == "on-success")),
+            self.alive.steps(containers),
             self.options,
             self.host,
-            overlays=self.dockerd.overlays() if self.options.internal else frozenset(),
+            overlays=overlays,
             leaving=frozenset(self.leaving),
         )
         owner = Owner(self.host, self.dockerd_id, token_digest())
