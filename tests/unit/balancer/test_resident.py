@@ -135,6 +135,20 @@ def test_h17_a_catalog_of_the_past_is_not_served_and_the_leaders_is_at_once(home
     assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
 
 
+def test_the_program_ends_for_new_files_that_stay(tmp_path):
+    """The role writes file after file, then restarts it; a run that was interrupted does not."""
+    files = [tmp_path / "a.py", tmp_path / "nginx/b.py"]
+    files[1].parent.mkdir()
+    for file in files:
+        file.write_text("old")
+    program = resident.Program(tmp_path)
+    assert not any(program.replaced(now) for now in range(10, 200, 10))
+    files[0].write_text("new file")
+    assert not program.replaced(200)
+    files[1].write_text("new file")
+    assert [now for now in range(210, 300, 10) if program.replaced(now)][0] == 210 + resident.REPLACED
+
+
 def test_changes_are_loaded_once_an_interval_and_the_last_one_is(home):
     home.live(5)
     before, begin = home.balancer.reloads, home.clock.now

@@ -27,6 +27,7 @@ LEADER_SECONDS = 10  # for the leader's catalog
 LOOK_SECONDS = 0.5  # between two looks while an echo has not come back, or while the catalog may be of the past
 BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all the time
 AFTER_ERROR = 5  # seconds before the next attempt of a duty that has failed
+REPLACED = 60  # seconds for which its files have stayed the same when it ends for new ones
 RECOVERY = 12  # seconds that a restarted balancer has to come back: 5 for its connections, and its own sync
 DUTIES = ("source", "echo", "balancer")
 NOBODY = {"source": None, "echo": "", "state": "", "balancer": ""}  # problems by who has found them; None: not looked yet
@@ -39,10 +40,10 @@ def main(options_file, state, spare) -> int:
     watch = Watch(state)
     for name, key in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "sync")):
         signal.signal(name, lambda *_unused, key=key: asked.__setitem__(key, True))
-    resident = Resident(store, lambda: options.load(options_file))
+    resident, program = Resident(store, lambda: options.load(options_file)), Program()
     resident.turn()
     notify("READY=1")
-    while not asked["stop"]:
+    while not asked["stop"] and not program.replaced(time.monotonic()):
         watch.wait(resident.idle_seconds())
         if asked["sync"]:
             asked["sync"] = False
@@ -51,6 +52,31 @@ def main(options_file, state, spare) -> int:
         resident.turn()
     notify("STOPPING=1")
     return 0
+
+
+class Program:
+    """The files of this program. A run of the role that is interrupted has written new ones and restarts nothing, nor does the
+    next run; so the program ends when others have been there for a while, and systemd starts them."""
+
+    def __init__(self, root=pathlib.Path(__file__).parent):
+        """:param root: their directory"""
+        self.root, self.asked_at, self.since = root, 0.0, None
+        self.started = self.last = self._identities()
+
+    def replaced(self, now) -> bool:
+        """Whether they are others than at the start, and no more of them are written.
+
+        :param now: seconds; they are looked at every few seconds
+        """
+        if now - self.asked_at < AFTER_ERROR:
+            return False
+        self.asked_at, before, self.last = now, self.last, self._identities()
+        if self.last != before or self.since is None:
+            self.since = now
+        return self.last != self.started and now - self.since >= REPLACED
+
+    def _identities(self):
+        return {str(file): identity(file) for file in self.root.rglob("*.py")}
 
 
 def notify(text):
