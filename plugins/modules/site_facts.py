@@ -72,9 +72,15 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
 WATCH = "/run/registrator-watch/state.json"
+SOCKET = "/run/docker.sock"
+DOCKERD_RUNS = ("systemctl", "is-active", "--quiet", "docker.service")
 REGISTERED = "/var/lib/consul/services"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
+
+
+class Stopped(Exception):
+    """What is to be asked does not run, and is not started for that."""
 
 
 def output(*command: str) -> str:
@@ -238,17 +244,28 @@ def declared(of_agent: Mapping[str, Mapping]) -> list[dict]:
     return [entry(one) for one in of_agent.values() if one["ID"] not in registered]
 
 
+def stop_without_dockerd() -> None:
+    """A question to the socket would start a dockerd that somebody has stopped, with all its containers.
+
+    :raises Stopped: it does not run
+    """
+    if subprocess.run(DOCKERD_RUNS, timeout=SECONDS, check=False).returncode != 0:
+        raise Stopped("dockerd does not run")
+
+
 def listing() -> dict:
     """Services that the containers of this host stand for."""
-    if not os.path.exists(LISTING) or not os.path.exists("/run/docker.sock"):
+    if not os.path.exists(LISTING) or not os.path.exists(SOCKET):
         return {"services": [], "kept": []}
+    stop_without_dockerd()
     return json.loads(output(LISTING))
 
 
 def containers() -> dict | None:
     """How many containers run, whether registrator does, and what its watch has counted; None on a host without dockerd."""
-    if not os.path.exists("/run/docker.sock"):
+    if not os.path.exists(SOCKET):
         return None
+    stop_without_dockerd()
     names = output("docker", "ps", "--format", "{{.Names}}").split()
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch()}
 
@@ -271,6 +288,8 @@ def tried(probe: Callable, *arguments):
         return {"error": f"no answer within {SECONDS} s: {' '.join(error.cmd[:2])}"}
     except subprocess.CalledProcessError as error:
         return {"error": (error.stderr or str(error)).strip().splitlines()[-1][:200]}
+    except Stopped as error:
+        return {"error": str(error)}
     except Exception as error:  # whatever it is: the other parts are gathered all the same
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
