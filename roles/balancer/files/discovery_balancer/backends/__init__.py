@@ -27,6 +27,9 @@ class Balancer(typing.Protocol):
     def master(self) -> int:
         """The process that can be reloaded, 0 while there is none. Then the configuration is left ready for its start."""
 
+    def addresses(self) -> frozenset:
+        """The addresses of this host, and of the balancer where it has others, as networks ("172.17.0.1/32")."""
+
     def running(self) -> str:
         """The marker of the generation that serves now, "" when nothing answers."""
 
