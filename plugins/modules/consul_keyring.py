@@ -43,7 +43,7 @@ EXAMPLES = r"""
     key: "{{ new_key }}"
     current: "{{ present_key }}"
     nodes: [consul-1, consul-2, consul-3]
-    token: "{{ operations_token }}"
+    token: "{{ management_token }}"
   run_once: true
 """
 
@@ -114,7 +114,7 @@ class Rotation:
             members = self.api.get("/v1/agent/members")
         except (ApiError, OSError) as error:
             if isinstance(error, ApiError) and error.status == 403:
-                self.fail(f"the cluster does not accept the token for operations: {error}")
+                self.fail(f"the cluster does not accept the token: {error}")
             return self.unreadable(error)
         options = self.module.params
         return next_step(rings, members, options["current"], options["key"], options["nodes"]), ""

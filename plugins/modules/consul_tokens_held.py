@@ -34,7 +34,7 @@ EXAMPLES = r"""
 - name: Wait until the old tokens are unused
   fewnodes.discovery.consul_tokens_held:
     digests: "{{ rotation.superseded | map(attribute='digest') }}"
-    token: "{{ lookup('fewnodes.discovery.secret', 'tokens/agent-' ~ inventory_hostname) }}"
+    token: "{{ lookup('fewnodes.discovery.secret', 'tokens/agent-' ~ node, host=node) }}"
 """
 
 RETURN = r"""

@@ -63,8 +63,8 @@ EXAMPLES = r"""
 - name: Sign the certificate
   fewnodes.discovery.signed_certificate:
     public_key: "{{ key.public_key }}"
-    common_name: "{{ inventory_hostname }}"
-    san: ["DNS:{{ inventory_hostname }}", DNS:localhost, IP:127.0.0.1]
+    common_name: "{{ node }}"
+    san: ["DNS:{{ node }}", DNS:localhost, IP:127.0.0.1]
     usage: [serverAuth, clientAuth]
     ca: ca
     days: 730

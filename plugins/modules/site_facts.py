@@ -32,8 +32,8 @@ author: fewnodes.discovery maintainers (@fewnodes)
 EXAMPLES = r"""
 - name: Gather the status of the host
   fewnodes.discovery.site_facts:
-    node: "{{ inventory_hostname }}"
-    token: "{{ operations_token }}"
+    node: "{{ [inventory_hostname] | fewnodes.discovery.node_names(hostvars) | first }}"
+    token: "{{ agent_token }}"
   register: facts
 """
 
@@ -244,7 +244,7 @@ def declared(of_agent: Mapping[str, Mapping]) -> list[dict]:
     return [entry(one) for one in of_agent.values() if one["ID"] not in registered]
 
 
-def stop_without_dockerd() -> None:
+def refuse_without_dockerd() -> None:
     """A question to the socket would start a dockerd that somebody has stopped, with all its containers.
 
     :raises Stopped: it does not run
@@ -257,7 +257,7 @@ def listing() -> dict:
     """Services that the containers of this host stand for."""
     if not os.path.exists(LISTING) or not os.path.exists(SOCKET):
         return {"services": [], "kept": []}
-    stop_without_dockerd()
+    refuse_without_dockerd()
     return json.loads(output(LISTING))
 
 
@@ -265,7 +265,7 @@ def containers() -> dict | None:
     """How many containers run, whether registrator does, and what its watch has counted; None on a host without dockerd."""
     if not os.path.exists(SOCKET):
         return None
-    stop_without_dockerd()
+    refuse_without_dockerd()
     names = output("docker", "ps", "--format", "{{.Names}}").split()
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch()}
 
