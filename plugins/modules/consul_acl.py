@@ -30,17 +30,17 @@ options:
     required: true
     suboptions:
       datacenter: {description: Datacenter of Consul., type: str, required: true}
-      tokens: {description: Component to list of its hosts., type: dict, required: true}
+      tokens: {description: Component to list of the nodes of its hosts., type: dict, required: true}
       site_tokens: {description: Components with one token for the whole site., type: list, elements: str, default: []}
       policies: {description: Component to its rules., type: dict, required: true}
       host_policies:
-        description: Component to rules for each of its hosts, C({host}) is the host's name. The policy is C(<component>-<host>).
+        description: Component to rules for each of its hosts, C({host}) is the node's name. The policy is C(<component>-<node>).
         type: dict
         default: {}
       services:
         description:
-          - Host to the services that its registrator may write, names, and prefixes that end with C(*). Its token has the policy
-            C(registrator-<host>) alone. The registrators of other hosts may write all.
+          - Node to the services that its registrator may write, names, and prefixes that end with C(*). Its token has the policy
+            C(registrator-<node>) alone. The registrators of other hosts may write all.
         type: dict
         default: {}
   host:

@@ -1,6 +1,6 @@
 """Access control of Consul: which policies and tokens a site needs, and what differs from those of the cluster.
 
-A token is recognised by its description, `<component> on <host>` or `<component> of the site`: a rotation changes its secret
+A token is recognised by its description, `<component> on <node>` or `<component> of the site`: a rotation changes its secret
 and its accessor. `wanted` are the dicts of `wanted_tokens`; `listed` is the answer of /v1/acl/tokens to a management token,
 which shows the secrets. `Acl` runs the states of the module consul_acl: it compares, and writes secrets on the controller.
 
@@ -31,11 +31,11 @@ def wanted_tokens(
 ) -> list[dict]:
     """One token for each component on each host, and one for each component of the whole site.
 
-    :param hosts_of: component (agent, dns, registrator, consul_template) to host names
+    :param hosts_of: component (agent, dns, registrator, consul_template) to names of nodes
     :param datacenter: Consul's, part of the agents' rights
     :param site: components that are not of one host (operations, ui, management)
-    :param own: components with a policy for each host as well, `<component>-<host>`
-    :param services: host to the services that its registrator may write; its token has the policy `registrator-<host>` alone
+    :param own: components with a policy for each host as well, `<component>-<node>`
+    :param services: node to the services that its registrator may write; its token has the policy `registrator-<node>` alone
     :returns: dicts with name (of the secret), component, host ('' for the site), description, policies, node_identities
 
     The rights of OF_NODE are those of the node, management has all; every other component has the policy of its name.
@@ -64,7 +64,7 @@ def wanted_policies(
     """The policies that tokens of the site have: name to rules.
 
     :param rules: component to the rules that count on every host
-    :param own: component to rules for each of its hosts, `{host}` is its name
+    :param own: component to rules for each of its hosts, `{host}` is the node's name
     :param services: as `wanted_tokens` takes it
     """
     policies = {}
@@ -270,11 +270,11 @@ class Site:
     """Access control that a site needs.
 
     :ivar datacenter: Consul's
-    :ivar tokens: component to host names
+    :ivar tokens: component to names of nodes
     :ivar site_tokens: components with one token for the whole site
     :ivar policies: component to its rules
-    :ivar host_policies: component to rules for each of its hosts, `{host}` is the host's name
-    :ivar services: host to the services that its registrator may write, names and prefixes; without an entry all
+    :ivar host_policies: component to rules for each of its hosts, `{host}` is the node's name
+    :ivar services: node to the services that its registrator may write, names and prefixes; without an entry all
     """
 
     datacenter: str
