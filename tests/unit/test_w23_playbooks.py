@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import (
     documented_options,
     literal_problems,
@@ -14,6 +13,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables impor
 )
 from jinja2 import nodes
 from tests.unit.test_role_borders import BARE, JINJA
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = documented_options(ROOT)
@@ -67,7 +67,7 @@ def test_w23_numbers_and_booleans_of_ini_and_command_line_are_taken(tmp_path, pl
 
 @pytest.mark.parametrize("role", sorted(path.parts[-3] for path in ROOT.glob("roles/*/defaults/main.yml")))
 def test_w23_defaults_have_their_types(role):
-    defaults = yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text()) or {}
+    defaults = parse_yaml((ROOT / f"roles/{role}/defaults/main.yml").read_text()) or {}
     assert literal_problems("a", defaults, OPTIONS) == []
     whole = {name: value for name, value in defaults.items() if isinstance(value, (list, dict)) and "{{" not in str(value)}
     assert [problem for name, value in whole.items() if (problem := value_problem(name, value, OPTIONS[name]))] == []
@@ -105,7 +105,7 @@ def unconverted(template: str) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_w23_a_number_or_boolean_may_be_text(path):
     whole = path.read_text()
-    templates = [whole] if path.suffix == ".j2" else [text for text in texts(yaml.safe_load(whole)) if "{" in text]
+    templates = [whole] if path.suffix == ".j2" else [text for text in texts(parse_yaml(whole)) if "{" in text]
     assert set().union(*map(unconverted, templates)) == set(), "add `| int`, `| float` or `| bool`"
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PINNED = {"ansible_become": False, "ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -67,7 +67,7 @@ def imported() -> list[tuple[Path, Path]]:
     return [
         (path, path.parent / target)
         for path in FILES
-        for step, inside in steps(yaml.safe_load(path.read_text()))
+        for step, inside in steps(parse_yaml(path.read_text()))
         for key in ("import_tasks", "include_tasks")
         if inside and isinstance(target := step.get(f"ansible.builtin.{key}"), str)
     ]
@@ -75,13 +75,13 @@ def imported() -> list[tuple[Path, Path]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_w24_every_task_on_the_controller_is_pinned(path):
-    assert problems(yaml.safe_load(path.read_text())) == []
+    assert problems(parse_yaml(path.read_text())) == []
 
 
 def test_w24_imported_tasks_stay_on_the_controller():
     assert len(imported()) > 3
     for importer, path in imported():
-        inner = [step for step, _ in steps(yaml.safe_load(path.read_text()))]
+        inner = [step for step, _ in steps(parse_yaml(path.read_text()))]
         assert [step["name"] for step in inner if step.get("become") or "delegate_to" in step] == [], f"{importer} imports {path}"
 
 

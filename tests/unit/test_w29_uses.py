@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from jinja2 import nodes
 from tests.unit.test_role_borders import BARE, JINJA
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 NAME = "inventory_hostname"
@@ -75,7 +75,7 @@ def uses(path: Path) -> list[str]:
     file = str(path.relative_to(ROOT))
     if path.suffix == ".j2":
         return [file] if NAME in path.read_text() else []
-    content = yaml.safe_load(path.read_text())
+    content = parse_yaml(path.read_text())
     found = []
     for key, text in texts(content):
         own_list = path.parent.name == "defaults" and text.strip() == "{{ " + NAME + " }}"  # a list of hosts: this one
@@ -123,7 +123,7 @@ def settings(value):
 @pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".yml"], ids=lambda path: str(path.relative_to(ROOT)))
 def test_w29_nodes_and_tokens_have_the_node_s_name(path):
     """Whatever variable has the host: options node and nodes of modules, and secrets of one host."""
-    content = yaml.safe_load(path.read_text())
+    content = parse_yaml(path.read_text())
     given = [text for key, text in settings(content) if key in ("node", "nodes", "node_name", "balancer_removed_node")]
     assert [text for text in given if "{{" in text and not NODE.search(text)] == []
     names = [found for _, text in settings(content) for found in TOKEN.findall(text)]
@@ -131,6 +131,6 @@ def test_w29_nodes_and_tokens_have_the_node_s_name(path):
 
 
 def test_w29_each_exception_is_needed():
-    files = {path: yaml.safe_load(path.read_text()) for path in FILES if path.suffix == ".yml"}
+    files = {path: parse_yaml(path.read_text()) for path in FILES if path.suffix == ".yml"}
     given = {f"{path.relative_to(ROOT)}: {key}" for path, content in files.items() for key, _ in texts(content)}
     assert given >= ALLOWED

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from secret_flow import texts
 from test_x6_management_token import FILES
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 KEYWORDS = ("run_once", "delegate_to", "delegate_facts", "any_errors_fatal")
@@ -51,7 +51,7 @@ def found() -> list:
         pytest.param(step, id=f"{path.relative_to(ROOT)}: {step.get('name', '')}")
         for path in FILES
         for step in steps(
-            yaml.safe_load(path.read_text()), {"delegate_to": "localhost"} if str(path.relative_to(ROOT)) in IMPORTED else {}
+            parse_yaml(path.read_text()), {"delegate_to": "localhost"} if str(path.relative_to(ROOT)) in IMPORTED else {}
         )
         if (step.get("run_once") or "delegate_to" in step) and not CALL.fullmatch(module(step))
     ]
@@ -85,7 +85,7 @@ print(json.dumps({"changed": False, "ansible_facts": {"dns": {"nameservers": ["1
 @pytest.mark.parametrize("file", ["consul/tasks/apply/restart.yml", "dockerd/tasks/apply/changes.yml"])
 def test_x1_a_host_that_is_restarted_changes_no_facts_of_others(tmp_path, file):
     """The loop of the role, in a real run, with a module that returns facts; `liar` is restarted, `other` is not."""
-    (step,) = (one for one in steps(yaml.safe_load((ROOT / "roles" / file).read_text()), {}) if one.get("loop"))
+    (step,) = (one for one in steps(parse_yaml((ROOT / "roles" / file).read_text()), {}) if one.get("loop"))
     task = {key: value for key, value in step.items() if key in (*KEYWORDS, "register", "loop_control")}
     task |= {"lie": {}, "loop": ["liar"]}
     shown = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }}={{ ansible_facts.dns.nameservers | default([]) }}"}}
@@ -145,7 +145,7 @@ def test_x1_what_is_read_of_other_hosts_is_listed():
     read = {
         (str(path.relative_to(ROOT)), name)
         for path in {*FILES, *variables, *ROOT.glob("playbooks/vars/*.yml")}
-        for name in read_of_others(yaml.safe_load(path.read_text()))
+        for name in read_of_others(parse_yaml(path.read_text()))
     }
     assert read == set(READ), "give a reason why a host that lies gains nothing, and bound what it returns"
 
@@ -182,7 +182,7 @@ def of_servers() -> list[dict]:
 
 def orders(tmp_path, results: dict) -> list[str]:
     """The order in which the role restarts agents that returned these results, in a real run."""
-    document = yaml.safe_load((ROOT / "roles/consul/tasks/apply/restart.yml").read_text())
+    document = parse_yaml((ROOT / "roles/consul/tasks/apply/restart.yml").read_text())
     play = {
         "hosts": "all", "gather_facts": False, "vars": document[0]["vars"] | {"consul_servers": ["s1", "s2", "s3"]},
         "tasks": [
@@ -206,7 +206,7 @@ def orders(tmp_path, results: dict) -> list[str]:
 
 def test_x1_a_worker_that_calls_itself_a_manager_is_not_asked_to_remove_a_host(tmp_path):
     """`a` manages and is removed, `c` manages, `b` lies; the manager that is asked is `c`."""
-    (block,) = (step for step in yaml.safe_load((ROOT / "roles/overlay_network/tasks/remove.yml").read_text()) if "block" in step)
+    (block,) = (step for step in parse_yaml((ROOT / "roles/overlay_network/tasks/remove.yml").read_text()) if "block" in step)
     (task,) = (step for step in block["block"] if "fewnodes.discovery.swarm_nodes" in step)
     assert task["fewnodes.discovery.swarm_nodes"]["rotate_tokens"] is True
     named = {"managers": ["a", "c"], "peers": ["a", "b", "c"], "removed_host": "a"}

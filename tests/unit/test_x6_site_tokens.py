@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from test_x6_management_token import FILES, SERVERS, steps
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = sorted([*ROOT.glob("roles/*/vars/*.yml"), *ROOT.glob("roles/*/defaults/*.yml"), *ROOT.glob("playbooks/vars/*.yml")])
-SITE_TOKENS = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())["consul_site_tokens"]
+SITE_TOKENS = parse_yaml((ROOT / "roles/consul/defaults/main.yml").read_text())["consul_site_tokens"]
 # Variables that name servers alone, beside those of the management token.
 ASKED = SERVERS | {"{{ __consul_other_server }}", "{{ shift_consul_servers | first }}"}
 # Conditions under which a task runs on a server.
@@ -37,7 +37,7 @@ OTHER_NAMES = {
 
 def holders() -> set[str]:
     """Variables that are made of a token of the site."""
-    known = {name: str(value) for path in VARIABLES for name, value in (yaml.safe_load(path.read_text()) or {}).items()}
+    known = {name: str(value) for path in VARIABLES for name, value in (parse_yaml(path.read_text()) or {}).items()}
     found: set[str] = set()
     while True:
         more = {name for name, text in known.items() if "lookup(" in text and named(text) or any(one in text for one in found)}
@@ -54,7 +54,7 @@ def given() -> list:
     holding = holders()
     found = []
     for path in FILES:
-        for step in steps(yaml.safe_load(path.read_text())):
+        for step in steps(parse_yaml(path.read_text())):
             own = {key: value for key, value in step.items() if key not in ("name", "delegate_to")}
             is_group = any(part in step for part in ("block", "tasks", "hosts")) or "fewnodes.discovery.secret" in own
             if not is_group and (named(str(own)) or any(name in str(own) for name in holding)):
@@ -99,7 +99,7 @@ PLAY = """
 def test_x6_a_rotation_hands_a_client_no_token_of_another_host(tmp_path):
     (step,) = [
         step
-        for step in steps(yaml.safe_load((ROOT / "roles/consul/tasks/rotate/tokens.yml").read_text()))
+        for step in steps(parse_yaml((ROOT / "roles/consul/tasks/rotate/tokens.yml").read_text()))
         if "ansible.builtin.uri" in step
     ]
     (tmp_path / "play.yml").write_text(PLAY % step["vars"]["__consul_rotated_here"].strip())
@@ -112,7 +112,7 @@ def test_x6_a_rotation_hands_a_client_no_token_of_another_host(tmp_path):
 
 def test_x6_tokens_are_written_where_a_server_or_an_agent_refuses_one_and_there_is_a_leader(tmp_path):
     """A client without a leader refuses any token, and nothing can be written then: a run that repairs that goes on."""
-    document = yaml.safe_load((ROOT / "roles/consul/tasks/acl/operations_token.yml").read_text())
+    document = parse_yaml((ROOT / "roles/consul/tasks/acl/operations_token.yml").read_text())
     (block,) = (step for step in document if "block" in step)
     cases = {(200, 200): False, (403, 200): True, (200, 403): True, (500, 403): False, (-1, -1): False}
     plays = [

@@ -4,13 +4,13 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import (
     documented_options,
     literal_problems,
     value_problem,
     variable_problems,
 )
+from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = documented_options(ROOT)
@@ -31,7 +31,7 @@ def test_w23_all_variables_have_one_type():
     """Entry points and roles that share a variable agree."""
     types: dict[str, set] = {}
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+        for entry in parse_yaml(path.read_text())["argument_specs"].values():
             for name, option in (entry.get("options") or {}).items():
                 types.setdefault(name, set()).add((option["type"], option.get("elements")))
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
