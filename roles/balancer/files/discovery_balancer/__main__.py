@@ -7,7 +7,6 @@ import time
 OPTIONS = pathlib.Path("/etc/discovery-balancer.json")
 STATE = pathlib.Path("/var/lib/discovery-balancer")
 SPARE = pathlib.Path("/run/discovery-balancer-status.json")
-TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 
 
 def main(argv=None) -> int:
@@ -40,6 +39,8 @@ def main(argv=None) -> int:
 
 def _parser():
     import argparse
+
+    from .preview import TEMPLATE
 
     parser = argparse.ArgumentParser(prog="discovery-balancer", description=__doc__)
     parser.add_argument("--options", type=pathlib.Path, default=OPTIONS)

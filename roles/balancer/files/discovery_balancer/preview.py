@@ -7,6 +7,7 @@ from . import backends
 from .plan import plan
 from .sync import usable
 
+TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 SECONDS = 30
 
 

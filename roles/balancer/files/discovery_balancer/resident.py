@@ -22,7 +22,6 @@ from .store import Store
 from .watch import Watch
 
 TOKEN = pathlib.Path("/etc/consul-template/token")
-TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 LEADER_SECONDS = 10  # for the leader's catalog
 LOOK_SECONDS = 0.5  # between two looks while an echo has not come back, or while the catalog may be of the past
 BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all the time
@@ -96,7 +95,9 @@ def source_of(chosen, token_file=TOKEN, ca=CA) -> Source:
 
 def refresh(store, source) -> str:
     """Take the catalog of the leader while the server of this host may still answer with the past; see refresh_from_leader."""
-    return refresh_from_leader(store, source.settled, lambda: preview.rendered([*TEMPLATE, "-max-stale=0s"], LEADER_SECONDS))
+    return refresh_from_leader(
+        store, source.settled, lambda: preview.rendered([*preview.TEMPLATE, "-max-stale=0s"], LEADER_SECONDS)
+    )
 
 
 class Resident:
