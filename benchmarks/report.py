@@ -102,19 +102,19 @@ def _propagation_aims(lines: dict) -> str:
 
     :param lines: {line: {balancer: {"start": its figures, "part": those of start less catalog}}}
     """
-    own, told = lines.get("none", {}).get("ours"), []
+    own, verdicts = lines.get("none", {}).get("ours"), []
     if own and "p50" in own["start"]:
         start, part = own["start"], own["part"].get("p50", math.inf)
         met = _met(start["p50"] <= 0.08 and start["p99"] <= 0.2)
-        told.append(f"no check, p50 ≤ 80 ms and p99 ≤ 200 ms: {seconds(start['p50'])} and {seconds(start['p99'])}, {met}")
-        told.append(f"the balancer's part of it (start less catalog), p50 ≤ 50 ms: {seconds(part)}, {_met(part <= 0.05)}")
+        verdicts.append(f"no check, p50 ≤ 80 ms and p99 ≤ 200 ms: {seconds(start['p50'])} and {seconds(start['p99'])}, {met}")
+        verdicts.append(f"the balancer's part of it (start less catalog), p50 ≤ 50 ms: {seconds(part)}, {_met(part <= 0.05)}")
     for line in ("engine", "http"):
         figures_of = {name: one["start"] for name, one in lines.get(line, {}).items() if "p50" in one["start"]}
         if "ours" in figures_of and len(figures_of) > 1:
             best = [min(one[key] for name, one in figures_of.items() if name != "ours") for key in ("p50", "p99")]
             met = _met(all(figures_of["ours"][key] < peer for key, peer in zip(("p50", "p99"), best, strict=True)))
-            told.append(f"{LINE_TITLES[line]}, before every peer ({' and '.join(map(seconds, best))}): {met}")
-    return "\n\nAims: " + "; ".join(told) + "." if told else ""
+            verdicts.append(f"{LINE_TITLES[line]}, before every peer ({' and '.join(map(seconds, best))}): {met}")
+    return "\n\nAims: " + "; ".join(verdicts) + "." if verdicts else ""
 
 
 def throughput(kept: dict) -> tuple[str, Callable[[], str]]:
@@ -194,14 +194,14 @@ def many(kept: dict) -> tuple[str, Callable[[], str]]:
 
 
 def _many_aims(results: list[dict]) -> str:
-    aims, told = {30: 0.3, 150: 0.4, 1000: 1.2}, []
+    aims, verdicts = {30: 0.3, 150: 0.4, 1000: 1.2}, []
     for entry in results:
         if entry["balancer"] == "ours" and (aim := aims.get(entry["services"])):
             served = entry["served"]
-            told.append(f"{entry['services']} in {aim:g} s: {seconds(served)}, {_met(served is not None and served <= aim)}")
+            verdicts.append(f"{entry['services']} in {aim:g} s: {seconds(served)}, {_met(served is not None and served <= aim)}")
             if entry["services"] == 1000:
-                told.append(f"memory ≤ 120 MB then: {entry['memory'] / 1e6:.0f} MB, {_met(entry['memory'] <= 120e6)}")
-    return "\n\nAims: " + "; ".join(told) + "." if told else ""
+                verdicts.append(f"memory ≤ 120 MB then: {entry['memory'] / 1e6:.0f} MB, {_met(entry['memory'] <= 120e6)}")
+    return "\n\nAims: " + "; ".join(verdicts) + "." if verdicts else ""
 
 
 STEP_TITLES = {"bare": "three bare hosts", "again": "again", "edited": "one file edited", "add": "a fourth host"}
