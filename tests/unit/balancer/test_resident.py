@@ -237,7 +237,7 @@ def test_l6_w31_a_frozen_consul_template_is_noticed_in_20_s_and_restarted(home, 
     assert home.clock.now - begin <= 20
     assert (home.source.restarts, home.status["reason"]) == (1, "consul-template hangs")
     assert "failed: consul-template hangs\n" in capsys.readouterr().out
-    assert home.status["restarts"] == {"consul-template.service": [1, pytest.approx(home.clock.now, abs=1)]}
+    assert home.status["restarts"] == {"consul-template.service": [1, [pytest.approx(home.clock.now, abs=1)]]}
     home.source.follows = True
     home.live(duties.ECHO_SECONDS + 2)
     assert home.status["state"] == "ok"

@@ -484,7 +484,7 @@ def test_w10_what_the_bound_on_old_workers_ends_is_counted_and_reported(site):
 def test_a_note_is_there_without_a_sync_and_goes_with_the_next(site):
     site.catalog("web")
     site.run()
-    sync.note(site.store, "it hangs", {"restarts": {"x.service": [1, site.clock.now]}})
+    sync.note(site.store, "it hangs", {"restarts": {"x.service": [1, [site.clock.now]]}})
     status = site.store.status()
     assert (status["state"], status["reason"], status["http"]) == ("failed", "it hangs", {"web": 1})
     assert "restarted because it hung: x.service: 1 times, 0 s ago" in page(status, site.clock.now)[0]

@@ -98,12 +98,13 @@ class Restarts:
 
     def __init__(self, known=None):
         """
-        :param known: {unit: [number, time of the last, in seconds since 1970]} of the last status
+        :param known: {unit: [number, [times of the last ones, in seconds since 1970]]} of the last status: the bound holds over a
+            restart of the program itself
         """
         self.counted = {}
-        self._times = {}
         for unit, entry in (known if isinstance(known, dict) else {}).items():
-            if isinstance(entry, list) and len(entry) == 2 and all(isinstance(value, (int, float)) for value in entry):
+            whole = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list) and entry[1]
+            if whole and all(isinstance(value, (int, float)) for value in (entry[0], *entry[1])):
                 self.counted[unit] = entry
 
     def allowed(self, unit, now) -> bool:
@@ -111,9 +112,9 @@ class Restarts:
 
         :param now: seconds since 1970
         """
-        times = [time for time in self._times.get(unit, []) if 0 <= now - time < WINDOW]
-        if len(times) >= MOST_RESTARTS:
+        count, times = self.counted.get(unit, [0, []])
+        recent = [time for time in times if 0 <= now - time < WINDOW]
+        if len(recent) >= MOST_RESTARTS:
             return False
-        self._times[unit] = [*times, now]
-        self.counted[unit] = [self.counted.get(unit, [0, 0])[0] + 1, round(now, 3)]
+        self.counted[unit] = [count + 1, [*recent, round(now, 3)]]
         return True

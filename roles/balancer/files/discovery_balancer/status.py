@@ -41,8 +41,8 @@ def page(status, now) -> tuple:
     for name, shares in shown["traffic"].items():
         versions = ", ".join(f"{version or 'no version'} {percent:g} %" for version, percent in shares.items())
         lines.append(printable(f"traffic: {name}: {versions}"))
-    for unit, (count, last) in shown["restarts"].items():
-        lines.append(printable(f"restarted because it hung: {unit}: {count} times, {_age(now - last)} ago"))
+    for unit, (count, times) in shown["restarts"].items():
+        lines.append(printable(f"restarted because it hung: {unit}: {count} times, {_age(now - times[-1])} ago"))
     for title, entries in (("skipped", shown["skipped"]), ("warning", shown["warnings"])):
         lines += [printable(f"{title}: {entry['name']}: {entry['reason']}") for entry in entries]
     return "\n".join(lines), 0 if state == "ok" else 1
