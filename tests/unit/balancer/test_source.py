@@ -331,12 +331,50 @@ def test_r1_catalog_of_a_starting_server_comes_from_a_leader_that_has_applied_it
     tmp_path, starting, settled, answer, kept, past
 ):
     """One that has just been elected answers from before that. Without one the catalog may be of the past."""
-    store, file = Store(tmp_path), tmp_path / "starting"
+    store, file = Store(tmp_path), tmp_path / "run/names.json"
     store.write_catalog("old")
     if starting:
+        file.parent.mkdir()
         file.touch()
     assert source.refresh_from_leader(store, lambda: settled, leader(answer), file).startswith(source.PAST) == past
     assert (tmp_path / "catalog.json").read_text() == kept
+
+
+def test_r1_a_catalog_that_was_refused_is_not_trusted_when_the_server_has_caught_up(tmp_path):
+    """consul-template read it from the past, was refused, and asks again only after a pause; then all servers are stopped."""
+    store, file = Store(tmp_path), tmp_path / "run/names.json"
+    store.write_catalog("of the past")
+    file.parent.mkdir()
+    file.touch()
+    assert source.refresh_from_leader(store, lambda: False, leader("new"), file) == source.PAST
+    file.unlink()
+    os.utime(file.parent, (1, 1))  # long ago
+    assert source.refresh_from_leader(store, lambda: False, leader("new"), file) == source.PAST
+    assert source.refresh_from_leader(Store(tmp_path), lambda: True, leader("new"), file) == ""  # also after its own restart
+    assert (tmp_path / "catalog.json").read_text() == "new"
+    assert source.refresh_from_leader(store, lambda: False, leader("newer"), file) == ""
+
+
+def test_r1_a_catalog_that_the_leader_confirms_is_trusted(tmp_path):
+    store, file = Store(tmp_path), tmp_path / "run/names.json"
+    store.write_catalog("right")
+    store.distrust_catalog()
+    assert source.refresh_from_leader(store, lambda: True, leader(""), file) == ""
+    assert not store.distrusts_catalog()
+
+
+def test_r1_consul_template_may_write_the_past_for_some_seconds_after_the_server_has_caught_up(tmp_path):
+    store, file = Store(tmp_path), tmp_path / "run/names.json"
+    file.parent.mkdir()
+    file.touch()
+    file.unlink()
+    store.write_catalog("of the past")
+    assert source.refresh_from_leader(store, lambda: True, leader("new"), file) == ""
+    assert (tmp_path / "catalog.json").read_text() == "new"
+    now = time.time() - source.SETTLING - 1
+    os.utime(file.parent, (now, now))
+    store.write_catalog("of consul-template")
+    assert source.refresh_from_leader(store, lambda: False, leader("new"), file) == ""
 
 
 @pytest.mark.parametrize(("answer", "settled"), [((200, "[]"), True), ((500, "No cluster leader"), False), ((403, ""), False)])

@@ -12,7 +12,7 @@ import pytest
 from tests.yaml_text import parse_yaml
 
 from discovery_balancer import __main__ as command
-from discovery_balancer import backends, sync
+from discovery_balancer import backends, resident, sync
 from discovery_balancer.options import Options
 from discovery_balancer.status import page
 from discovery_balancer.store import Store
@@ -102,6 +102,15 @@ def test_r1_catalog_that_may_be_of_the_past_is_not_installed(site):
     done = sync.once(site.store, lambda: site.options, lambda options: site.balancer, site.clock, refresh=lambda options: "past")
     assert ("new" in site.served(), done.waiting, done.status["reason"]) == (True, True, "past")
     assert done.status["http"] == {"new": 1, "web": 1}
+
+
+def test_h15_the_start_of_the_balancer_waits_for_a_leader(site, monkeypatch):
+    """At a boot: what served before may be other services now."""
+    answers = ["past", "past", ""]
+    monkeypatch.setattr(resident, "refresh", lambda store, source: answers.pop(0))
+    monkeypatch.setattr(resident, "source_of", lambda chosen: None)
+    monkeypatch.setattr(resident, "LOOK_SECONDS", 0)
+    assert (command._refresh(site.store, site.options), answers) == ("", [])
 
 
 def test_catalog_that_may_be_of_the_past_is_better_than_none(site):

@@ -63,7 +63,7 @@ def _parser():
 
 def _sync(store, arguments):
     """One sync. It never fails: units go on whatever it finds."""
-    from . import options, resident, status, sync
+    from . import options, status, sync
 
     before = store.status()
     try:
@@ -71,13 +71,24 @@ def _sync(store, arguments):
             store,
             lambda: options.load(arguments.options),
             patience=arguments.wait,
-            refresh=lambda chosen: resident.refresh(store, resident.source_of(chosen)),
+            refresh=lambda chosen: _refresh(store, chosen),
         )
     except OSError as error:  # not even the lock can be had
         print(f"failed: {error}")
         return
     if status.changed(before, after):
         print(status.page(after, time.time())[0])
+
+
+def _refresh(store, chosen) -> str:
+    """As the resident program does, but with patience. At a boot the balancer waits for a leader: what served before the boot may
+    be other services now."""
+    from . import resident
+
+    source, deadline = resident.source_of(chosen), time.monotonic() + resident.LEADER_SECONDS
+    while (problem := resident.refresh(store, source)) and time.monotonic() < deadline:
+        time.sleep(resident.LOOK_SECONDS)
+    return problem
 
 
 def check_main_file(store, chosen, file) -> str:

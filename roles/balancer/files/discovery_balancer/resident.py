@@ -18,7 +18,7 @@ import traceback
 from . import backends, options, owners, preview, status, sync
 from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Restarts, Timetable
 from .source import CA, Refused, Source, echo_of, refresh_from_leader
-from .store import Store
+from .store import Store, identity
 from .watch import Watch
 
 TOKEN = pathlib.Path("/etc/consul-template/token")
@@ -146,7 +146,7 @@ class Resident:
 
     def _changed(self) -> bool:
         """Whether the catalog file is another one than at the last sync."""
-        return identity(self.store.root / "catalog.json") != self.seen
+        return self.store.catalog_identity() != self.seen
 
     def _sync(self):
         chosen = None
@@ -159,7 +159,7 @@ class Resident:
         before = self.store.status()
         source = self._text() if self.problems["source"] is not None else None
         with self.store.locked():
-            self.seen = identity(self.store.root / "catalog.json")
+            self.seen = self.store.catalog_identity()
             done = sync.once(
                 self.store, load, self.make, self.clock, source=source, further={"restarts": self.restarts.counted},
                 refresh=lambda given: refresh(self.store, self._source(given)),
@@ -272,15 +272,6 @@ class Resident:
     def _text(self) -> str:
         """All problems that were found, for the status."""
         return "; ".join(filter(None, self.problems.values()))
-
-
-def identity(file):
-    """What tells a file from the one that takes its place; None without it."""
-    try:
-        state = os.stat(file)
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def heard(file) -> int:

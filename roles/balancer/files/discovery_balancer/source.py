@@ -27,6 +27,7 @@ CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
 PAST = "the Consul server of this host has just started and no leader answers, so what it shows may be of the past"
+SETTLING = 15  # seconds: consul-template's longest pause between two attempts by default is 5, and it has several queries
 HIGHEST_ECHO = 1 << 63  # far above every time; Python writes no number of more than 4300 digits
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store
 # Of the state in the KV store, which is written every few seconds through Raft; Consul refuses values above 512 KiB.
@@ -170,24 +171,37 @@ class Source:
 
 
 def refresh_from_leader(store, settled, catalog_of_leader, starting=STARTING) -> str:
-    """Replace the catalog by the leader's while a Consul server on this host has just started: consul-template may have read
-    stale data from it. Why the catalog may be one of the past, "" when it is not.
+    """Replace the catalog by the leader's while a Consul server on this host has just started, and until consul-template has
+    asked it again: it may have read stale data from it, and waits for some seconds where the server has refused its token
+    meanwhile. Why the catalog may be one of the past, "" when it is not.
 
     :param settled: () -> whether there is a leader that has applied its log: one that has just been elected answers other reads
         from before that, and its catalog may be older than the file
     :param catalog_of_leader: () -> the catalog as consul-template would write it, "" for one like the last
     """
-    if not starting.exists():
+    if not (starting.exists() or _ended_lately(starting) or store.distrusts_catalog()):
         return ""
-    if not settled():
-        return PAST
-    try:
-        text = catalog_of_leader()
-    except ValueError as error:
-        return f"{PAST}: {error}"
-    if text:
+    problem, text = PAST, ""
+    if settled():
+        try:
+            problem, text = "", catalog_of_leader()
+        except ValueError as error:
+            problem = f"{PAST}: {error}"
+    if problem:
+        store.distrust_catalog()
+    elif text:
         store.write_catalog(text)
-    return ""
+    else:
+        store.trust_catalog()
+    return problem
+
+
+def _ended_lately(starting) -> bool:
+    """Whether the file was removed some seconds ago: then its directory was changed last."""
+    try:
+        return 0 <= time.time() - starting.parent.stat().st_mtime < SETTLING
+    except OSError:
+        return False
 
 
 def reported(status, echo) -> str:

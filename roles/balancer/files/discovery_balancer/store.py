@@ -5,6 +5,7 @@ generations/<n>/        the balancer's files and about.json; never changed once 
 current                 link to the generation in use, swapped by rename
 candidate/              the tree that is tested before the link moves
 status.json             the result of the last run; while nothing can be written here, the spare file
+past                    which catalog.json may be of the past
 """
 
 import contextlib
@@ -14,6 +15,15 @@ import json
 import os
 import pathlib
 import shutil
+
+
+def identity(file):
+    """What tells a file from the one that takes its place; None without it."""
+    try:
+        state = os.stat(file)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +78,25 @@ class Store:
     def write_catalog(self, text: str):
         """Write it in place of consul-template."""
         _replace(self.root / "catalog.json", text)
+
+    def catalog_identity(self):
+        """What tells consul-template's file from one of before; None without it."""
+        return identity(self.root / "catalog.json")
+
+    def distrust_catalog(self):
+        """Remember that the file of now may be of the past, until another one is there."""
+        _replace(self.root / "past", str(self.catalog_identity()))
+
+    def trust_catalog(self):
+        """The file of now is not of the past."""
+        (self.root / "past").unlink(missing_ok=True)
+
+    def distrusts_catalog(self) -> bool:
+        """Whether the file of now is one that may be of the past."""
+        try:
+            return (self.root / "past").read_text() == str(self.catalog_identity())
+        except OSError:
+            return False
 
     def generations(self) -> list:
         """All complete generations, oldest first."""
