@@ -14,7 +14,7 @@ help: ## this list
 
 system: ## install what the lab needs from the distribution (Debian, as root)
 	@lab/install-packages
-	@lab/unpack-nginx
+	@lab/unpack-servers
 
 .venv/ready: requirements.lock | system
 	$(PYTHON) -m venv .venv
