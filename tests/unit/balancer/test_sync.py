@@ -382,7 +382,7 @@ def test_odd_status_is_like_none(site, text):
 def test_unknown_balancer_is_a_reason(site):
     site.options = dataclasses.replace(site.options, balancer="other")
     status = sync.sync(site.store, lambda: site.options, clock=site.clock)
-    assert status["reason"] == "balancer: 'other' is not one of nginx"
+    assert status["reason"] == "balancer: 'other' is not one of haproxy, nginx"
 
 
 @pytest.mark.parametrize("name", backends.known())
