@@ -159,7 +159,6 @@ def _defaults(options, own):
     retry += ["response-timeout"] if 0 < _ms(own.limit("read_timeout")) < _ms(own.tries_timeout) else []
     return (
         "defaults\n    mode http\n"
-        + ("    log global\n" if own.log else "    no log\n")
         + "    option dontlognull\n    option redispatch 1\n    option clitcpka\n    option srvtcpka\n"
         + f"    retries {max(options.tries, 1) - 1}\n    retry-on {' '.join(retry)}\n"
         + f"    http-reuse {'aggressive' if options.keepalive else 'never'}\n"
@@ -293,7 +292,7 @@ def _tls_frontend(plan, options, own):
     return (
         "frontend discovery_tls\n    mode tcp\n"
         + _bind(plan.tls_port, options)
-        + _stream_log(own, "%b", ' name="%[var(txn.name)]"')
+        + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
         + _timeout("client", own.limit("stream_timeout"))
         + "    tcp-request inspect-delay 10s\n"
         "    tcp-request content accept if { req.ssl_hello_type 1 } { " + name + " -m found }\n"
@@ -360,7 +359,7 @@ def _bind(port, options):
 
 def _log(own, text):
     escaped = text.replace(" ", "\\ ").replace('"', '\\"')
-    return f"    log-format {escaped}\n" if own.log else ""
+    return f"    log global\n    log-format {escaped}\n" if own.log else ""
 
 
 def _stream_log(own, service, more=""):
