@@ -261,11 +261,8 @@ def _headers(own):
     text += "    http-request set-header X-Forwarded-For %[src]\n"
     if own.trusted_proxies:
         text += "    http-request set-header X-Forwarded-For %[var(txn.for)],\\ %[src] if { var(txn.for) -m found }\n"
-    text += (
-        f"    http-request set-var(txn.proto) str(http){known}\n    http-request set-var(txn.proto) str(https) if {{ ssl_fc }}"
-    )
-    text += f"{known.replace(' if', '')}\n"
-    text += "    http-request set-header X-Forwarded-Proto %[var(txn.proto)] if { var(txn.proto) -m found }\n"
+    for scheme, condition in (("https", "{ ssl_fc }"), ("http", "!{ ssl_fc }")):
+        text += f"    http-request set-header X-Forwarded-Proto {scheme} if {condition}{known}\n"
     text += "    http-request set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }\n"
     text += "    http-request del-header Upgrade unless { req.hdr(Upgrade) -i websocket }\n"
     return text + "    http-request del-header Connection unless { req.hdr(Upgrade) -i websocket }\n"
@@ -295,6 +292,7 @@ def _tls_frontend(plan, options, own):
         + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
         + _timeout("client", own.limit("stream_timeout"))
         + "    tcp-request inspect-delay 10s\n"
+        "    tcp-request content set-var(sess.name) req.ssl_sni,lower if { req.ssl_hello_type 1 }\n"
         "    tcp-request content accept if { req.ssl_hello_type 1 } { " + name + " -m found }\n"
         "    tcp-request content accept if { req.ssl_hello_type 1 } { " + beside + " -m found }\n"
         "    tcp-request content reject\n"
