@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 
+import haproxy_allowed
 import real_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
@@ -79,6 +80,10 @@ class Balancer(real_nginx.Balancer):
         while not self.backend.running():
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "haproxy.log").read_text()
             time.sleep(0.02)
+
+    def foreign(self) -> list[str]:
+        """What is in the current generation that the table does not allow."""
+        return haproxy_allowed.foreign(self.store.link, self.options, self.backend.own)
 
     def workers(self) -> set:
         """Process ids of its workers."""

@@ -17,6 +17,7 @@ import time
 import typing
 from pathlib import Path
 
+from allowed import foreign
 from discovery_balancer import backends, sync
 from discovery_balancer.backends.nginx import workers
 from discovery_balancer.options import Options
@@ -187,10 +188,10 @@ class Balancer:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "nginx.log").read_text()
             time.sleep(0.02)
 
-    @property
-    def run(self) -> str:
-        """The directory of nginx's sockets."""
-        return str(Path(self.options.backend["socket"]).parent)
+    def foreign(self) -> list[str]:
+        """What is in the current generation that the table does not allow."""
+        run = str(Path(self.options.backend["socket"]).parent)
+        return [one for name in ("main.conf", "http.conf", "stream.conf") for one in foreign(self.store.link / name, run)]
 
     @property
     def backend(self):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 from ... import addresses
 from .. import ports, processes
@@ -16,6 +17,7 @@ from . import changes, render
 from .options import HaproxyOptions
 from .runtime import PATIENCE, Runtime
 
+PID_LOOKS, PID_PAUSE = 5, 0.01  # at a file that is not there; seconds between two
 CHANGING = "changing"  # reported as the marker while commands run: who is killed then is followed by a sync that does the rest
 
 
@@ -29,6 +31,7 @@ class Haproxy:
         if main_file:
             self.own = dataclasses.replace(self.own, config=str(main_file))
         self.wanted, self.marker = None, ""  # of `files`
+        self.pid = 0  # of the master, when it was last known
         self.skipped = None  # the arguments of a check that the running HAProxy made needless
 
     def files(self, plan) -> tuple:
@@ -65,12 +68,15 @@ class Haproxy:
         return "" if result.returncode == 0 else (result.stderr.strip() or f"{command[0]} ended with {result.returncode}")
 
     def master(self) -> int:
-        """The process that can be reloaded."""
-        try:
-            pid = int(pathlib.Path(self.own.pid_file).read_text().split()[0])
-            return pid if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("haproxy") else 0
-        except (OSError, ValueError, IndexError):
-            return 0
+        """The process that can be reloaded. While it loads anew, it removes its file and writes another one: the process that was
+        known before is still the master."""
+        for _ in range(PID_LOOKS):
+            with contextlib.suppress(OSError, ValueError):
+                self.pid = int(pathlib.Path(self.own.pid_file).read_text())
+            if self.pid:
+                return self.pid if _is_haproxy(self.pid) else 0
+            time.sleep(PID_PAUSE)
+        return 0
 
     def addresses(self) -> frozenset:
         """The addresses of this host."""
@@ -177,6 +183,13 @@ class Haproxy:
             except OSError:  # silence, or more of them wait than may
                 return False
             return True
+
+
+def _is_haproxy(pid) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("haproxy")
+    except OSError:
+        return False
 
 
 def _content(file):
