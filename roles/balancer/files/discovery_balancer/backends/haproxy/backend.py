@@ -60,12 +60,15 @@ class Haproxy:
             (candidate / name).unlink(missing_ok=True)
         shutil.copyfile(self.own.config, candidate / "haproxy.cfg")
         (candidate / "discovery").symlink_to(generation)
-        command = [self.own.binary, "-c", "-q", "-C", str(candidate), "-f", "haproxy.cfg", "-f", "discovery/services.cfg"]
+        command = [self.own.binary, "-c", "-C", str(candidate), "-f", "haproxy.cfg", "-f", "discovery/services.cfg"]
         try:
             result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
-        return "" if result.returncode == 0 else (result.stderr.strip() or f"{command[0]} ended with {result.returncode}")
+        if result.returncode == 0:
+            return ""
+        alerts = [line.strip() for line in result.stderr.splitlines() if "[ALERT]" in line]
+        return "; ".join(alerts) or result.stderr.strip() or f"{command[0]} ended with {result.returncode}"
 
     def master(self) -> int:
         """The process that can be reloaded. While it loads anew, it removes its file and writes another one: the process that was
