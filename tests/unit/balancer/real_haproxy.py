@@ -11,8 +11,8 @@ from discovery_balancer.store import Store
 from real_nginx import ROOT, free_ports, written_by_the_roles
 
 UNPACKED = ROOT / ".cache/haproxy"
-# Another program, such as that of another distribution; its process must be called haproxy….
-OTHER = os.environ.get("HAPROXY_UNDER_TEST", "")
+# Another program, such as another distribution's, whose process must be called haproxy…; one before 2.6 needs spare servers.
+OTHER, SPARE = os.environ.get("HAPROXY_UNDER_TEST", ""), int(os.environ.get("HAPROXY_SPARE", "0"))
 
 
 class Balancer(real_nginx.Balancer):
@@ -44,6 +44,7 @@ class Balancer(real_nginx.Balancer):
             "binary": self._program(), "config": str(self.config / "haproxy.cfg"), "user": "nobody",
             "pid_file": str(self.folder / "run/haproxy.pid"), "socket": str(self.folder / "run/own/haproxy.sock"),
             "certificates": str(self.config / "certificates"), "shutdown_timeout": "5s", "old_workers": 64,
+            "spare": SPARE,
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}

@@ -18,7 +18,7 @@ from discovery_balancer.backends.haproxy.runtime import Runtime
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from instances import Instance, catalog, entry
-from real_haproxy import Balancer
+from real_haproxy import SPARE, Balancer
 from test_l7_handover import Websocket
 
 SECONDS = 60  # for a condition
@@ -92,12 +92,14 @@ def test_instances_of_a_known_service_come_and_go_without_a_reload(balancer, ins
 
     client = threading.Thread(target=ask)
     client.start()
-    for entries in ([one, two], [two, three], [three], [one, two, three], [one]) * 4:
-        status = balancer.sync(catalog(web=[entry(i.port) for i in entries]))
-        assert (status["state"], status["reloads"]) == ("ok", before["reloads"]), status["reason"]
-        assert served(balancer) == {place(i): 1 for i in entries}
-    stop.set()
-    client.join()
+    try:
+        for entries in ([one, two], [two, three], [three], [one, two, three], [one]) * 4:
+            status = balancer.sync(catalog(web=[entry(i.port) for i in entries]))
+            assert (status["state"], status["reloads"]) == ("ok", before["reloads"]), status["reason"]
+            assert served(balancer) == {place(i): 1 for i in entries}
+    finally:
+        stop.set()
+        client.join()
     assert (failed, len(asked) > 10) == ([], True)
     assert balancer.backend.master() == master and max(balancer.workers()) in workers
 
@@ -124,6 +126,7 @@ def test_a_new_service_is_one_reload(balancer, instance):
     assert (after["reloads"], balancer.ask("new")[0]) == (before["reloads"] + 1, 200)
 
 
+@pytest.mark.skipif(SPARE, reason="this HAProxy deletes no server")
 def test_a_websocket_outlives_the_removal_of_its_instance(balancer, instance):
     one, two = instance(name="one"), instance(name="two")
     balancer.sync(catalog(web=[entry(one.port)]))
@@ -161,7 +164,7 @@ def test_a_sync_that_was_killed_between_its_commands_is_completed(balancer, inst
     ask = Runtime.ask
 
     def killed(runtime, *commands):
-        if commands and commands[0].startswith("add server"):
+        if commands and commands[0].startswith(("add server", "set server")):
             ask(runtime, commands[0])
             raise KeyboardInterrupt
         return ask(runtime, *commands)
@@ -175,6 +178,7 @@ def test_a_sync_that_was_killed_between_its_commands_is_completed(balancer, inst
     assert (after["state"], after["reloads"], served(balancer)) == ("ok", before["reloads"], {place(two): 1})
 
 
+@pytest.mark.skipif(SPARE, reason="this HAProxy adds no server")
 def test_what_the_runtime_api_refuses_is_loaded_from_the_files(balancer, instance, monkeypatch):
     one, two = instance(name="one"), instance(name="two")
     before = balancer.sync(catalog(web=[entry(one.port)]))

@@ -247,6 +247,7 @@ INFO = "Name: HAProxy\nVersion: 2.2.9-2+deb11u7\nRelease_date: 2025/04/23\n"
 STATE = (
     "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_port srvrecord\n"
     "4 http_web 1 10.0.0.1:81 10.0.0.1 2 0 3 1 81 -\n4 http_web 2 spare-0 0.0.0.0 0 5 1 1 1 -\n"
+    "4 http_web 3 spare-1 10.0.0.2 2 4 1 1 81 -\n"
     "5 discovery_https 1 https - 2 0 1 1 0 -\n"
 )
 
@@ -263,7 +264,11 @@ def test_what_runs_is_read_from_answers():
     assert found == Running(
         (2, 2), {"common": "abc", "stop": "5"}, {HOSTS: {"web.x.example/a/": "web"}, NAMES: {}},
         {
-            "http_web": {"10.0.0.1:81": State("10.0.0.1", 81, 3, False), "spare-0": State(SPARE, 1, 1, True)},
+            "http_web": {
+                "10.0.0.1:81": State("10.0.0.1", 81, 3, False),
+                "spare-0": State(SPARE, 1, 1, True),
+                "spare-1": State("10.0.0.2", 81, 1, False),
+            },
             "discovery_https": {"https": State("", 0, 1, False)},
         },
     )  # fmt: skip

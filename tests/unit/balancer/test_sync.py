@@ -385,6 +385,20 @@ def test_unknown_balancer_is_a_reason(site):
     assert status["reason"] == "balancer: 'other' is not one of haproxy, nginx"
 
 
+def test_a_balancer_that_was_changed_while_it_runs_has_not_reloaded(site, monkeypatch):
+    """Nothing is retired, and the next sync need not wait."""
+    site.catalog("web")
+    site.run()
+    reload = site.balancer.reload
+    monkeypatch.setattr(site.balancer, "reload", lambda: reload() and None)
+    before = site.balancer.retired[:]
+    site.catalog("web", "shop")
+    site.options = dataclasses.replace(site.options, reload_interval=60)
+    done = sync.once(site.store, lambda: site.options, lambda options: site.balancer, site.clock)
+    assert (done.status["state"], done.status["reloads"], done.pause) == ("ok", 1, 0)
+    assert site.balancer.retired == before and "shop" in site.served()
+
+
 @pytest.mark.parametrize("name", backends.known())
 def test_backend_is_a_balancer(name):
     wanted = {name for name in vars(backends.Balancer) if not name.startswith("_")}

@@ -11,6 +11,9 @@ from .render import MAPS, MARKER, SPARE, STRUCTURE, Layout, Server
 ADDS_SERVERS = (2, 6)  # the first version that can; those before have spare servers instead
 KINDS = ("http_", "tls_", "tcp_")  # prefixes of the sections of services
 KEY = "marker"
+# Of srv_admin_state (management.txt, "show servers state"): forced, or inherited. That the configuration has it disabled is
+# another bit, which stays when the server is made ready.
+MAINTENANCE = 0x01 | 0x02
 
 
 class State(typing.NamedTuple):
@@ -188,7 +191,7 @@ def _servers(answer) -> dict:
                 address if address != "-" else "",
                 int(words[columns["srv_port"]]),
                 int(words[columns["srv_uweight"]]),
-                bool(int(words[columns["srv_admin_state"]]) & 0x05),  # by the API, or by the configuration
+                bool(int(words[columns["srv_admin_state"]]) & MAINTENANCE),
             )
             found.setdefault(words[columns["be_name"]], {})[words[columns["srv_name"]]] = state
     return found
