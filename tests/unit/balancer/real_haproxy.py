@@ -1,8 +1,10 @@
 """The distribution's HAProxy with the role's own haproxy.cfg, in a directory of its own and on unprivileged ports."""
 
+import json
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import haproxy_allowed
 import real_nginx
@@ -10,6 +12,12 @@ from discovery_balancer.options import Options
 from discovery_balancer.store import Store
 from real_nginx import ROOT, free_ports, written_by_the_roles
 
+FURTHER = {
+    "certificates.json": "{{ __haproxy_certificate_files | to_json }}",
+    "drop-in.conf": "{{ lookup('ansible.builtin.template', '10-discovery.conf.j2') }}",
+    "problems.json": "{{ __haproxy_checks | rejectattr('that') | map(attribute='message') | list | to_json }}",
+    "logs.json": "{{ __haproxy_log_files | to_json }}",
+}
 UNPACKED = ROOT / ".cache/haproxy"
 # Another program, such as another distribution's, whose process must be called haproxy…; one before 2.6 needs spare servers.
 OTHER, SPARE = os.environ.get("HAPROXY_UNDER_TEST", ""), int(os.environ.get("HAPROXY_SPARE", "0"))
@@ -32,13 +40,13 @@ class Balancer(real_nginx.Balancer):
             directory.chmod(0o711)
         log = variables.get("balancer_access_log", "off")
         given = {"balancer_tls_port": self.tls_port} | variables
-        text, options, own = written_by_the_roles(self.http_port, "haproxy", "haproxy.cfg", **given)
+        text, options, own, more = written_by_the_roles(self.http_port, "haproxy", "haproxy.cfg", FURTHER, **given)
         assert text.count("/run/discovery-balancer/") == 1
         text = text.replace("/run/discovery-balancer/", f"{self.folder}/run/own/")
         text = text.replace(f"user {own['user']}", "user nobody").replace(f"group {own['user']}", "group nogroup")
         self.config.joinpath("haproxy.cfg").write_text(text)
         self.config.joinpath("discovery").symlink_to(self.store.link)
-        self._certificates(options["certificates"])
+        self._certificates(json.loads(more["certificates.json"]))
         self.log_file = log if log != "off" else os.devnull
         own |= {
             "binary": self._program(), "config": str(self.config / "haproxy.cfg"), "user": "nobody",
@@ -61,14 +69,15 @@ class Balancer(real_nginx.Balancer):
         wrapper.chmod(0o755)
         return str(wrapper)
 
-    def _certificates(self, certificates):
-        """The directory that the role makes."""
-        folder, lines = self.config / "certificates", ""
-        for number, one in enumerate(certificates):
-            (folder / f"{number}.pem").symlink_to(one["certificate"])
-            (folder / f"{number}.pem.key").symlink_to(one["key"])
-            lines += f"{folder}/{number}.pem {' '.join(one['names'])}\n"
-        (folder / "list").write_text(lines)
+    def _certificates(self, files):
+        """The directory that the role makes, here."""
+        there, here = "/etc/haproxy/discovery-certificates", str(self.config / "certificates")
+        for one in files:
+            path = Path(one["path"].replace(there, here))
+            if one.get("state") == "link":
+                path.symlink_to(one["target"])
+            else:
+                path.write_text(one["content"].replace(there, here))
 
     def start(self):
         """Start HAProxy with the current generation, as its unit does."""

@@ -39,6 +39,7 @@ class Written(typing.NamedTuple):
     main: str  # the main file of the backend
     options: dict  # of the program
     own: dict  # options of the backend
+    more: dict  # {name: text} of further files
 
 
 def free_ports() -> list[int]:
@@ -53,10 +54,11 @@ def free_ports() -> list[int]:
     return found
 
 
-def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", **variables) -> Written:
+def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", more=None, **variables) -> Written:
     """What the roles write for a backend with these variables, else with their defaults.
 
     :param main: the name of its main file
+    :param more: {name of a further file: its template}
     """
     chosen = {
         "template": str(ROOT / f"roles/{backend}/templates/{main}.j2"), "balancer_domain": DOMAIN,
@@ -69,14 +71,16 @@ def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", **v
         "main": "{{ lookup('ansible.builtin.template', template) }}",
         "options": "{{ __balancer_options | to_json }}",
         "own": f"{{{{ __{backend}_options | to_json }}}}",
+        "more": more or {},
     }
-    made = _written(json.dumps(files), json.dumps(chosen))
-    return Written(made["main"], json.loads(made["options"]), json.loads(made["own"]))
+    made = _written(backend, json.dumps(files), json.dumps(chosen))
+    return Written(made["main"], json.loads(made["options"]), json.loads(made["own"]), made["more"])
 
 
 @functools.cache
-def _written(files: str, variables: str) -> dict[str, str]:
+def _written(backend: str, files: str, variables: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "templates").symlink_to(ROOT / "roles" / backend / "templates")
         (made,) = printed(Path(folder), json.loads(files), json.loads(variables))
     return made
 
@@ -140,7 +144,7 @@ class Balancer:
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
         given = {"balancer_tls_port": self.tls_port} | variables
-        text, options, _own = written_by_the_roles(self.http_port, **given)
+        text, options, *_unused = written_by_the_roles(self.http_port, **given)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
