@@ -45,7 +45,7 @@ def test_empty_plan_has_a_listener_for_http_only():
 def test_virtual_host():
     made = rendered(http=(web(Instance("10.0.0.1", 8080), Instance("[2001:db8::1]", 81, 3)),))
     assert section(made["services.cfg"], "http_web") == (
-        "backend http_web\n    balance roundrobin\n"
+        "backend http_web\n    balance roundrobin\n    timeout tunnel 60000ms\n"
         "    http-request disable-l7-retry if { method POST PATCH LOCK } or { nbsrv lt 2 }\n"
         f"    server 10.0.0.1:8080 10.0.0.1:8080 weight 1{CHECK}{KEPT}\n"
         f"    server 2001:db8::1:81 [2001:db8::1]:81 weight 3{CHECK}{KEPT}\n"
@@ -76,6 +76,21 @@ def test_listener():
         "    timeout client 600000ms\n    timeout server 600000ms\n"
         f"    server 10.0.0.1:7 10.0.0.1:7 weight 1{CHECK}\n"
     )
+
+
+def test_only_virtual_hosts_have_a_timeout_of_tunnels():
+    """On a connection of a tcp or tls service it would go before that of the service."""
+    plan = {
+        "tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),),
+        "tls": (Service("own", (Instance("10.0.0.1", 443),), hosts=("own.hospital.example",)),), "tls_port": 443,
+    }  # fmt: skip
+    assert "timeout tunnel" not in rendered(options=ENDING_TLS, **plan)["services.cfg"]
+
+
+def test_the_first_step_of_tls_waits_for_the_longest_label():
+    text = rendered(tls_port=443, options=ENDING_TLS)["services.cfg"]
+    assert "    timeout client 86400000ms\n" in section(text, "discovery_tls")
+    assert "    timeout server 86400000ms\n" in section(text, "discovery_https")
 
 
 def test_shares_of_versions_are_turns():

@@ -10,6 +10,7 @@ import hashlib
 import math
 import typing
 
+from ...settings import LONGEST_TIME
 from ..pages import RETRY_SECONDS, page
 from ..times import longest, seconds
 
@@ -18,6 +19,7 @@ MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)
 HOSTS, NAMES, MARKER, STRUCTURE = (f"{name}.map" for name in ("hosts", "names", "marker", "structure"))
 HIGHEST_WEIGHT = 256  # of HAProxy
 LONGEST_MS = 2**31 - 1  # of HAProxy's timers
+LONGEST_LABEL = f"{LONGEST_TIME}s"
 OTHER_LINES = 4096  # bytes of a header beside its longest line
 PROXIES_IN_A_ROW = 8  # of those that a site trusts
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
@@ -167,7 +169,6 @@ def _defaults(options, own):
         + _timeout("http-request", own.limit("client_header_timeout"))
         + _timeout("http-keep-alive", own.limit("client_keepalive_timeout"))
         + _timeout("server", own.limit("read_timeout"))
-        + _timeout("tunnel", own.limit("read_timeout"))
         + "".join(f"    errorfile {status} {MAPS}{file}\n" for status, file in FAILED.items())
         + "    errorfile 408 /dev/null\n"  # a client that is slow, or a browser's spare connection: it is closed
     )
@@ -276,8 +277,14 @@ def _internal(options, own):
         f"    http-request set-header X-State %[str(marker),map({MAPS}{MARKER})]%[str(stop),map({MAPS}{STRUCTURE})]\n"
     )
     if options.certificates:
-        text += f"backend discovery_https\n    mode tcp\n    server https unix@{own.tls_directory}/https.sock send-proxy-v2\n"
+        text += "backend discovery_https\n    mode tcp\n" + _timeout("server", *_any_silence(own))
+        text += f"    server https unix@{own.tls_directory}/https.sock send-proxy-v2\n"
     return text
+
+
+def _any_silence(own):
+    """Times that no connection with TLS is silent for longer than: what is behind has its own."""
+    return LONGEST_LABEL, own.limit("read_timeout"), own.limit("stream_timeout")
 
 
 def _tls_frontend(plan, options, own):
@@ -290,7 +297,7 @@ def _tls_frontend(plan, options, own):
         "frontend discovery_tls\n    mode tcp\n"
         + _bind(plan.tls_port, options)
         + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
-        + _timeout("client", own.limit("stream_timeout"))
+        + _timeout("client", *_any_silence(own))
         + "    tcp-request inspect-delay 10s\n"
         "    tcp-request content set-var(sess.name) req.ssl_sni,lower if { req.ssl_hello_type 1 }\n"
         "    tcp-request content accept if { req.ssl_hello_type 1 } { " + name + " -m found }\n"
@@ -305,8 +312,9 @@ def _http(service, options, own):
     chosen = service.settings
     text = f"backend http_{service.name}\n    balance roundrobin\n"
     text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
-    if chosen.read_timeout:
-        text += _timeout("server", chosen.read_timeout) + _timeout("tunnel", chosen.read_timeout)
+    text += _timeout("server", chosen.read_timeout) if chosen.read_timeout else ""
+    # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
+    text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
     if chosen.path and chosen.strip and chosen.protocol != "grpc":
         path = chosen.path.replace(".", "[.]")
