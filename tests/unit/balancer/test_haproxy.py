@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import ssl
 import stat
+import struct
 import threading
 import time
 
@@ -17,8 +19,9 @@ from discovery_balancer.backends.haproxy.render import HOSTS, MAPS, MARKER
 from discovery_balancer.backends.haproxy.runtime import Runtime
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
-from instances import Instance, catalog, entry
+from instances import Instance, catalog, certificate, entry
 from real_haproxy import SPARE, Balancer
+from real_nginx import DOMAIN
 from test_l7_handover import Websocket
 
 SECONDS = 60  # for a condition
@@ -143,6 +146,43 @@ def test_a_websocket_outlives_the_removal_of_its_instance(balancer, instance):
     while place(one) in servers(balancer):
         assert time.monotonic() < deadline
         balancer.sync(catalog(web=[entry(two.port)]))
+
+
+def frame(kind, flags, content, stream=1) -> bytes:
+    """Of HTTP/2 (RFC 9113, 4.1)."""
+    return struct.pack(">I", len(content))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + content
+
+
+@pytest.mark.skipif(SPARE, reason="this HAProxy offers none over HTTP/2")
+def test_a_browsers_websocket_over_http_2(tmp_path, instance):
+    """HAProxy offers it (RFC 8441), so browsers use it; the instance sees an upgrade. Headers are literals (RFC 7541, 6.2.2)."""
+    files = certificate(tmp_path, f"*.{DOMAIN}")
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": files[0], "key": files[1]}]
+    asked = {
+        ":method": "CONNECT", ":protocol": "websocket", ":scheme": "https", ":path": "/", ":authority": f"web.{DOMAIN}",
+        "sec-websocket-version": "13",
+    }  # fmt: skip
+    block = b"".join(b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in one) for one in asked.items())
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    with Balancer(balancer_certificates=chosen) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        balancer.sync(catalog(web=[entry(instance().port)]))
+        plain = socket.create_connection((real_nginx.ADDRESS, balancer.tls_port), SECONDS)
+        with plain, context.wrap_socket(plain, server_hostname=f"web.{DOMAIN}") as client:
+            received = client.makefile("rb")
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"", 0) + frame(1, 4, block))
+            found = {}
+            while 0 not in found:
+                head = received.read(9)
+                assert len(head) == 9, "HAProxy closed the connection"
+                kind, content = head[3], received.read(int.from_bytes(head[:3], "big"))
+                found[kind] = content
+                if kind == 1:
+                    assert content[:1] == b"\x88"  # 200, of the static table
+                    client.sendall(frame(0, 0, b"echo\n"))
+            assert found[0] == b"echo\n"
 
 
 def test_the_file_is_what_runs(balancer, instance):
