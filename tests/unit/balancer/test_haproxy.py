@@ -19,6 +19,7 @@ from discovery_balancer.backends.haproxy.render import HOSTS, MAPS, MARKER
 from discovery_balancer.backends.haproxy.runtime import Runtime
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
+from discovery_balancer.store import Store
 from instances import Instance, catalog, certificate, entry
 from real_haproxy import SPARE, Balancer
 from real_nginx import DOMAIN
@@ -257,6 +258,13 @@ def test_a_broken_main_file_is_reported_and_the_last_good_one_serves(balancer, i
         main.write_text(text)
     assert balancer.sync(catalog(web=[entry(one.port)]))["state"] == "ok"
     assert command.check_main_file(balancer.store, balancer.options, main) == ""
+
+
+def test_a_main_file_is_tested_where_another_backend_has_served(balancer, tmp_path):
+    """Its generation has other files."""
+    store = Store(tmp_path)
+    store.point(store.write({"http.conf": "", "stream.conf": "", "main.conf": ""}, "marker", ()))
+    assert command.check_main_file(store, balancer.options, balancer.config / "haproxy.cfg") == ""
 
 
 def test_a_changed_main_file_is_a_reload(balancer):
