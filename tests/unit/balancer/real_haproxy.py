@@ -39,7 +39,7 @@ class Balancer(real_nginx.Balancer):
         for directory in (self.folder / "run", self.folder / "run/own-tls"):  # the workers pass through them
             directory.chmod(0o711)
         log = variables.get("balancer_access_log", "off")
-        given = {"balancer_tls_port": self.tls_port} | variables
+        given = {"balancer_tls_port": self.tls_port, "__haproxy_old": bool(SPARE)} | variables
         text, options, own, more = written_by_the_roles(self.http_port, "haproxy", "haproxy.cfg", FURTHER, **given)
         assert text.count("/run/discovery-balancer/") == 1
         text = text.replace("/run/discovery-balancer/", f"{self.folder}/run/own/")

@@ -63,10 +63,11 @@ def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", mor
     chosen = {
         "template": str(ROOT / f"roles/{backend}/templates/{main}.j2"), "balancer_domain": DOMAIN,
         "balancer_listen": [ADDRESS], "balancer_backend": backend,
-        "balancer_http_port": http_port, "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
+        "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
         "balancer_deployment": "host", "balancer_network": "",
         **variables,
     }  # fmt: skip
+    ports = {"http_port": http_port, "tls_port": chosen.pop("balancer_tls_port", 443)}  # they stand in the options alone
     files = {
         "main": "{{ lookup('ansible.builtin.template', template) }}",
         "options": "{{ __balancer_options | to_json }}",
@@ -74,7 +75,7 @@ def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", mor
         "more": more or {},
     }
     made = _written(backend, json.dumps(files), json.dumps(chosen))
-    return Written(made["main"], json.loads(made["options"]), json.loads(made["own"]), made["more"])
+    return Written(made["main"], json.loads(made["options"]) | ports, json.loads(made["own"]), made["more"])
 
 
 @functools.cache
