@@ -215,7 +215,8 @@ def speaks_http_2_only(ending, tmp_path):
 
 def test_grpc(ending, files, speaks_http_2_only):
     apply(ending, web=[entry(speaks_http_2_only, protocol="grpc", path="/pkg.Service", strip="true")])
-    called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--data", "x", "--interface", CLIENT]
+    # Without a body: the instance here would answer before it has read one, and reset what is left of it.
+    called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--request", "POST", "--interface", CLIENT]
     answer = curl(ending, files["site"][0], "/pkg.Service/Method", *called)
     assert answer == [f"HTTP/2.0 POST /pkg.Service/Method application/grpc {CLIENT} {CLIENT} trailers", "2 200"]
 
