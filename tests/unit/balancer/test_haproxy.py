@@ -271,9 +271,11 @@ def test_a_changed_main_file_is_a_reload(balancer):
     before, main = balancer.sync(catalog()), balancer.config / "haproxy.cfg"
     text = main.read_text()
     main.write_text(text.replace("maxconn 8192", "maxconn 8000"))
-    assert balancer.sync(catalog())["reloads"] == before["reloads"] + 1
+    status = balancer.sync(catalog())
+    assert (status["state"], status["reloads"]) == ("ok", before["reloads"] + 1), status["reason"]
     main.write_text(text)
-    assert balancer.sync(catalog())["reloads"] == before["reloads"] + 2
+    status = balancer.sync(catalog())
+    assert (status["state"], status["reloads"]) == ("ok", before["reloads"] + 2), status["reason"]
 
 
 def test_a_port_that_is_taken_costs_its_service_only(balancer, instance):
