@@ -322,6 +322,16 @@ def test_haproxy_that_is_down(tmp_path):
     assert (found.reload(), found._reason() != "") == ([], True)
 
 
+def test_a_master_that_writes_its_file_anew_is_waited_for(balancer):
+    """A worker of the new generation may answer before."""
+    file, text = balancer.folder / "run/haproxy.pid", (balancer.folder / "run/haproxy.pid").read_text()
+    file.unlink()
+    later = threading.Timer(0.1, file.write_text, [text])
+    later.start()
+    assert balancer.backend.master() == int(text)
+    later.join()
+
+
 def test_another_process_is_never_the_master(tmp_path):
     (tmp_path / "pid").write_text(f"{os.getpid()}\n")
     assert Haproxy(Options(domain="x.example", backend={"pid_file": str(tmp_path / "pid")})).master() == 0

@@ -17,7 +17,7 @@ from . import changes, render
 from .options import HaproxyOptions
 from .runtime import PATIENCE, Runtime
 
-PID_LOOKS, PID_PAUSE = 5, 0.01  # at a file that is not there; seconds between two
+PID_LOOKS, PID_PAUSE = 50, 0.02  # at a file that is not there; seconds between two
 CHANGING = "changing"  # reported as the marker while commands run: who is killed then is followed by a sync that does the rest
 
 
@@ -78,6 +78,8 @@ class Haproxy:
                 self.pid = int(pathlib.Path(self.own.pid_file).read_text())
             if self.pid:
                 return self.pid if _is_haproxy(self.pid) else 0
+            if not pathlib.Path(self.own.socket).exists():  # it is stopped
+                return 0
             time.sleep(PID_PAUSE)
         return 0
 
