@@ -12,6 +12,7 @@ import time
 import pytest
 
 import real_nginx
+import standins
 from discovery_balancer import __main__ as command
 from discovery_balancer.backends.haproxy import backend, changes
 from discovery_balancer.backends.haproxy.backend import Haproxy
@@ -26,6 +27,7 @@ from real_nginx import DOMAIN
 from test_l7_handover import Websocket
 
 SECONDS = 60  # for a condition
+WAITS = standins.WAITS["haproxy"]
 
 
 @pytest.fixture(scope="module")
@@ -313,10 +315,38 @@ def test_l6_haproxy_hangs_when_its_workers_are_frozen_or_its_master_is(balancer,
     assert balancer.backend.hangs() == ""
 
 
-def test_haproxy_that_is_down(tmp_path):
+@pytest.fixture
+def absent(tmp_path):
+    """Of a HAProxy that does not run."""
     (tmp_path / "haproxy.cfg").write_text("")
     own = {"config": str(tmp_path / "haproxy.cfg"), "pid_file": str(tmp_path / "pid"), "socket": str(tmp_path / "sock")}
-    found = Haproxy(Options(domain="x.example", backend=own))
+    return Haproxy(Options(domain="x.example", backend=own))
+
+
+def test_l6_a_silent_haproxy_is_waited_for_as_the_stand_in_is(absent, tmp_path, monkeypatch):
+    """With the stand-in, test_resident.py shows that it is noticed in time."""
+    waited = []
+
+    class Silent(Runtime):
+        def _connect(self):
+            waited.append(self.timeout)
+            raise TimeoutError
+
+    def seconds(call, *arguments):
+        waited.clear()
+        call(*arguments)
+        return sum(waited)
+
+    monkeypatch.setattr(backend, "Runtime", Silent)
+    monkeypatch.setattr(Haproxy, "_test", lambda *_: "")
+    absent.files(Plan())
+    assert (seconds(absent.running), seconds(absent.trim)) == (standins.PATIENCE, WAITS["trim"])
+    assert seconds(absent.reload) == WAITS["reload"]
+    assert (seconds(absent.check, tmp_path, tmp_path), seconds(absent.reload)) == (WAITS["check"], 0)
+
+
+def test_haproxy_that_is_down(absent):
+    found = absent
     assert (found.running(), found.master(), found.hangs(), found.trim()) == ("", 0, "", (0, 0))
     found.files(Plan())
     assert (found.reload(), found._reason() != "") == ([], True)

@@ -17,6 +17,8 @@ from . import changes, render
 from .options import HaproxyOptions
 from .runtime import PATIENCE, Runtime
 
+# Seconds for each part of an answer that a reload can do without, or the next sync: one that hangs is noticed within 20 s (L6).
+CHANGE_PATIENCE, TRIM_PATIENCE = 1, 0.5
 PID_LOOKS, PID_PAUSE = 50, 0.02  # at a file that is not there; seconds between two
 CHANGING = "changing"  # reported as the marker while commands run: who is killed then is followed by a sync that does the rest
 
@@ -32,6 +34,7 @@ class Haproxy:
             self.own = dataclasses.replace(self.own, config=str(main_file))
         self.wanted, self.marker = None, ""  # of `files`
         self.pid = 0  # of the master, when it was last known
+        self.silent = False  # nobody answered the check, so that a reload does not wait for an answer again
         self.skipped = None  # the arguments of a check that the running HAProxy made needless
 
     def files(self, plan) -> tuple:
@@ -104,7 +107,7 @@ class Haproxy:
     def reload(self):
         """Change the running HAProxy where that is enough, else ask its master to load what the link points to; None or []."""
         try:
-            if self._changed():
+            if not self.silent and self._changed():
                 return None
         except (OSError, ValueError) as error:
             print(f"haproxy: {error}; its files are loaded instead", flush=True)
@@ -121,7 +124,7 @@ class Haproxy:
     def trim(self) -> tuple:
         """Delete servers without a connection that nobody wants, and end the oldest workers that finish their connections beyond
         `old_workers`; with SIGTERM, which closes them."""
-        with contextlib.suppress(OSError, ValueError), self._runtime() as runtime:
+        with contextlib.suppress(OSError, ValueError), self._runtime(TRIM_PATIENCE) as runtime:
             runtime.ask(*changes.deletions(self._running(runtime)))
         master, found = self.master(), self._workers()
         over = processes.excess(found, self.own.old_workers)
@@ -142,14 +145,15 @@ class Haproxy:
     def _reason(self) -> str:
         """Why what is wanted needs a reload; "" when commands are enough."""
         try:
-            with self._runtime() as runtime:
+            with self._runtime(CHANGE_PATIENCE) as runtime:
                 return changes.changes(self._running(runtime), self.wanted).reason
         except (OSError, ValueError) as error:
+            self.silent = isinstance(error, OSError)
             return str(error)
 
     def _changed(self) -> bool:
         """Whether commands were enough; then HAProxy has reported that it serves what is wanted."""
-        with self._runtime() as runtime:
+        with self._runtime(CHANGE_PATIENCE) as runtime:
             found = changes.changes(self._running(runtime), self.wanted)
             if found.reason:
                 return False
@@ -165,8 +169,8 @@ class Haproxy:
         files = (render.HOSTS, render.NAMES)
         return changes.running(runtime.ask(*changes.questions(files)), files)
 
-    def _runtime(self):
-        return Runtime(self.own.socket)
+    def _runtime(self, patience=PATIENCE):
+        return Runtime(self.own.socket, patience)
 
     def _workers(self) -> list:
         """The workers; the youngest serves, the others finish their connections."""
