@@ -83,8 +83,7 @@ def gone(balancer, good) -> bool:
 
 def fallbacks(balancer, since: float) -> list[str]:
     """Syncs since a moment that rejected a configuration as a whole, from the journal."""
-    units = "-u consul-template -u discovery-balancer -u nginx -u haproxy"
-    journal = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} {units}")
+    journal = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
     return [line for line in journal.splitlines() if line.startswith("failed:")]
 
 

@@ -120,7 +120,6 @@ def _run(store, options, balancer, clock):
             store.drop(new)
             return Outcome(f"the check rejected the new configuration: {problem}"), True
         store.point(new)
-    reloaded = False
     if running != marker:
         if not master:
             store.prune(options.keep_generations)
@@ -131,11 +130,9 @@ def _run(store, options, balancer, clock):
                 store.point(current)
                 store.drop(new)
             return Outcome(f"{options.balancer} did not load the new configuration: see its log", unloaded=True), True
-        if before is not None:
-            balancer.retire(before)
-            reloaded = True
+        balancer.retire(before)
     store.prune(options.keep_generations)
-    return Outcome(reason, wanted, reloaded=reloaded), reloaded
+    return Outcome(reason, wanted, reloaded=running != marker), running != marker
 
 
 def _recorded(store, options, outcome, clock, record):
