@@ -128,21 +128,22 @@ def test_l6_without_consul_nothing_is_restarted(site, balancer, show):
     assert {node.name: hung(node) for node in site.docker_hosts} == registrators
 
 
+def assert_small(node, unit: str, megabytes: int, show) -> None:
+    """A program that stays: the memory of its process, and that systemd is told that it lives."""
+    (pid,) = node.unit(unit, "MainPID")
+    kibibytes = int(node.run(f"awk '/^VmRSS/ {{print $2}}' /proc/{pid}/status"))
+    show(f"{node.name}: {unit} holds {kibibytes / 1024:.1f} MB")
+    assert kibibytes <= megabytes * 1024
+    assert node.unit(unit, "Type", "WatchdogUSec")[0] == "notify"
+
+
 @pytest.mark.on("docker_hosts")
 def test_l6_the_watch_of_registrator_is_small_and_closed(node, show):
-    (pid,) = node.unit("registrator-watch", "MainPID")
-    kibibytes = int(node.run(f"awk '/^VmRSS/ {{print $2}}' /proc/{pid}/status"))
-    show(f"{node.name}: registrator-watch holds {kibibytes / 1024:.1f} MB")
-    assert kibibytes <= 25 * 1024
-    assert node.unit("registrator-watch", "Type", "WatchdogUSec")[0] == "notify"
+    assert_small(node, "registrator-watch", 25, show)
     assert node.run("stat -c '%a %U' /run/registrator /run/registrator/alive").split() == ["700", "root", "600", "root"]
 
 
 @pytest.mark.on("load_balancers")
 def test_l6_the_sync_program_is_small_and_closed(node, show):
-    """Memory of its process; nginx and docker, which it calls, are others."""
-    (pid,) = node.unit("discovery-balancer", "MainPID")
-    kibibytes = int(node.run(f"awk '/^VmRSS/ {{print $2}}' /proc/{pid}/status"))
-    show(f"{node.name}: discovery-balancer holds {kibibytes / 1024:.1f} MB")
-    assert kibibytes <= 30 * 1024
-    assert node.unit("discovery-balancer", "Type", "WatchdogUSec")[0] == "notify"
+    """nginx and docker, which it calls, are others."""
+    assert_small(node, "discovery-balancer", 30, show)
