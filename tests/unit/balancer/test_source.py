@@ -363,6 +363,19 @@ def test_r1_a_catalog_that_the_leader_confirms_is_trusted(tmp_path):
     assert not store.distrusts_catalog()
 
 
+def test_r1_that_a_catalog_is_of_the_past_is_written_once(tmp_path):
+    store = Store(tmp_path)
+    store.write_catalog("of the past")
+    store.distrust_catalog()
+    before = (tmp_path / "past").stat().st_ino
+    store.distrust_catalog()
+    assert (tmp_path / "past").stat().st_ino == before
+    store.write_catalog("another one")
+    assert not store.distrusts_catalog()
+    store.distrust_catalog()
+    assert store.distrusts_catalog()
+
+
 def test_r1_consul_template_may_write_the_past_for_some_seconds_after_the_server_has_caught_up(tmp_path):
     store, file = Store(tmp_path), tmp_path / "run/names.json"
     file.parent.mkdir()

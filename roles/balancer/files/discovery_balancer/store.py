@@ -85,7 +85,8 @@ class Store:
 
     def distrust_catalog(self):
         """Remember that the file of now may be of the past, until another one is there."""
-        _replace(self.root / "past", str(self.catalog_identity()))
+        if not self.distrusts_catalog():  # asked twice a second while there is no leader
+            _replace(self.root / "past", str(self.catalog_identity()))
 
     def trust_catalog(self):
         """The file of now is not of the past."""
