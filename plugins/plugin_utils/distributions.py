@@ -9,6 +9,7 @@ FAMILIES: dict[str, dict] = {
     "Debian": {
         "packages": {
             "docker": ["docker.io", "ca-certificates"],
+            "haproxy": ["haproxy"],
             "nginx": ["nginx", "libnginx-mod-stream"],
             "nftables": ["nftables", "netbase"],  # netbase: nft before 1.1 reads the names of protocols from /etc/protocols
             "resolvconf": ["resolvconf"],
@@ -17,7 +18,7 @@ FAMILIES: dict[str, dict] = {
             "python_requests": ["python3-requests"],
             "python_cryptography": ["python3-cryptography"],
         },
-        "users": {"nginx": "www-data"},
+        "users": {"haproxy": "haproxy", "nginx": "www-data"},
         "paths": {
             # Target of the link /etc/resolv.conf, as the package resolvconf makes it.
             "resolv_conf_target": "../run/resolvconf/resolv.conf",

@@ -18,7 +18,7 @@ from tests.support.instances import Instance
 from tests.support.operation_load import LoadBounds, OperationLoad, operation_load
 from tests.support.playbook import install
 from tests.support.secret_search import note
-from tests.support.site import UNITS, Node, Site
+from tests.support.site import Node, Site
 from tests.support.wait import eventually
 
 FIGURES = pytest.StashKey[list]()
@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc):
         nodes = site.group(group) if site else []
         metafunc.parametrize("node", nodes, ids=[node.name for node in nodes])
     if "node_and_unit" in metafunc.fixturenames:
-        pairs = [(n, unit) for group, units in UNITS.items() for unit in units for n in site.group(group)] if site else []
+        pairs = [(n, unit) for group, units in site.units.items() for unit in units for n in site.group(group)] if site else []
         metafunc.parametrize("node_and_unit", pairs, ids=[f"{node.name}-{unit}" for node, unit in pairs])
 
 
@@ -154,7 +154,7 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and report.failed and (site := item.config.stash[SITE]):
         for node in site.nodes.values():
             try:
-                log = node.tries("journalctl --no-pager -n 30 -u consul -u docker -u nginx -u consul-template")
+                log = node.tries("journalctl --no-pager -n 30 -u consul -u docker -u consul-template -u " + site.balancer)
                 output = log.stdout
             except RuntimeError as error:
                 output = str(error)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Shell commands, each of which prints one name a line.
 OF_A_HOST = {
     "files": "find /etc /opt /usr/local -xdev"
-    " ! -path '*/__pycache__*' ! -path '/etc/ssl/certs/*' ! -path '/etc/nginx/discovery/*'",
+    " ! -path '*/__pycache__*' ! -path '/etc/ssl/certs/*' ! -path '/etc/nginx/discovery/*' ! -path '/etc/haproxy/discovery/*'",
     "state": "find /var/lib -xdev -maxdepth 1 -mindepth 1",
     "balancer": "! [ -d /var/lib/discovery-balancer ] || find /var/lib/discovery-balancer -xdev -maxdepth 1 -mindepth 1",
     "units": "systemctl list-unit-files --no-legend --no-pager --state=enabled,masked,linked | awk '{print $1, $2}'",

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from tests.support.secret_search import in_text, note, patterns
-from tests.support.site import ROOT, UNITS
+from tests.support.site import ROOT
 
 RECAP = re.compile(r"^(\S+) +: +(ok=\d.*)$", re.MULTILINE)
 
@@ -28,7 +28,7 @@ def state_of(site) -> dict:
 
 
 def _state_of(site, node) -> dict:
-    units = [unit for group, units in UNITS.items() if node in site.group(group) for unit in units]
+    units = [unit for group, units in site.units.items() if node in site.group(group) for unit in units]
     state = {(node.name, unit): node.unit(unit, "ActiveEnterTimestampMonotonic", "MainPID") for unit in units}
     if node in site.docker_hosts:
         containers = "docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq) | sort"

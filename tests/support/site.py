@@ -24,12 +24,6 @@ from tests.support.wait import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_SERVICES = yaml.safe_load((ROOT / "playbooks/vars/sample_services.yml").read_text())["sample_services"]
-UNITS = {
-    "consul_servers": ["consul"],
-    "consul_clients": ["consul"],
-    "docker_hosts": ["docker", "registrator-watch"],
-    "load_balancers": ["consul-template", "discovery-balancer", "nginx"],
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +86,7 @@ class Site:
         self.domain = anyone["discovery_domain"]
         overlay = anyone.get("discovery_overlay", "none") != "none"
         self.network = anyone.get("discovery_overlay_network", "discovery") if overlay else ""
+        self.balancer = anyone.get("discovery_balancer", "nginx")  # the backend, which is its unit as well
         self.datacenter = anyone.get("discovery_datacenter", "dc1")
         self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
         self.ca = self.secrets / "ca.pem"
@@ -129,6 +124,16 @@ class Site:
     def group(self, name: str) -> list[Node]:
         """The hosts of an inventory group."""
         return [node for node in self.nodes.values() if name in node.variables["group_names"]]
+
+    @property
+    def units(self) -> dict[str, list[str]]:
+        """The units of the hosts of each group."""
+        return {
+            "consul_servers": ["consul"],
+            "consul_clients": ["consul"],
+            "docker_hosts": ["docker", "registrator-watch"],
+            "load_balancers": ["consul-template", "discovery-balancer", self.balancer],
+        }
 
     @property
     def servers(self) -> list[Node]:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINT = "yamllint ruff ansible-lint"
 PROGRAMS = [f".venv/bin/{name}" for name in ("python", "pytest", *LINT.split())] + [
-    "lab/install-packages", "lab/unpack-nginx", "tests/package", "tests/ansible_test", "tests/scenarios",
+    "lab/install-packages", "lab/unpack-servers", "tests/package", "tests/ansible_test", "tests/scenarios",
 ]  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def test_h12_no_instance_is_503_for_that_host_only(site, settled, start_containe
         return http_get(balancer.address, host)
 
     def masters() -> list[str]:
-        return [balancer.unit("nginx", "MainPID") for balancer in site.balancers]
+        return [balancer.unit(site.balancer, "MainPID") for balancer in site.balancers]
 
     front, other = site.host_of("httpfront"), site.host_of("httpother")
     start_container(site.docker_hosts[0], "test-other", "httpbackend:v1.0.0", "-e SERVICE_NAME=httpother -e SERVICE_TAGS=http")

@@ -64,8 +64,9 @@ def test_h10_tls_goes_through_by_name(site, serve, certificate, show):
         assert closed(balancer, None)
         assert "X-Forwarded-For" not in get(balancer, HOST, ca)[2]  # nobody could have put it there
         key = text.splitlines()[-2]
-        found = balancer.tries(f"grep -rlF -e {key} /etc/nginx /etc/discovery-nginx /var/lib/discovery-balancer").stdout
-        assert (found, "ssl_certificate" in balancer.run("cat /var/lib/discovery-balancer/current/*.conf")) == ("", False)
+        places = "/etc/nginx /etc/discovery-nginx /etc/haproxy /var/lib/discovery-balancer"
+        found = balancer.tries(f"grep -rlF -e {key} {places}").stdout
+        assert (found, "ssl_certificate" in balancer.run("cat /var/lib/discovery-balancer/current/*")) == ("", False)
     one.stop()
     for balancer in site.balancers:  # not deregistered yet
         assert {get(balancer, HOST, ca)[0] for _ in range(6)} == {f"test-secure-{other.port}"}

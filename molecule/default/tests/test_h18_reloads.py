@@ -1,4 +1,4 @@
-"""What is under way when nginx reloads goes on (H18); an instance that was away for a moment is back at once (L1)."""
+"""What is under way when the balancer reloads goes on (H18); an instance that was away for a moment is back at once (L1)."""
 
 import http.client
 import json
@@ -66,7 +66,7 @@ def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, sho
 
 
 def test_l1_all_instances_away_for_a_second(site, serve, show):
-    """Consul is not involved: nginx has its own observations only."""
+    """Consul is not involved: the balancer has its own observations only."""
     host = site.host_of("test-short")
     instances = [serve(site.docker_hosts[0], "test-short", "http"), serve(site.docker_hosts[-1], "test-short", "http")]
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)

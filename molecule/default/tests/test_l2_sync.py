@@ -63,7 +63,7 @@ def healed(node, show, what: str) -> None:
 
 
 def test_l2_taken_port(site, balancer, start_container, show):
-    """Another process of the balancer's host has it: nginx's own test does not notice."""
+    """Another process of the balancer's host has it: the balancer's own test does not notice."""
     port, name = 9996, "taken-9996"
     balancer.run(f"systemd-run --unit=test-taken python3 -m http.server {port}")
     try:
@@ -128,15 +128,16 @@ def test_d3_preview_changes_nothing(site, balancer, show):
     name = "test-preview"
     balancer.run("systemctl stop consul-template")
     try:
-        before, pid = balancer.run(look), balancer.unit("nginx", "MainPID")
+        before, pid = balancer.run(look), balancer.unit(site.balancer, "MainPID")
         site.docker_hosts[-1].run(
             f"docker run -d --name {name} -P -e SERVICE_NAME={name} -e SERVICE_TAGS=http httpbackend:v1.0.0"
         )
         eventually(lambda: site.passing(name), 30)
         shown = eventually(lambda: [t for t in [balancer.run("discovery-balancer preview")] if name in t], 30)[0][0]
         dry = balancer.run("consul-template -config=/etc/consul-template/consul-template.hcl -once -dry 2>/dev/null")
-        assert f"+    server_name {site.host_of(name)};" in shown and dry.startswith(f"> {STATE}/catalog.json\n")
-        assert (balancer.run(look), balancer.unit("nginx", "MainPID")) == (before, pid)
+        line = {"nginx": f"+    server_name {site.host_of(name)};", "haproxy": f"+{site.host_of(name)}/ {name}"}[site.balancer]
+        assert line in shown and dry.startswith(f"> {STATE}/catalog.json\n")
+        assert (balancer.run(look), balancer.unit(site.balancer, "MainPID")) == (before, pid)
         assert http_get(balancer.address, site.host_of(name)).status == 503
         balancer.run("consul-template -config=/etc/consul-template/consul-template.hcl -once")
         _, seconds = eventually(lambda: http_get(balancer.address, site.host_of(name)).body == BACKEND_BODY, 10, every=0.05)

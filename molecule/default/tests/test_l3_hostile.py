@@ -83,7 +83,8 @@ def gone(balancer, good) -> bool:
 
 def fallbacks(balancer, since: float) -> list[str]:
     """Syncs since a moment that rejected a configuration as a whole, from the journal."""
-    journal = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} -u consul-template -u discovery-balancer -u nginx")
+    units = "-u consul-template -u discovery-balancer -u nginx -u haproxy"
+    journal = balancer.run(f"journalctl --no-pager -o cat --since @{since:.0f} {units}")
     return [line for line in journal.splitlines() if line.startswith("failed:")]
 
 

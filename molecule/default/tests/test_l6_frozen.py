@@ -1,4 +1,4 @@
-"""L6: a frozen consul-template, nginx or registrator is noticed within 20 s and restarted, because it does not answer (W31).
+"""L6: a frozen consul-template, balancer or registrator is noticed within 20 s and restarted, because it does not answer (W31).
 An agent or a dockerd that hangs restarts nothing."""
 
 import json
@@ -30,7 +30,7 @@ def balancer(site, settled):
     node = site.balancers[-1]
     eventually(lambda: node.run("discovery-balancer status"), 60)
     yield node
-    for unit in ("consul-template", "nginx"):
+    for unit in ("consul-template", site.balancer):
         node.tries(f"systemctl kill --signal=SIGCONT {unit}")
     eventually(lambda: node.run("discovery-balancer status"), 60)
 
@@ -51,14 +51,15 @@ def test_l6_w31_frozen_consul_template(site, balancer, start_container, show):
 
 def test_l6_frozen_balancer(site, balancer, show):
     """No process of it answers, so nothing is lost by a restart."""
-    before, master = restarts(balancer, "nginx.service"), balancer.unit("nginx", "MainPID")
-    freeze(balancer, "nginx.service")
+    unit = f"{site.balancer}.service"
+    before, master = restarts(balancer, unit), balancer.unit(unit, "MainPID")
+    freeze(balancer, unit)
     begin = time.monotonic()
-    eventually(lambda: restarts(balancer, "nginx.service") == before + 1, NOTICED)
+    eventually(lambda: restarts(balancer, unit) == before + 1, NOTICED)
     noticed = time.monotonic() - begin
     eventually(lambda: http_get(balancer.address, site.host_of("httpfront")).body == FRONT_BODY, HEALED - noticed)
-    show(f"frozen nginx: restarted after {noticed:.1f} s, answers after {time.monotonic() - begin:.1f} s")
-    assert balancer.unit("nginx", "MainPID") != master
+    show(f"frozen {site.balancer}: restarted after {noticed:.1f} s, answers after {time.monotonic() - begin:.1f} s")
+    assert balancer.unit(unit, "MainPID") != master
 
 
 def hung(node) -> int:
@@ -145,5 +146,5 @@ def test_l6_the_watch_of_registrator_is_small_and_closed(node, show):
 
 @pytest.mark.on("load_balancers")
 def test_l6_the_sync_program_is_small_and_closed(node, show):
-    """nginx and docker, which it calls, are others."""
+    """The balancer and docker, which it calls, are others."""
     assert_small(node, "discovery-balancer", 30, show)

@@ -13,10 +13,21 @@ from tests.support.wait import eventually
 SEED = 8  # of the pauses between two kills
 
 
-def current_is_good(node) -> bool:
-    """The link leads to a complete generation, which nginx takes."""
+# By backend: the files of a generation, and the command that tests them.
+COMPLETE = {
+    "nginx": ({"about.json", "http.conf", "main.conf", "stream.conf"}, "nginx -t -q"),
+    "haproxy": (
+        {"about.json", "services.cfg", "hosts.map", "names.map", "marker.map", "structure.map"},
+        "haproxy -c -C /etc/haproxy -f haproxy.cfg -f discovery/services.cfg",
+    ),
+}
+
+
+def current_is_good(site, node) -> bool:
+    """The link leads to a complete generation, which the balancer takes."""
+    wanted, test = COMPLETE[site.balancer]
     files = set(node.run(f"ls {STATE}/current/").split())
-    return {"about.json", "http.conf", "main.conf", "stream.conf"} <= files and node.tries("nginx -t -q").rc == 0
+    return wanted <= files and node.tries(test).rc == 0
 
 
 def well(node, gone: str) -> bool:
@@ -39,7 +50,7 @@ def killed_while_services_change(site, serve, tmp_path, show, kills: int) -> Non
                 api.put("/v1/agent/service/register", entry)
             time.sleep(pause.uniform(0, 0.15))  # somewhere in the steps of this change
             balancer.run("pid=$(systemctl show discovery-balancer -p MainPID --value); [ $pid = 0 ] || kill -9 $pid || true")
-            assert current_is_good(balancer)
+            assert current_is_good(site, balancer)
             if number + 1 >= kills and number % 2:
                 break
             eventually(lambda: balancer.unit("discovery-balancer", "ActiveState") == ["active"], 30, every=0.1)

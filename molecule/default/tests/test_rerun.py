@@ -18,8 +18,9 @@ from tests.support.stalls import Stalls, assert_within
 BOUND, STALL_CEILING = 90, 45  # seconds of a no-op run, and of all stalls of the machine during it
 # Where the site's files on a host are: everything in these places is managed, whatever its name.
 MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \
-    /etc/discovery-balancer-nginx.json \
-    /etc/nginx/discovery /etc/nginx/nginx.conf /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
+    $(ls -d /etc/discovery-balancer-*.json /etc/nginx/discovery /etc/nginx/nginx.conf /etc/haproxy/discovery \
+    /etc/haproxy/discovery-certificates /etc/haproxy/haproxy.cfg 2>/dev/null) \
+    /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
     /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /etc/tmpfiles.d/registrator.conf /opt/registrator \
     /usr/local/bin \
     /usr/local/lib/discovery-balancer /usr/local/sbin \

@@ -1,6 +1,8 @@
 """Instances of services on this machine: each records its requests, and answers or fails as set."""
 
+import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import socket
@@ -8,9 +10,16 @@ import ssl
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 ADDRESS = "127.0.71.2"
+UPPER = {"X-Real-Ip": "X-Real-IP"}
+
+
+# A client's first request for a websocket; some servers look at its key.
+WEBSOCKET = (
+    "Connection: Upgrade\r\nUpgrade: WebSocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class Instance:
@@ -35,12 +44,16 @@ class Instance:
                     return
                 if isinstance(answer, float):
                     time.sleep(answer)
-                status = 101 if self.headers.get("Upgrade") == "websocket" else answer if isinstance(answer, int) else 200
-                body = b"" if status == 101 else json.dumps([instance.name, self.path, dict(self.headers)]).encode()
+                status = answer if isinstance(answer, int) else 200
+                if self.headers.get("Upgrade", "").lower() == "websocket":
+                    status = 101
+                body = b"" if status == 101 else json.dumps([instance.name, self.path, _titled(self.headers)]).encode()
                 self.send_response(status)
                 if status == 101:
                     self.send_header("Upgrade", "websocket")
                     self.send_header("Connection", "upgrade")
+                    key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+                    self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
                 else:
                     self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Own", "yes")
@@ -58,6 +71,7 @@ class Instance:
 
         self.server = http.server.ThreadingHTTPServer((ADDRESS, 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a connection that a client resets, as health checks do
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
@@ -72,6 +86,11 @@ class Instance:
         with contextlib.suppress(OSError):
             self.server.shutdown()
         self.server.server_close()
+
+
+def _titled(headers) -> dict:
+    """Headers by their usual names; HTTP does not tell cases apart, and HAProxy sends all in lower case."""
+    return {UPPER.get(name.title(), name.title()): value for name, value in headers.items()}
 
 
 def free_port() -> int:
@@ -95,24 +114,14 @@ def catalog(**services) -> dict:
 
 def apply(balancer, **services) -> dict:
     """Have a running balancer serve these services alone; no old worker answers any more. The status."""
-    before = workers(balancer)
+    before = balancer.workers()
     status = balancer.sync(catalog(**services))
     assert status["state"] == "ok", status["reason"]
     deadline = time.monotonic() + 20
-    while status["last_reload"] == status["time"] and before & workers(balancer):
+    while status["last_reload"] == status["time"] and before & balancer.workers():
         assert time.monotonic() < deadline, "old worker still listen"
         time.sleep(0.02)
     return status
-
-
-def workers(balancer) -> set:
-    """Process ids of nginx's workers that take connections."""
-    found, master = set(), balancer.backend.master()
-    for process in Path(f"/proc/{master}/task/{master}/children").read_text().split():
-        with contextlib.suppress(OSError):
-            title = Path(f"/proc/{process}/cmdline").read_bytes()
-            found |= {process} if b"worker process" in title and b"shutting down" not in title else set()
-    return found
 
 
 def certificate(folder, *names: str, key=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):

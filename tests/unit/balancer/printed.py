@@ -1,4 +1,4 @@
-"""What Ansible makes of a value with the variables of the roles balancer and nginx: a run whose only task prints it.
+"""What Ansible makes of a value with the variables of the balancer's roles: a run whose only task prints it.
 
 A task that writes it would start Python on the host several times, which takes longer than all the rest.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-FILES = [str(ROOT / f"roles/{role}/{part}/main.yml") for role in ("balancer", "nginx") for part in ("defaults", "vars")]
+ROLES = ("balancer", "nginx", "haproxy")
+FILES = [str(ROOT / f"roles/{role}/{part}/main.yml") for role in ROLES for part in ("defaults", "vars")]
 MESSAGE = re.compile(r" => (\{\n.*?\n\})", re.DOTALL)
 FORM = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 

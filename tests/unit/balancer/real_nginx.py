@@ -14,9 +14,12 @@ import subprocess
 import tempfile
 import threading
 import time
+import typing
 from pathlib import Path
 
+from allowed import foreign
 from discovery_balancer import backends, sync
+from discovery_balancer.backends.nginx import workers
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
 from printed import printed
@@ -28,9 +31,15 @@ ADDRESS = f"127.74.{OWN}"  # of the balancer
 BACKENDS = tuple(f"127.{number}.{OWN}" for number in (75, 76, 77))
 DOMAIN = "hospital.example"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-WRITTEN = {
-    "nginx.conf": "{{ lookup('ansible.builtin.template', template) }}", "options.json": "{{ __balancer_options | to_json }}",
-}  # fmt: skip
+
+
+class Written(typing.NamedTuple):
+    """What the roles write with some variables."""
+
+    main: str  # the main file of the backend
+    options: dict  # of the program
+    own: dict  # options of the backend
+    more: dict  # {name: text} of further files
 
 
 def free_ports() -> list[int]:
@@ -45,23 +54,35 @@ def free_ports() -> list[int]:
     return found
 
 
-def written_by_the_role(http_port: int, **variables) -> tuple[str, dict]:
-    """nginx.conf and the program's options as the roles write them with these variables, else with its defaults."""
+def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", more=None, **variables) -> Written:
+    """What the roles write for a backend with these variables, else with their defaults.
+
+    :param main: the name of its main file
+    :param more: {name of a further file: its template}
+    """
     chosen = {
-        "template": str(ROOT / "roles/nginx/templates/nginx.conf.j2"), "balancer_domain": DOMAIN,
-        "balancer_listen": [ADDRESS],
-        "balancer_http_port": http_port, "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
+        "template": str(ROOT / f"roles/{backend}/templates/{main}.j2"), "balancer_domain": DOMAIN,
+        "balancer_listen": [ADDRESS], "balancer_backend": backend,
+        "balancer_address": ADDRESS, "balancer_access_log": "off", "balancer_reload_interval": 0,
         "balancer_deployment": "host", "balancer_network": "",
         **variables,
     }  # fmt: skip
-    made = _written(json.dumps(chosen))
-    return made["nginx.conf"], json.loads(made["options.json"])
+    ports = {"http_port": http_port, "tls_port": chosen.pop("balancer_tls_port", 443)}  # they stand in the options alone
+    files = {
+        "main": "{{ lookup('ansible.builtin.template', template) }}",
+        "options": "{{ __balancer_options | to_json }}",
+        "own": f"{{{{ __{backend}_options | to_json }}}}",
+        "more": more or {},
+    }
+    made = _written(backend, json.dumps(files), json.dumps(chosen))
+    return Written(made["main"], json.loads(made["options"]) | ports, json.loads(made["own"]), made["more"])
 
 
 @functools.cache
-def _written(variables: str) -> dict[str, str]:
+def _written(backend: str, files: str, variables: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        (made,) = printed(Path(folder), WRITTEN, json.loads(variables))
+        Path(folder, "templates").symlink_to(ROOT / "roles" / backend / "templates")
+        (made,) = printed(Path(folder), json.loads(files), json.loads(variables))
     return made
 
 
@@ -114,13 +135,17 @@ class Balancer:
         # In memory, because the program syncs files to the disk; short, because a unix socket's path has room for 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="l3-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
         self.folder.chmod(0o711)  # the workers pass through it
+        self._configure(variables)
+
+    def _configure(self, variables):
         self.http_port, self.tls_port, *self.ports = free_ports()
         self.process = None
         self.store = Store(self.folder / "state")
         self.config = self.folder / "etc"
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
-        text, options = written_by_the_role(self.http_port, **{"balancer_tls_port": self.tls_port} | variables)
+        given = {"balancer_tls_port": self.tls_port} | variables
+        text, options, *_unused = written_by_the_roles(self.http_port, **given)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
@@ -168,15 +193,19 @@ class Balancer:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "nginx.log").read_text()
             time.sleep(0.02)
 
-    @property
-    def run(self) -> str:
-        """The directory of nginx's sockets."""
-        return str(Path(self.options.backend["socket"]).parent)
+    def foreign(self) -> list[str]:
+        """What is in the current generation that the table does not allow."""
+        run = str(Path(self.options.backend["socket"]).parent)
+        return [one for name in ("main.conf", "http.conf", "stream.conf") for one in foreign(self.store.link / name, run)]
 
     @property
     def backend(self):
         """nginx as the program drives it."""
         return backends.make(self.options)
+
+    def workers(self) -> set:
+        """Process ids of its workers that take connections."""
+        return {worker.pid for worker in workers.serving(workers.workers(self.backend.master()))}
 
     def sync(self, catalog: dict) -> dict:
         """One sync with this catalog, as consul-template starts it; its status."""

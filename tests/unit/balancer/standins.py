@@ -3,10 +3,14 @@
 import json
 
 from discovery_balancer import sync
+from discovery_balancer.backends.haproxy.backend import CHANGE_PATIENCE, TRIM_PATIENCE
 from discovery_balancer.backends.nginx.backend import PATIENCE
 from discovery_balancer.backends.nginx.deployment import HostProcess
 from discovery_balancer.options import Options
 from discovery_balancer.store import Store
+
+# By backend: seconds that further calls wait for an answer while nothing answers; see test_haproxy.py.
+WAITS = {"nginx": {}, "haproxy": {"trim": TRIM_PATIENCE, "check": CHANGE_PATIENCE, "reload": CHANGE_PATIENCE}}
 
 
 class Clock:
@@ -34,7 +38,8 @@ class Balancer:
         self.checks = self.reloads = 0
         self.retired, self.trimmed, self.silence = [], (0, 0), ""
         self.own = frozenset()
-        self.frozen_by = None  # a clock that passes while nothing answers
+        self.frozen_by, self.waits = None, {}  # a clock that passes while nothing answers, by WAITS
+        self.silent = False  # found by the check of this sync
 
     def files(self, plan):
         text = repr(plan.http + plan.tcp)
@@ -42,6 +47,8 @@ class Balancer:
 
     def check(self, generation, candidate):
         self.checks += 1
+        self.silent = self.frozen_by is not None
+        self._waits("", self.waits.get("check", 0))
         return self.problem
 
     def master(self):
@@ -50,11 +57,11 @@ class Balancer:
     def addresses(self):
         return self.own
 
-    def _waits(self, answer):
+    def _waits(self, answer, seconds=PATIENCE):
         """What it answers; frozen nothing, after the time that is waited for an answer."""
         if self.frozen_by is None:
             return answer
-        self.frozen_by.sleep(PATIENCE)
+        self.frozen_by.sleep(seconds)
         return ""
 
     def running(self):
@@ -69,6 +76,7 @@ class Balancer:
     def reload(self):
         self.reloads += 1
         before = self.loaded
+        self._waits("", 0 if self.silent else self.waits.get("reload", 0))
         if self.obeys and self.frozen_by is None:
             self.loaded = self.store.current().marker
         return before
@@ -77,6 +85,7 @@ class Balancer:
         self.retired.append((before, self.loaded))
 
     def trim(self):
+        self._waits("", self.waits.get("trim", 0))
         return self.trimmed
 
     def hangs(self):

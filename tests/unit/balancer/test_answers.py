@@ -1,4 +1,4 @@
-"""The distribution's nginx with the role's nginx.conf and the program's files: routes, retries, headers, pages, log."""
+"""The distribution's servers with the roles' main files and the program's files: routes, retries, headers, pages, log."""
 
 import concurrent.futures
 import functools
@@ -10,17 +10,26 @@ import time
 
 import pytest
 
+import real_haproxy
 import real_nginx
-from instances import ADDRESS, Instance, apply, catalog, entry, free_port
-from real_nginx import DOMAIN, Balancer
+from instances import ADDRESS, WEBSOCKET, Instance, apply, catalog, entry, free_port
+from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
 
 
+@pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def server(request):
+    """The module of one."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def balancer(tmp_path_factory):
+def balancer(server, tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "access"
-    with Balancer(balancer_access_log=str(log), balancer_trusted_proxies=[TRUSTED], balancer_read_timeout="1s") as balancer:
+    with server.Balancer(
+        balancer_access_log=str(log), balancer_trusted_proxies=[TRUSTED], balancer_read_timeout="1s"
+    ) as balancer:
         balancer.log = log
         balancer.sync(catalog())
         balancer.start()
@@ -28,10 +37,10 @@ def balancer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def busy():
+def busy(server):
     """One whose clients may do little."""
     limits = {"balancer_client_connections": 2, "balancer_client_requests": 5, "balancer_client_header_timeout": "1s"}
-    with Balancer(**limits, balancer_connect_timeout="3s") as balancer:
+    with server.Balancer(**limits, balancer_connect_timeout="3s") as balancer:
         balancer.sync(catalog())
         balancer.start()
         yield balancer
@@ -215,8 +224,7 @@ def test_a_trusted_proxy_without_forwarding_headers_is_the_client(serve, ask, in
 def test_websocket(serve, balancer, instance):
     serve(web=[entry(instance().port)])
     with socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=10) as client:
-        head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
-        client.sendall(head.encode())
+        client.sendall(f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n{WEBSOCKET}".encode())
         lines = client.makefile("rb")
         assert lines.readline().startswith(b"HTTP/1.1 101 ")
         while lines.readline().strip():
@@ -235,10 +243,24 @@ def test_no_other_upgrade_is_passed_on(serve, ask, instance):
 def test_weights(serve, ask, instance):
     heavy, light = instance(name="heavy"), instance(name="light")
     serve(web=[entry(heavy.port, weight="3"), entry(light.port)])
-    assert names(ask, f"web.{DOMAIN}", 40).count("heavy") == 30
+    assert 29 <= names(ask, f"web.{DOMAIN}", 40).count("heavy") <= 31
 
 
-def test_log_names_service_and_instance(serve, balancer, ask, instance):
+LINES = {
+    real_nginx: [
+        r'"GET /wanted HTTP/1.1" 200 .* service=web instance="{place}" answered="200"',
+        r'"GET /unwanted HTTP/1.1" 503 .* service=- instance="-"',
+        r" TCP 200 .* service=echo-{port} instance=\"{place}\" port={port}",
+    ],
+    real_haproxy: [
+        r'"GET /wanted HTTP/1.1" 200 .* service=web instance="{place}"',
+        r'"GET /unwanted HTTP/1.1" 503 .* service=- instance="-:-"',
+        r" TCP -- .* service=echo-{port} instance=\"{place}\" port={port}",
+    ],
+}
+
+
+def test_log_names_service_and_instance(serve, server, balancer, ask, instance):
     web = instance()
     port = balancer.ports[0]
     echo = entry(web.port, tags=["tcp"], read_timeout="5s", connect_timeout="1s")
@@ -249,11 +271,7 @@ def test_log_names_service_and_instance(serve, balancer, ask, instance):
         client.sendall(b"GET /tcp HTTP/1.0\r\n\r\n")
         assert client.makefile("rb").read()
     place = re.escape(f"{ADDRESS}:{web.port}")
-    lines = [
-        rf'"GET /wanted HTTP/1.1" 200 .* service=web instance="{place}" answered="200"',
-        r'"GET /unwanted HTTP/1.1" 503 .* service=- instance="-"',
-        rf' TCP 200 .* service=echo-{port} instance="{place}" port={port}',
-    ]
+    lines = [line.format(place=place, port=port) for line in LINES[server]]
     deadline = time.monotonic() + 10
     while missing := [line for line in lines if not re.search(line, balancer.log.read_text())]:
         assert time.monotonic() < deadline, (missing, balancer.log.read_text()[-600:])
@@ -335,7 +353,7 @@ def test_a_client_has_its_share_of_requests_and_others_theirs(serve, ask, instan
 def test_requests_a_second(serve, ask, instance, busy):
     apply(busy, web=[entry(instance().port)])
     answers = [ask(f"web.{DOMAIN}", source="127.0.71.23", port=busy.http_port)[0] for _ in range(30)]
-    assert 6 <= answers.count(200) < 25 and set(answers) == {200, 429}
+    assert 5 <= answers.count(200) < 25 and set(answers) == {200, 429}
     time.sleep(1.2)
     assert ask(f"web.{DOMAIN}", source="127.0.71.23", port=busy.http_port)[0] == 200
 

@@ -1,4 +1,4 @@
-"""L3: hostile catalogs through the sync and a real nginx. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
+"""L3: hostile catalogs through the sync and a real server. A failure names its seed; `L3_SEED=… pytest …` runs that one."""
 
 import dataclasses
 import os
@@ -6,16 +6,17 @@ import time
 
 import pytest
 
-from allowed import foreign
+import real_haproxy
+import real_nginx
 from discovery_balancer.settings import cut
 from hostile import Hostile, Maker
 from instances import certificate
-from real_nginx import DOMAIN, Backends, Balancer
+from real_nginx import DOMAIN, Backends
 
-CHECKED, ASKED = 500, 40  # catalogs that nginx checks; and such that it loads, whose services are asked for
+CHECKED, ASKED = 500, 40  # catalogs that a server checks; and such that it loads, whose services are asked for
 FIRST = 7_000
 MOST = 100_000  # bytes of the status, however long the values of a catalog are: it goes into the KV store, which takes 512 kB
-READY = "nginx is not running; the configuration is ready"
+READY = "{} is not running; the configuration is ready"
 
 
 def seeds(count: int):
@@ -37,11 +38,11 @@ def make(key, balancer):
     tls.close()
 
 
-@pytest.fixture(scope="module")
-def balancer(key):
+@pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def balancer(request, key):
     """One that may end TLS: what differs then comes with the options of a run."""
     chosen = {"names": [f"*.{DOMAIN}", "b.example.org"], "certificate": key[0], "key": key[1]}
-    with Balancer(balancer_certificates=[chosen]) as made:
+    with request.param.Balancer(balancer_certificates=[chosen]) as made:
         yield made
 
 
@@ -59,8 +60,7 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
     found = [] if status["reason"] == reason else [f"fell back as a whole: {status['reason']}"]
     if balancer.store.current() == before:
         found.append("there is no new generation")
-    for name in ("main.conf", "http.conf", "stream.conf"):
-        found += foreign(balancer.store.link / name, balancer.run)
+    found += balancer.foreign()
     served = status["http"] | status["tls"] | status["tcp"]
     skipped = {entry["name"]: entry["reason"] for entry in status["skipped"]}
     for service in hostile.good:
@@ -89,18 +89,18 @@ def unanswered(balancer, hostile: Hostile) -> list[str]:
 
 
 def test_l3_no_catalog_breaks_the_configuration(balancer, make, options):
-    """Each is a new generation that nginx takes, with every good service in it and nothing that is not in the table."""
+    """Each is a new generation that the server takes, with every good service in it and nothing that is not in the table."""
     started, wrong, good = time.monotonic(), [], 0
     for seed in seeds(CHECKED):
         hostile, balancer.options = make(seed), options(seed)
         good += len(hostile.good)
-        wrong += [f"seed {seed}: {one}" for one in problems(balancer, hostile, READY)]
+        wrong += [f"seed {seed}: {one}" for one in problems(balancer, hostile, READY.format(balancer.options.balancer))]
     print(f"{len(seeds(CHECKED))} catalogs in {time.monotonic() - started:.0f} s, {good} services that must be served")
     assert not wrong, "\n".join(wrong)
 
 
 def test_l3_services_answer_beside_hostile_ones(balancer, make, options):
-    """nginx runs: each catalog is loaded, and every good service answers from its own instances."""
+    """The server runs: each catalog is loaded, and every good service answers from its own instances."""
     balancer.sync({"consul": 3, "services": []})
     balancer.start()
     started, wrong, good = time.monotonic(), [], 0

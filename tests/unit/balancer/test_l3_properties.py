@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import haproxy_allowed
 from allowed import foreign
+from discovery_balancer.backends.haproxy.backend import Haproxy
+from discovery_balancer.backends.haproxy.options import HaproxyOptions
+from discovery_balancer.backends.haproxy.render import files, layout
 from discovery_balancer.backends.nginx.backend import Nginx
 from discovery_balancer.backends.nginx.render import render_nginx
 from discovery_balancer.options import Options
@@ -28,7 +32,7 @@ PORTS = range(20000, 21000)
 TAGS = ["http", "tcp", "tls"]
 
 
-SHARP = ';{}"\'\\ \n\r\0#$*/.%,٩'  # what a pattern that is a little too wide lets through
+SHARP = ";{}\"'\\ \n\r\0#$*/.%,٩"  # what a pattern that is a little too wide lets through
 
 
 def texts(*known):
@@ -65,21 +69,41 @@ services = st.fixed_dictionaries(
 catalogs = st.lists(services, max_size=6, unique_by=lambda entry: entry["name"])
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("rendered")
+def written(folder, files):
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass")
 
 
 def rendered(folder, files):
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass")
+    written(folder, files)
     return [one for name in files for one in foreign(folder / name, RUN)]
+
+
+OWN = HaproxyOptions(log=True, trusted_proxies=("10.9.0.0/16",), spare=1)
+
+
+def nginx(folder, plan, options):
+    """What its files have that the table does not allow."""
+    return rendered(folder, render_nginx(plan, options, TLS))
+
+
+def haproxy(folder, plan, options):
+    """What its files have that the table does not allow."""
+    written(folder, files(layout(plan, options, OWN)))
+    return haproxy_allowed.foreign(folder, options, OWN)
+
+
+@pytest.fixture(scope="module", params=[nginx, haproxy], ids=["nginx", "haproxy"])
+def outside(request, tmp_path_factory):
+    """(plan, options) -> what is outside of the table of a backend."""
+    folder = tmp_path_factory.mktemp("rendered")
+    return lambda plan, options: request.param(folder, plan, options)
 
 
 @settings(max_examples=200)
 @given(catalogs, st.sampled_from([OPTIONS, ENDING]))
-def test_l3_nothing_outside_the_table_is_rendered(folder, services, options):
-    assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == []
+def test_l3_nothing_outside_the_table_is_rendered(outside, services, options):
+    assert outside(plan({"services": services}, options), options) == []
 
 
 def spoiled(put) -> list:
@@ -99,17 +123,17 @@ def spoiled(put) -> list:
 
 @pytest.mark.parametrize("options", [OPTIONS, ENDING], ids=["", "with certificates"])
 @pytest.mark.parametrize("where", [0, 0.5, 1], ids=["before", "within", "after"])
-def test_l3_no_character_passes_in_any_place(folder, options, where):
+def test_l3_no_character_passes_in_any_place(outside, options, where):
     for character in string.punctuation + string.whitespace + "\0\x1b\x85\u2028٩ｗ":
         services = spoiled(lambda text, one=character: text[: int(len(text) * where)] + one + text[int(len(text) * where) :])
-        assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == [], repr(character)
+        assert outside(plan({"services": services}, options), options) == [], repr(character)
 
 
 @pytest.mark.parametrize("options", [OPTIONS, ENDING], ids=["", "with certificates"])
-def test_l3_no_odd_value_passes_in_any_place(folder, options):
+def test_l3_no_odd_value_passes_in_any_place(outside, options):
     for value in VALUES + ODD + BREAKING + NAMES + TCP_NAMES + ADDRESSES:
         services = spoiled(lambda text, one=value: one)
-        assert rendered(folder, render_nginx(plan({"services": services}, options), options, TLS)) == [], repr(value)
+        assert outside(plan({"services": services}, options), options) == [], repr(value)
 
 
 @given(catalogs)
@@ -128,6 +152,7 @@ def test_l3_order_does_not_matter(services, chance):
     chance.shuffle(shuffled)
     one, other = plan({"services": services}, OPTIONS), plan({"services": shuffled}, OPTIONS)
     assert render_nginx(one, OPTIONS) == render_nginx(other, OPTIONS)
+    assert files(layout(one, OPTIONS, OWN)) == files(layout(other, OPTIONS, OWN))
 
 
 @settings(max_examples=200)
@@ -211,3 +236,76 @@ def test_l3_the_table_allows_what_is_rendered(tmp_path):
     options = Options(domain="hospital.example", backend=own)
     catalog = Maker(random.randrange(10**9), PLACES, PORTS).catalog().catalog
     assert rendered(tmp_path, Nginx(options).files(plan(catalog, options))[0]) == []
+
+
+BACKEND = "backend http_web\n    balance roundrobin\n{}\n"
+INJECTED_HAPROXY = {
+    "a directive": BACKEND.format("    http-request deny"),
+    "an allowed directive with another argument": BACKEND.format("    http-request set-header X-Forwarded-Prefix %[src]"),
+    "a directive of another section": BACKEND.format("    bind 0.0.0.0:80"),
+    "a section": "frontend evil\n    bind 0.0.0.0:81",
+    "a listener": "listen tcp_x-9\n    bind 0.0.0.0:9 ssl crt /etc/shadow",
+    "a second section of a name": BACKEND.format("") * 2,
+    "a line that begins with a tab": "\tserver x 10.0.0.9:80",
+    "a line outside of a section": "stats socket /run/x level admin",
+    "a file of the host": BACKEND.format("    errorfile 503 /etc/shadow"),
+    "a server that is a name": BACKEND.format("    server evil evil.example:80 weight 1"),
+    "a server's option": BACKEND.format("    server 10.0.0.1:80 10.0.0.1:80 weight 1 send-proxy"),
+    "a server at a socket": BACKEND.format("    server x unix@/run/x weight 1"),
+    "a program": "program evil\n    command /bin/sh",
+    "a global setting": "global\n    insecure-fork-wanted",
+    "another log": "listen tcp_x-9\n    log-format %[src]",
+    "a path that is a pattern": BACKEND.format("    http-request replace-path ^/.*(/(.*))?$ /\\2"),
+    "an end with a backslash": BACKEND.format("    balance roundrobin\\"),
+    "another character": BACKEND.format("    # ｗ"),
+    "a carriage return": BACKEND.format("    balance roundrobin\r"),
+}
+MAP_LINES = {
+    "hosts.map": [
+        "web.example web",
+        "web.example/ web ",
+        "web.example/../ web",
+        "/ web",
+        "a b/ web",
+        "web.example/ http-x;",
+        "# x",
+    ],
+    "names.map": ["web.example http_web", "*.*.example tls_web", "web.example discovery_clients"],
+    "structure.map": ["common x", "backend:tcp_x 0123456789abcdef"],
+}
+
+
+@pytest.fixture
+def generation(tmp_path):
+    written(tmp_path, files(layout(plan(Maker(5, PLACES, PORTS).catalog().catalog, OPTIONS), OPTIONS, OWN)))
+    assert haproxy_allowed.foreign(tmp_path, OPTIONS, OWN) == []
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", INJECTED_HAPROXY.values(), ids=INJECTED_HAPROXY)
+def test_l3_the_table_for_haproxy_finds(generation, text):
+    file = generation / "services.cfg"
+    file.write_text(file.read_text() + text)
+    assert haproxy_allowed.foreign(generation, OPTIONS, OWN)
+
+
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in MAP_LINES.items() for line in lines])
+def test_l3_the_table_for_haproxys_maps_finds(generation, name, line):
+    file = generation / name
+    file.write_text(file.read_text() + line + "\n")
+    assert haproxy_allowed.foreign(generation, OPTIONS, OWN)
+
+
+def test_l3_the_table_for_haproxy_finds_another_page(generation):
+    (generation / "502.http").write_text("HTTP/1.1 200 OK\r\n\r\n")
+    assert haproxy_allowed.foreign(generation, OPTIONS, OWN)
+
+
+def test_l3_the_table_for_haproxy_allows_what_is_rendered(tmp_path):
+    """With the marker, which is no part of the pure function."""
+    (tmp_path / "haproxy.cfg").write_text("")
+    options = Options(domain="hospital.example", backend={"config": str(tmp_path / "haproxy.cfg")})
+    catalog = Maker(random.randrange(10**9), PLACES, PORTS).catalog().catalog
+    (tmp_path / "new").mkdir()
+    written(tmp_path / "new", Haproxy(options).files(plan(catalog, options))[0])
+    assert haproxy_allowed.foreign(tmp_path / "new", options, HaproxyOptions()) == []

@@ -1,4 +1,4 @@
-"""Old workers of a real nginx: they live as long as the labels of their generation say, within a bound (L7, W10), and stop when
+"""Old workers of real servers: they live as long as the labels of their generation say, within a bound (L7, W10), and stop when
 the new generation answers."""
 
 import contextlib
@@ -11,19 +11,20 @@ import time
 
 import pytest
 
+import real_haproxy
 import real_nginx
 from discovery_balancer.backends.nginx import workers
 from discovery_balancer.backends.nginx.backend import Nginx
-from instances import Instance, apply, catalog, entry
-from real_nginx import DOMAIN, Balancer
+from instances import WEBSOCKET, Instance, catalog, entry
+from real_nginx import DOMAIN
 
 SHORT = "1s"  # the site's time for old workers
 SECONDS = 60  # for a condition
 
 
-@pytest.fixture
-def balancer():
-    with Balancer(balancer_read_timeout="1h") as balancer:
+@pytest.fixture(params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def balancer(request):
+    with request.param.Balancer(balancer_read_timeout="1h") as balancer:
         own = balancer.options.backend | {"shutdown_timeout": SHORT}
         balancer.options = dataclasses.replace(balancer.options, backend=own)
         balancer.sync(catalog())
@@ -43,8 +44,7 @@ class Websocket:
 
     def __init__(self, balancer):
         self.socket = socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=SECONDS)
-        head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        self.socket.sendall(head.encode())
+        self.socket.sendall(f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n{WEBSOCKET}".encode())
         self.lines = self.socket.makefile("rb")
         assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
         while self.lines.readline().strip():
@@ -82,8 +82,14 @@ def websocket(balancer):
 
 
 def changed(balancer, instance, number, **settings):
-    """One reload: the same service beside another one that changes."""
-    apply(balancer, web=[entry(instance.port, **settings)], other=[entry(1000 + number)])
+    """One reload: the same service beside a new one. The status; old workers may live on."""
+    status = balancer.sync(services(instance, number, **settings))
+    assert status["state"] == "ok", status["reason"]
+    return status
+
+
+def services(instance, number, **settings):
+    return catalog(web=[entry(instance.port, **settings)], **{f"other_{number}": [entry(1000 + number)]})
 
 
 def idle_ones_have_ended(balancer, most):
@@ -119,7 +125,7 @@ def test_w10_the_bound_ends_the_oldest_and_the_status_reports_it(balancer, insta
     changed(balancer, instance, 3)
     idle_ones_have_ended(balancer, 2)  # the first, too: it would be counted again
     deadline = time.monotonic() + SECONDS
-    while (status := balancer.sync(catalog(web=[entry(instance.port)], other=[entry(1003)])))["old_workers"] > 1:
+    while (status := balancer.sync(services(instance, 3)))["old_workers"] > 1:
         assert time.monotonic() < deadline
     assert sockets[0].cut() and sockets[1].cut() and sockets[2].echoes()
     assert status["ended_workers"] == 2
@@ -144,7 +150,7 @@ def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, relo
     took = []
     for number in range(reloads):
         begin = time.monotonic()
-        status = balancer.sync(catalog(web=[entry(instance.port, read_timeout="1h")], other=[entry(2000 + number)]))
+        status = balancer.sync(services(instance, 1000 + number, read_timeout="1h"))
         took.append(time.monotonic() - begin)
         assert status["state"] == "ok", status["reason"]
         sockets.append(websocket())
@@ -157,6 +163,7 @@ def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, relo
     assert status["ended_workers"] == 0
 
 
+@pytest.mark.parametrize("balancer", [real_nginx], ids=["nginx"], indirect=True)
 def test_l7_old_workers_stop_at_the_answer_of_the_new_generation_and_never_before(balancer, instance, monkeypatch):
     """Each SIGQUIT comes after an answer with the new marker; nobody else sends one within the master's own 100 ms."""
     events, send, answers = [], workers.send, Nginx.answers

@@ -1,5 +1,6 @@
 """What the next run would change, without changing anything (D3)."""
 
+import dataclasses
 import json
 import sys
 
@@ -51,6 +52,16 @@ def test_d3_preview_shows_what_would_change_and_writes_nothing(site):
     text, code = preview.preview(store, options, dry(catalog("new")))
     assert (code, "+upstream http_new {" in text, "-upstream http_old {" in text) == (0, True, True)
     assert tree(path) == before
+
+
+def test_d3_preview_of_another_backend(site):
+    """Files of the one before have other names."""
+    path, store, options = site
+    store.root.mkdir()
+    files, marker = Nginx(options).files(plan(catalog("web"), options))
+    store.point(store.write(files, marker, ()))
+    text, code = preview.preview(store, dataclasses.replace(options, balancer="haproxy"), dry(catalog("web")))
+    assert (code, "+backend http_web" in text, "+web.hospital.example/ web" in text) == (0, True, True)
 
 
 @pytest.mark.parametrize("template", [dry(catalog("web")), prints("", 0)[:2] + ["pass"]])

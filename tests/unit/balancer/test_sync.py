@@ -382,7 +382,21 @@ def test_odd_status_is_like_none(site, text):
 def test_unknown_balancer_is_a_reason(site):
     site.options = dataclasses.replace(site.options, balancer="other")
     status = sync.sync(site.store, lambda: site.options, clock=site.clock)
-    assert status["reason"] == "balancer: 'other' is not one of nginx"
+    assert status["reason"] == "balancer: 'other' is not one of haproxy, nginx"
+
+
+def test_a_balancer_that_was_changed_while_it_runs_has_not_reloaded(site, monkeypatch):
+    """Nothing is retired, and the next sync need not wait."""
+    site.catalog("web")
+    site.run()
+    reload = site.balancer.reload
+    monkeypatch.setattr(site.balancer, "reload", lambda: reload() and None)
+    before = site.balancer.retired[:]
+    site.catalog("web", "shop")
+    site.options = dataclasses.replace(site.options, reload_interval=60)
+    done = sync.once(site.store, lambda: site.options, lambda options: site.balancer, site.clock)
+    assert (done.status["state"], done.status["reloads"], done.pause) == ("ok", 1, 0)
+    assert site.balancer.retired == before and "shop" in site.served()
 
 
 @pytest.mark.parametrize("name", backends.known())

@@ -1,4 +1,4 @@
-"""TLS on one port, with the distribution's nginx: passed through by name, or ended with a certificate of the site."""
+"""TLS on one port, with the distribution's servers: passed through by name, or ended with a certificate of the site."""
 
 import contextlib
 import http.client
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import real_haproxy
 import real_nginx
 from instances import ADDRESS, Instance, apply, catalog, certificate, entry, free_port
-from real_nginx import DOMAIN, Balancer
+from real_nginx import DOMAIN
 
 CLIENT = "127.0.71.8"
 
@@ -29,32 +30,38 @@ def files(tmp_path_factory):
     return made | {"beside": certificate(folder, "portal.example.org", key=("rsa:2048",))}
 
 
+@pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def server(request):
+    """The module of one."""
+    return request.param
+
+
 @contextlib.contextmanager
-def running(**variables):
-    with Balancer(**variables) as balancer:
+def running(server, **variables):
+    with server.Balancer(**variables) as balancer:
         balancer.sync(catalog())
         balancer.start()
         yield balancer
 
 
 @pytest.fixture(scope="module")
-def through(files, tmp_path_factory):
+def through(server, files, tmp_path_factory):
     """A balancer without any certificate."""
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(balancer_access_log=str(log)) as balancer:
+    with running(server, balancer_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
 
 @pytest.fixture(scope="module")
-def ending(files, tmp_path_factory):
+def ending(server, files, tmp_path_factory):
     """A balancer that has certificates."""
     chosen = [
         {"names": [f"*.{DOMAIN}"], "certificate": files["site"][0], "key": files["site"][1]},
         {"names": ["portal.example.org"], "certificate": files["beside"][0], "key": files["beside"][1]},
     ]
     log = tmp_path_factory.mktemp("log") / "access"
-    with running(balancer_certificates=chosen, balancer_access_log=str(log)) as balancer:
+    with running(server, balancer_certificates=chosen, balancer_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
 
@@ -101,7 +108,7 @@ def closed(balancer, sent: bytes = b"", name=None) -> bool:
 
 
 @pytest.mark.parametrize("which", ["through", "ending"])
-def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files, instance):
+def test_tls_goes_through_to_the_service_that_has_the_name(server, request, which, files, instance):
     balancer = request.getfixturevalue(which)
     one, other = instance(name="one"), instance("beside", name="other")
     apply(
@@ -115,7 +122,7 @@ def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files
     with pytest.raises(ssl.SSLCertVerificationError):  # it is the service's own certificate
         get(balancer, f"own.{DOMAIN}", files["site"][0])
     place, deadline = f"{one.server.server_address[0]}:{one.port}", time.monotonic() + 10
-    line = rf'^{CLIENT} .* TCP 200 .* service=tls_own instance="{re.escape(place)}" .*name="own.{DOMAIN}"$'
+    line = rf'^{CLIENT} .* TCP (200|--) .* service=tls_own instance="{re.escape(place)}" .*name="own.{DOMAIN}"$'
     while not re.search(line, log := balancer.log.read_text(), re.M) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert re.search(line, log, re.M), log[-1000:]
@@ -123,7 +130,7 @@ def test_tls_goes_through_to_the_service_that_has_the_name(request, which, files
 
 @pytest.mark.parametrize("which", ["through", "ending"])
 @pytest.mark.parametrize("name", ["external.example.org", None])
-def test_any_other_name_is_closed(request, which, instance, name):
+def test_any_other_name_is_closed(server, request, which, instance, name):
     balancer = request.getfixturevalue(which)
     apply(balancer, own=[entry(instance().port, tags=["tls"])])
     assert closed(balancer, name=name)
@@ -195,7 +202,8 @@ def speaks_http_2_only(ending, tmp_path):
     folders = "".join(f"{name}_temp_path {tmp_path}/{name}; " for name in real_nginx.TEMPORARY)
     text = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {folders} server {{ {server} }} }}"
     tmp_path.joinpath("nginx.conf").write_text(text)
-    with subprocess.Popen([ending.options.backend["binary"], "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
+    program = real_nginx.UNPACKED / "usr/sbin/nginx"
+    with subprocess.Popen([program, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection((ADDRESS, port), 1):
@@ -207,7 +215,8 @@ def speaks_http_2_only(ending, tmp_path):
 
 def test_grpc(ending, files, speaks_http_2_only):
     apply(ending, web=[entry(speaks_http_2_only, protocol="grpc", path="/pkg.Service", strip="true")])
-    called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--data", "x", "--interface", CLIENT]
+    # Without a body: the instance here would answer before it has read one, and reset what is left of it.
+    called = ["-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--request", "POST", "--interface", CLIENT]
     answer = curl(ending, files["site"][0], "/pkg.Service/Method", *called)
     assert answer == [f"HTTP/2.0 POST /pkg.Service/Method application/grpc {CLIENT} {CLIENT} trailers", "2 200"]
 

@@ -102,7 +102,9 @@ def check_main_file(store, chosen, file) -> str:
     balancer = backends.make(chosen, file.resolve())
     with tempfile.TemporaryDirectory(prefix=".check-", dir=store.root) as directory:  # where a container sees it
         trial = Store(directory)
-        generation = store.current() or trial.write(balancer.files(Plan())[0], "", ())
+        files, current = balancer.files(Plan())[0], store.current()
+        ours = current and any((current.path / name).exists() for name in files)  # a backend of before has other files
+        generation = current if ours else trial.write(files, "", ())
         return balancer.check(generation.path.resolve(), trial.candidate)
 
 

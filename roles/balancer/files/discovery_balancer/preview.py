@@ -31,7 +31,8 @@ def preview(store, options, template) -> tuple:
     current = store.current()
     lines = []
     for name, text in sorted(files.items()):
-        now = (current.path / name).read_text() if current else ""
+        file = current and current.path / name
+        now = file.read_text() if file and file.exists() else ""  # a backend of before has other files
         lines += difflib.unified_diff(now.splitlines(), text.splitlines(), f"now/{name}", f"next/{name}", n=1, lineterm="")
     lines += [f"skipped: {name}: {reason}" for name, reason in wanted.skipped]
     lines += [f"warning: {name}: {reason}" for name, reason in wanted.warnings]

@@ -120,6 +120,7 @@ def _run(store, options, balancer, clock):
             store.drop(new)
             return Outcome(f"the check rejected the new configuration: {problem}"), True
         store.point(new)
+    reloaded = False
     if running != marker:
         if not master:
             store.prune(options.keep_generations)
@@ -130,9 +131,11 @@ def _run(store, options, balancer, clock):
                 store.point(current)
                 store.drop(new)
             return Outcome(f"{options.balancer} did not load the new configuration: see its log", unloaded=True), True
-        balancer.retire(before)
+        if before is not None:
+            balancer.retire(before)
+            reloaded = True
     store.prune(options.keep_generations)
-    return Outcome(reason, wanted, reloaded=running != marker), running != marker
+    return Outcome(reason, wanted, reloaded=reloaded), reloaded
 
 
 def _recorded(store, options, outcome, clock, record):

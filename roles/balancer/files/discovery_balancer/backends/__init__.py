@@ -40,8 +40,9 @@ class Balancer(typing.Protocol):
         """Why the balancer could not listen on a port that it does not hold; "" when it could."""
 
     def reload(self) -> object:
-        """Ask it to load the generation that the link points to, without closing a connection. Returns at once, with what has
-        served until now, for `retire`."""
+        """Have it serve the generation of the last `files`, to which the link points, without closing a connection. Returns what
+        has served until now, for `retire`, as soon as it was asked to load the files; or None when it was changed while it runs,
+        which is no reload and needs no pause before the next one."""
 
     def retire(self, before: object) -> None:
         """Have what served before a reload take no connection any more; it finishes those that it has. Only when the new

@@ -1,7 +1,6 @@
 """nginx as a backend.
 
 render      a plan to nginx's files (pure)
-pages       the pages that nginx answers with itself
 options     where nginx runs, and its paths
 deployment  nginx as a process of this host, or in a container
 workers     which workers serve, and which finish what they have

@@ -5,12 +5,12 @@
     port_taken(port)  why nginx could not listen on this port; "" when it could
 """
 
-import errno
-import ipaddress
 import pathlib
 import socket
 import struct
 import subprocess
+
+from .. import ports
 
 TEST = ["-t", "-q", "-c"]
 # A request to docker's socket would start a dockerd that stops or has been stopped.
@@ -42,20 +42,7 @@ class HostProcess:
             return 0
 
     def port_taken(self, port) -> str:
-        """Found by trying: nginx's own check does not see this."""
-        for address in self.listen:
-            family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                try:
-                    probe.bind((address, port))
-                except OSError as error:
-                    if error.errno == errno.EADDRINUSE:
-                        return f"port {port} is taken by another process on this host"
-                    return f"port {port} cannot be used: {error.strerror}"
-        return ""
+        return ports.taken(port, self.listen)
 
 
 class Container:

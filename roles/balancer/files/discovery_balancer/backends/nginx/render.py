@@ -5,12 +5,11 @@ $discovery_service (http and stream) and $discovery_prefix (http).
 """
 
 import pathlib
-import re
 
-from .pages import RETRY_SECONDS, pages
+from ..pages import RETRY_SECONDS, TEXTS, page
+from ..times import longest
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
-SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # nginx's own 502 and 504: an application's answers are not touched. The status stays what it was.
@@ -48,31 +47,13 @@ def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m") -> 
     return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
 
 
-def longest(plan, default) -> str:
-    """How long the workers of this generation may finish their connections: one that may be silent for longer than the site's
-    time would be cut within the time that its service has asked for.
-
-    :param default: the site's, as nginx writes it
-    """
-    if not seconds(default):  # no limit
-        return default
-    asked = [service.settings.read_timeout for service in (*plan.http, *plan.tcp) if service.settings.read_timeout]
-    return max([default, *sorted(asked)], key=seconds)
-
-
-def seconds(text) -> float:
-    """A time as nginx writes it, such as 90, 500ms or 1h30m, in seconds."""
-    parts = re.findall(r"([0-9]+)(ms|[smhdw]?)", str(text))
-    return sum(int(number) * SECONDS[unit] for number, unit in parts)
-
-
 def _http(plan, options, tls_directory):
     hosts = {}
     for service in plan.http:
         for host in service.hosts:
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
-    text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + pages()
+    text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages()
     text += _plain("_", options, _answer(404, REFUSED), " default_server")
     text += _plain(f"*.{options.domain}", options, _answer(503, REFUSED))
     if ended:
@@ -87,6 +68,11 @@ def _http(plan, options, tls_directory):
         if ended and options.certificate(host):
             text += _https(host, tls_directory, options.certificate(host), body)
     return text
+
+
+def _pages():
+    """A variable for each page: it stands once in the configuration, however many services there are."""
+    return "".join(f'map "" $discovery_page_{status} {{ default "{page(status)}\\n"; }}\n' for status in TEXTS)
 
 
 def _plain(name, options, body, flags=""):

@@ -1,4 +1,4 @@
-"""The pages that the balancer answers with itself: short, without external parts, safe between double quotes in nginx."""
+"""The pages that every backend answers with itself: short, without external parts, without double quotes, "$" and backslashes."""
 
 RETRY_SECONDS = 5
 PAGE = (
@@ -6,7 +6,7 @@ PAGE = (
     "<meta name='color-scheme' content='light dark'><title>{title}</title><style>"
     "body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}}"
     "h1{{font-size:1.6rem;margin:0 0 .5rem}}p{{margin:.5rem 0}}small{{opacity:.6}}"
-    "</style></head><body><h1>{title}</h1><p>{text}</p><p><small>{status}</small></p></body></html>\\n"
+    "</style></head><body><h1>{title}</h1><p>{text}</p><p><small>{status}</small></p></body></html>"
 )
 TEXTS = {
     404: ("There is no such site here", "Nothing is served under this address. Is its name spelled right?"),
@@ -29,13 +29,7 @@ NAMES = {
 HEADS = {503: f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>"}
 
 
-def pages() -> str:
-    """A variable for each page: it stands once in the configuration, however many services there are."""
-    return "".join(
-        f'map "" $discovery_page_{status} {{ default "{_page(status, title, text)}"; }}\n'
-        for status, (title, text) in TEXTS.items()
-    )
-
-
-def _page(status, title, text):
+def page(status) -> str:
+    """The HTML for a status of TEXTS, in one line without its end."""
+    title, text = TEXTS[status]
     return PAGE.format(head=HEADS.get(status, ""), title=title, text=text, status=NAMES[status])

@@ -1,0 +1,384 @@
+"""Pure: HAProxy's part of the configuration that follows the catalog.
+
+A layout is what is wanted of a HAProxy: sections, their servers, and maps. All sections together are loaded at once; servers and
+maps can also be changed while it runs, which `changes.py` decides. The role's haproxy.cfg has the section `global`.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+import typing
+
+from ...settings import LONGEST_TIME
+from ..pages import RETRY_SECONDS, page
+from ..times import longest, seconds
+
+HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
+MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)
+HOSTS, NAMES, MARKER, STRUCTURE = (f"{name}.map" for name in ("hosts", "names", "marker", "structure"))
+HIGHEST_WEIGHT = 256  # of HAProxy
+LONGEST_MS = 2**31 - 1  # of HAProxy's timers
+LONGEST_LABEL = f"{LONGEST_TIME}s"
+OTHER_LINES = 4096  # bytes of a header beside its longest line
+PROXIES_IN_A_ROW = 8  # of those that a site trusts
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+# Nobody is asked for this address: a server that has it waits for one.
+SPARE = "0.0.0.0"
+REASONS = {502: "502 Bad Gateway", 504: "504 Gateway Timeout"}
+# Status that HAProxy has by itself, to the file of our answer. Its 503 is an instance that refused: a service without any has no
+# backend that is asked for.
+FAILED = {502: "502.http", 503: "502.http", 504: "504.http"}
+SAFE_METHODS = "POST PATCH LOCK"  # which never reach two instances
+
+
+class Server(typing.NamedTuple):
+    """An instance as HAProxy has it: its name is its place."""
+
+    address: str  # without brackets
+    port: int
+    weight: int = 1
+
+    @property
+    def place(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+class Section(typing.NamedTuple):
+    """A backend, or a listener with its servers."""
+
+    text: str  # without its servers
+    keywords: str = ""  # of each server
+    servers: tuple = ()
+    listens: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """All that a HAProxy serves."""
+
+    main: str  # digest of what the role has written
+    spare: int  # servers without an address in each section
+    stop: int  # ms in which the workers of a reload may finish their connections; 0: any
+    common: str  # defaults, frontends and backends that no service has
+    sections: dict = dataclasses.field(default_factory=dict)  # name to Section
+    maps: dict = dataclasses.field(default_factory=dict)  # file to {key: value}
+    pages: dict = dataclasses.field(default_factory=dict)  # file to content
+
+    @functools.cached_property
+    def structure(self) -> dict:
+        """What only a reload can change, as the running HAProxy reports it: how long its workers may live, a digest of all that
+        listens, and one of each backend, without its servers."""
+        listeners = "".join(section.text + section.keywords for section in self.sections.values() if section.listens)
+        pages = "".join(self.pages[name] for name in sorted(self.pages))
+        found = {"stop": str(self.stop), "common": _digest(self.main + self.common + listeners + pages)}
+        for name, section in self.sections.items():
+            if not section.listens:
+                found[f"backend:{name}"] = _digest(section.text + section.keywords)
+        return found
+
+
+def layout(plan, options, own, main="") -> Layout:
+    """What HAProxy should serve.
+
+    :param plan: services whose names, hosts, addresses, ports and settings are safe to print
+    :param options: domain, ports, certificates, and the limits of upstreams (times as nginx writes them: '5s')
+    :param own: HAProxy's
+    :param main: digest of the files that only a reload reads again
+    """
+    sections = {f"http_{service.name}": _http(service, options, own) for service in plan.http}
+    sections |= {f"tls_{service.name}": _tls(service, options, own) for service in plan.tls}
+    sections |= {f"tcp_{service.name}": _listener(service, options, own) for service in plan.tcp}
+    hosts = {f"{host}{service.settings.path}/": service.name for service in plan.http for host in service.hosts}
+    names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
+    if plan.tls_port:
+        for name in options.certified:
+            names.setdefault(name, "discovery_https")
+    return Layout(
+        main,
+        own.spare,
+        _ms(longest(plan, own.shutdown_timeout)),
+        _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _internal(options, own),
+        sections,
+        {HOSTS: hosts, NAMES: names},
+        _pages(),
+    )
+
+
+def files(wanted: Layout) -> dict:
+    """The files of one generation, without the marker: {file name: text}."""
+    head = f"global\n    hard-stop-after {wanted.stop}ms\n" if wanted.stop else ""
+    text = HEADER + head + wanted.common
+    for section in wanted.sections.values():
+        text += section.text + "".join(
+            f"    server {server.name} {server.place} weight {server.weight}{section.keywords}\n" for server in section.servers
+        )
+        text += "".join(f"    server spare-{n} {SPARE}:1 disabled{section.keywords}\n" for n in range(wanted.spare))
+    maps = {**wanted.maps, STRUCTURE: wanted.structure}
+    return {"services.cfg": text, **{file: map_text(entries) for file, entries in maps.items()}, **wanted.pages}
+
+
+def map_text(entries: dict) -> str:
+    """The file of a map."""
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
+
+
+def weights(instances) -> tuple:
+    """Servers of instances, whose weights HAProxy can have: in the same proportions, as far as whole numbers up to 256 allow."""
+    divisor = functools.reduce(math.gcd, (instance.weight for instance in instances), 0) or 1
+    most = max((instance.weight // divisor for instance in instances), default=1)
+    factor = min(1, HIGHEST_WEIGHT / most)
+    return tuple(
+        Server(instance.address.strip("[]"), instance.port, max(1, round(instance.weight // divisor * factor)))
+        for instance in instances
+    )
+
+
+def _digest(text) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _ms(text) -> int:
+    """A time as nginx writes it, in milliseconds that HAProxy takes; 0 for 0."""
+    return min(LONGEST_MS, math.ceil(seconds(text) * 1000))
+
+
+def _bytes(text) -> int:
+    return int(text.rstrip("kKmMgG")) * UNITS[text[-1].lower() if text[-1].isalpha() else ""]
+
+
+def _timeout(name, *texts) -> str:
+    """The longest of some times; 0 is none."""
+    return f"    timeout {name} {max(map(_ms, texts))}ms\n" if any(map(_ms, texts)) else ""
+
+
+def _defaults(options, own):
+    retry = ["conn-failure", "empty-response", "502", "503"]
+    retry += ["response-timeout"] if 0 < _ms(own.limit("read_timeout")) < _ms(own.tries_timeout) else []
+    return (
+        "defaults\n    mode http\n"
+        + "    option dontlognull\n    option redispatch 1\n    option clitcpka\n    option srvtcpka\n"
+        + f"    retries {max(options.tries, 1) - 1}\n    retry-on {' '.join(retry)}\n"
+        + f"    http-reuse {'aggressive' if options.keepalive else 'never'}\n"
+        + _timeout("connect", own.limit("connect_timeout"))
+        + _timeout("client", own.limit("client_body_timeout"), own.limit("client_send_timeout"))
+        + _timeout("http-request", own.limit("client_header_timeout"))
+        + _timeout("http-keep-alive", own.limit("client_keepalive_timeout"))
+        + _timeout("server", own.limit("read_timeout"))
+        + "".join(f"    errorfile {status} {MAPS}{file}\n" for status, file in FAILED.items())
+        + "    errorfile 408 /dev/null\n"  # a client that is slow, or a browser's spare connection: it is closed
+    )
+
+
+def _return(status, condition, retry=False):
+    header = f" hdr Retry-After {RETRY_SECONDS}" if retry else ""
+    return f"    http-request return status {status} content-type text/html file {MAPS}{status}.html{header}{condition}\n"
+
+
+def _frontend(options, own):
+    """Where requests come in. Variables of a request: client, host (that chose the service), authority (with the port that the
+    client named), service."""
+    text = "frontend discovery_http\n" + _bind(options.http_port, options)
+    if options.certificates:
+        text += (
+            f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
+            f" crt-list {own.certificates}/list alpn h2,http/1.1\n"
+        )
+    text += _log(
+        own,
+        '%[var(txn.client)] %[var(txn.host)] [%T] %{+Q}r %ST %B %Ta service=%[var(txn.service)] instance="%si:%sp"'
+        " %{+Q}[capture.req.hdr(0)]",
+    )
+    text += "    http-request capture req.hdr(User-Agent) len 200\n    http-request set-var(txn.client) src\n"
+    text += "    http-request deny deny_status 405 if METH_CONNECT or METH_TRACE\n"
+    if own.trusted_proxies:
+        networks = " ".join(own.trusted_proxies)
+        text += f"    acl discovery_proxy src {networks}\n"
+        for number in range(1, PROXIES_IN_A_ROW + 1):
+            field = f"req.hdr_ip(X-Forwarded-For,-{number})"
+            condition = f"{{ var(txn.client) -m ip {networks} }} {{ {field} -m found }}"
+            text += f"    http-request set-var(txn.client) {field} if {condition}\n"
+    # The host of the request line goes before that of the header, which nothing behind sees then.
+    text += (
+        "    acl discovery_absolute url -m reg ^[A-Za-z][A-Za-z0-9+.-]*://\n"
+        "    http-request set-header Host %[url,field(3,/)] if discovery_absolute\n"
+        "    http-request set-uri %[pathq] if discovery_absolute\n"
+        "    http-request set-var(txn.host) req.hdr(Host),lower,field(1,:),regsub([.]$,)\n"
+        "    http-request set-var(txn.port) req.hdr(Host),field(2,:)\n"
+        "    http-request deny deny_status 400 if { var(txn.host) -m found } !{ var(txn.host) -m reg ^[a-z0-9._-]*$ }\n"
+        "    http-request deny deny_status 400 if { var(txn.port) -m found } !{ var(txn.port) -m reg ^[0-9]{0,5}$ }\n"
+        "    http-request set-var(txn.authority) var(txn.host)\n"
+        "    http-request set-var(txn.authority) var(txn.host),concat(:,txn.port,) if { var(txn.port) -m len 1:5 }\n"
+    )
+    text += _client_limits(own)
+    text += (
+        "    http-request set-var(txn.path) path,url_dec\n"
+        f"    http-request set-var(txn.service) var(txn.host),concat(,txn.path,/),map_beg({MAPS}{HOSTS})\n"
+    )
+    known = "{ var(txn.service) -m found }"
+    text += _return(503, f" if !{known} {{ var(txn.host) -m end .{options.domain} }}", retry=True)
+    text += _return(404, f" if !{known}")
+    text += _headers(own)
+    return text + "    use_backend http_%[var(txn.service)]\n"
+
+
+def _client_limits(own):
+    """Answers to requests that are too many or too large."""
+    text, conditions = "", []
+    if int(own.limit("client_connections")):
+        conditions.append(f"{{ sc_conn_cur(0) gt {int(own.limit('client_connections'))} }}")
+    if int(own.limit("client_requests")):
+        conditions.append(f"{{ sc_gpc0_rate(0) ge {int(own.limit('client_requests'))} }}")
+    if conditions:
+        text += "    http-request track-sc0 var(txn.client) table discovery_clients\n"
+        text += _return(429, f" if {' or '.join(conditions)}", retry=True)
+        text += "    http-request sc-inc-gpc0(0)\n"  # those that were refused do not count
+    if size := _bytes(own.limit("client_max_body_size")):
+        text += f"    http-request deny deny_status 413 if {{ req.hdr_val(Content-Length) gt {size} }}\n"
+    text += _return(431, f" if {{ req.hdrs,length gt {_bytes(own.limit('header_size')) + OTHER_LINES} }}")
+    return text
+
+
+def _headers(own):
+    """What instances see of the client. No other upgrade than to a websocket is passed on: with h2c a client would speak to an
+    instance past the balancer."""
+    text = "    http-request set-header Host %[var(txn.authority)]\n    http-request set-header X-Real-IP %[var(txn.client)]\n"
+    known, unless = "", ""
+    if own.trusted_proxies:
+        unless = " unless discovery_proxy"
+        text += (
+            "    acl discovery_known_proto req.hdr(X-Forwarded-Proto) -m str http https\n"
+            "    acl discovery_chain req.hdr(X-Forwarded-For) -m found\n"
+            "    http-request set-var(txn.for) req.fhdr(X-Forwarded-For) if discovery_proxy discovery_chain\n"
+        )
+        known = " !discovery_known_proto"
+    cleared = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded")
+    text += "".join(f"    http-request del-header {name}{unless}\n" for name in cleared)
+    text += "".join(f"    http-request del-header {name}\n" for name in ("X-Forwarded-Prefix", "Proxy", "HTTP2-Settings"))
+    text += "    http-request set-header X-Forwarded-For %[src]\n"
+    if own.trusted_proxies:
+        text += "    http-request set-header X-Forwarded-For %[var(txn.for)],\\ %[src] if { var(txn.for) -m found }\n"
+    for scheme, condition in (("https", "{ ssl_fc }"), ("http", "!{ ssl_fc }")):
+        text += f"    http-request set-header X-Forwarded-Proto {scheme} if {condition}{known}\n"
+    text += "    http-request set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }\n"
+    text += "    http-request del-header Upgrade unless { req.hdr(Upgrade) -i websocket }\n"
+    return text + "    http-request del-header Connection unless { req.hdr(Upgrade) -i websocket }\n"
+
+
+def _internal(options, own):
+    """Sections that no service has: counters of clients, and what a sync asks for."""
+    text = (
+        "backend discovery_clients\n    stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0_rate(1s)\n"
+        "backend discovery_state\n"
+        f"    http-request set-header X-State %[str(marker),map({MAPS}{MARKER})]%[str(stop),map({MAPS}{STRUCTURE})]\n"
+    )
+    if options.certificates:
+        text += "backend discovery_https\n    mode tcp\n" + _timeout("server", *_any_silence(own))
+        text += f"    server https unix@{own.tls_directory}/https.sock send-proxy-v2\n"
+    return text
+
+
+def _any_silence(own):
+    """Times that no connection with TLS is silent for longer than: what is behind has its own."""
+    return LONGEST_LABEL, own.limit("read_timeout"), own.limit("stream_timeout")
+
+
+def _tls_frontend(plan, options, own):
+    """One listener, which chooses by the name that the client asks for; a connection with any other name is closed."""
+    if not plan.tls_port:
+        return ""
+    name = f"req.ssl_sni,lower,map({MAPS}{NAMES})"
+    beside = f"req.ssl_sni,lower,regsub(^[^.]*,*),map({MAPS}{NAMES})"
+    return (
+        "frontend discovery_tls\n    mode tcp\n"
+        + _bind(plan.tls_port, options)
+        + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
+        + _timeout("client", *_any_silence(own))
+        + "    tcp-request inspect-delay 10s\n"
+        "    tcp-request content set-var(sess.name) req.ssl_sni,lower if { req.ssl_hello_type 1 }\n"
+        "    tcp-request content accept if { req.ssl_hello_type 1 } { " + name + " -m found }\n"
+        "    tcp-request content accept if { req.ssl_hello_type 1 } { " + beside + " -m found }\n"
+        "    tcp-request content reject\n"
+        f"    use_backend %[{name}] if {{ {name} -m found }}\n"
+        f"    use_backend %[{beside}]\n"
+    )
+
+
+def _http(service, options, own):
+    chosen = service.settings
+    text = f"backend http_{service.name}\n    balance roundrobin\n"
+    text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
+    text += _timeout("server", chosen.read_timeout) if chosen.read_timeout else ""
+    # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
+    text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
+    text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
+    if chosen.path and chosen.strip and chosen.protocol != "grpc":
+        path = chosen.path.replace(".", "[.]")
+        text += f"    http-request replace-path ^{path}(/(.*))?$ /\\2\n"
+        text += f"    http-request set-header X-Forwarded-Prefix {chosen.path}\n"
+    keywords = _passive(options, own)
+    if options.keepalive:
+        keywords += f" pool-max-conn {options.keepalive} pool-purge-delay {_ms(options.keepalive_timeout)}ms"
+    keywords += {"http": "", "https": " ssl verify none sni var(txn.host)", "grpc": " proto h2"}[chosen.protocol]
+    return Section(text, keywords, weights(service.instances))
+
+
+def _tls(service, options, own):
+    text = f"backend tls_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
+    return Section(text + _timeout("server", own.limit("stream_timeout")), _passive(options, own), weights(service.instances))
+
+
+def _listener(service, options, own):
+    chosen = service.settings
+    silence = chosen.read_timeout or own.limit("stream_timeout")
+    text = f"listen tcp_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
+    text += _bind(service.port, options) + _stream_log(own, service.name)
+    text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
+    text += _timeout("client", silence) + _timeout("server", silence)
+    return Section(text, _passive(options, own), weights(service.instances), listens=True)
+
+
+def _turns(service):
+    """Connections last: the instance with the fewest is next. Where versions have shares, turns make them."""
+    return "roundrobin" if service.shifted else "leastconn"
+
+
+def _passive(options, own):
+    """An instance that could not be reached several times is skipped until it can be, which is tried every second, or sooner."""
+    if not options.max_fails:
+        return ""
+    pause = min(1000, _ms(options.fail_timeout)) or 1000
+    return (
+        f" check inter 1h fastinter {pause}ms downinter {pause}ms rise 1 fall 1"
+        f" observe layer4 error-limit {options.max_fails} on-error mark-down"
+    )
+
+
+def _bind(port, options):
+    hosts = (f"[{address}]" if ":" in address else address for address in options.listen)
+    return "".join(f"    bind {host}:{port}\n" for host in hosts)
+
+
+def _log(own, text):
+    escaped = text.replace(" ", "\\ ").replace('"', '\\"')
+    return f"    log global\n    log-format {escaped}\n" if own.log else ""
+
+
+def _stream_log(own, service, more=""):
+    return _log(own, f'%ci [%T] TCP %ts %B %U %Tt service={service} instance="%si:%sp" port=%fp{more}')
+
+
+def _pages():
+    """The files of the pages: whole answers where HAProxy itself fails, else their content."""
+    found = {f"{status}.html": page(status) + "\n" for status in (404, 429, 431, 503)}
+    for status, reason in REASONS.items():
+        body = page(502) + "\n"
+        found[f"{status}.http"] = (
+            f"HTTP/1.1 {reason}\r\nContent-Type: text/html\r\nRetry-After: {RETRY_SECONDS}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+    return found

@@ -1,0 +1,82 @@
+"""A master process and its workers, of which some serve and others finish what they have. Read from /proc, decided without it."""
+
+import contextlib
+import os
+import pathlib
+import typing
+
+PROC = pathlib.Path("/proc")
+
+
+class Worker(typing.NamedTuple):
+    """A worker process. The process id alone may be another process's a moment later; with its start it is not."""
+
+    started: int  # clock ticks since the boot
+    pid: int
+    finishing: bool  # it takes no connection any more
+
+
+def children(master, proc=PROC) -> list:
+    """(started, process id, command line) of the children of a process; [] where the kernel does not list them.
+
+    :param master: its process id on this host, also of one in a container; 0 for none
+    """
+    try:
+        found = (proc / str(master) / "task" / str(master) / "children").read_text().split() if master else []
+    except OSError:
+        return []
+    listed = []
+    for pid in map(int, found):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            title = (proc / str(pid) / "cmdline").read_bytes()
+            listed.append((_stat(pid, proc)[1], pid, title))
+    return sorted(listed)
+
+
+def serving(found) -> list:
+    """Those that take connections."""
+    return [worker for worker in found if not worker.finishing]
+
+
+def excess(found, most) -> list:
+    """Those that finish connections and are more than a site wants, oldest first.
+
+    :param most: number of them that may be left
+    """
+    old = sorted(worker for worker in found if worker.finishing)
+    return old[: max(0, len(old) - most)]
+
+
+def send(worker, master, signal, proc=PROC) -> bool:
+    """Send a signal to a worker, when it still is that process and a child of that master; whether it was sent."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if _stat(worker.pid, proc) == (master, worker.started):
+            os.kill(worker.pid, signal)
+            return True
+    return False
+
+
+def spent(found, proc=PROC) -> int:
+    """Processor time that workers have used, in clock ticks (proc(5): fields 14 and 15 of stat)."""
+    total = 0
+    for worker in found:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = (proc / str(worker.pid) / "stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def deaf(master, signal, proc=PROC) -> bool:
+    """Whether a process is stopped, or a signal has been waiting for it (proc(5): State, SigPnd and ShdPnd of status)."""
+    try:
+        lines = dict(line.split(":", 1) for line in (proc / str(master) / "status").read_text().splitlines() if ":" in line)
+        pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
+    except (OSError, ValueError, KeyError):
+        return False
+    return lines["State"].strip().startswith("T") or bool(pending >> (signal - 1) & 1)
+
+
+def _stat(pid, proc):
+    """(parent, start in clock ticks) of a process (proc(5): fields 4 and 22 of stat)."""
+    fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[1]), int(fields[19])

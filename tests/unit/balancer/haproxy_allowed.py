@@ -1,0 +1,97 @@
+"""What a catalog may add to HAProxy's configuration, and nothing else: one table of whole lines.
+
+HAProxy reads a file line by line, and a line ends at a line feed unless a backslash stands before it. So each line has to fit a
+pattern as a whole, none of which ends in a backslash, and the file holds nothing but printable ASCII. What is the same with an
+empty catalog comes from the site's options alone.
+"""
+
+import re
+from pathlib import Path
+
+from allowed import HOST, NAME, PATH, PLACE, PORT
+from discovery_balancer.backends.haproxy.render import files, layout
+from discovery_balancer.plan import Plan
+
+ADDRESS = r"((\d{1,3}\.){3}\d{1,3}|[0-9a-f:.]+)"
+MS = r"[1-9]\d{0,9}ms"
+CHECK = rf"( check inter 1h fastinter {MS} downinter {MS} rise 1 fall 1 observe layer4 error-limit \d+ on-error mark-down)?"
+POOL = rf"( pool-max-conn \d+ pool-purge-delay {MS})?"
+SERVER = rf"server {ADDRESS}:{PORT} {PLACE} weight [1-9]\d{{0,2}}{CHECK}"
+SPARE = rf"server spare-\d+ 0\.0\.0\.0:1 disabled{CHECK}"
+LOG = r"log-format %ci\\ \[%T\]\\ TCP\\ %ts\\ %B\\ %U\\ %Tt\\ service=<name>\\ instance=\\\"%si:%sp\\\"\\ port=%fp"
+# section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
+ALLOWED = {
+    rf"backend http_({NAME})": [
+        "balance roundrobin",
+        rf"timeout (connect|server|tunnel) {MS}",
+        r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
+        r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",
+        rf"http-request set-header X-Forwarded-Prefix {PATH}",
+        rf"({SERVER}|{SPARE}){POOL}( ssl verify none sni var\(txn\.host\)| proto h2)?",
+    ],
+    rf"backend tls_({NAME})": [
+        "mode tcp", "balance (roundrobin|leastconn)", rf"timeout server {MS}",
+        rf"({SERVER}|{SPARE})",
+    ],
+    rf"listen tcp_({NAME})": [
+        "mode tcp", "balance (roundrobin|leastconn)", rf"timeout (connect|client|server) {MS}", "log global", LOG,
+        rf"bind {PLACE}", rf"({SERVER}|{SPARE})",
+    ],
+    "global()": [rf"hard-stop-after {MS}"],
+}  # fmt: skip
+MAPS = {
+    "hosts.map": rf"{HOST}({PATH})?/ {NAME}",
+    "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https)",
+    "structure.map": rf"(stop \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
+    "marker.map": "marker [0-9a-f]{16}",
+}
+
+
+def sections(text: str) -> dict:
+    """{first line: lines} of a file; a line that stands in none is one of its own."""
+    found, name = {}, ""
+    for line in text.split("\n"):
+        if line.startswith("    "):
+            found.setdefault(name, []).append(line[4:])
+        elif line:
+            name = line
+            found.setdefault(name, [])
+    return found
+
+
+def foreign(folder: Path, options, own) -> list[str]:
+    """What is in the rendered files that the table does not allow.
+
+    :param folder: of one generation
+    :param options: those that it was rendered with
+    """
+    read = {path.name: path.read_bytes().decode(errors="replace") for path in folder.iterdir() if path.name != "about.json"}
+    with_tls, without = (files(layout(Plan(tls_port=port), options, own)) for port in (options.tls_port, 0))
+    site = [sections(one["services.cfg"]) for one in (with_tls, without)]
+    found = []
+    for name, text in read.items():
+        odd = sorted({c for c in set(text) if not (c == "\n" or " " <= c <= "~" or (c == "\r" and name.endswith(".http")))})
+        found += [f"{name}: the character {c!r}" for c in odd]
+        if name in MAPS:
+            found += _not_in_map(name, text)
+        elif name != "services.cfg" and text != with_tls.get(name):
+            found.append(f"{name}: {text[:100]!r}")
+    for title, lines in sections(read["services.cfg"]).items():
+        if any(lines == one.get(title) for one in site):
+            continue
+        match, patterns = next(((m, p) for where, p in ALLOWED.items() if (m := re.fullmatch(where, title))), (None, []))
+        if not match:
+            found.append(f"section {title[:200]!r}")
+            continue
+        filled = [pattern.replace("<name>", re.escape(match[1])) for pattern in patterns]
+        found += [f"{title}: {line[:200]!r}" for line in lines if not any(re.fullmatch(one, line) for one in filled)]
+    titles = [line for line in read["services.cfg"].split("\n") if line and not line.startswith((" ", "#"))]
+    found += [f"twice: {title}" for title in set(titles) if titles.count(title) > 1]
+    return found
+
+
+def _not_in_map(name, text):
+    lines = text.removesuffix("\n").split("\n") if text else []
+    keys = [line.split(" ")[0] for line in lines]
+    found = [f"{name}: {line[:200]!r}" for line in lines if not re.fullmatch(MAPS[name], line)]
+    return found + [f"{name}: {key} twice" for key in set(keys) if keys.count(key) > 1]

@@ -1,0 +1,383 @@
+"""A real HAProxy that is changed while it runs: what needs a reload and what does not, and what a sync that fails leaves."""
+
+import os
+import signal
+import socket
+import ssl
+import stat
+import struct
+import threading
+import time
+
+import pytest
+
+import real_nginx
+import standins
+from discovery_balancer import __main__ as command
+from discovery_balancer.backends.haproxy import backend, changes
+from discovery_balancer.backends.haproxy.backend import Haproxy
+from discovery_balancer.backends.haproxy.render import HOSTS, MAPS, MARKER
+from discovery_balancer.backends.haproxy.runtime import Runtime
+from discovery_balancer.options import Options
+from discovery_balancer.plan import Plan
+from discovery_balancer.store import Store
+from instances import Instance, catalog, certificate, entry
+from real_haproxy import SPARE, Balancer
+from real_nginx import DOMAIN
+from test_l7_handover import Websocket
+
+SECONDS = 60  # for a condition
+WAITS = standins.WAITS["haproxy"]
+
+
+@pytest.fixture(scope="module")
+def running():
+    with Balancer(balancer_read_timeout="1h") as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture
+def balancer(running):
+    """It serves nothing."""
+    assert running.sync(catalog())["state"] == "ok"
+    return running
+
+
+@pytest.fixture
+def instance():
+    started = []
+
+    def start(*arguments, **named):
+        started.append(Instance(*arguments, **named))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def websocket(balancer):
+    made = Websocket(balancer)
+    yield made
+    made.close()
+
+
+def served(balancer, section="http_web") -> dict:
+    """{address: weight} of the servers that take connections, as HAProxy reports."""
+    with Runtime(balancer.options.backend["socket"]) as runtime:
+        found = balancer.backend._running(runtime).servers.get(section, {})
+    return {f"{s.address}:{s.port}": s.weight for s in found.values() if not s.maintained}
+
+
+def servers(balancer, section="http_web") -> set:
+    """Names of all its servers, also of those that take no connection any more."""
+    with Runtime(balancer.options.backend["socket"]) as runtime:
+        return set(balancer.backend._running(runtime).servers.get(section, {}))
+
+
+def place(one) -> str:
+    return f"127.0.71.2:{one.port}"
+
+
+def test_instances_of_a_known_service_come_and_go_without_a_reload(balancer, instance):
+    """Under load, and no request fails."""
+    one, two, three = instance(name="one"), instance(name="two"), instance(name="three")
+    before = balancer.sync(catalog(web=[entry(one.port)]))
+    master, workers = balancer.backend.master(), balancer.workers()
+    failed, asked, stop = [], [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            answer = balancer.ask("web")
+            asked.append(1)
+            if answer[0] != 200:
+                failed.append(answer)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        for entries in ([one, two], [two, three], [three], [one, two, three], [one]) * 4:
+            status = balancer.sync(catalog(web=[entry(i.port) for i in entries]))
+            assert (status["state"], status["reloads"]) == ("ok", before["reloads"]), status["reason"]
+            assert served(balancer) == {place(i): 1 for i in entries}
+    finally:
+        stop.set()
+        client.join()
+    assert (failed, len(asked) > 10) == ([], True)
+    assert balancer.backend.master() == master and max(balancer.workers()) in workers
+
+
+def test_a_service_without_instances_comes_back_without_a_reload(balancer, instance):
+    one = instance(name="one")
+    before = balancer.sync(catalog(web=[entry(one.port)]))
+    assert balancer.sync(catalog())["reloads"] == before["reloads"]
+    assert balancer.ask("web")[0] == 503
+    assert balancer.sync(catalog(web=[entry(one.port)]))["reloads"] == before["reloads"]
+    assert balancer.ask("web")[0] == 200
+
+
+def test_hosts_of_a_known_service_change_without_a_reload(balancer, instance):
+    one = instance()
+    before = balancer.sync(catalog(web=[entry(one.port)]))
+    after = balancer.sync(catalog(web=[entry(one.port, hosts="web.hospital.example, other.hospital.example")]))
+    assert (after["reloads"], balancer.ask("other")[0]) == (before["reloads"], 200)
+
+
+def test_a_new_service_is_one_reload(balancer, instance):
+    before = balancer.sync(catalog())
+    after = balancer.sync(catalog(new=[entry(instance().port)]))
+    assert (after["reloads"], balancer.ask("new")[0]) == (before["reloads"] + 1, 200)
+
+
+@pytest.mark.skipif(SPARE, reason="this HAProxy deletes no server")
+def test_a_websocket_outlives_the_removal_of_its_instance(balancer, instance):
+    one, two = instance(name="one"), instance(name="two")
+    balancer.sync(catalog(web=[entry(one.port)]))
+    open_one = Websocket(balancer)
+    for _ in range(3):  # each sync tries to delete the server
+        balancer.sync(catalog(web=[entry(two.port)]))
+        assert open_one.echoes() and served(balancer) == {place(two): 1}
+    assert place(one) in servers(balancer)
+    balancer.sync(catalog(web=[entry(one.port), entry(two.port)]))  # it comes back while it drains
+    assert served(balancer) == {place(one): 1, place(two): 1} and open_one.echoes()
+    balancer.sync(catalog(web=[entry(two.port)]))
+    open_one.close()
+    deadline = time.monotonic() + SECONDS
+    while place(one) in servers(balancer):
+        assert time.monotonic() < deadline
+        balancer.sync(catalog(web=[entry(two.port)]))
+
+
+def frame(kind, flags, content, stream=1) -> bytes:
+    """Of HTTP/2 (RFC 9113, 4.1)."""
+    return struct.pack(">I", len(content))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + content
+
+
+@pytest.mark.skipif(SPARE, reason="this HAProxy offers none over HTTP/2")
+def test_a_browsers_websocket_over_http_2(tmp_path, instance):
+    """HAProxy offers it (RFC 8441), so browsers use it; the instance sees an upgrade. Headers are literals (RFC 7541, 6.2.2)."""
+    files = certificate(tmp_path, f"*.{DOMAIN}")
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": files[0], "key": files[1]}]
+    asked = {
+        ":method": "CONNECT", ":protocol": "websocket", ":scheme": "https", ":path": "/", ":authority": f"web.{DOMAIN}",
+        "sec-websocket-version": "13",
+    }  # fmt: skip
+    block = b"".join(b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in one) for one in asked.items())
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    with Balancer(balancer_certificates=chosen) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        balancer.sync(catalog(web=[entry(instance().port)]))
+        plain = socket.create_connection((real_nginx.ADDRESS, balancer.tls_port), SECONDS)
+        with plain, context.wrap_socket(plain, server_hostname=f"web.{DOMAIN}") as client:
+            received = client.makefile("rb")
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"", 0) + frame(1, 4, block))
+            found = {}
+            while 0 not in found:
+                head = received.read(9)
+                assert len(head) == 9, "HAProxy closed the connection"
+                kind, content = head[3], received.read(int.from_bytes(head[:3], "big"))
+                found[kind] = content
+                if kind == 1:
+                    assert content[:1] == b"\x88"  # 200, of the static table
+                    client.sendall(frame(0, 0, b"echo\n"))
+            assert found[0] == b"echo\n"
+
+
+def test_the_file_is_what_runs(balancer, instance):
+    """A start from the files serves the same, with the same marker."""
+    one, two = instance(name="one"), instance(name="two")
+    balancer.sync(catalog(web=[entry(one.port)]))
+    balancer.sync(catalog(web=[entry(one.port), entry(two.port, weight="3")]))
+    marker, there = balancer.backend.running(), served(balancer)
+    assert marker == balancer.store.current().marker
+    balancer.process.send_signal(signal.SIGTERM)
+    balancer.process.wait(SECONDS)
+    balancer.start()
+    assert (balancer.backend.running(), served(balancer)) == (marker, there) and there[place(two)] == 3
+
+
+def test_a_sync_that_was_killed_between_its_commands_is_completed(balancer, instance, monkeypatch):
+    one, two = instance(name="one"), instance(name="two")
+    before = balancer.sync(catalog(web=[entry(one.port)]))
+    ask = Runtime.ask
+
+    def killed(runtime, *commands):
+        if commands and commands[0].startswith(("add server", "set server")):
+            ask(runtime, commands[0])
+            raise KeyboardInterrupt
+        return ask(runtime, *commands)
+
+    monkeypatch.setattr(Runtime, "ask", killed)
+    with pytest.raises(KeyboardInterrupt):
+        balancer.sync(catalog(web=[entry(two.port)]))
+    monkeypatch.undo()
+    assert balancer.backend.running() == backend.CHANGING
+    after = balancer.sync(catalog(web=[entry(two.port)]))
+    assert (after["state"], after["reloads"], served(balancer)) == ("ok", before["reloads"], {place(two): 1})
+
+
+@pytest.mark.skipif(SPARE, reason="this HAProxy adds no server")
+def test_what_the_runtime_api_refuses_is_loaded_from_the_files(balancer, instance, monkeypatch):
+    one, two = instance(name="one"), instance(name="two")
+    before = balancer.sync(catalog(web=[entry(one.port)]))
+    ask = Runtime.ask
+    monkeypatch.setattr(
+        Runtime, "ask", lambda runtime, *given: ask(runtime, *(c for c in given if not c.startswith("add server")))
+    )
+    after = balancer.sync(catalog(web=[entry(two.port)]))
+    assert (after["state"], after["reloads"], served(balancer)) == ("ok", before["reloads"] + 1, {place(two): 1})
+
+
+def test_files_that_were_not_tested_are_tested_before_they_are_loaded(balancer, instance, monkeypatch):
+    """The runtime API refused, and the file is broken as well: the process of before serves, and the link leads to its files."""
+    one, two = instance(name="one"), instance(name="two")
+    balancer.sync(catalog(web=[entry(one.port)]))
+    good, master = balancer.store.current(), balancer.backend.master()
+    monkeypatch.setattr(Haproxy, "_changed", lambda self: False)
+    monkeypatch.setattr(Haproxy, "_test", lambda self, *given: "broken")
+    monkeypatch.setattr("discovery_balancer.sync.LOAD_SECONDS", 0.1)
+    status = balancer.sync(catalog(web=[entry(two.port)]))
+    assert "did not load" in status["reason"]
+    assert (balancer.store.current(), balancer.backend.master(), served(balancer)) == (good, master, {place(one): 1})
+
+
+def test_a_broken_main_file_is_reported_and_the_last_good_one_serves(balancer, instance):
+    one, main = instance(name="one"), balancer.config / "haproxy.cfg"
+    balancer.sync(catalog(web=[entry(one.port)]))
+    text = main.read_text()
+    main.write_text(text + "    nonsense\n")
+    try:
+        status = balancer.sync(catalog(web=[entry(one.port)]))
+        assert "the check rejected" in status["reason"] and "nonsense" in status["reason"]
+        assert balancer.ask("web")[0] == 200
+        assert "nonsense" in command.check_main_file(balancer.store, balancer.options, main)
+    finally:
+        main.write_text(text)
+    assert balancer.sync(catalog(web=[entry(one.port)]))["state"] == "ok"
+    assert command.check_main_file(balancer.store, balancer.options, main) == ""
+
+
+def test_a_main_file_is_tested_where_another_backend_has_served(balancer, tmp_path):
+    """Its generation has other files."""
+    store = Store(tmp_path)
+    store.point(store.write({"http.conf": "", "stream.conf": "", "main.conf": ""}, "marker", ()))
+    assert command.check_main_file(store, balancer.options, balancer.config / "haproxy.cfg") == ""
+
+
+def test_a_changed_main_file_is_a_reload(balancer):
+    before, main = balancer.sync(catalog()), balancer.config / "haproxy.cfg"
+    text = main.read_text()
+    main.write_text(text.replace("maxconn 8192", "maxconn 8000"))
+    status = balancer.sync(catalog())
+    assert (status["state"], status["reloads"]) == ("ok", before["reloads"] + 1), status["reason"]
+    main.write_text(text)
+    status = balancer.sync(catalog())
+    assert (status["state"], status["reloads"]) == ("ok", before["reloads"] + 2), status["reason"]
+
+
+def test_a_port_that_is_taken_costs_its_service_only(balancer, instance):
+    one, echo = instance(name="one"), instance(name="echo")
+    port = balancer.ports[7]
+    with socket.socket() as other:
+        other.bind((real_nginx.ADDRESS, port))
+        other.listen()
+        status = balancer.sync(catalog(web=[entry(one.port)], **{f"echo_{port}": [entry(echo.port, tags=["tcp"])]}))
+        assert (status["state"], status["tcp"], balancer.ask("web")[0]) == ("ok", {}, 200)
+        assert "taken by another process" in status["skipped"][0]["reason"]
+    status = balancer.sync(catalog(**{f"echo_{port}": [entry(echo.port, tags=["tcp"])]}))
+    assert (status["tcp"], balancer.ask("echo", port)[0]) == ({f"echo-{port}": 1}, 200)
+    balancer.sync(catalog())
+    deadline = time.monotonic() + SECONDS
+    while balancer.ask("echo", port)[0]:
+        assert time.monotonic() < deadline
+    assert balancer.backend.port_taken(port) == ""
+
+
+def test_the_runtime_api_is_roots(balancer):
+    file = os.stat(balancer.options.backend["socket"])
+    assert (stat.S_IMODE(file.st_mode), file.st_uid) == (0o600, os.getuid())
+
+
+def test_l6_haproxy_hangs_when_its_workers_are_frozen_or_its_master_is(balancer, monkeypatch):
+    monkeypatch.setattr(backend, "PATIENCE", 0.3)
+    assert balancer.backend.hangs() == ""
+    for pid, words in ((max(balancer.workers()), "does not answer"), (balancer.backend.master(), "takes no signal")):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert words in balancer.backend.hangs()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert balancer.backend.hangs() == ""
+
+
+@pytest.fixture
+def absent(tmp_path):
+    """Of a HAProxy that does not run."""
+    (tmp_path / "haproxy.cfg").write_text("")
+    own = {"config": str(tmp_path / "haproxy.cfg"), "pid_file": str(tmp_path / "pid"), "socket": str(tmp_path / "sock")}
+    return Haproxy(Options(domain="x.example", backend=own))
+
+
+def test_l6_a_silent_haproxy_is_waited_for_as_the_stand_in_is(absent, tmp_path, monkeypatch):
+    """With the stand-in, test_resident.py shows that it is noticed in time."""
+    waited = []
+
+    class Silent(Runtime):
+        def _connect(self):
+            waited.append(self.timeout)
+            raise TimeoutError
+
+    def seconds(call, *arguments):
+        waited.clear()
+        call(*arguments)
+        return sum(waited)
+
+    monkeypatch.setattr(backend, "Runtime", Silent)
+    monkeypatch.setattr(Haproxy, "_test", lambda *_: "")
+    absent.files(Plan())
+    assert (seconds(absent.running), seconds(absent.trim)) == (standins.PATIENCE, WAITS["trim"])
+    assert seconds(absent.reload) == WAITS["reload"]
+    assert (seconds(absent.check, tmp_path, tmp_path), seconds(absent.reload)) == (WAITS["check"], 0)
+
+
+def test_haproxy_that_is_down(absent):
+    found = absent
+    assert (found.running(), found.master(), found.hangs(), found.trim()) == ("", 0, "", (0, 0))
+    found.files(Plan())
+    assert (found.reload(), found._reason() != "") == ([], True)
+
+
+def test_a_master_that_writes_its_file_anew_is_waited_for(balancer):
+    """A worker of the new generation may answer before."""
+    file, text = balancer.folder / "run/haproxy.pid", (balancer.folder / "run/haproxy.pid").read_text()
+    file.unlink()
+    later = threading.Timer(0.1, file.write_text, [text])
+    later.start()
+    assert balancer.backend.master() == int(text)
+    later.join()
+
+
+def test_another_process_is_never_the_master(tmp_path):
+    (tmp_path / "pid").write_text(f"{os.getpid()}\n")
+    assert Haproxy(Options(domain="x.example", backend={"pid_file": str(tmp_path / "pid")})).master() == 0
+
+
+def test_an_answer_that_ends_early(tmp_path):
+    file = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(file)
+        listener.listen()
+        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        with pytest.raises(OSError), Runtime(file, 5) as runtime:
+            runtime.ask("show info")
+
+
+def test_commands_are_answered_in_their_order(balancer):
+    with Runtime(balancer.options.backend["socket"]) as runtime:
+        info, nothing, marker = runtime.ask("show info", f"del map {MAPS}{HOSTS} nobody/", f"show map {MAPS}{MARKER}")
+    assert "Version:" in info and "not found" in nothing and changes.marker_of(marker) == balancer.backend.running()

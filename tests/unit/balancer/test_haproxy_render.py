@@ -1,0 +1,208 @@
+"""The files for HAProxy: what is in them, and that nothing else can get into them."""
+
+import dataclasses
+
+import pytest
+
+from discovery_balancer.backends.haproxy.options import HaproxyOptions
+from discovery_balancer.backends.haproxy.render import files, layout, weights
+from discovery_balancer.limits import LIMITS
+from discovery_balancer.options import Options
+from discovery_balancer.plan import Instance, Plan, Service
+from discovery_balancer.settings import Settings
+
+OPTIONS = Options(domain="hospital.example")
+OWN = HaproxyOptions()
+CERTIFICATE = {"names": ["*.hospital.example", "a.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
+ENDING_TLS = Options(domain="hospital.example", certificates=(CERTIFICATE,))
+CHECK = " check inter 1h fastinter 1000ms downinter 1000ms rise 1 fall 1 observe layer4 error-limit 3 on-error mark-down"
+KEPT = " pool-max-conn 64 pool-purge-delay 4000ms"
+
+
+def rendered(*, options=OPTIONS, own=OWN, **plan) -> dict:
+    return files(layout(Plan(**plan), options, own))
+
+
+def web(*instances, name="web", hosts=("web.hospital.example",), **chosen):
+    return Service(name, instances or (Instance("10.0.0.1", 8080),), hosts=hosts, settings=Settings(**chosen))
+
+
+def section(text, name) -> str:
+    """A section of a file, with its first line."""
+    lines = text.splitlines(keepends=True)
+    first = next(n for n, line in enumerate(lines) if line.split()[-1:] == [name] and not line.startswith(" "))
+    last = next((n for n in range(first + 1, len(lines)) if not lines[n].startswith(" ")), len(lines))
+    return "".join(lines[first:last])
+
+
+def test_empty_plan_has_a_listener_for_http_only():
+    text = rendered()["services.cfg"]
+    assert [line for line in text.splitlines() if line.startswith("    bind ")] == ["    bind 0.0.0.0:80"]
+    assert [line for line in text.splitlines() if line.startswith("    server ")] == []
+    assert rendered()["hosts.map"] == rendered()["names.map"] == ""
+
+
+def test_virtual_host():
+    made = rendered(http=(web(Instance("10.0.0.1", 8080), Instance("[2001:db8::1]", 81, 3)),))
+    assert section(made["services.cfg"], "http_web") == (
+        "backend http_web\n    balance roundrobin\n    timeout tunnel 60000ms\n"
+        "    http-request disable-l7-retry if { method POST PATCH LOCK } or { nbsrv lt 2 }\n"
+        f"    server 10.0.0.1:8080 10.0.0.1:8080 weight 1{CHECK}{KEPT}\n"
+        f"    server 2001:db8::1:81 [2001:db8::1]:81 weight 3{CHECK}{KEPT}\n"
+    )
+    assert made["hosts.map"] == "web.hospital.example/ web\n"
+
+
+def test_path_that_is_stripped():
+    service = web(path="/a.pi", strip=True, protocol="https", read_timeout="5m", connect_timeout="2s")
+    made = rendered(http=(service,))
+    text = section(made["services.cfg"], "http_web")
+    assert "    timeout connect 2000ms\n    timeout server 300000ms\n    timeout tunnel 300000ms\n" in text
+    assert "    http-request replace-path ^/a[.]pi(/(.*))?$ /\\2\n    http-request set-header X-Forwarded-Prefix /a.pi\n" in text
+    assert text.endswith(f"{KEPT} ssl verify none sni var(txn.host)\n")
+    assert made["hosts.map"] == "web.hospital.example/a.pi/ web\n"
+
+
+def test_grpc_is_not_stripped_and_speaks_http_2():
+    text = section(rendered(http=(web(path="/p.S", strip=True, protocol="grpc"),))["services.cfg"], "http_web")
+    assert "replace-path" not in text and text.endswith(" proto h2\n")
+
+
+def test_listener():
+    plan = {"tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),)}
+    options = Options(domain="x.example", listen=("10.0.0.1", "::"))
+    assert section(rendered(options=options, **plan)["services.cfg"], "tcp_echo-9999") == (
+        "listen tcp_echo-9999\n    mode tcp\n    balance leastconn\n    bind 10.0.0.1:9999\n    bind [::]:9999\n"
+        "    timeout client 600000ms\n    timeout server 600000ms\n"
+        f"    server 10.0.0.1:7 10.0.0.1:7 weight 1{CHECK}\n"
+    )
+
+
+def test_only_virtual_hosts_have_a_timeout_of_tunnels():
+    """On a connection of a tcp or tls service it would go before that of the service."""
+    plan = {
+        "tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),),
+        "tls": (Service("own", (Instance("10.0.0.1", 443),), hosts=("own.hospital.example",)),), "tls_port": 443,
+    }  # fmt: skip
+    assert "timeout tunnel" not in rendered(options=ENDING_TLS, **plan)["services.cfg"]
+
+
+def test_the_first_step_of_tls_waits_for_the_longest_label():
+    text = rendered(tls_port=443, options=ENDING_TLS)["services.cfg"]
+    assert "    timeout client 86400000ms\n" in section(text, "discovery_tls")
+    assert "    timeout server 86400000ms\n" in section(text, "discovery_https")
+
+
+def test_shares_of_versions_are_turns():
+    service = Service("echo-9999", (Instance("10.0.0.1", 7),), 9999, shifted=True)
+    assert "    balance roundrobin\n" in section(rendered(tcp=(service,))["services.cfg"], "tcp_echo-9999")
+
+
+def test_tls_goes_through_by_name_beside_the_names_of_the_site():
+    service = Service("own", (Instance("10.0.0.1", 443),), hosts=("own.hospital.example",))
+    made = rendered(tls=(service,), tls_port=443, options=ENDING_TLS)
+    assert made["names.map"] == "*.hospital.example discovery_https\na.example discovery_https\nown.hospital.example tls_own\n"
+    assert "    bind 0.0.0.0:443\n" in section(made["services.cfg"], "discovery_tls")
+    https = "    bind unix@/run/discovery-balancer-tls/https.sock mode 600 user haproxy accept-proxy ssl"
+    assert f"{https} crt-list /etc/haproxy/discovery-certificates/list alpn h2,http/1.1\n" in made["services.cfg"]
+
+
+def test_without_certificates_nothing_ends_tls():
+    assert "https.sock" not in rendered(tls_port=443)["services.cfg"]
+
+
+def test_no_key_is_in_a_generation(tmp_path):
+    (tmp_path / "k.pem").write_text("SECRET")
+    options = Options(domain="x.example", certificates=({**CERTIFICATE, "key": str(tmp_path / "k.pem")},))
+    assert not [name for name, text in rendered(options=options, tls_port=443).items() if "SECRET" in text or "k.pem" in text]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), []), ((1, 1), [1, 1]), ((3, 1), [3, 1]), ((10, 20), [1, 2]), ((5000, 5000), [1, 1]), ((256, 1), [256, 1]),
+        ((1000, 1), [256, 1]), ((990, 10), [99, 1]), ((65535, 65534), [256, 256]), ((1000, 500, 1), [256, 128, 1]),
+    ],
+)  # fmt: skip
+def test_weights_keep_their_proportions_within_what_haproxy_has(given, expected):
+    made = weights([Instance("10.0.0.1", port, weight) for port, weight in enumerate(given, 1)])
+    assert [server.weight for server in made] == expected
+
+
+UNUSED = {"body_buffer_size", "response_disk_size"}  # HAProxy passes bodies on as they come and writes none to a disk
+
+
+@pytest.mark.parametrize("limit", [limit for limit in LIMITS if limit.name not in UNUSED], ids=lambda limit: limit.name)
+def test_each_limit_is_rendered(limit):
+    value = {"time": "7h", "size": "7m", "count": "7", "header": "17k"}[limit.kind]
+    plan = {"tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),)}
+    assert rendered(own=HaproxyOptions(limits={limit.name: value}), **plan) != rendered(**plan)
+
+
+def test_no_limit_at_all():
+    own = HaproxyOptions(limits={"client_connections": 0, "client_requests": "0", "client_max_body_size": "0"})
+    text = rendered(own=own)["services.cfg"]
+    assert "429" not in text and "413" not in text and "track-sc0" not in text
+
+
+def test_a_silent_instance_is_given_up_for_another_only_within_the_time_for_all_tries():
+    short = HaproxyOptions(limits={"read_timeout": "2s"})
+    assert "response-timeout" in rendered(own=short)["services.cfg"]
+    assert "response-timeout" not in rendered()["services.cfg"]
+
+
+@pytest.mark.parametrize(
+    ("times", "default", "line"),
+    [
+        ([], "10m", "hard-stop-after 600000ms"), (["11m", "24h"], "10m", "hard-stop-after 86400000ms"),
+        (["24h"], "0", ""), ([], "9w", "hard-stop-after 2147483647ms"), (["500ms"], "1", "hard-stop-after 1000ms"),
+    ],
+)  # fmt: skip
+def test_w10_old_workers_live_as_long_as_the_longest_label_or_the_sites_time(times, default, line):
+    services = tuple(web(name=f"web-{n}", hosts=(f"{n}.a.example",), read_timeout=time) for n, time in enumerate(times))
+    text = rendered(http=services, own=HaproxyOptions(shutdown_timeout=default))["services.cfg"]
+    assert [one.strip() for one in text.splitlines() if "hard-stop-after" in one] == [line] * bool(line)
+
+
+def test_spare_servers_wait_for_an_address():
+    text = section(rendered(http=(web(),), own=HaproxyOptions(spare=2))["services.cfg"], "http_web")
+    assert text.endswith("".join(f"    server spare-{n} 0.0.0.0:1 disabled{CHECK}{KEPT}\n" for n in (0, 1)))
+
+
+def test_the_structure_has_no_servers_and_no_names():
+    one = layout(Plan(http=(web(),)), OPTIONS, OWN).structure
+    two = layout(Plan(http=(web(Instance("10.0.0.2", 1, 7), hosts=("b.example", "c.example")),)), OPTIONS, OWN).structure
+    assert one == two
+
+
+@pytest.mark.parametrize("chosen", [{"read_timeout": "5s"}, {"protocol": "https"}, {"path": "/a", "strip": True}])
+def test_the_structure_has_the_settings_of_a_service(chosen):
+    one, two = (layout(Plan(http=(web(**given),)), OPTIONS, OWN).structure for given in ({}, chosen))
+    assert {key for key in one if one[key] != two[key]} == {"backend:http_web"}
+
+
+def test_the_structure_has_listeners_and_what_the_role_has_written():
+    plan = Plan(tcp=(Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),))
+    one = layout(plan, OPTIONS, OWN, "a").structure
+    assert one["common"] not in (
+        layout(Plan(), OPTIONS, OWN, "a").structure["common"],
+        layout(plan, OPTIONS, OWN).structure["common"],
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shutdown_timeout": "soon"}, {"tries_timeout": "5s\n"}, {"old_workers": 0}, {"old_workers": True}, {"spare": -1},
+        {"limits": {"read_timeout": "5s; x"}}, {"limits": {"other": "1"}}, {"trusted_proxies": ("10.0.0.0/8 }",)},
+        {"socket": "/run/x y"}, {"certificates": "relative"}, {"nonsense": 1}, {"user": "a b"},
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_rendered_are_refused(wrong):
+    with pytest.raises((ValueError, TypeError)):
+        HaproxyOptions(**wrong)
+
+
+def test_a_layout_is_a_value():
+    plan = Plan(http=(web(),))
+    assert layout(plan, OPTIONS, OWN) == dataclasses.replace(layout(plan, OPTIONS, OWN))
