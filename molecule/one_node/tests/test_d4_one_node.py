@@ -63,7 +63,7 @@ def test_d4_a_change_of_the_agent_restarts_the_only_server(site, settled):
     """Nobody else can hold the quorum meanwhile: names and balancer go on, and it leads again."""
     (server,) = site.servers
     (before,) = server.unit("consul", "MainPID")
-    done, _ = play(site, "site.yml", "-e", '{"consul_extra_config": {"limits": {"http_max_conns_per_client": 300}}}')
+    done, _ = play(site, "site.yml", "-e", '{"consul_extra_config": {"performance": {"raft_multiplier": 2}}}')
     assert done.returncode == 0, done.stdout[-4000:]
     assert server.unit("consul", "MainPID") != [before]
     done, _ = play(site, "site.yml")
