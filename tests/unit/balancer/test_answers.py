@@ -304,7 +304,7 @@ def raw(balancer, text: bytes) -> tuple[int, bytes]:
         ("http://web.{d}/", "webx{d}", "web.{d}"),
     ],
 )
-def test_the_host_that_routes_is_the_one_that_is_passed_on(serve, balancer, instance, line, host, seen):
+def test_w16_the_host_that_routes_is_the_one_that_is_passed_on(serve, balancer, instance, line, host, seen):
     """An application makes links, and decides, by its name."""
     serve(web=[entry(instance().port)])
     line, host, seen = (text.format(d=DOMAIN, D=DOMAIN.upper()) for text in (line, host, seen))
@@ -315,14 +315,14 @@ def test_the_host_that_routes_is_the_one_that_is_passed_on(serve, balancer, inst
     assert (status, received["Host"], received["X-Forwarded-Host"]) == (200, seen, seen)
 
 
-def test_two_hosts_are_refused(serve, balancer, instance):
+def test_w16_two_hosts_are_refused(serve, balancer, instance):
     serve(web=[entry(instance().port)])
     head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     assert raw(balancer, head.encode())[0] == 400
 
 
 @pytest.mark.parametrize("length", [9_000, 32_000, 32 * 1024])
-def test_long_headers_pass_both_ways(serve, ask, instance, length):
+def test_w9_long_headers_pass_both_ways(serve, ask, instance, length):
     """Tickets of Kerberos, cookies of an application."""
     serve(web=[entry(instance().port)])
     status, _, body = ask(f"web.{DOMAIN}", Cookie="c" * length)
@@ -332,7 +332,7 @@ def test_long_headers_pass_both_ways(serve, ask, instance, length):
 
 
 @pytest.mark.parametrize("host", [f"web.{DOMAIN}", f"none.{DOMAIN}", "x.example.org"])
-def test_a_header_that_is_too_long_gets_a_page(serve, ask, instance, host):
+def test_w9_a_header_that_is_too_long_gets_a_page(serve, ask, instance, host):
     serve(web=[entry(instance().port)])
     status, headers, body = ask(host, Cookie="c" * 40_000)
     assert (status, headers["Content-Type"], "431 Request Header" in body) == (431, "text/html", True)
