@@ -23,7 +23,7 @@ def key_length(key: str) -> int | None:
 def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
-    :param settings: servers (names), bootstrap_expect, allow_even_servers, extra_config (of the agent), write_networks,
+    :param settings: servers (names), bootstrap_expect, allow_even_servers, deployment, extra_config (of the agent), write_networks,
         datacenter, domain, name_problems (of `node_name_problems`), gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
@@ -49,6 +49,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
                 f"consul_extra_config of host {host} sets {variable} to {given!r}, but certificates and names of the site have"
                 f" {settings[variable]!r}: remove it, and set consul_{variable} instead"
             )
+    problems += _container_problems(host, settings)
     problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
@@ -76,6 +77,18 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             " unset consul_gossip_key"
         )
     return problems
+
+
+def _container_problems(host: str, settings: Mapping) -> list[str]:
+    """Settings that need what an agent in a container does not have: the host's programs."""
+    extra = settings["extra_config"]
+    scripts = [name for name in ("enable_script_checks", "enable_local_script_checks") if extra.get(name)]
+    if settings["deployment"] != "container" or not scripts:
+        return []
+    return [
+        f"consul_extra_config of host {host} sets {scripts[0]}, but a container (consul_deployment) has no programs for checks to"
+        " run: remove it, or set consul_deployment: host"
+    ]
 
 
 def _api_problems(host: str, extra: Mapping) -> list[str]:
