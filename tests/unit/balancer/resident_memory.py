@@ -9,7 +9,7 @@ import ssl
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "roles/balancer/files"))
+sys.path[:0] = [str(pathlib.Path(__file__).parents[3] / f"roles/{role}/files") for role in ("balancer", "common")]
 
 from discovery_balancer import addresses, backends, resident  # noqa: E402
 from discovery_balancer.backends.nginx.render import render_nginx  # noqa: E402

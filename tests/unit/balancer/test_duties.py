@@ -1,12 +1,11 @@
 """When the resident program does what, and what the answers prove (L6)."""
 
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery_balancer.duties import AGAIN, LEAST_LOOKS, MOST_RESTARTS, TRIES, WINDOW, Doubt, Echo, Restarts, Timetable
+from discovery_balancer.duties import AGAIN, LEAST_LOOKS, TRIES, Doubt, Echo, Timetable
 
 PATIENCE = 7
 
@@ -93,27 +92,6 @@ def test_l6_what_was_forgotten_is_never_overdue():
     shown(echo, 0)
     echo.forget()
     assert (echo.waiting, echo.overdue(100, PATIENCE)) == (False, False)
-
-
-def test_l6_restarts_of_a_unit_are_bounded_and_counted():
-    restarts, now = Restarts({"a": [2, [5.0]]}), 5 + WINDOW
-    assert [restarts.allowed("a", now + number) for number in range(MOST_RESTARTS + 1)] == [True] * MOST_RESTARTS + [False]
-    assert restarts.allowed("b", now)
-    assert restarts.allowed("a", now + WINDOW)
-    assert restarts.counted["b"] == [1, [now]] and restarts.counted["a"][0] == 2 + MOST_RESTARTS + 1
-
-
-def test_l6_restarts_are_bounded_also_when_the_program_itself_starts_anew():
-    first = Restarts()
-    assert [first.allowed("a", 100 + number) for number in range(MOST_RESTARTS)] == [True] * MOST_RESTARTS
-    anew = Restarts(json.loads(json.dumps(first.counted)))
-    assert not anew.allowed("a", 100 + MOST_RESTARTS)
-    assert anew.allowed("a", 100 + WINDOW + MOST_RESTARTS)
-
-
-@pytest.mark.parametrize("known", [None, [], "x", {"a": 1}, {"a": [1]}, {"a": ["x", "y"]}])
-def test_l6_an_odd_count_of_the_last_status_is_none(known):
-    assert Restarts(known).counted == {}
 
 
 def test_a_problem_is_confirmed_within_the_promise():

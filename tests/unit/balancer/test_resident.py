@@ -13,9 +13,11 @@ import pytest
 
 from discovery_balancer import duties, owners, resident, source
 from discovery_balancer.resident import Resident
+from discovery_program import restarts
 from standins import WAITS, Site
 
 FILES = Path(__file__).parents[3] / "roles/balancer/files"
+PATHS = [str(FILES), str(FILES.parents[1] / "common/files")]
 
 
 class Source:
@@ -135,20 +137,6 @@ def test_h17_a_catalog_of_the_past_is_not_served_and_the_leaders_is_at_once(home
     assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
 
 
-def test_the_program_ends_for_new_files_that_stay(tmp_path):
-    """The role writes file after file, then restarts it; a run that was interrupted does not."""
-    files = [tmp_path / "a.py", tmp_path / "nginx/b.py"]
-    files[1].parent.mkdir()
-    for file in files:
-        file.write_text("old")
-    program = resident.Program(tmp_path)
-    assert not any(program.replaced(now) for now in range(10, 200, 10))
-    files[0].write_text("new file")
-    assert not program.replaced(200)
-    files[1].write_text("new file")
-    assert [now for now in range(210, 300, 10) if program.replaced(now)][0] == 210 + resident.REPLACED
-
-
 def test_changes_are_loaded_once_an_interval_and_the_last_one_is(home):
     home.live(5)
     before, begin = home.balancer.reloads, home.clock.now
@@ -257,7 +245,7 @@ def test_l6_one_that_stays_frozen_is_restarted_some_times_only_and_reported(home
     home.live(60)
     home.source.follows = False
     home.live(600)
-    assert (home.source.restarts, home.status["state"]) == (duties.MOST_RESTARTS, "failed")
+    assert (home.source.restarts, home.status["state"]) == (restarts.MOST, "failed")
 
 
 def test_l6_without_consul_nothing_is_restarted(home):
@@ -410,7 +398,7 @@ def test_l6_restarts_of_a_balancer_are_bounded(home):
     home.live(60)
     home.balancer.silence = "nginx does not answer"
     home.live(600)
-    assert len(home.restarted) == duties.MOST_RESTARTS
+    assert len(home.restarted) == restarts.MOST
 
 
 def test_l8_nothing_that_fails_ends_the_program(home, capsys):
@@ -453,7 +441,7 @@ def test_the_program_is_told_by_systemd_and_ends_with_0(tmp_path):
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
         code = (
-            f"import sys; sys.path.insert(0, {str(FILES)!r})\nimport pathlib\n"
+            f"import sys; sys.path[:0] = {PATHS!r}\nimport pathlib\n"
             "from discovery_balancer import resident\n"
             f"here = pathlib.Path({str(tmp_path)!r})\n"
             "sys.exit(resident.main(here / 'options.json', here / 'state', here / 'spare.json'))\n"
@@ -480,7 +468,7 @@ def test_letters_that_the_locale_of_the_host_does_not_have_are_printed_all_the_s
     (tmp_path / "state").mkdir()
     (tmp_path / "options.json").write_text('{"domain": "\u65e5.example"}')
     code = (
-        f"import os, sys; sys.path.insert(0, {str(FILES)!r})\nimport pathlib, signal\n"
+        f"import os, sys; sys.path[:0] = {PATHS!r}\nimport pathlib, signal\n"
         "from discovery_balancer import resident\n"
         "resident.notify = lambda text: os.kill(os.getpid(), signal.SIGTERM)\n"
         f"here = pathlib.Path({str(tmp_path)!r})\n"

@@ -27,7 +27,9 @@ def test_source_without_a_file_is_an_error(tmp_path):
         program_files(str(tmp_path), "/lib/p")
 
 
-@pytest.mark.parametrize("source", ["balancer/files/discovery_balancer", "registrator/files/registrator"])
+@pytest.mark.parametrize(
+    "source", ["balancer/files/discovery_balancer", "registrator/files/registrator", "common/files/discovery_program"]
+)
 def test_programs_of_the_roles(source):
     paths = {item["path"] for item in program_files(str(ROLES / source), "/lib/p")}
-    assert {"/lib/p", "/lib/p/__init__.py", "/lib/p/__main__.py"} <= paths
+    assert {"/lib/p", "/lib/p/__init__.py"} <= paths

@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.wait import eventually
 
+from discovery_program import restarts
+from discovery_program.replaced import STAY, Program
 from registrator import alive as sign_of_life
 from registrator import watch
 from registrator.agent import AgentError
@@ -205,7 +207,7 @@ def test_l6_restarts_have_a_limit_that_is_reported_and_ends(machine, capsys):
     machine.live(20, watching)
     machine.silent = True  # also after a restart
     machine.live(800, watching)
-    assert len(machine.restarts) == watch.MOST_RESTARTS
+    assert len(machine.restarts) == restarts.MOST
     counted = watch.read(str(machine.count_file))
     assert counted["restarts"] == 3 and "it hangs, and is not restarted" in counted["problem"]
     machine.live(20, again := watcher(machine))  # the watch itself starts anew
@@ -244,6 +246,27 @@ def test_times_of_dockerd(text, expected):
 def test_a_time_that_is_none_is_refused(text):
     with pytest.raises(ValueError):
         watch.seconds(text)
+
+
+def test_the_watch_ends_for_new_files_that_stay_and_systemd_starts_them(machine, tmp_path, monkeypatch):
+    """A run of the role that is interrupted has written them, and restarts nothing."""
+    file, told = tmp_path / "registrator/watch.py", []
+    file.parent.mkdir()
+    file.write_text("old")
+    monkeypatch.setattr(watch, "Program", lambda: Program(str(tmp_path)))
+    monkeypatch.setattr(watch, "notify", told.append)
+    monkeypatch.setattr(watch, "STATE", str(machine.count_file))
+    monkeypatch.setattr(watch, "dockerd", lambda: None)
+    monkeypatch.setattr(machine, "sleep", lambda seconds: sleep(seconds), raising=False)
+
+    def sleep(seconds):
+        machine.now += seconds
+        if machine.now == 3700:
+            file.write_text("new file")
+
+    assert watch.main(machine) == 0
+    assert STAY <= machine.now - 3700 <= STAY + 12
+    assert told[0] == "READY=1" and set(told[1:-1]) == {"WATCHDOG=1"} and told[-1] == "STOPPING=1"
 
 
 # --- the sign ---

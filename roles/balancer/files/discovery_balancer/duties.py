@@ -6,7 +6,6 @@ ECHO_SECONDS = 8  # between two echoes
 BALANCER_SECONDS = 4  # between two looks at the balancer
 LEAST_LOOKS = 5  # at an echo before it is overdue: a machine that stood still proves nothing
 GRACE = 2  # seconds that consul-template may need beyond its longest pause between two attempts
-MOST_RESTARTS, WINDOW = 3, 900  # of one unit, in as many seconds
 
 
 class Timetable:
@@ -91,30 +90,3 @@ class Echo:
     def forget(self):
         """Nothing is waited for: it could not be written, or consul-template starts anew."""
         self.waiting, self.shown_since = False, None
-
-
-class Restarts:
-    """Restarts of units that hang, so that they never become a loop."""
-
-    def __init__(self, known=None):
-        """
-        :param known: {unit: [number, [times of the last ones, in seconds since 1970]]} of the last status: the bound holds over a
-            restart of the program itself
-        """
-        self.counted = {}
-        for unit, entry in (known if isinstance(known, dict) else {}).items():
-            whole = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list) and entry[1]
-            if whole and all(isinstance(value, (int, float)) for value in (entry[0], *entry[1])):
-                self.counted[unit] = entry
-
-    def allowed(self, unit, now) -> bool:
-        """Whether it may be restarted once more; then that counts.
-
-        :param now: seconds since 1970
-        """
-        count, times = self.counted.get(unit, [0, []])
-        recent = [time for time in times if 0 <= now - time < WINDOW]
-        if len(recent) >= MOST_RESTARTS:
-            return False
-        self.counted[unit] = [count + 1, [*recent, round(now, 3)]]
-        return True

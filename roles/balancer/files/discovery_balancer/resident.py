@@ -5,20 +5,22 @@ state that the next start would miss, so it may be killed at any point.
 """
 
 import contextlib
-import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import traceback
 
+from discovery_program import restarts
+from discovery_program.replaced import Program
+from discovery_program.systemd import notify
+
 from . import backends, options, owners, preview, status, sync
-from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Restarts, Timetable
+from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Timetable
 from .source import CA, Refused, Source, echo_of, refresh_from_leader
-from .store import Store, identity
+from .store import Store
 from .watch import Watch
 
 TOKEN = pathlib.Path("/etc/consul-template/token")
@@ -26,7 +28,6 @@ LEADER_SECONDS = 10  # for the leader's catalog
 LOOK_SECONDS = 0.5  # between two looks while an echo has not come back, or while the catalog may be of the past
 BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all the time
 AFTER_ERROR = 5  # seconds before the next attempt of a duty that has failed
-REPLACED = 60  # seconds for which its files have stayed the same when it ends for new ones
 RECOVERY = 12  # seconds that a restarted balancer has to come back: 5 for its connections, and its own sync
 DUTIES = ("source", "echo", "balancer")
 NOBODY = {"source": None, "echo": "", "state": "", "balancer": ""}  # problems by who has found them; None: not looked yet
@@ -51,41 +52,6 @@ def main(options_file, state, spare) -> int:
         resident.turn()
     notify("STOPPING=1")
     return 0
-
-
-class Program:
-    """The files of this program. A run of the role that is interrupted has written new ones and restarts nothing, nor does the
-    next run; so the program ends when others have been there for a while, and systemd starts them."""
-
-    def __init__(self, root=pathlib.Path(__file__).parent):
-        """:param root: their directory"""
-        self.root, self.asked_at, self.since = root, 0.0, None
-        self.started = self.last = self._identities()
-
-    def replaced(self, now) -> bool:
-        """Whether they are others than at the start, and no more of them are written.
-
-        :param now: seconds; they are looked at every few seconds
-        """
-        if now - self.asked_at < AFTER_ERROR:
-            return False
-        self.asked_at, before, self.last = now, self.last, self._identities()
-        if self.last != before or self.since is None:
-            self.since = now
-        return self.last != self.started and now - self.since >= REPLACED
-
-    def _identities(self):
-        return {str(file): identity(file) for file in self.root.rglob("*.py")}
-
-
-def notify(text):
-    """Tell systemd (sd_notify(3)); without it nothing happens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    with contextlib.suppress(OSError):
-        if address:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd:
-                to_systemd.connect("\0" + address[1:] if address.startswith("@") else address)
-                to_systemd.sendall(text.encode())
 
 
 def source_of(chosen, token_file=TOKEN, ca=CA) -> Source:
@@ -117,7 +83,7 @@ class Resident:
         self.doubts = {"source": Doubt(), "state": Doubt(), "balancer": Doubt()}
         self.problems, self.reported = dict(NOBODY), None
         self.echo = Echo()
-        self.restarts = Restarts(store.status().get("restarts"))
+        self.restarts = restarts.known(store.status().get("restarts"))
         self.seen, self.free_at = None, 0.0  # the catalog file of the last sync; when the next sync may begin
         self.source, self._source_key = None, None
 
@@ -161,7 +127,7 @@ class Resident:
         with self.store.locked():
             self.seen = self.store.catalog_identity()
             done = sync.once(
-                self.store, load, self.make, self.clock, source=source, further={"restarts": self.restarts.counted},
+                self.store, load, self.make, self.clock, source=source, further={"restarts": self.restarts},
                 refresh=lambda given: refresh(self.store, self._source(given)),
                 record=lambda change: self._source(chosen).change(owners.KEY, change),
             )  # fmt: skip
@@ -195,7 +161,7 @@ class Resident:
             self.reported = text
             if text:
                 print(status.printable(f"failed: {text}"), flush=True)
-                sync.note(self.store, text, {"restarts": self.restarts.counted})
+                sync.note(self.store, text, {"restarts": self.restarts})
             self.timetable.again("sync", max(self.free_at, now))
 
     def _verify(self, chosen):
@@ -254,8 +220,10 @@ class Resident:
             self.free_at = max(self.free_at, now + RECOVERY)
 
     def _restart(self, unit, how) -> bool:
-        if not self.restarts.allowed(unit, self.clock.time()):
+        counted = restarts.once_more(self.restarts.get(unit, restarts.NONE), self.clock.time())
+        if counted is None:
             return False
+        self.restarts[unit] = counted
         print(f"{unit} hangs and is restarted", flush=True)
         how()
         return True

@@ -9,12 +9,14 @@ stay at the agent, and the next start compares. Python 3.9.
 from __future__ import annotations
 
 import calendar
-import contextlib
 import json
 import os
-import socket
 import sys
 import time
+
+from discovery_program import restarts
+from discovery_program.replaced import Program
+from discovery_program.systemd import notify
 
 from .alive import VARIABLE
 from .log import log
@@ -31,7 +33,6 @@ LEAST_LOOKS = 5  # in this time: a machine that stood still proves nothing
 ASK = 4  # seconds between two questions to dockerd while there is no sign
 START = 60  # seconds that a container has for its first sign, on a host that boots
 END = 1  # second that a registrator has to end by itself
-MOST_RESTARTS, WINDOW = 3, 900  # in as many seconds; then it is reported only
 
 
 class Silence:
@@ -127,13 +128,13 @@ class Watch:
             self._count(problem="")
 
     def _restart(self, api, silent: float, now: float) -> None:
-        at = self.clock.time()
-        recent = [one for one in self.counted["times"] if 0 <= at - one < WINDOW]
-        if len(recent) >= MOST_RESTARTS:
-            self._count(problem=f"it hangs, and is not restarted: it was {len(recent)} times within {WINDOW // 60} min")
+        counted = restarts.once_more((self.counted["restarts"], self.counted["times"]), self.clock.time())
+        if counted is None:
+            often = f"{restarts.MOST} times within {restarts.WINDOW // 60} min"
+            self._count(problem=f"it hangs, and is not restarted: it was {often}")
             return
         # Counted first: where /run takes nothing, a missing sign proves little.
-        self._count(times=[*recent, at], restarts=self.counted["restarts"] + 1)
+        self._count(restarts=counted[0], times=counted[1])
         log("restarted", container=NAME, reason=f"no sign of life for {silent:.0f} s", number=self.counted["restarts"])
         self.silence.begin(now)
         api.restart(NAME, END)
@@ -160,8 +161,8 @@ def read(path: str) -> dict:
             found = json.load(file)
     except (OSError, ValueError):
         return empty
-    fits = isinstance(found, dict) and all(isinstance(found.get(key), type(value)) for key, value in empty.items())
-    return found if fits and all(isinstance(one, (int, float)) for one in found["times"]) else empty
+    fits = isinstance(found, dict) and restarts.whole((found.get("restarts"), found.get("times")))
+    return found if fits and isinstance(found.get("problem"), str) else empty
 
 
 def mtime(path: str) -> float | None:
@@ -170,16 +171,6 @@ def mtime(path: str) -> float | None:
         return os.stat(path).st_mtime_ns / 1e9
     except OSError:
         return None
-
-
-def notify(text: str) -> None:
-    """Tell systemd (sd_notify(3)); without it nothing happens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    with contextlib.suppress(OSError):
-        if address:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd:
-                to_systemd.connect("\0" + address[1:] if address.startswith("@") else address)
-                to_systemd.sendall(text.encode())
 
 
 def dockerd():
@@ -193,15 +184,18 @@ def dockerd():
     return Dockerd(DOCKERD) if runs else None
 
 
-def main() -> int:
-    watch = Watch(dockerd)
+def main(clock=time) -> int:
+    """Watch until other files of this program are there; always 0, and systemd starts them."""
+    watch, program = Watch(dockerd, SIGN, STATE, clock), Program()
     log("started", sign=SIGN)
     watch.turn()
     notify("READY=1")
-    while True:
-        time.sleep(LOOK)
+    while not program.replaced(clock.monotonic()):
+        clock.sleep(LOOK)
         notify("WATCHDOG=1")
         watch.turn()
+    notify("STOPPING=1")
+    return 0
 
 
 if __name__ == "__main__":
