@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import subprocess
 
 SOCKET = "/run/docker.sock"
+SECONDS = 10  # for an answer of systemd
 
 
 class DockerError(Exception):
@@ -18,6 +21,16 @@ class DockerError(Exception):
     def __init__(self, status: int, text: str):
         super().__init__(f"{status} {text}".strip())
         self.status = status
+
+
+def dockerd_runs() -> bool:
+    """Whether dockerd of this host runs. To be asked before dockerd is: docker.socket stays active beside one that stops or was
+    stopped, and any request to it starts it with all its containers.
+
+    :raises subprocess.TimeoutExpired: systemd gives no answer
+    """
+    command = ["systemctl", "is-active", "--quiet", "docker.service"]
+    return os.path.exists(SOCKET) and subprocess.run(command, timeout=SECONDS, check=False).returncode == 0
 
 
 class _Connection(http.client.HTTPConnection):
@@ -32,7 +45,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class DockerApi:
-    """dockerd of this host. While it is stopped, a request to its socket starts it: check its unit first.
+    """dockerd of this host. While it is stopped, a request to its socket starts it: see dockerd_runs.
 
     :param timeout: seconds for one request
     """

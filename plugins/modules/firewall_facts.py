@@ -48,7 +48,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, DockerApi
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, dockerd_runs
 
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
 COUNTER = re.compile(r"counter packets (\d+)")
@@ -131,10 +131,9 @@ def main():
     if module.params["listening"]:
         firewall = nftables.Firewall(module)
         shown = module.run_command("ss --numeric --listening --tcp --udp --processes --no-header", check_rc=True)[1]
-        active = os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0
         found.update(
             listening=listeners(shown),
-            published=publishers(DockerApi().get("/containers/json")) if active else [],
+            published=publishers(DockerApi().get("/containers/json")) if dockerd_runs() else [],
             loaded=bool(firewall.confirmed) and firewall.in_force() == firewall.listing(firewall.confirmed),
             unconfirmed=firewall.unconfirmed(),
             dropped=sum(map(int, COUNTER.findall(firewall.in_force(counters=True)))),

@@ -51,12 +51,11 @@ overlay:
 
 import ipaddress  # noqa: E402
 import json  # noqa: E402
-import os  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Mapping  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, DockerApi, DockerError  # noqa: E402
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError, dockerd_runs  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm  # noqa: E402
 
 UP = 1  # flag of a route, as in linux/route.h
@@ -127,8 +126,7 @@ def main():
         supports_check_mode=True,
     )
     state = {"dockerd": False, "problem": "", "swarm": swarm({}, []), "networks": [], "pools": []}
-    # A request to the socket would start a stopped dockerd.
-    if os.path.exists(SOCKET) and module.run_command(["systemctl", "is-active", "--quiet", "docker.service"])[0] == 0:
+    if dockerd_runs():
         end = time.monotonic() + module.params["wait"]
         while (state := overlay_state(DockerApi(timeout=60)))["problem"] and time.monotonic() < end:
             time.sleep(1)

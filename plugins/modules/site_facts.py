@@ -59,6 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries import differences, entry
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, dockerd_runs
 from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import fitted
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
@@ -72,8 +73,6 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
 WATCH = "/run/registrator-watch/state.json"
-SOCKET = "/run/docker.sock"
-DOCKERD_RUNS = ("systemctl", "is-active", "--quiet", "docker.service")
 REGISTERED = "/var/lib/consul/services"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
@@ -244,20 +243,12 @@ def declared(of_agent: Mapping[str, Mapping]) -> list[dict]:
     return [entry(one) for one in of_agent.values() if one["ID"] not in registered]
 
 
-def refuse_without_dockerd() -> None:
-    """A question to the socket would start a dockerd that somebody has stopped, with all its containers.
-
-    :raises Stopped: it does not run
-    """
-    if subprocess.run(DOCKERD_RUNS, timeout=SECONDS, check=False).returncode != 0:
-        raise Stopped("dockerd does not run")
-
-
 def listing() -> dict:
     """Services that the containers of this host stand for."""
     if not os.path.exists(LISTING) or not os.path.exists(SOCKET):
         return {"services": [], "kept": []}
-    refuse_without_dockerd()
+    if not dockerd_runs():
+        raise Stopped("dockerd does not run")
     return json.loads(output(LISTING))
 
 
@@ -265,7 +256,8 @@ def containers() -> dict | None:
     """How many containers run, whether registrator does, and what its watch has counted; None on a host without dockerd."""
     if not os.path.exists(SOCKET):
         return None
-    refuse_without_dockerd()
+    if not dockerd_runs():
+        raise Stopped("dockerd does not run")
     names = output("docker", "ps", "--format", "{{.Names}}").split()
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch()}
 

@@ -95,7 +95,7 @@ def container(tmp_path, nginx, socket_path, monkeypatch):
         "if grep -q wrong \"$config\"; then echo 'nginx: [emerg] wrong' >&2; exit 1; fi\n"
     )
     docker.chmod(0o755)
-    monkeypatch.setattr(deployment, "DOCKERD_RUNS", ["true"])
+    monkeypatch.setattr(deployment, "dockerd_runs", lambda: True)
     options = {"container": "nginx", "container_run": ("--read-only", "image"), "docker_binary": str(docker)}
     options |= {"config": nginx.own.config, "socket": str(socket_path)}
     return Nginx(Options(domain="x.example", backend=options))
@@ -263,7 +263,7 @@ def test_container_refuses(container, tmp_path):
 
 def test_stopped_dockerd_stays_stopped(container, tmp_path, monkeypatch):
     """A request to docker's socket would start dockerd again."""
-    monkeypatch.setattr(deployment, "DOCKERD_RUNS", ["false"])
+    monkeypatch.setattr(deployment, "dockerd_runs", lambda: False)
     good = Store(tmp_path).write({"http.conf": "", "stream.conf": ""}, "a", ())
     assert "not running" in container.check(good.path, tmp_path / "candidate")
     assert not (tmp_path / "asked").exists()

@@ -2,5 +2,5 @@
 
 replaced  whether the files of the program are other ones by now
 restarts  how often a unit that hangs is restarted (pure)
-systemd   what a program tells systemd
+systemd   what a program tells systemd, and asks it: above all, whether dockerd runs
 """

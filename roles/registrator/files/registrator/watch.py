@@ -16,7 +16,7 @@ import time
 
 from discovery_program import restarts
 from discovery_program.replaced import Program
-from discovery_program.systemd import notify
+from discovery_program.systemd import dockerd_runs, notify
 
 from .alive import VARIABLE
 from .log import log
@@ -25,8 +25,6 @@ NAME = "registrator"
 SIGN = "/run/registrator/alive"
 STATE = "/run/registrator-watch/state.json"
 DOCKERD = "unix:///run/docker.sock"
-# A question to its socket would start a dockerd that somebody has stopped: docker.socket stays active.
-DOCKERD_RUNS = ["systemctl", "is-active", "--quiet", "docker.service"]
 LOOK = 2  # seconds between two looks at the sign
 SILENT = 12  # seconds without a sign, which is given every 2, before dockerd is asked
 LEAST_LOOKS = 5  # in this time: a machine that stood still proves nothing
@@ -176,12 +174,9 @@ def mtime(path: str) -> float | None:
 def dockerd():
     """dockerd's API, None where it does not run. These modules are half of the memory of this program, and hosts do without them
     until something hangs."""
-    import subprocess
-
     from .dockerd import Dockerd
 
-    runs = subprocess.run(DOCKERD_RUNS, timeout=20, check=False).returncode == 0
-    return Dockerd(DOCKERD) if runs else None
+    return Dockerd(DOCKERD) if dockerd_runs() else None
 
 
 def main(clock=time) -> int:

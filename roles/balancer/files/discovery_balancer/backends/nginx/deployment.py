@@ -10,11 +10,11 @@ import socket
 import struct
 import subprocess
 
+from discovery_program.systemd import dockerd_runs
+
 from .. import ports
 
 TEST = ["-t", "-q", "-c"]
-# A request to docker's socket would start a dockerd that stops or has been stopped.
-DOCKERD_RUNS = ["systemctl", "is-active", "--quiet", "docker.service"]
 
 
 def deployment(options, own):
@@ -53,7 +53,7 @@ class Container:
 
     def test(self, config) -> str:
         """In the container; while it is down, in one of the same image and options that ends with the test."""
-        if subprocess.run(DOCKERD_RUNS, timeout=20, check=False).returncode != 0:
+        if not dockerd_runs():
             return "dockerd of this host is not running"
         docker = [self.options.docker_binary]
         if self.master():
