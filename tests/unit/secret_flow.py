@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from tests.support.tasks import is_task, nearest, walk
 from tests.yaml_text import parse_yaml
 
 SECRET_LOOKUP = "fewnodes.discovery.secret"
@@ -42,8 +43,6 @@ KEYWORDS = {
 }  # fmt: skip
 # Their variables are no arguments of a module: nothing logs them.
 CALLS = {"include_tasks", "import_tasks", "include_role", "import_role", "meta"}
-PLAYS = ("pre_tasks", "tasks", "post_tasks", "handlers")
-BLOCKS = ("block", "rescue", "always")
 parse = functools.cache(jinja2.Environment().parse)
 
 
@@ -76,22 +75,12 @@ class Task:
 
 def tasks_of(file: str, document: Any) -> Iterator[Task]:
     """The tasks of a file of tasks or plays, those in blocks too."""
-    for step in document if isinstance(document, list) else []:
-        yield from _inside(file, step, False, {}, ())
-
-
-def _inside(file: str, step: dict, hidden: bool, variables: dict, environments: tuple) -> Iterator[Task]:
-    hidden = bool(step.get("no_log", hidden))
-    variables = variables | (step.get("vars") or {})
-    environments += (step["environment"],) if step.get("environment") else ()
-    parts = PLAYS if "hosts" in step else BLOCKS if "block" in step else ()
-    if not parts:
-        if "ansible.builtin.import_playbook" not in step:
-            yield Task(file, step, hidden, variables, environments)
-        return
-    for part in parts:
-        for inner in step.get(part) or []:
-            yield from _inside(file, inner, hidden, variables, environments)
+    for step, around in walk(document):
+        if is_task(step) and "ansible.builtin.import_playbook" not in step:
+            line = (*around, step)
+            variables = {name: value for one in line for name, value in (one.get("vars") or {}).items()}
+            environments = tuple(one["environment"] for one in line if one.get("environment"))
+            yield Task(file, step, bool(nearest("no_log", step, around)), variables, environments)
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from tests.support.tasks import walk
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -28,13 +29,8 @@ def roles(*without: str):
 
 
 def tasks(path: Path) -> list[dict]:
-    """The tasks of a file in order, those in blocks too."""
-    found, todo = [], list(parse_yaml(path.read_text()) or [])
-    while todo:
-        task = todo.pop(0)
-        found.append(task)
-        todo = [inner for part in ("block", "rescue", "always") for inner in task.get(part, [])] + todo
-    return found
+    """The tasks of a file in order, those in blocks and the blocks too."""
+    return [step for step, _around in walk(parse_yaml(path.read_text()))]
 
 
 @roles()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.tasks import walk
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,6 @@ FILES = sorted(
     for path in (ROOT / folder).rglob("*.yml")
     if path.parent.name not in ("vars", "defaults", "meta")
 )
-BLOCKS = ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers")
 # What is in group_vars/all of many sites; sudo of this one fails, and its host does not exist.
 INVENTORY = """
 all:
@@ -41,13 +41,10 @@ def on_the_controller(step: dict) -> bool:
     return hosts or "local_action" in step or any(one in str(step.get("delegate_to", "")) for one in LOCAL)
 
 
-def steps(value, inside: bool = False):
+def steps(value):
     """Each play, block and task of a file, and whether one around it runs on the controller."""
-    for step in value or []:
-        if isinstance(step, dict):
-            yield step, inside
-            for key in BLOCKS:
-                yield from steps(step.get(key), inside or on_the_controller(step))
+    for step, around in walk(value):
+        yield step, any(map(on_the_controller, around))
 
 
 def problems(content) -> list[str]:

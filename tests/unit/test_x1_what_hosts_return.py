@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from secret_flow import texts
 from test_x6_management_token import FILES
+from tests.support.tasks import is_task, nearest, walk
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 KEYWORDS = ("run_once", "delegate_to", "delegate_facts", "any_errors_fatal")
-GROUPS = ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers")
 # These run on the controller, or return what they have made of an answer, and no facts of it.
 ON_CONTROLLER = {
     "ansible.builtin.assert", "ansible.builtin.debug", "ansible.builtin.fail", "ansible.builtin.set_fact",
@@ -33,13 +33,9 @@ HERE = {"localhost", "{{ inventory_hostname }}"}
 
 def steps(value, inherited: dict):
     """Every task of a document, with the keywords of its blocks and play."""
-    for inner in value if isinstance(value, list) else []:
-        known = inherited | {key: inner[key] for key in KEYWORDS if key in inner}
-        parts = [part for part in GROUPS if part in inner]
-        for part in parts:
-            yield from steps(inner[part], known)
-        if not parts:
-            yield {**inner, **known}
+    for step, around in walk(value):
+        if is_task(step):
+            yield step | {key: found for key in KEYWORDS if (found := nearest(key, step, (inherited, *around))) is not None}
 
 
 def module(step: dict) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.tasks import is_task, nearest, walk
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -17,18 +18,15 @@ OF_THE_BACKUP_HOST = {
 }
 
 
-def steps(value, inherited=None):
-    """Every task of a document, with the delegation of the block that it is in."""
-    for inner in value if isinstance(value, list) else []:
-        target = inner.get("delegate_to", inherited)
-        yield {**inner, "delegate_to": target}
-        for part in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers"):
-            yield from steps(inner.get(part), target)
+def steps(value):
+    """Every play, block and task of a document, with the delegation of the block that it is in."""
+    for step, around in walk(value):
+        yield step | {"delegate_to": nearest("delegate_to", step, around)}
 
 
 def uses(step: dict) -> bool:
     """Whether a host is given the management token by a task itself."""
-    if any("block" in step or part in step for part in ("tasks", "hosts")):
+    if not is_task(step):
         return False
     own = {key: value for key, value in step.items() if key not in ("name", "delegate_to")}
     if "fewnodes.discovery.secret" in own or "ansible.builtin.fail" in own:  # these work on the controller

@@ -33,6 +33,7 @@ from tests.support.certificates import (
     public,
     renewal,
 )  # fmt: skip
+from tests.support.tasks import walk
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -233,20 +234,12 @@ def test_a_ca_with_the_key_of_another_signs_nothing(site):
         act(site, public(new_key()))
 
 
-def tasks(value):
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    for inner in value if isinstance(value, list) else []:
-        yield from tasks(inner)
-
-
 def test_x1_no_task_has_a_request_signed():
     """community.crypto makes the CAs, out of requests of the controller, and no other certificate."""
     signing = [
         (path.name, step["name"])
         for path in sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
-        for step in tasks(parse_yaml(path.read_text()))
+        for step, _around in walk(parse_yaml(path.read_text()))
         for module in step
         if isinstance(module, str) and re.search(r"\.(x509_certificate|openssl_csr)(_pipe)?$", module)
     ]
