@@ -99,7 +99,7 @@ READ = {
     ("playbooks/scale_service.yml", "scale_surplus_instances"): "load balancers wait until they serve none of them",
     ("playbooks/vars/consul.yml", "registrator_service_prefixes"): "a variable of the inventory",
     ("playbooks/vars/status.yml", "consul_status"): "shown",
-    ("roles/consul/tasks/acl/operations_token.yml", "__consul_own"): "a server writes what the site wants, once more",
+    ("roles/consul/tasks/acl/write_missing.yml", "__consul_own"): "a server writes what the site wants, once more",
     ("roles/consul/tasks/apply/changes.yml", "__consul_agent"): "a host's action: what the liar's own agent needs",
     ("roles/consul/tasks/apply/close_http.yml", "__consul_host"): "every agent is compared with its files, once more",
     ("roles/consul/tasks/apply/main.yml", "__consul_agent"): "a host's action",

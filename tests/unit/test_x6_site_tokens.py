@@ -112,7 +112,7 @@ def test_x6_a_rotation_hands_a_client_no_token_of_another_host(tmp_path):
 
 def test_x6_tokens_are_written_where_a_server_or_an_agent_refuses_one_and_there_is_a_leader(tmp_path):
     """A client without a leader refuses any token, and nothing can be written then: a run that repairs that goes on."""
-    document = parse_yaml((ROOT / "roles/consul/tasks/acl/operations_token.yml").read_text())
+    document = parse_yaml((ROOT / "roles/consul/tasks/acl/write_missing.yml").read_text())
     (block,) = (step for step in document if "block" in step)
     cases = {(200, 200): False, (403, 200): True, (200, 403): True, (500, 403): False, (-1, -1): False}
     plays = [
