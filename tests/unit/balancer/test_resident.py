@@ -491,10 +491,6 @@ def test_it_stays_small(tmp_path):
     assert kibibytes <= 30 * 1024
 
 
-def test_seconds_of_an_option():
-    assert [resident.seconds(text) for text in ("500ms", "5s", "1m30s", "1.5h", "x")] == [0.5, 5, 90, 5400, 0]
-
-
 def test_l6_a_state_that_consul_does_not_take_is_reported_and_heals(home):
     home.catalog("web")
     home.live(20)

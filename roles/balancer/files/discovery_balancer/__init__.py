@@ -5,6 +5,7 @@ owners    the owner of each name and port that several services may ask for (pur
 shares    shares of the versions of a service to the weights of its instances (pure)
 settings  settings of services from their meta, as typed values (pure)
 patterns  names and paths that may stand in a configuration
+times     times of settings, in seconds (pure)
 options   the site's settings, from the files that the roles write
 store     generations on disk, the link to the current one, the status file
 ask       HTTP over a kept connection; the Consul agent of this host

@@ -6,7 +6,6 @@ state that the next start would miss, so it may be killed at any point.
 
 import contextlib
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from . import backends, options, owners, preview, status, sync
 from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Timetable
 from .source import CA, Refused, Source, echo_of, refresh_from_leader
 from .store import Store
+from .times import seconds
 from .watch import Watch
 
 TOKEN = pathlib.Path("/etc/consul-template/token")
@@ -248,12 +248,6 @@ def heard(file) -> int:
         return echo_of(file.read_text(errors="replace"))
     except OSError:
         return 0
-
-
-def seconds(text) -> float:
-    """A time as consul-template writes it, such as 500ms, 5s or 1m30s, in seconds."""
-    sizes = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-    return sum(float(number) * sizes[unit] for number, unit in re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", str(text)))
 
 
 def try_restart(unit):

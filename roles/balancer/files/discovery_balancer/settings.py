@@ -8,13 +8,14 @@ import dataclasses
 import re
 from collections import Counter
 
+from .times import seconds
+
 PREFIX = "balancer_"
 HOST = re.compile(r"(?=.{1,253}\Z)((?!-)[a-z0-9-]{1,63}(?<!-)\.)+(?!-)(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,63}(?<!-)")
 MOST_HOSTS = 64
 SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]+")
 LONGEST_PATH = 200
-TIME = re.compile(r"([1-9][0-9]{0,5})(ms|s|m|h)")
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+TIME = re.compile(r"[1-9][0-9]{0,5}(ms|s|m|h)")
 LONGEST_TIME = 24 * 3600  # seconds
 PROTOCOLS = ("http", "https", "grpc")
 HIGHEST_WEIGHT = 1000
@@ -144,8 +145,7 @@ def _protocol(value):
 
 
 def _time(value):
-    match = TIME.fullmatch(value)
-    if not match or int(match[1]) * UNITS[match[2]] > LONGEST_TIME:
+    if not TIME.fullmatch(value) or seconds(value) > LONGEST_TIME:
         raise Rejected("not a time such as 500ms, 30s, 5m or 2h, at most 24h")
     return value
 

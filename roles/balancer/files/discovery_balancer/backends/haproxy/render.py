@@ -11,8 +11,8 @@ import math
 import typing
 
 from ...settings import LONGEST_TIME
+from ...times import longest, seconds
 from ..pages import RETRY_SECONDS, page
-from ..times import longest, seconds
 
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)

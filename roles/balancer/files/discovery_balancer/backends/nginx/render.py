@@ -6,8 +6,8 @@ $discovery_service (http and stream) and $discovery_prefix (http).
 
 import pathlib
 
+from ...times import longest
 from ..pages import RETRY_SECONDS, TEXTS, page
-from ..times import longest
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"

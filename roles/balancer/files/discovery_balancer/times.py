@@ -1,4 +1,4 @@
-"""Pure: times of the site's settings, as nginx writes them, for every backend."""
+"""Pure: times as settings of the site, labels and nginx write them."""
 
 import re
 
@@ -6,9 +6,9 @@ SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 6048
 
 
 def seconds(text) -> float:
-    """A time such as 90, 500ms or 1h30m, in seconds."""
-    parts = re.findall(r"([0-9]+)(ms|[smhdw]?)", str(text))
-    return sum(int(number) * SECONDS[unit] for number, unit in parts)
+    """A time such as 90, 500ms, 1.5h or 1h30m, in seconds; 0 for what is none."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw]?)", str(text))
+    return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 
 def longest(plan, default) -> str:
