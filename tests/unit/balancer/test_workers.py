@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
+from tests.support.wait import eventually
 
+from discovery_balancer.backends import processes
 from discovery_balancer.backends.nginx import workers
 from discovery_balancer.backends.nginx.workers import Worker
 
@@ -55,7 +58,19 @@ def test_l7_a_worker_that_ends_while_it_is_read_is_none(proc):
 @pytest.mark.parametrize(("most", "ended"), [(3, []), (2, [1]), (1, [1, 2]), (0, [1, 2, 3])])
 def test_w10_the_bound_ends_the_oldest_that_finish_and_none_that_serves(most, ended):
     found = [Worker(9, 4, False), Worker(3, 3, True), Worker(1, 1, True), Worker(2, 2, True), Worker(0, 5, False)]
-    assert [worker.pid for worker in workers.excess(found, most)] == ended
+    assert [worker.pid for worker in processes.excess(found, most)] == ended
+
+
+def test_w10_a_worker_that_takes_long_to_end_is_counted_once():
+    """A real one that is stopped, as one that waits for a disk, has its SIGTERM for good."""
+    with subprocess.Popen(["bash", "-c", f"exec -a '{FINISHING}' sleep 3600"]) as process:
+        try:
+            eventually(lambda: [worker.pid for worker in workers.workers(os.getpid())] == [process.pid], 30, every=0.01)
+            process.send_signal(signal.SIGSTOP)
+            trims = [workers.end_oldest(workers.workers(os.getpid()), most, os.getpid()) for most in (1, 0, 0)]
+            assert trims == [(1, 0), (0, 1), (0, 0)]
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import typing
+from signal import SIGTERM
 
 PROC = pathlib.Path("/proc")
 
@@ -56,6 +57,18 @@ def send(worker, master, signal, proc=PROC) -> bool:
     return False
 
 
+def end_oldest(found, most, master, proc=PROC) -> tuple:
+    """End the oldest workers that finish connections and are more than a site wants, with SIGTERM, which closes them. A worker
+    that has it already counts no more, however long it takes to end.
+
+    :param most: as for `excess`
+    :returns: (those that go on, those that were ended now)
+    """
+    going = [worker for worker in found if worker.finishing and not _pending(worker.pid, SIGTERM, proc)]
+    over = [worker for worker in excess(found, most) if worker in going]
+    return len(going) - len(over), sum(send(worker, master, SIGTERM, proc) for worker in over)
+
+
 def spent(found, proc=PROC) -> int:
     """Processor time that workers have used, in clock ticks (proc(5): fields 14 and 15 of stat)."""
     total = 0
@@ -67,13 +80,22 @@ def spent(found, proc=PROC) -> int:
 
 
 def deaf(master, signal, proc=PROC) -> bool:
-    """Whether a process is stopped, or a signal has been waiting for it (proc(5): State, SigPnd and ShdPnd of status)."""
+    """Whether a process is stopped, or a signal has been waiting for it."""
+    return _status(master, proc).get("State", "").strip().startswith("T") or _pending(master, signal, proc)
+
+
+def _pending(pid, signal, proc) -> bool:
+    """Whether a signal waits for a process (proc(5): SigPnd and ShdPnd of status)."""
+    lines = _status(pid, proc)
+    return any(int(lines.get(name, "0"), 16) >> (signal - 1) & 1 for name in ("SigPnd", "ShdPnd"))
+
+
+def _status(pid, proc) -> dict:
+    """Lines of a process's status, {} when it has ended."""
     try:
-        lines = dict(line.split(":", 1) for line in (proc / str(master) / "status").read_text().splitlines() if ":" in line)
-        pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
-    except (OSError, ValueError, KeyError):
-        return False
-    return lines["State"].strip().startswith("T") or bool(pending >> (signal - 1) & 1)
+        return dict(line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line)
+    except OSError:
+        return {}
 
 
 def _stat(pid, proc):

@@ -123,13 +123,10 @@ class Haproxy:
 
     def trim(self) -> tuple:
         """Delete servers without a connection that nobody wants, and end the oldest workers that finish their connections beyond
-        `old_workers`; with SIGTERM, which closes them."""
+        `old_workers`."""
         with contextlib.suppress(OSError, ValueError), self._runtime(TRIM_PATIENCE) as runtime:
             runtime.ask(*changes.deletions(self._running(runtime)))
-        master, found = self.master(), self._workers()
-        over = processes.excess(found, self.own.old_workers)
-        ended = sum(processes.send(worker, master, signal.SIGTERM) for worker in over)
-        return len(found) - len(processes.serving(found)) - ended, ended
+        return processes.end_oldest(self._workers(), self.own.old_workers, self.master())
 
     def hangs(self) -> str:
         """Its master does not take a signal, or its workers are silent on the runtime API and do nothing else meanwhile."""

@@ -146,12 +146,9 @@ class Nginx:
             workers.send(worker, master, signal.SIGQUIT)
 
     def trim(self) -> tuple:
-        """Ends the oldest workers that finish their connections, beyond `old_workers`; with SIGTERM, which closes them."""
+        """Ends the oldest workers that finish their connections, beyond `old_workers`."""
         master = self.master()
-        found = workers.workers(master)
-        over = workers.excess(found, self.own.old_workers)
-        ended = sum(workers.send(worker, master, signal.SIGTERM) for worker in over)
-        return len(found) - len(workers.serving(found)) - ended, ended
+        return workers.end_oldest(workers.workers(master), self.own.old_workers, master)
 
     def hangs(self) -> str:
         """Its master does not take a signal, or its workers are silent on the socket and do nothing else meanwhile. One that is

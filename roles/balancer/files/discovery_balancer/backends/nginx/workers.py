@@ -1,8 +1,8 @@
 """nginx's workers: which of them serve, and which only finish what they have."""
 
-from ..processes import PROC, Worker, children, deaf, excess, send, serving, spent
+from ..processes import PROC, Worker, children, deaf, end_oldest, send, serving, spent
 
-__all__ = ["Worker", "deaf", "excess", "send", "serving", "spent", "workers"]
+__all__ = ["Worker", "deaf", "end_oldest", "send", "serving", "spent", "workers"]
 
 
 def workers(master, proc=PROC) -> list:
