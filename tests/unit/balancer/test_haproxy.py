@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from tests.support.wait import eventually
 
 import real_nginx
 import standins
@@ -309,7 +310,7 @@ def test_l6_haproxy_hangs_when_its_workers_are_frozen_or_its_master_is(balancer,
     for pid, words in ((max(balancer.workers()), "does not answer"), (balancer.backend.master(), "takes no signal")):
         os.kill(pid, signal.SIGSTOP)
         try:
-            assert words in balancer.backend.hangs()
+            eventually(lambda words=words: words in balancer.backend.hangs(), 30, every=0.01)
         finally:
             os.kill(pid, signal.SIGCONT)
     assert balancer.backend.hangs() == ""
