@@ -137,6 +137,22 @@ def test_h17_a_catalog_of_the_past_is_not_served_and_the_leaders_is_at_once(home
     assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
 
 
+def test_while_a_leader_is_waited_for_the_status_is_written_when_it_changes(home, monkeypatch):
+    """It is waited for twice a second; who reads the status sees that the program lives all the same."""
+    home.catalog("web")
+    home.live(20)
+    why, written, write = ["past"], [], home.store.write_status
+    monkeypatch.setattr(resident, "refresh", lambda store, source: why[0])
+    monkeypatch.setattr(home.store, "write_status", lambda status: written.append(home.clock.now) or write(status))
+    replace_catalog(home, "web", "new")
+    home.live(1)
+    assert len(written) == 1
+    why[0] = "past, and Consul hangs"
+    home.live(60)
+    assert home.status["reason"] == why[0] and len(written) <= 7
+    assert max(later - one for one, later in zip(written, written[1:], strict=False)) <= home.options.sync_interval + 1
+
+
 def test_changes_are_loaded_once_an_interval_and_the_last_one_is(home):
     home.live(5)
     before, begin = home.balancer.reloads, home.clock.now

@@ -13,6 +13,7 @@ from .settings import cut
 from .source import UNREADABLE
 
 LOAD_SECONDS, LOAD_PAUSE = 10, 0.002  # for a reload; between two questions whether it is done
+REPEAT_SECONDS = 15  # in which the same status is not written again while a catalog is waited for
 ENDED_SECONDS = 3600  # for which the status warns of connections that the bound on old workers has ended
 KINDS = ("http", "tls", "tcp")  # of services in a plan
 SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "skipped": [], "warnings": []}  # the plan in the status
@@ -79,7 +80,8 @@ def once(
         outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
     status = _status(store, outcome, clock, source, trimmed, options) | (further or {})
     try:
-        store.write_status(status)
+        if not (outcome.waiting and _repeats(store.status(), status)):
+            store.write_status(status)
     except OSError as error:  # not even the status could be written; `status` reports its age
         status |= {"state": "failed", "reason": str(error)}
         print(f"failed: {error}")
@@ -238,6 +240,12 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
             "warnings": _listed((*outcome.plan.warnings, *_of_ended(status, now, options))),
         }
     )
+
+
+def _repeats(before, status) -> bool:
+    """Whether a status has nothing that the last one, of a moment ago, has not."""
+    at = before.get("time", 0)
+    return before == status | {"time": at} and 0 <= status["time"] - at < REPEAT_SECONDS
 
 
 def _of_ended(status, now, options) -> list:
