@@ -198,7 +198,7 @@ PARTS: dict[str, object] = {
             }
         )
     ),
-    "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "settings": Flag()}),
+    "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),
     "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)})),
 }
 

@@ -41,8 +41,8 @@ RETURN = r"""
 parts:
   description:
     - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
-      between the catalog and what runs here), containers. Each is what was found, as C(module_utils/site_answer.py) has it, or a
-      dict with the only key C(error).
+      between the catalog and what runs here, and services that containers ask for in vain), containers. Each is what was found,
+      as C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
   returned: always
   type: dict
 """
@@ -211,14 +211,16 @@ def balancer() -> dict | None:
 
 
 def services(api: Api, node: str) -> dict:
-    """What differs between the catalog and what runs here, see `differences`; and settings, whether tags and meta of containers
-    were compared. Looks again while something differs: a container that starts or stops takes a moment."""
+    """What differs between the catalog and what runs here, see `differences`; lost, services that containers ask for in vain; and
+    settings, whether tags and meta of containers were compared. Looks again while something is found: a container that starts or
+    stops takes a moment."""
     found: dict[str, list[str]] = {}
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE)
         own = listing()
         again = differences(catalog(api, node), declared(api.get("/v1/agent/services")), own["services"], own["kept"])
+        again["lost"] = own.get("lost", [])  # a program of an earlier version gives none
         found = {kind: [one for one in texts if not attempt or one in found[kind]] for kind, texts in again.items()}
         if not any(found.values()):
             break
@@ -246,7 +248,7 @@ def declared(of_agent: Mapping[str, Mapping]) -> list[dict]:
 def listing() -> dict:
     """Services that the containers of this host stand for."""
     if not os.path.exists(LISTING) or not os.path.exists(SOCKET):
-        return {"services": [], "kept": []}
+        return {"services": [], "kept": [], "lost": []}
     if not dockerd_runs():
         raise Stopped("dockerd does not run")
     return json.loads(output(LISTING))

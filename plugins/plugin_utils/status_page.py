@@ -17,11 +17,13 @@ DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
 CA_DAYS = 180
 TITLE = 13  # width of the first column
-# Differences between the catalog and a host (module_utils/catalog_entries.py), as problems.
+# Differences between the catalog and a host (module_utils/catalog_entries.py), and services that containers ask for in vain
+# (registrator/listing.py), as problems.
 CATALOG = {
     "unknown": "no container and no declared service stands for this entry of the catalog",
     "differing": "the catalog has another entry than its container or declaration",
     "missing": "not in the catalog",
+    "lost": "a service that a container asks for is not registered",
 }
 
 

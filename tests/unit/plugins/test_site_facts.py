@@ -17,3 +17,30 @@ def test_status_starts_no_dockerd_that_was_stopped(monkeypatch, tmp_path, probe)
     monkeypatch.setattr(site_facts, "dockerd_runs", lambda: True)
     site_facts.tried(probe)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("listed", "expected"), [({"lost": ["web: ports"]}, ["web: ports"]), ({}, [])])
+def test_w27_what_containers_ask_for_in_vain_is_reported(monkeypatch, listed, expected):
+    """The program of an earlier version does not name it."""
+
+    class Api:
+        def get(self, path):
+            return {}
+
+    monkeypatch.setattr(site_facts, "PAUSE", 0)
+    monkeypatch.setattr(site_facts, "listing", lambda: {"services": [], "kept": [], **listed})
+    found = site_facts.services(Api(), "node-1")
+    assert found == {"unknown": [], "differing": [], "missing": [], "lost": expected, "settings": True}
+
+
+def test_w27_what_only_one_look_finds_is_not_reported(monkeypatch):
+    """A container that starts has its address a moment later."""
+
+    class Api:
+        def get(self, path):
+            return {}
+
+    looks = iter([["web: ports"], []])
+    monkeypatch.setattr(site_facts, "PAUSE", 0)
+    monkeypatch.setattr(site_facts, "listing", lambda: {"services": [], "kept": [], "lost": next(looks)})
+    assert site_facts.services(Api(), "node-1")["lost"] == []

@@ -47,7 +47,7 @@ SITE = {
 }
 
 
-SERVICES = {"unknown": [], "differing": [], "missing": [], "settings": True}
+SERVICES = {"unknown": [], "differing": [], "missing": [], "lost": [], "settings": True}
 
 
 CONTAINERS = {"running": 2, "registrator": True, "watch": {"restarts": 0, "last": 0, "problem": ""}}
@@ -189,6 +189,12 @@ def test_services_that_the_site_knows_of_are_no_problem():
     assert "nomads (y)" in problem
 
 
+def test_w27_a_service_that_a_container_asks_for_in_vain_is_a_problem_of_its_host():
+    lost = SERVICES | {"lost": ["web: ports: it has no port"]}
+    (problem,) = problems(b={"services": lost})
+    assert problem == "b: a service that a container asks for is not registered: web: ports: it has no port"
+
+
 def test_l6_a_registrator_that_hung_is_on_the_page():
     hung = {"restarts": 2, "last": NOW - 3 * HOUR, "problem": ""}
     page = status_page(nodes(b={"containers": CONTAINERS | {"watch": hung}}), SITE)
@@ -308,7 +314,7 @@ def test_what_a_host_reports_is_what_the_controller_takes(value, name):
 
 
 def test_what_is_too_long_is_cut_by_the_host():
-    long = {"unknown": ["x" * 1000] * 60, "differing": [], "missing": [], "settings": True, "more": 1}
+    long = {"unknown": ["x" * 1000] * 60, "differing": [], "missing": [], "lost": [], "settings": True, "more": 1}
     found = fitted("services", long)
     assert len(found["unknown"]) == 50 and found["unknown"][0] == "x" * 597 + "..." and found["unknown"][-1] == "and 11 more"
     skipped = fitted("balancer", BALANCER | {"skipped": [{"name": "x", "reason": "y"}] * 101})["skipped"]

@@ -42,7 +42,7 @@ def options():
 def test_it_names_what_a_registrator_registers():
     meta = {"colour": "red", "registrator": HOST, "registrator-engine": "engine-1", "registrator-container": "web"}
     service = PLACE | {"tags": ["b", "a"], "weight": 1, "meta": meta}
-    assert listing(options(), Dockerd(WEB, FAILED), HOST) == {"services": [service], "kept": ["node-1:old:80"]}
+    assert listing(options(), Dockerd(WEB, FAILED), HOST) == {"services": [service], "kept": ["node-1:old:80"], "lost": []}
 
 
 def test_its_tags_and_meta_are_those_of_the_registration():

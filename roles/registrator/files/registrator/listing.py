@@ -1,7 +1,8 @@
 """Print the services that this host's containers stand for, as JSON: python3 -m registrator.listing [-other] [flags] consul-tls://…
 
-For the host, not for the image: the status of a site compares it with the catalog. It asks dockerd only and changes nothing, so
-it also answers while the registrator does not run. -other: another implementation registers them. Python 3.9.
+With them, those that containers ask for in vain. For the host, not for the image: the status of a site compares it with the
+catalog. It asks dockerd only and changes nothing, so it also answers while the registrator does not run. -other: another
+implementation registers them. Python 3.9.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def listing(options: Options, dockerd: Dockerd, host: str, other: bool = False) 
 
     :param other: another implementation registers them, whose tags and meta differ from ours: they are not given
     :returns: services, each with id, name, address, port and container, and else with tags, weight and meta, where only the hash
-        of our marker is missing; kept
+        of our marker is missing; kept; lost, texts: services that somebody asked for and that there are not, with the reason. Of
+        another implementation none: its reasons differ
     """
     found = wanted(
         dockerd.containers(stopped=options.deregister == "on-success"),
@@ -33,7 +35,11 @@ def listing(options: Options, dockerd: Dockerd, host: str, other: bool = False) 
         overlays=dockerd.overlays() if options.internal else frozenset(),
     )
     owner = None if other else Owner(host, dockerd.id())
-    return {"services": [_described(one, owner) for one in found.services], "kept": sorted(found.kept)}
+    return {
+        "services": [_described(one, owner) for one in found.services],
+        "kept": sorted(found.kept),
+        "lost": [] if other else [f"{one.container}: {one.item}: {one.reason}" for one in found.skipped if one.lost],
+    }
 
 
 def _described(service: Service, owner: Owner | None) -> dict:

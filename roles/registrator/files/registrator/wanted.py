@@ -24,6 +24,13 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 # balancer, whose plan.py has the same.
 PLATFORM_PORTS = frozenset({22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
 
+# Keys of SERVICE_<KEY> and SERVICE_<port>_<KEY> by which somebody asks for a service. Others are often an application's own.
+ASKING_KEYS = {"name", "tags", "id"}
+ASKING_PREFIXES = ("check_", "balancer_")
+NO_PORT_NUMBER = Port(0)  # that no SERVICE_<port>_<KEY> is about
+NO_PORT = "it has no port: publish one (-p); in the network of the host or of another container, name one by --expose"
+UNNAMED = "only containers with SERVICE_NAME are registered here (registrator_explicit)"
+
 Skip = Callable[[str, str], None]  # takes a rejected item and the reason
 
 
@@ -46,6 +53,7 @@ class Skipped(NamedTuple):
     container: str
     item: str
     reason: str
+    lost: bool = False  # whoever started the container asked for a service that there is not because of it
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,9 @@ def wanted(
             continue
         if container.running:
             owner = _network_owner(container, by_id)
-            for default_id, service in _services(container, owner, options, host, overlays, skipped):
-                candidates.append((default_id, container.name, service))
+            found, rejected = _services(container, owner, options, host, overlays)
+            candidates += [(default_id, container.name, service) for default_id, service in found]
+            skipped += rejected
         elif options.deregister == "on-success" and container.failed:
             for port in container.exposed:
                 service_id = _id(container, port, host, _attributes(container, port)[0])
@@ -122,14 +131,12 @@ def _id(container: Container, port: Port, host: str, attributes: dict[str, str])
 
 
 def _services(
-    container: Container,
-    owner: Container | None,
-    options: Options,
-    host: str,
-    overlays: frozenset[str],
-    skipped: list[Skipped],
-) -> Iterator[tuple[bool, Service]]:
-    """The services of a container, each with whether its id is the default one."""
+    container: Container, owner: Container | None, options: Options, host: str, overlays: frozenset[str]
+) -> tuple[list[tuple[bool, Service]], list[Skipped]]:
+    """The services of a container, each with whether its id is the default one; and what is rejected."""
+    skipped: list[Skipped] = []
+    refused: dict[Port, str] = {}
+    found: dict[Port, tuple[bool, Service]] = {}
 
     def skip(item: str, reason: str) -> None:
         skipped.append(Skipped(container.name, item, reason))
@@ -141,16 +148,21 @@ def _services(
             skip(key, reason)
     if container.image_gone and any(key.startswith(PREFIX) for key in container.attributes):
         skip("image", "it is gone, so its labels apply as those of the container")
+    ports = {port: _attributes(container, port) for port in _ports(container, owner)}
+    ignored = {port for port, (attributes, _unused) in ports.items() if attributes.get("ignore")}
     endpoints: dict[Port, Endpoint] = {}
-    for port in _ports(container, owner):
+    unnamed: list[Port] = []
+    for port in ports:
         try:
             endpoints[port] = _endpoint(port, container, owner, options, overlays)
         except Refusal as refusal:
-            if not _attributes(container, port)[0].get("ignore"):
-                skip(f"port {port}", str(refusal))
+            refused[port] = str(refusal)
     for port, endpoint in endpoints.items():
-        attributes, specific = _attributes(container, port)
-        if attributes.get("ignore") or (options.explicit and not attributes.get("name")):
+        attributes, specific = ports[port]
+        if port in ignored:
+            continue
+        if options.explicit and not attributes.get("name"):
+            unnamed.append(port)
             continue
         suffix = str(port.number) if len(endpoints) > 1 and "name" not in specific else ""
         endpoint = _labelled(endpoint, container, options.use_ip_from_label, overlays, skip)
@@ -158,9 +170,57 @@ def _services(
             _refuse(endpoint, owner)
             service = _service(container, port, endpoint, attributes, suffix, options, host, skip)
         except Refusal as refusal:
-            skip(f"port {port}", str(refusal))
+            refused[port] = str(refusal)
         else:
-            yield not attributes.get("id"), service
+            found[port] = not attributes.get("id"), service
+    refused = {port: reason for port, reason in refused.items() if port not in ignored}
+    return list(found.values()), skipped + _in_vain(container, frozenset(ports), frozenset(found), refused, ignored, unnamed)
+
+
+def _in_vain(
+    container: Container,
+    ports: frozenset[Port],
+    found: frozenset[Port],
+    refused: dict[Port, str],
+    ignored: set[Port],
+    unnamed: list[Port],
+) -> list[Skipped]:
+    """Ports without a service, and whether somebody asks for one: for the port alone, or for any of a container that has none.
+
+    :param found: ports with a service
+    :param refused: ports without one, with the reason
+    :param unnamed: ports without one because of -explicit
+    """
+    general = _attributes(container, NO_PORT_NUMBER)[0]
+    nothing = not found and not ignored and not general.get("ignore") and _asks(general)
+    asked, served = _asked_ports(container), {port.number for port in found}
+    reasons = refused | (dict.fromkeys(unnamed, UNNAMED) if nothing else {})
+    skipped = [
+        Skipped(container.name, f"port {port}", reason, lost=nothing or (port.number in asked and port.number not in served))
+        for port, reason in reasons.items()
+    ]
+    missing = sorted(asked - {port.number for port in ports})
+    skipped += [Skipped(container.name, f"port {number}", "the container has no such port", lost=True) for number in missing]
+    if nothing and not ports and not container.odd:
+        skipped.append(Skipped(container.name, "ports", NO_PORT, lost=True))
+    return skipped
+
+
+def _asks(attributes: dict[str, str]) -> bool:
+    """Do settings, with keys in lower case, ask for a service?"""
+    return any(value and (key in ASKING_KEYS or key.startswith(ASKING_PREFIXES)) for key, value in attributes.items())
+
+
+def _asked_ports(container: Container) -> set[int]:
+    """Numbers of ports that a container asks for by SERVICE_<port>_<KEY>, whether it has them or not."""
+    named = (key.removeprefix(PREFIX).partition("_")[0] for key in container.attributes if key.startswith(PREFIX))
+    numbers = {int(number) for number in named if number.isascii() and number.isdecimal() and len(number) < 6}
+    asked = {number: _attributes(container, Port(number)) for number in numbers}
+    return {
+        number
+        for number, (attributes, specific) in asked.items()
+        if not attributes.get("ignore") and _asks({key: attributes[key] for key in specific})
+    }
 
 
 def _service(
@@ -255,7 +315,7 @@ def _unique(candidates: list[tuple[bool, str, Service]], skipped: list[Skipped])
     for _unused, container, service in sorted(candidates, key=lambda c: (not c[0], c[1], c[2].port, c[2].name)):
         if service.id in taken:
             reason = f"the id {service.id!r} is taken by container {taken[service.id][0]}"
-            skipped.append(Skipped(container, f"service {service.name}", reason))
+            skipped.append(Skipped(container, f"service {service.name}", reason, lost=True))
         else:
             taken[service.id] = (container, service)
     return [taken[service_id][1] for service_id in sorted(taken)]
