@@ -64,6 +64,22 @@ def test_h9_name_without_port_is_skipped(site, settled, start_container):
         assert "portless" in balancer.tries("discovery-balancer status").stdout
 
 
+def test_w3_a_udp_port_is_not_balanced_as_tcp(site, settled, start_container, show):
+    """Its number of TCP is another service's: half of the connections would be."""
+    where, name = site.docker_hosts[-1], "syslog-9992"
+    options = f"-p 20900:9999/tcp -p 20901:9999/udp -e SERVICE_9999_NAME={name} -e SERVICE_TAGS=tcp -e VERSION=syslog"
+    start_container(where, "test-w3-other", "tcpfront:v1.0.0", "-p 20901:9999/tcp -e SERVICE_NAME=test-w3-other -e VERSION=other")
+    start_container(where, "test-w3", "tcpfront:v1.0.0", options)
+    everywhere(site.balancers, lambda b: "it is a UDP port" in skipped(b).get(name, ""), 30)
+    everywhere(site.balancers, lambda b: echo_version(b.address, 9992) == "syslog", 30)
+    assert len(site.passing(name)) == 2, "the catalog, and so DNS, has both"
+    for balancer in site.balancers:
+        versions = Counter(echo_version(balancer.address, 9992) for _ in range(20))
+        show(f"{balancer.name}: {dict(versions)}; skipped: {skipped(balancer)[name]}")
+        assert versions == {"syslog": 20}
+        assert f"skipped: {name}: instance {where.name}:test-w3:9999:udp" in balancer.tries("discovery-balancer status").stdout
+
+
 def test_x7_names_and_ports_in_use_stay_with_their_owner(site, settled, serve, start_container, show):
     """Two services claim what two others have; their names sort lower. A balancer that starts anew serves the same. When the
     owner has gone, the other one follows."""

@@ -59,6 +59,46 @@ def test_only_tagged_instances_are_served():
     assert [i.address for i in result.http[0].instances] == ["10.0.0.1"]
 
 
+OURS = {"registrator": "n", "registrator-engine": "e"}
+DATAGRAMS = {
+    "by its id": {"id": "n:syslog:9999:udp", "meta": OURS},
+    "by our mark": {"id": "mine", "meta": OURS | {"registrator-protocol": "udp"}},
+    "by the id that another registrator gives": {"id": "n:syslog:9999:udp", "meta": None},
+    "by the tag of another program": {"id": "mine", "meta": None},
+}
+
+
+@pytest.mark.parametrize("kind", ["http", "tls", "tcp"])
+@pytest.mark.parametrize("how", DATAGRAMS)
+def test_w3_a_udp_port_is_never_balanced_as_tcp(kind, how):
+    """A service on both protocols of a container's port has one name and one tag."""
+    good = instance("10.0.0.1", 32900, [kind], id="n:syslog:9999", meta=OURS)
+    other = instance("10.0.0.1", 32901, [kind, "udp"], **DATAGRAMS[how])
+    options = dataclasses.replace(OPTIONS, tls_port=443)
+    result = plan({"services": [{"name": "syslog-9992", "instances": [good, other]}]}, options)
+    (served,) = result.http + result.tls + result.tcp
+    assert served.instances == (Instance("10.0.0.1", 32900),)
+    assert result.skipped == (("syslog-9992", f"instance {other['id']} on n: it is a UDP port, and {kind} is TCP"),)
+
+
+def test_w3_a_service_on_udp_alone_is_skipped_and_claims_nothing():
+    """Nor does it keep a port of a balancer from another service, and settings of it do not count."""
+    mute = instance("10.0.0.1", 9992, ["tcp", "udp"], id="n:a:9992:udp", meta=OURS | {"balancer_read_timeout": "1s"})
+    options = dataclasses.replace(OPTIONS, addresses=("10.0.0.1",))
+    entries = [{"name": "a-9992", "instances": [mute], "failing": [mute]}, tcp("b-9992", instance("10.0.0.2", 9000, ["tcp"]))]
+    result = plan({"services": entries}, options)
+    assert [s.name for s in result.tcp] == ["b-9992"] and result.owners.get("tcp 9992") == "b-9992"
+    assert [reason for _, reason in result.skipped] == [
+        "instance n:a:9992:udp on n: it is a UDP port, and tcp is TCP", "no usable instance",
+    ]  # fmt: skip
+
+
+def test_w3_a_tcp_port_of_a_container_with_the_tag_udp_is_served():
+    """SERVICE_TAGS are those of all its ports."""
+    one = instance("10.0.0.1", 32900, ["tcp", "udp"], id="n:syslog:9999", meta=OURS)
+    assert [s.port for s in plan({"services": [tcp("syslog-9992", one)]}, OPTIONS).tcp] == [9992]
+
+
 @pytest.mark.parametrize("instances", [[], [instance(tags=[])], None])
 def test_service_without_instances_never_appears(instances):
     assert plan(catalog(web=instances), OPTIONS) == Plan()

@@ -40,6 +40,18 @@ def test_a_new_service_is_registered_with_its_health():
     assert set(action.payload["Meta"]) == {"registrator", "registrator-engine", "registrator-hash", "registrator-container"}
 
 
+def test_w3_a_udp_port_is_marked_and_no_other():
+    """Its tags are the container's, and a SERVICE_ID does not show it."""
+    labels = {"SERVICE_53_ID": "mine"}
+    (action,) = steps(want(container(ports={"53/udp": 5353}, labels=labels)))
+    assert (action.service, action.payload["Meta"]["registrator-protocol"]) == ("mine", "udp")
+    earlier = {"ID": "mine", "Service": "httpfront", "Address": "192.0.2.1", "Port": 5353, "Tags": ["udp"]}
+    unmarked = {key: value for key, value in action.payload["Meta"].items() if key != "registrator-protocol"}
+    services = {"mine": earlier | {"Meta": unmarked}}
+    assert steps(want(container(ports={"53/udp": 5353}, labels=labels)), services)[0].reason == "meta changed"
+    assert "registrator-protocol" not in steps(WEB)[0].payload["Meta"]
+
+
 def test_nothing_changed_is_nothing_to_do():
     assert steps(WEB, *state(WEB)) == []
 

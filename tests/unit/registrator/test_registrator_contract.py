@@ -45,7 +45,10 @@ GOLDEN = [
     case("several ports", ports={"53/tcp": 1, "53/udp": 2},
          services=[{"id": "node-1:web:53", "name": "httpfront-53"}, {"id": "node-1:web:53:udp", "name": "httpfront-53"}]),
     case("default id", name="web.1", services=one(id="node-1:web.1:80")),
-    case("udp", ports={"53/udp": 5353}, services=one(id="node-1:web:53:udp", tags=("udp",))),
+    case("udp", ports={"53/udp": 5353}, services=one(id="node-1:web:53:udp", tags=("udp",), udp=True)),
+    case("udp", {"SERVICE_ID": "x", "SERVICE_TAGS": "tcp"}, ports={"53/udp": 1},
+         services=one(id="x", tags=("tcp", "udp"), udp=True)),
+    case("udp", {"SERVICE_TAGS": "udp"}, ports={"53/tcp": 5353}, services=one(id="node-1:web:53", tags=("udp",), udp=False)),
     # --- labels and environment
     case("label or environment", {"SERVICE_NAME": "label"}, env=["SERVICE_NAME=env", "SERVICE_TAGS=env"],
          services=one(name="label", tags=("env",))),
@@ -114,6 +117,10 @@ GOLDEN = [
     checked("SERVICE_CHECK_SCRIPT", {"SCRIPT": "curl $SERVICE_IP"}, HEALTH, skipped="use a HEALTHCHECK"),
     case("SERVICE_<port>_CHECK_<KEY>", {"SERVICE_CHECK_TTL": "9s", "SERVICE_80_CHECK_TTL": "7s"},
          services=one(check={"Name": "ttl", "TTL": "7s"})),
+    case("HTTP, HTTPS, TCP, gRPC on a UDP port", {"SERVICE_CHECK_TCP": "1"}, ports={"53/udp": 5353},
+         services=one(check=HEALTH, health=("passing", "")), skipped="this is a UDP port"),
+    case("HTTP, HTTPS, TCP, gRPC on a UDP port", {"SERVICE_CHECK_TTL": "9s"}, ports={"53/udp": 5353},
+         services=one(check={"Name": "ttl", "TTL": "9s"})),
     checked("several SERVICE_CHECK_*", {"TCP": "1", "GRPC": "1", "TTL": "9s", "HTTPS": "/", "HTTP": "/"},
             {"Name": "http", "HTTP": f"http://{TARGET}/", "Interval": "5s"}),
     # --- address and port

@@ -19,6 +19,8 @@ NAME = re.compile(r"[a-z0-9_-]{1,128}")
 TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
 # SSH, DNS, dockerd, the overlay network and Consul: no instance on a host of the site.
 PLATFORM_PORTS = frozenset((22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600))
+# Meta by which our registrator knows its entries, and which of them are UDP ports.
+REGISTRATOR_MARK, UDP_MARK = "registrator", "registrator-protocol"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -128,8 +130,10 @@ def _asked_for(entries, options):
     for entry in entries:
         name = str(entry["name"])
         for kind in KINDS:
-            there, bad = _allowed(name, _tagged(entry.get("instances"), kind), options)
-            failing, _unused = _allowed(name, _tagged(entry.get("failing"), kind), options)
+            tagged, datagrams = _tagged(entry.get("instances"), kind)
+            there, bad = _allowed(name, tagged, options)
+            bad += datagrams
+            failing, _unused = _allowed(name, _tagged(entry.get("failing"), kind)[0], options)
             chosen, problems = settings(there)
             if there and chosen.hosts and options.service_hosts:
                 there, more = _allowed(name, there, options, chosen.hosts)
@@ -145,7 +149,19 @@ def _asked_for(entries, options):
 
 
 def _tagged(instances, kind):
-    return [instance for instance in instances or [] if kind in (instance.get("tags") or [])]
+    """The instances with a tag, and the reasons of those that are UDP ports: their number of TCP may be another service's."""
+    tagged = [instance for instance in instances or [] if kind in (instance.get("tags") or [])]
+    datagrams = [f"{_titled(instance)}: it is a UDP port, and {kind} is TCP" for instance in tagged if _is_udp(instance)]
+    return [instance for instance in tagged if not _is_udp(instance)], datagrams
+
+
+def _is_udp(instance) -> bool:
+    """Whether an instance is a UDP port: by our registrator's mark, by the end of the id that any registrator gives it, or, where
+    another program has registered it, by the tag. A container's tags may be of both its protocols."""
+    about = meta(instance)
+    if about.get(UDP_MARK) == "udp" or str(instance.get("id")).endswith(":udp"):
+        return True
+    return REGISTRATOR_MARK not in about and "udp" in (instance.get("tags") or [])
 
 
 def _allowed(name, instances, options, hosts=()):

@@ -107,7 +107,7 @@ def registration(service: Service, owner: Owner) -> dict:
         "Check": {"CheckID": _check_id(service), **service.check},
     }
     content = json.dumps([payload, owner.token], sort_keys=True)
-    payload["Meta"] = service.meta | mark(owner, service.container)
+    payload["Meta"] = service.meta | mark(owner, service.container, service.udp)
     payload["Meta"][HASH] = hashlib.sha256(content.encode()).hexdigest()[:16]
     if service.health:
         payload["Check"]["Status"] = service.health[0]

@@ -32,6 +32,7 @@ class Endpoint(NamedTuple):
     address: str
     port: int
     overlay: bool = False  # the host cannot reach it
+    udp: bool = False
 
 
 class Refusal(Exception):
@@ -65,6 +66,8 @@ def check(
 def _explicit_check(kind: str, settings: dict[str, str], endpoint: Endpoint, skip) -> dict:
     if kind in NETWORK_CHECKS and endpoint.overlay:
         raise Refusal("an address in an overlay network cannot be reached from the host")
+    if kind in NETWORK_CHECKS and endpoint.udp:  # the same number of TCP may be another service's
+        raise Refusal("it asks by TCP, and this is a UDP port")
     if kind in ("http", "https") and not VISIBLE.fullmatch(settings[kind]):
         raise Refusal("blanks or unprintable characters")
 

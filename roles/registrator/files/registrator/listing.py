@@ -46,7 +46,8 @@ def _described(service: Service, owner: Owner | None) -> dict:
     place = {field: getattr(service, field) for field in ("id", "name", "address", "port", "container")}
     if owner is None:
         return place
-    return {**place, "tags": list(service.tags), "weight": WEIGHT, "meta": {**service.meta, **mark(owner, service.container)}}
+    meta = {**service.meta, **mark(owner, service.container, service.udp)}
+    return {**place, "tags": list(service.tags), "weight": WEIGHT, "meta": meta}
 
 
 def main() -> None:

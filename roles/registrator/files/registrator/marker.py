@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Our marker in a service's meta. Host and dockerd's id: either of them identifies the service as ours, so that a host may be
 # renamed and dockerd's data wiped. The hash: a changed check or token is a difference, too.
 HOST, DOCKERD, HASH = "registrator", "registrator-engine", "registrator-hash"
+PROTOCOL = "registrator-protocol"  # udp, of a UDP port: neither a SERVICE_ID nor tags show it for sure. Not of others
 CONTAINER = "registrator-container"  # its name, for people and for the drain of a container: a SERVICE_ID does not show it
 CHECKS = ("health", "http", "https", "ttl", "tcp", "grpc")  # names of our checks, and the ends of their ids
 
@@ -19,9 +20,10 @@ class Owner:
     token: str = ""  # digest
 
 
-def mark(owner: Owner, container: str) -> dict[str, str]:
+def mark(owner: Owner, container: str, udp: bool = False) -> dict[str, str]:
     """Our marker for the meta of a container's service, without the hash."""
-    return {HOST: owner.host, DOCKERD: owner.dockerd, **({CONTAINER: container} if container else {})}
+    more = {CONTAINER: container} if container else {}
+    return {HOST: owner.host, DOCKERD: owner.dockerd, **more, **({PROTOCOL: "udp"} if udp else {})}
 
 
 def is_ours(entry: dict, owner: Owner) -> bool:

@@ -16,7 +16,7 @@ NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # one DNS lab
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}")
 META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 META_VALUE_BYTES = 512
-META_PAIRS = 64 - 4  # Consul's limit less our own marker
+META_PAIRS = 64 - 4  # Consul's limit less our own marker, which of a UDP port has one more
 RESERVED_NAMES = {"consul"}  # Consul's own service
 RESERVED_KEYS = ("consul-", "registrator")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -45,6 +45,7 @@ class Service:
     check: dict = field(default_factory=dict)  # as Consul takes it, without id and status
     health: tuple[str, str] | None = None  # status and output we write; None: Consul runs the check
     container: str = ""  # its name
+    udp: bool = False
 
 
 class Skipped(NamedTuple):
@@ -250,19 +251,21 @@ def _service(
     def skip_here(item: str, reason: str) -> None:
         skip(f"{item} of port {port}", reason)
 
+    udp = port.protocol == "udp"
     tags = _split(attributes.get("tags", "")) + _split(options.tags)
-    tags += ["udp"] if port.protocol == "udp" else []
-    definition, status = check(container, endpoint, attributes, skip_here)
+    tags += ["udp"] if udp else []
+    definition, status = check(container, endpoint._replace(udp=udp), attributes, skip_here)
     return Service(
         id=service_id,
         name=name,
         address=endpoint.address,
         port=endpoint.port,
         tags=tuple(dict.fromkeys(_good_tags(tags, skip_here))),
-        meta=_meta(attributes, skip_here),
+        meta=_meta(attributes, META_PAIRS - udp, skip_here),
         check=definition,
         health=status,
         container=container.name if len(container.name.encode()) <= META_VALUE_BYTES else "",
+        udp=udp,
     )
 
 
@@ -290,8 +293,11 @@ def _good_tags(tags: list[str], skip: Skip) -> Iterator[str]:
             yield tag
 
 
-def _meta(attributes: dict[str, str], skip: Skip) -> dict[str, str]:
-    """Every other key is the service's meta, as far as Consul accepts it."""
+def _meta(attributes: dict[str, str], most: int, skip: Skip) -> dict[str, str]:
+    """Every other key is the service's meta, as far as Consul accepts it.
+
+    :param most: number of keys
+    """
     meta: dict[str, str] = {}
     for key, value in sorted(attributes.items()):
         if key in ("name", "tags", "id", "ignore") or key.startswith("check_"):
@@ -302,8 +308,8 @@ def _meta(attributes: dict[str, str], skip: Skip) -> dict[str, str]:
             skip(f"meta {key!r}", "reserved")
         elif len(value.encode(errors="replace")) > META_VALUE_BYTES:
             skip(f"meta {key!r}", f"longer than {META_VALUE_BYTES} bytes")
-        elif len(meta) == META_PAIRS:
-            skip(f"meta {key!r}", f"more than {META_PAIRS} keys")
+        elif len(meta) == most:
+            skip(f"meta {key!r}", f"more than {most} keys")
         else:
             meta[key] = value
     return meta
