@@ -75,6 +75,24 @@ def to(address, port, tags=("tcp",)):
     return instance(address, port, list(tags))
 
 
+@pytest.mark.parametrize(
+    ("own", "served"),
+    [
+        ({"192.168.0.129/32"}, ["192.168.0.130"]),
+        ({"192.168.0.129/32", "fe80::1/128"}, ["192.168.0.130"]),
+        ({"192.168.0.129/32", "fd00::9/128"}, ["192.168.0.130", "[2001:db8::5]"]),
+        (set(), ["192.168.0.130", "[2001:db8::5]"]),
+    ],
+)
+def test_w12_a_balancer_without_ipv6_serves_no_instance_there(own, served):
+    """Without addresses of its own it knows nothing, and leaves none out."""
+    instances = [to("192.168.0.130", 8079, ["http"]), to("2001:db8::5", 8079, ["http"])]
+    result = plan(catalog(web=instances), SITE, frozenset(own))
+    assert [one.address for one in result.http[0].instances] == served
+    left = {"web": "instance i on n: 2001:db8::5 is an address of IPv6, and the load balancer has none"}
+    assert reasons(result) == (left if len(served) == 1 else {})
+
+
 def test_x7_addresses_of_the_host_are_the_kernels(tmp_path):
     kernel(tmp_path, "self")
     assert addresses.own(proc=tmp_path) == {"172.17.0.1/32", "10.77.0.0/16", "192.168.0.129/32", "fd00::9/128", "fd00::/128"}

@@ -26,7 +26,6 @@ def places(result):
 @pytest.mark.parametrize("bindings, place", [
     ([("0.0.0.0", "8080"), ("::", "8080")], ("192.0.2.1", 8080)),
     ([("::", "8080"), ("", "8080")], ("192.0.2.1", 8080)),
-    ([("::", "8080")], ("192.0.2.1", 8080)),
     ([("127.0.0.1", "1"), ("0.0.0.0", "8080")], ("192.0.2.1", 8080)),
     ([("198.51.100.7", "8080")], ("198.51.100.7", 8080)),
     ([("0.0.0.0", "9000"), ("0.0.0.0", "8080")], ("192.0.2.1", 8080)),
@@ -34,6 +33,42 @@ def places(result):
 def test_bindings(bindings, place):
     ports = {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
     assert places(run(container(ports=ports))) == [place]
+
+
+@pytest.mark.parametrize(("ip", "bindings", "place"), [
+    ("192.0.2.1", [("::", "8079"), ("0.0.0.0", "8080")], ("192.0.2.1", 8080)),
+    ("2001:db8::1", [("::", "8079"), ("0.0.0.0", "8080")], ("2001:db8::1", 8079)),
+    ("2001:db8::1", [("", "8080")], ("2001:db8::1", 8080)),
+    ("", [("::", "8079"), ("0.0.0.0", "8080")], ("", 8080)),
+    ("192.0.2.1", [("2001:db8::5", "8079")], ("2001:db8::5", 8079)),
+    ("2001:db8::1", [("::", "8079"), ("198.51.100.7", "8080")], ("2001:db8::1", 8079)),
+])  # fmt: skip
+def test_w12_a_port_is_registered_by_the_family_that_it_is_published_on(ip, bindings, place):
+    ports = {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
+    assert places(run(container(ports=ports), options=Options(ip=ip))) == [place]
+
+
+@pytest.mark.parametrize(("ip", "binding", "reason"), [
+    ("192.0.2.1", "::", "published on IPv6 only, and the host is registered by IPv4: publish it there"),
+    ("", "::", "published on IPv6 only, and the host is registered by IPv4: publish it there"),
+    ("2001:db8::1", "0.0.0.0", "published on IPv4 only, and the host is registered by IPv6: publish it there"),
+    ("192.0.2.1", "::1", "published on a loopback address only"),
+])  # fmt: skip
+def test_w12_a_port_of_the_other_family_is_reported(ip, binding, reason):
+    """dockerd listens on `::` by IPv6 only: registered by IPv4 it passes, and nobody answers."""
+    one = container(labels={"SERVICE_NAME": "shop"}, ports={"80/tcp": [{"HostIp": binding, "HostPort": "8079"}]})
+    result = run(one, options=Options(ip=ip))
+    assert result.services == [] and result.skipped == [("web", "port 80/tcp", reason, True)]
+
+
+@pytest.mark.parametrize(("label", "binding", "count"), [
+    ("2001:db8::7", "::", 1), ("2001:db8::7/64", "::", 1), ("10.9.0.7", "::", 0), ("2001:db8::7", "0.0.0.0", 0),
+    ("soon", "::", 0),
+])  # fmt: skip
+def test_w12_an_address_from_a_label_decides_the_family(label, binding, count):
+    one = container(labels={"ip": label}, ports={"80/tcp": [{"HostIp": binding, "HostPort": "8079"}]})
+    result = run(one, options=replace(OPTIONS, use_ip_from_label="ip"))
+    assert (len(result.services), [item.item for item in result.skipped]) == (count, ["port 80/tcp"] * (1 - count))
 
 
 @pytest.mark.parametrize("bindings, reason", [

@@ -359,6 +359,8 @@ def _instance(entry, options, own, listening):
         raise Rejected(f"the address {shown(entry.get('address'))} is not an IP address") from None
     if getattr(address, "scope_id", None) or any(plain in network for network in _networks(options.refused_networks)):
         raise Rejected(f"the address {shown(entry.get('address'))} is not one that can be called")
+    if plain.version == 6 and own and not _routes_ipv6(own):
+        raise Rejected(f"{plain} is an address of IPv6, and the load balancer has none")
     if plain not in options.at_hosts and _among(plain, own):
         raise Rejected(f"{plain} is an address of the load balancer's own host, and not the one of the inventory")
     port = _integer(entry.get("port"), "port", 65535)
@@ -400,6 +402,13 @@ def _among(address, texts) -> bool:
     """Whether an address is in one of the networks, most of which hold one only."""
     single, wider = _split(texts)
     return address in single or any(address in network for network in wider)
+
+
+@functools.lru_cache(maxsize=4)
+def _routes_ipv6(texts) -> bool:
+    """Whether one of the networks is of IPv6 and more than a link's."""
+    networks = (ipaddress.ip_network(text) for text in texts)
+    return any(network.version == 6 and not network.is_link_local for network in networks)
 
 
 @functools.lru_cache(maxsize=4)

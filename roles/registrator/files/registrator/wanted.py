@@ -12,6 +12,7 @@ from .check import Endpoint, Refusal, check
 from .inspection import PREFIX, Binding, Container, Port, read
 from .options import Options
 
+EVERY = {4: "0.0.0.0", 6: "::"}  # where a port is published on all addresses of the host
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # one DNS label
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}")
 META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -373,22 +374,39 @@ def _endpoint(
         return Endpoint(address, port.number, overlay=network in overlays)
     if options.internal and (address := owner.networks.get(options.network)):
         return Endpoint(address, port.number, overlay=options.network in overlays)
-    bindings = owner.published.get(port, ())
-    usable = sorted(filter(None, (_published(binding, options) for binding in bindings)))
+    bindings, ip = owner.published.get(port, ()), _label_address(container, options.use_ip_from_label) or options.ip
+    usable = sorted(filter(None, (_published(binding, ip) for binding in bindings)))
     if usable:
         return usable[0][1]
     elsewhere = f"not in the network {options.network}, and " if options.network else ""
-    raise Refusal(elsewhere + ("published on a loopback address only" if bindings else "not published on the host"))
+    raise Refusal(elsewhere + (_unreachable(bindings, ip) if bindings else "not published on the host"))
 
 
-def _published(binding: Binding, options: Options) -> tuple[int, Endpoint] | None:
-    """Endpoint of one binding, with a rank: every IPv4 address, every IPv6 address, one address."""
-    address, port = binding.address or "0.0.0.0", binding.port
+def _published(binding: Binding, ip: str) -> tuple[int, Endpoint] | None:
+    """Endpoint of one binding, with a rank: every address of the host, one address. None where `ip` does not reach it: dockerd
+    listens on `::` by IPv6 only.
+
+    :param ip: of the host; empty: the agent's own, which is taken for one of IPv4
+    """
+    address, port = binding.address or (EVERY[6] if _version(ip) == 6 else EVERY[4]), binding.port
     if address.startswith("127.") or address == "::1" or not port:
         return None
-    if address in ("0.0.0.0", "::"):
-        return (0 if address == "0.0.0.0" else 1), Endpoint(options.ip, port)
-    return 2, Endpoint(address, port)
+    if address in EVERY.values():
+        return (0, Endpoint(ip, port)) if address == EVERY[_version(ip)] else None
+    return 1, Endpoint(address, port)
+
+
+def _unreachable(bindings: Iterable[Binding], ip: str) -> str:
+    """Why none of the bindings of a published port can be used."""
+    other = 4 if _version(ip) == 6 else 6
+    if any(binding.address == EVERY[other] and binding.port for binding in bindings):
+        return f"published on IPv{other} only, and the host is registered by IPv{_version(ip)}: publish it there"
+    return "published on a loopback address only"
+
+
+def _version(ip: str) -> int:
+    """Of the host's address; what is none, such as the agent's own, which is empty, counts as IPv4."""
+    return 6 if ":" in ip else 4
 
 
 def _own_address(container: Container, overlays: frozenset[str]) -> tuple[str, str]:
@@ -401,14 +419,21 @@ def _own_address(container: Container, overlays: frozenset[str]) -> tuple[str, s
 def _labelled(
     endpoint: Endpoint, container: Container, label: str, overlays: frozenset[str], skip: Skip
 ) -> Endpoint:
-    """With -useIpFromLabel: the address that the label holds, with or without a prefix length."""
+    """With -useIpFromLabel: the address that the label holds."""
     text = container.labels.get(label, "") if label else ""
-    if not text:
-        return endpoint
-    try:
-        address = str(ipaddress.ip_address(text.rpartition("/")[0] or text))
-    except ValueError:
+    address = _label_address(container, label)
+    if text and not address:
         skip(f"label {label}", f"{text!r} is not an IP address")
+    if not address:
         return endpoint
     overlay = any(container.networks.get(network) == address for network in overlays)
     return Endpoint(address, endpoint.port, overlay)
+
+
+def _label_address(container: Container, label: str) -> str:
+    """The address that the label of -useIpFromLabel holds, with or without a prefix length; '' for none."""
+    text = container.labels.get(label, "") if label else ""
+    try:
+        return str(ipaddress.ip_address(text.rpartition("/")[0] or text))
+    except ValueError:
+        return ""
