@@ -21,9 +21,25 @@ def text(path: str) -> str:
     return read(path) or ""
 
 
+def make_directories(path: str, mode: int = 0o755) -> None:
+    """Make a directory and those above it. What is made has this mode whatever the umask is: sudo may set one for a whole run,
+    and a daemon that is not root could not enter. What is there already stays as it is.
+
+    :param path: the lowest directory
+    :param mode: of every directory that is made
+    """
+    missing = []
+    while path and not os.path.isdir(path):
+        missing.insert(0, path)
+        path = os.path.dirname(path)
+    for directory in missing:
+        os.mkdir(directory, 0o700)  # nobody else enters it before it has its mode
+        os.chmod(directory, mode)
+
+
 def write(path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
     """Put a file into place in one step. No other user can open it before it has its owner and mode."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    make_directories(os.path.dirname(path))
     beside = f"{path}.discovery"
     remove(beside)  # of an interrupted run; somebody may have it open
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC

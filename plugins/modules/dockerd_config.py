@@ -89,6 +89,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config 
     problems,
     replaced,
 )
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import make_directories
 
 CONFIG = "/etc/docker/daemon.json"
 RECORD = "/var/lib/dockerd-discovery/daemon.json"
@@ -150,7 +151,7 @@ def put(module: AnsibleModule, path: str, content: str | None) -> None:
         os.unlink(path)
         return
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755 if path == CONFIG else 0o700, exist_ok=True)
+    make_directories(folder, 0o755 if path == CONFIG else 0o700)
     handle, name = tempfile.mkstemp(dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(content)

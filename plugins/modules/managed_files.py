@@ -62,7 +62,7 @@ import stat
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fewnodes.discovery.plugins.module_utils.files import link, read, remove, write
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import link, make_directories, read, remove, write
 
 
 class Refused(Exception):
@@ -133,7 +133,7 @@ def make(wanted: dict, run) -> None:
     if is_directory and state != "directory":
         raise Refused(f"{path} is a directory, and should be a {state}: move it away")
     if state == "link":
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_directories(os.path.dirname(path))
         link(path, wanted["target"])
         return
     if owner is None:
@@ -141,7 +141,7 @@ def make(wanted: dict, run) -> None:
     if state == "directory":
         if not is_directory:
             remove(path)
-        os.makedirs(path, exist_ok=True)
+        make_directories(path)
         os.chown(path, *owner)
         os.chmod(path, int(wanted["mode"], 8))
         return

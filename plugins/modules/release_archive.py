@@ -93,6 +93,7 @@ import zipfile
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import ConnectionError as UrlError
 from ansible.module_utils.urls import open_url
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import make_directories
 from ansible_collections.fewnodes.discovery.plugins.module_utils.release_signature import (
     SetupError,
     SignatureError,
@@ -155,7 +156,7 @@ class Release:
             archive = self._fetched(self.archive)
             self._verify_archive(archive, sums)
         try:
-            os.makedirs(self.cache, mode=0o755, exist_ok=True)
+            make_directories(self.cache)
             for name, content in ((self.archive, archive), (f"{self.sums}.sig", signature), (self.sums, sums)):
                 self._store(name, content)
         except OSError as error:

@@ -60,6 +60,11 @@ options:
     type: list
     elements: str
     required: true
+  asked:
+    description: Name servers that systemd-resolved must ask after the change; names may resolve by others.
+    type: list
+    elements: str
+    default: []
   names:
     description: Names that must resolve after the change.
     type: list
@@ -100,6 +105,7 @@ problems:
 import contextlib
 import os
 import re
+import stat
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -109,6 +115,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf imp
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
+UPLINK = "/run/systemd/resolve/resolv.conf"  # systemd-resolved lists there which servers it asks
 POLICY = "/usr/sbin/policy-rc.d"
 SETTINGS = "/etc/resolvconf/resolv.conf.d"
 RECORDS = "/run/resolvconf/interface"
@@ -160,7 +167,7 @@ class Change:
         self.wanted = module.params
         self.host = Host(module)
         wanted = self.wanted
-        self.written = [path for path, content in wanted["files"].items() if read(path) != content or os.path.islink(path)]
+        self.written = [path for path, content in wanted["files"].items() if self._differs(path, content)]
         self.gone = [path for path in wanted["absent"] if os.path.lexists(path)]
         self.packages = self.host.installed()
         self.package_missing = bool(wanted["package"]) and wanted["package"] not in self.packages
@@ -168,6 +175,11 @@ class Change:
         self.not_running = [unit for unit in wanted["units"] if not self.host.wanted_state(unit)]
         self.running = [unit for unit in wanted["units_off"] if self._in_the_way(unit)]
         self.pointed = self._pointed()
+        self.stale = not self._steps() and bool(self.not_in_force())
+
+    @staticmethod
+    def _differs(path: str, content: str) -> bool:
+        return read(path) != content or os.path.islink(path) or (path.startswith("/etc/systemd/") and hidden(path))
 
     def _in_the_way(self, unit: str) -> bool:
         state = self.host.unit(unit)
@@ -186,6 +198,9 @@ class Change:
 
     def differences(self) -> list[str]:
         """The steps of the change, in words."""
+        return self._steps() + (["restart systemd-resolved, which does not ask the wanted servers"] if self.stale else [])
+
+    def _steps(self) -> list[str]:
         todo = [f"write {path}" for path in self.written]
         todo += [f"install {self.wanted['package']}"] if self.package_missing else []
         todo += [f"remove the package {package}" for package in self.replaced]
@@ -204,11 +219,15 @@ class Change:
 
     def apply(self) -> None:
         wanted = self.wanted
-        moves = self.package_missing or self.replaced or self.not_running or self.running or self.written or self.gone
+        moves = (
+            self.package_missing or self.replaced or self.not_running or self.running or self.written or self.gone or self.stale
+        )
         if moves and not wanted["link"] or self.package_missing or self.replaced:
             write(RESOLV_CONF, wanted["bridge"].encode())
         for path in self.written:
             write(path, wanted["files"][path].encode())
+            if path.startswith("/etc/systemd/"):
+                reveal(path)
         if self.package_missing and wanted["package"] == "resolvconf":
             # Its script would link resolv.conf; here that is the last step, once the link has a target.
             self.host.run("debconf-set-selections", data="resolvconf resolvconf/linkify-resolvconf boolean false\n")
@@ -255,7 +274,7 @@ class Change:
         if not units:
             return
         self.host.run("systemctl", "enable", *units)
-        if self.written or self.not_running or self.package_missing:
+        if self.written or self.not_running or self.package_missing or self.stale:
             self.host.run("systemctl", "restart", *units)
         if self.wanted["first"]:
             self._answers(self.wanted["first"][0], (self.wanted["names"] or [""])[0])
@@ -305,7 +324,16 @@ class Change:
                     answer = ask(server, name, AAAA)
                 if not answer or answer[0] != "NOERROR" or not answer[1]:
                     missing.append(f"{server} answers {answer[0] if answer else 'nothing'} to {name}")
-        return missing + self.unanswered()
+        return missing + self.not_in_force() + self.unanswered()
+
+    def not_in_force(self) -> list[str]:
+        """A problem when systemd-resolved does not ask the servers that it should: its setting is not read, or another one is."""
+        missing = [server for server in self.wanted["asked"] if server not in self._servers()]
+        hint = "another file in /etc/systemd/resolved.conf.d sets DNS after zz-discovery.conf, or it cannot be read"
+        return [f"systemd-resolved does not ask {', '.join(missing)}: {hint}"] if missing else []
+
+    def _servers(self) -> list[str]:
+        return re.findall(r"^nameserver (\S+)", read(UPLINK) or "", re.MULTILINE)
 
     def unanswered(self) -> list[str]:
         """A problem when none of the site's name servers answers."""
@@ -355,6 +383,21 @@ class Change:
         return failed
 
 
+def hidden(path: str) -> bool:
+    """Whether a program that is not root cannot read a file: systemd-resolved and systemd-networkd are not."""
+    try:
+        file, folder = os.stat(path).st_mode, os.stat(os.path.dirname(path)).st_mode
+    except OSError:
+        return True
+    return not file & stat.S_IROTH or folder & 0o005 != 0o005
+
+
+def reveal(path: str) -> None:
+    """Let everybody enter the directory of a file, which an earlier run may have made under another umask."""
+    folder = os.path.dirname(path)
+    os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | 0o055)
+
+
 @contextlib.contextmanager
 def not_started(wanted: bool):
     """Keep the scripts of packages from starting units: systemd-resolved's puts itself into resolv.conf before it answers."""
@@ -401,10 +444,12 @@ def main():
             "bridge": {"type": "str", "required": True},
             "first": {"type": "list", "elements": "str", "default": []},
             "resolvers": {"type": "list", "elements": "str", "required": True},
+            "asked": {"type": "list", "elements": "str", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)  # resolvconf and scripts of packages write files for everybody
     change = Change(module)
     todo = change.differences()
     diff = [differs(path, module.params["files"][path]) for path in change.written]

@@ -73,3 +73,25 @@ def test_h2_h4_node_returns_from_a_reboot(site, settled, site_name, show):
     show(f"{node.name} takes SSH after {time.monotonic() - start:.1f} s, site healthy {site.settle(180):.1f} s later")
     failed = {name: lost_lookups(node, name) for name in (site.name_of("httpbackend"), site_name)}
     assert not any(failed.values()), failed
+
+
+# Directories that daemons and people without root enter, where they are on a host.
+OPEN = (
+    "/etc/systemd/resolved.conf.d /etc/systemd/system/docker.service.d /etc/systemd/system/nginx.service.d"
+    " /etc/systemd/network/*.d /etc/docker/tls /opt/consul/* /opt/registrator /usr/local/lib/discovery-balancer"
+    " /usr/local/lib/discovery-balancer/*"
+)
+
+
+@pytest.mark.on("consul_servers")
+def test_w4_everybody_enters_the_directories_that_are_for_everybody(node):
+    closed = node.run(f"for one in {OPEN}; do [ ! -d $one ] || find $one -maxdepth 0 -type d ! -perm -0055; done")
+    assert closed == "", "sudo's umask, or somebody, closed these"
+
+
+@pytest.mark.on("load_balancers")
+def test_w4_status_without_root_says_that_it_needs_root(node):
+    command = "setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/sbin/discovery-balancer status"
+    done = node.host.run(command)
+    assert (done.rc, done.stderr) == (1, ""), done
+    assert "run 'sudo discovery-balancer status'" in done.stdout

@@ -1,5 +1,6 @@
 """The command line of discovery-balancer."""
 
+import os
 import pathlib
 import sys
 import time
@@ -10,6 +11,7 @@ SPARE = pathlib.Path("/run/discovery-balancer-status.json")
 
 
 def main(argv=None) -> int:
+    os.umask(0o077)  # units, tasks and people call it, each with another one; its files are root's
     argv = sys.argv[1:] if argv is None else argv
     if argv == ["serve"]:  # without the imports of the others: they stay in memory
         from . import resident
@@ -22,6 +24,9 @@ def main(argv=None) -> int:
     arguments = _parser().parse_args(argv)
     store = Store(arguments.state, arguments.spare)
     if arguments.command == "status":
+        if not os.access(arguments.state, os.X_OK) and arguments.state.exists():
+            print(f"{arguments.state} is root's: run 'sudo discovery-balancer status'")
+            return 1
         text, code = page(store.status(), time.time())
         print(text)
         return code

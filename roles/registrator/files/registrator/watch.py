@@ -181,6 +181,7 @@ def dockerd():
 
 def main(clock=time) -> int:
     """Watch until other files of this program are there; always 0, and systemd starts them."""
+    os.umask(0o077)
     watch, program = Watch(dockerd, SIGN, STATE, clock), Program()
     log("started", sign=SIGN)
     watch.turn()
