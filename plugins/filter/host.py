@@ -10,6 +10,7 @@ from ..plugin_utils.distributions import distribution, package_names
 from ..plugin_utils.host import host_problems
 from ..plugin_utils.host_addresses import host_addresses
 from ..plugin_utils.image import image_problems
+from ..plugin_utils.packages import package_failure, package_lock
 from ..plugin_utils.unit_sandbox import unit_sandbox
 
 
@@ -50,6 +51,8 @@ class FilterModule:
             "host_addresses": host_addresses_filter,
             "host_problems": host_problems,
             "image_problems": image_problems,
+            "package_failure": package_failure,
+            "package_lock": package_lock,
             "package_names": package_names_filter,
             "unit_sandbox": unit_sandbox_filter,
         }

@@ -148,7 +148,7 @@ class Host:
 
     def apt(self, *arguments: str) -> None:
         options = ["--yes", "--quiet", "--no-install-recommends", "--option=Dpkg::Options::=--force-confold"]
-        self.run("apt-get", *options, "--option=DPkg::Lock::Timeout=60", *arguments)
+        self.run("apt-get", *options, "--option=DPkg::Lock::Timeout=600", *arguments)
 
     def unit(self, name: str) -> dict[str, str]:
         return shown(self.module, name, "LoadState", "ActiveState", "UnitFileState", "Type")

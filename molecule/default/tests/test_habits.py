@@ -1,0 +1,40 @@
+"""Habits of people, tried on a site that is up: what else runs on a host, and how Ansible is called."""
+
+import pytest
+from tests.support.playbook import play
+from tests.support.wait import eventually
+
+# Holds a lock of dpkg as unattended-upgrades does, for less time than there is between two attempts.
+HOLD = """
+import fcntl, pathlib, time
+file = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+pathlib.Path("/run/test-dpkg-lock").touch()
+time.sleep(8)
+"""
+
+
+def write_play(path, host: str, *tasks: str) -> None:
+    listed = "\n".join(f"    - {task}" for task in tasks)
+    path.write_text(f"- hosts: {host}\n  become: true\n  gather_facts: false\n  tasks:\n{listed}\n")
+
+
+@pytest.fixture
+def locked(site):
+    """A host on which another program holds the lock."""
+    node = site.servers[0]
+    node.feed("tee /run/test-dpkg-lock.py", HOLD)
+    node.run("systemd-run --quiet --collect --unit=test-dpkg-lock python3 /run/test-dpkg-lock.py")
+    eventually(lambda: node.run("ls /run/test-dpkg-lock 2>/dev/null || true"), 5)
+    yield node
+    node.run("systemctl stop test-dpkg-lock 2>/dev/null; rm -f /run/test-dpkg-lock /run/test-dpkg-lock.py")
+
+
+def test_w25_dpkgs_lock_is_waited_for_with_a_word(site, locked, tmp_path, show):
+    """apt-get without a package to install takes the locks and changes nothing."""
+    role = "ansible.builtin.include_role: {name: common, tasks_from: apt_get}\n      vars: {common_apt_get_arguments: [install]}"
+    write_play(tmp_path / "play.yml", locked.name, role)
+    done, seconds = play(site, tmp_path / "play.yml")
+    show(f"done after {seconds:.0f} s")
+    assert done.returncode == 0, done.stdout
+    assert f"FAILED - RETRYING: [{locked.name}]: apt_get | Run apt-get, and wait while another program holds" in done.stdout
