@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 TEMPLATES = {path.name.removesuffix(".j2"): path for path in sorted(ROOT.glob("roles/*/templates/*.service.j2"))}
 
 
-def rendered(template: Path) -> str:
+def rendered(template: Path, backend: str = "nginx") -> str:
     """A unit as Ansible renders it; of the role's variables those count that the sandbox reads."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
-    environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox}
+    environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox, "combine": dict.__or__}
     values = parse_yaml((template.parents[1] / "vars/main.yml").read_text())
-    values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90}
+    values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90, "balancer_backend": backend}
     return environment.from_string(template.read_text()).render(values)
 
 
@@ -51,6 +51,14 @@ def test_w41_a_unit_has_the_base_and_copies_nothing_of_it(unit):
 def test_w41_the_table_names_every_unit_within_the_bound():
     assert sorted(table()) == sorted(TEMPLATES)
     assert {unit: exposure for unit, exposure in table().items() if exposure > BOUND} == {}
+
+
+@pytest.mark.parametrize(("backend", "closed"), [("nginx", True), ("haproxy", False)])
+def test_a_test_of_haproxys_configuration_may_compile_regular_expressions(backend, closed):
+    """The sync program runs it. consul-template, which has the same differences, runs none."""
+    unit = rendered(TEMPLATES["discovery-balancer.service"], backend)
+    assert ("MemoryDenyWriteExecute=yes" in unit) is closed
+    assert "MemoryDenyWriteExecute=yes" in rendered(TEMPLATES["consul-template.service"], backend)
 
 
 @pytest.mark.parametrize("unit", TEMPLATES)

@@ -1,11 +1,13 @@
 """A real HAProxy that is changed while it runs: what needs a reload and what does not, and what a sync that fails leaves."""
 
+import ctypes
 import os
 import signal
 import socket
 import ssl
 import stat
 import struct
+import subprocess
 import threading
 import time
 
@@ -382,3 +384,21 @@ def test_commands_are_answered_in_their_order(balancer):
     with Runtime(balancer.options.backend["socket"]) as runtime:
         info, nothing, marker = runtime.ask("show info", f"del map {MAPS}{HOSTS} nobody/", f"show map {MAPS}{MARKER}")
     assert "Version:" in info and "not found" in nothing and changes.marker_of(marker) == balancer.backend.running()
+
+
+PR_SET_MDWE, REFUSE_GAIN = 65, 1  # as MemoryDenyWriteExecute of a unit; Linux 6.3
+
+
+def test_a_unit_that_may_not_compile_refuses_every_file(balancer):
+    """So the sync program's unit may, with this backend."""
+    libc = ctypes.CDLL(None)
+    command = [balancer.backend.own.binary, "-c", "-C", balancer.config, "-f", "haproxy.cfg", "-f", "discovery/services.cfg"]
+    free = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert free.returncode == 0, free.stderr
+    closed = subprocess.run(
+        ["/usr/bin/env", *command], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: libc.prctl(PR_SET_MDWE, REFUSE_GAIN, 0, 0, 0) and os._exit(77),
+    )  # fmt: skip
+    if closed.returncode == 77:
+        pytest.skip("a kernel without PR_SET_MDWE")
+    assert closed.returncode == 1 and "jit compilation failed" in closed.stderr
