@@ -17,6 +17,7 @@ FURTHER = {
     "drop-in.conf": "{{ lookup('ansible.builtin.template', '10-discovery.conf.j2') }}",
     "problems.json": "{{ __haproxy_checks | rejectattr('that') | map(attribute='message') | list | to_json }}",
     "logs.json": "{{ __haproxy_log_files | to_json }}",
+    "stale.json": "{{ __haproxy_stale_files | to_json }}",
 }
 UNPACKED = ROOT / ".cache/haproxy"
 # Another program, such as another distribution's, whose process must be called haproxy…; one before 2.6 needs spare servers.

@@ -51,6 +51,7 @@ def test_the_log_is_a_file_that_is_rotated(made):
     directory, rotation = made["logs.json"]
     assert directory == {"path": "/var/log/haproxy", "state": "directory", "mode": "0750"}
     assert f"{LOG} {{" in rotation["content"] and made["own"]["log"] is True
+    assert made["stale.json"] == []
 
 
 def test_certificates_are_links_and_their_names_a_list(made):
@@ -69,6 +70,7 @@ def test_nothing_is_refused(made):
 def test_a_site_without_a_log():
     made = written(balancer_access_log="off")
     assert ("StandardOutput" in made["drop-in.conf"], made["logs.json"], made["own"]["log"]) == (False, [], False)
+    assert made["stale.json"] == ["/etc/logrotate.d/discovery-haproxy"], "of a site that had one"
     assert made["problems.json"] == []
 
 
