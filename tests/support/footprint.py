@@ -13,13 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.balancer import BACKENDS
+
 if TYPE_CHECKING:
     from tests.support.site import Node, Site
 
+# Links to the current generation, whose files come and go.
+GENERATIONS = "".join(f" ! -path '{place}/discovery/*'" for backend in BACKENDS.values() for place in backend.places)
 # Shell commands, each of which prints one name a line.
 OF_A_HOST = {
-    "files": "find /etc /opt /usr/local -xdev"
-    " ! -path '*/__pycache__*' ! -path '/etc/ssl/certs/*' ! -path '/etc/nginx/discovery/*' ! -path '/etc/haproxy/discovery/*'",
+    "files": f"find /etc /opt /usr/local -xdev ! -path '*/__pycache__*' ! -path '/etc/ssl/certs/*'{GENERATIONS}",
     "state": "find /var/lib -xdev -maxdepth 1 -mindepth 1",
     "balancer": "! [ -d /var/lib/discovery-balancer ] || find /var/lib/discovery-balancer -xdev -maxdepth 1 -mindepth 1",
     "units": "systemctl list-unit-files --no-legend --no-pager --state=enabled,masked,linked | awk '{print $1, $2}'",

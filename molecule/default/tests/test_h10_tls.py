@@ -7,6 +7,7 @@ import ssl
 import subprocess
 
 import pytest
+from tests.support.balancer import CURRENT, STATE, backend
 from tests.support.clients import tcp_open
 from tests.support.wait import eventually, everywhere
 
@@ -64,9 +65,8 @@ def test_h10_tls_goes_through_by_name(site, serve, certificate, show):
         assert closed(balancer, None)
         assert "X-Forwarded-For" not in get(balancer, HOST, ca)[2]  # nobody could have put it there
         key = text.splitlines()[-2]
-        places = "/etc/nginx /etc/discovery-nginx /etc/haproxy /var/lib/discovery-balancer"
-        found = balancer.tries(f"grep -rlF -e {key} {places}").stdout
-        assert (found, "ssl_certificate" in balancer.run("cat /var/lib/discovery-balancer/current/*")) == ("", False)
+        found = balancer.tries(f"grep -rlF -e {key} {' '.join(backend(site).places)} {STATE}").stdout
+        assert (found, backend(site).opens in balancer.run(f"cat {CURRENT}/*")) == ("", False)
     one.stop()
     for balancer in site.balancers:  # not deregistered yet
         assert {get(balancer, HOST, ca)[0] for _ in range(6)} == {f"test-secure-{other.port}"}

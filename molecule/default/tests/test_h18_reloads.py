@@ -5,16 +5,12 @@ import json
 import threading
 import time
 
-from tests.support.balancer import status
+from tests.support.balancer import Reloading, status
 from tests.support.clients import Websocket, http_get
 from tests.support.wait import eventually, everywhere
 
 RELOADS = 10
 LONG = 30  # seconds
-
-
-def reloads(balancer) -> int:
-    return status(balancer)["reloads"]
 
 
 def served(balancer, service: str) -> bool:
@@ -26,8 +22,7 @@ def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, sho
     where, host = site.docker_hosts[0], site.host_of("test-long")
     serve(where, "test-long", "http")
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and served(b, "test-long"), 30)
-    api, answered = site.consul(where), {}
-    entry = {"ID": "test-toggle", "Name": "test-toggle", "Address": where.address, "Port": 1, "Tags": ["http"]}
+    answered = {}
 
     def ask(balancer):
         connection = http.client.HTTPConnection(balancer.address, 80, timeout=LONG + 20)
@@ -35,29 +30,18 @@ def test_h18_a_long_request_and_a_websocket_survive_ten_reloads(site, serve, sho
         answer = connection.getresponse()
         answered[balancer.name] = (answer.status, json.loads(answer.read())[1])
 
-    before = {balancer.name: reloads(balancer) for balancer in site.balancers}
     sockets = {balancer.name: Websocket(balancer, host) for balancer in site.balancers}
     threads = [threading.Thread(target=ask, args=(balancer,)) for balancer in site.balancers]
     start = time.monotonic()
     for thread in threads:
         thread.start()
-    number = 0
     try:
-        while min(reloads(balancer) - before[balancer.name] for balancer in site.balancers) < RELOADS:
-            left = LONG - (time.monotonic() - start)
-            assert left > 0, "too few reloads in the time of the request"
-            number += 1
-            if number % 2:
-                api.put("/v1/agent/service/register", entry)
-            else:
-                api.send("PUT", "/v1/agent/service/deregister/test-toggle")
-            # One change at a time: a slow sync would take the next one together with it, and have nothing to reload.
-            eventually(lambda there=number % 2: all(served(b, "test-toggle") == there for b in site.balancers), left, every=0.1)
-            assert all(one.echoes(f"{number}") for one in sockets.values())
-        reloaded = time.monotonic() - start
+        with Reloading(site, where) as reloading:
+            for number in range(RELOADS):
+                reloading.once(LONG - (time.monotonic() - start))  # in the time of the request
+                assert all(one.echoes(f"{number}") for one in sockets.values())
+            reloaded = time.monotonic() - start
     finally:
-        api.send("PUT", "/v1/agent/service/register", entry)
-        api.send("PUT", "/v1/agent/service/deregister/test-toggle")
         for thread in threads:
             thread.join()
     show(f"{RELOADS} reloads in {reloaded:.0f} s; the answers after {time.monotonic() - start:.0f} s: {answered}")

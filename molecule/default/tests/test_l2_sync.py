@@ -4,7 +4,7 @@ by itself when the cause is gone, and Consul has the same status. D3: a preview 
 import contextlib
 
 import pytest
-from tests.support.balancer import STATE, status
+from tests.support.balancer import STATE, backend, status
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
 from tests.support.wait import eventually
 
@@ -135,7 +135,7 @@ def test_d3_preview_changes_nothing(site, balancer, show):
         eventually(lambda: site.passing(name), 30)
         shown = eventually(lambda: [t for t in [balancer.run("discovery-balancer preview")] if name in t], 30)[0][0]
         dry = balancer.run("consul-template -config=/etc/consul-template/consul-template.hcl -once -dry 2>/dev/null")
-        line = {"nginx": f"+    server_name {site.host_of(name)};", "haproxy": f"+{site.host_of(name)}/ {name}"}[site.balancer]
+        line = backend(site).served.format(host=site.host_of(name), service=name)
         assert line in shown and dry.startswith(f"> {STATE}/catalog.json\n")
         assert (balancer.run(look), balancer.unit(site.balancer, "MainPID")) == (before, pid)
         assert http_get(balancer.address, site.host_of(name)).status == 503

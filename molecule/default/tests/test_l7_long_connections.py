@@ -3,31 +3,13 @@
 import time
 
 import pytest
-from tests.support.balancer import STATE, status
+from tests.support.balancer import CURRENT, Reloading, backend, status
 from tests.support.clients import Websocket, http_get
 from tests.support.http_load import http_load
-from tests.support.wait import eventually, everywhere
+from tests.support.wait import everywhere
 
-LABEL = "24h"
-
-
-def toggled(site, where, times: int, sockets=()) -> int:
-    """Reload all balancers so many times, by a service that comes and goes; how many reloads the first one has counted."""
-    api, balancer = site.consul(where), site.balancers[0]
-    entry = {"ID": "test-toggle", "Name": "test-toggle", "Address": where.address, "Port": 1, "Tags": ["http"]}
-    before = status(balancer)["reloads"]
-    try:
-        for number in range(times):
-            if number % 2:
-                api.send("PUT", "/v1/agent/service/deregister/test-toggle")
-            else:
-                api.put("/v1/agent/service/register", entry)
-            eventually(lambda n=number: status(balancer)["reloads"] > before + n, 20, every=0.1)
-            assert all(one.echoes(f"{number}") for one in sockets), f"cut at reload {number}"
-    finally:
-        api.put("/v1/agent/service/register", entry)
-        api.send("PUT", "/v1/agent/service/deregister/test-toggle")
-    return status(balancer)["reloads"] - before
+HOURS = 24
+LABEL = f"{HOURS}h"
 
 
 def long_lived(site, serve, tmp_path, show, times: int) -> None:
@@ -37,10 +19,12 @@ def long_lived(site, serve, tmp_path, show, times: int) -> None:
     ended = {balancer.name: status(balancer)["ended_workers"] for balancer in site.balancers}
     sockets = [Websocket(balancer, host) for balancer in site.balancers for _ in range(5)]
     begin = time.monotonic()
-    with http_load(site, site.front, tmp_path) as requests:
-        count = toggled(site, where, times, sockets)
+    with http_load(site, site.front, tmp_path) as requests, Reloading(site, where) as reloading:
+        for number in range(times):
+            reloading.once(20)
+            assert all(one.echoes(f"{number}") for one in sockets), f"cut at reload {number}"
     old = {balancer.name: status(balancer)["old_workers"] for balancer in site.balancers}
-    show(f"{count} reloads in {time.monotonic() - begin:.0f} s; {requests}; old workers: {old}")
+    show(f"{times} reloads in {time.monotonic() - begin:.0f} s; {requests}; old workers: {old}")
     requests.assert_served()
     assert all(one.echoes("still there") for one in sockets)
     assert {balancer.name: status(balancer)["ended_workers"] for balancer in site.balancers} == ended
@@ -58,5 +42,5 @@ def test_l7_w10_websockets_live_over_50_reloads(site, settled, serve, tmp_path, 
 def test_l7_old_workers_are_told_to_stop_by_their_own_generation(site, settled, serve):
     """The label is in the generation that served its connections; the site's own time holds for all others."""
     serve(site.docker_hosts[0], "test-labelled", "http", read_timeout=LABEL)
-    limit = f"worker_shutdown_timeout {LABEL};"
-    everywhere(site.balancers, lambda b: limit in b.run(f"cat {STATE}/current/main.conf"), 30)
+    limit = backend(site).stop.format(hours=HOURS, ms=HOURS * 3_600_000)
+    everywhere(site.balancers, lambda b: limit in b.run(f"cat {CURRENT}/*"), 30)

@@ -5,7 +5,7 @@ import random
 import time
 
 import pytest
-from tests.support.balancer import STATE, status
+from tests.support.balancer import CURRENT, STATE, backend, status
 from tests.support.clients import http_get
 from tests.support.http_load import http_load
 from tests.support.wait import eventually
@@ -13,21 +13,11 @@ from tests.support.wait import eventually
 SEED = 8  # of the pauses between two kills
 
 
-# By backend: the files of a generation, and the command that tests them.
-COMPLETE = {
-    "nginx": ({"about.json", "http.conf", "main.conf", "stream.conf"}, "nginx -t -q"),
-    "haproxy": (
-        {"about.json", "services.cfg", "hosts.map", "names.map", "marker.map", "structure.map"},
-        "haproxy -c -C /etc/haproxy -f haproxy.cfg -f discovery/services.cfg",
-    ),
-}
-
 
 def current_is_good(site, node) -> bool:
     """The link leads to a complete generation, which the balancer takes."""
-    wanted, test = COMPLETE[site.balancer]
-    files = set(node.run(f"ls {STATE}/current/").split())
-    return wanted <= files and node.tries(test).rc == 0
+    files = set(node.run(f"ls {CURRENT}/").split())
+    return backend(site).files <= files and node.tries(backend(site).test).rc == 0
 
 
 def well(node, gone: str) -> bool:

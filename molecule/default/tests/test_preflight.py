@@ -4,8 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from tests.support.balancer import BACKENDS
 from tests.support.playbook import assert_refused, play, refused, state_of
 
+KNOWN = f"a known backend: {', '.join(sorted(BACKENDS))}"
 # What is wrong, as variables of one host or of all, and what the message must name.
 MISTAKES = {
     "domain": ("all", {"discovery_domain": ""}, ["discovery_domain"]),
@@ -19,7 +21,7 @@ MISTAKES = {
     "disk": ("host", {"consul_min_free_disk_mb": 10**9}, ["consul_min_free_disk_mb is 1000000000", "MB free under"]),
     "overlay": ("all", {"discovery_overlay": "consul"}, ["dockerd_overlay is 'consul'", "discovery_overlay: none"]),
     "deployment": ("all", {"discovery_balancer_deployment": "overlay"}, ["balancer_deployment is", "with discovery_overlay"]),
-    "backend": ("all", {"discovery_balancer": "other"}, ["balancer_backend is 'other'", "a known backend: haproxy, nginx"]),
+    "backend": ("all", {"discovery_balancer": "other"}, ["balancer_backend is 'other'", KNOWN]),
     "dns method": ("all", {"discovery_dns_method": "bind9"}, ["discovery_dns_method is 'bind9'", "auto, resolvconf"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }

@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.support.balancer import BACKENDS
 from tests.support.playbook import (
     assert_unchanged,
     changes,
@@ -17,9 +18,9 @@ from tests.support.stalls import Stalls, assert_within
 
 BOUND, STALL_CEILING = 90, 45  # seconds of a no-op run, and of all stalls of the machine during it
 # Where the site's files on a host are: everything in these places is managed, whatever its name.
-MANAGED = r"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \
-    $(ls -d /etc/discovery-balancer-*.json /etc/nginx/discovery /etc/nginx/nginx.conf /etc/haproxy/discovery \
-    /etc/haproxy/discovery-certificates /etc/haproxy/haproxy.cfg 2>/dev/null) \
+OF_BACKENDS = " ".join(path for backend in BACKENDS.values() for path in backend.managed)
+MANAGED = rf"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/consul-template /etc/registrator \
+    $(ls -d {OF_BACKENDS} 2>/dev/null) \
     /etc/resolv.conf /etc/resolvconf/resolv.conf.d/base \
     /etc/resolvconf/resolv.conf.d/head /etc/systemd/system /etc/tmpfiles.d/registrator.conf /opt/registrator \
     /usr/local/bin \

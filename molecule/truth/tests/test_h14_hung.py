@@ -36,7 +36,7 @@ def test_h14_leaves_the_balancers_and_returns(site, settled, start_container, sh
         start_container(node, SERVICE, f"httpbackend:v1.0.0 {python(APPLICATION)}", options)
 
     def everywhere(instances: int) -> bool:
-        """Every balancer reports, after its reload, that nginx serves so many."""
+        """Every balancer reports, that so many are served."""
         found = [status(node) for node in site.balancers]
         return all(one["http"].get(SERVICE) == instances for one in found)
 

@@ -323,12 +323,14 @@ def test_r1_a_booting_balancer_reads_the_catalog_first(site, crowd, show):
         restart_engine([other])
         power_on([balancer])
         booted([balancer], boot)
-        eventually(lambda: agrees(site) and balancer.unit("nginx", "ActiveState") == ["active"], 120, every=1)
-        (balancing,), (knowing,) = (balancer.unit(unit, "ActiveEnterTimestampMonotonic") for unit in ("nginx", "consul-template"))
+        eventually(lambda: agrees(site) and balancer.unit(site.balancer, "ActiveState") == ["active"], 120, every=1)
+        units = (site.balancer, "consul-template")
+        (balancing,), (knowing,) = (balancer.unit(unit, "ActiveEnterTimestampMonotonic") for unit in units)
         time.sleep(3)
     moved = [place for place in changed_hands(before, places(site)) if place[0] == other.address]
     waited = (int(balancing) - int(knowing)) / 1e6
-    show(f"{clients}; {len(moved)} ports of {other.name} changed hands; nginx started {waited:.1f} s after the first catalog")
+    show(f"{clients}; {len(moved)} ports of {other.name} changed hands")
+    show(f"{site.balancer} started {waited:.1f} s after the first catalog")
     assert len(moved) > 0, "no port changed hands: this proves nothing"
     assert clients.wrong == []
     assert waited >= 0
