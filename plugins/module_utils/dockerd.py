@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 # The oldest version that the role supports.
 OLDEST = (20, 10)
@@ -91,13 +92,17 @@ class State:
     started_files: dict | None = None
 
 
-def pending(state: State) -> tuple[str, list[str]]:
+def pending(state: State, site: Iterable[str] = ()) -> tuple[str, list[str]]:
     """Find the change that makes dockerd run with what its files hold.
 
+    :param site: addresses of the site's docker hosts; see `_dns_waits`
     :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
     """
     if not state.active:
         return "start", ["dockerd is not running"]
+    if state.config and state.started and _dns_waits(state.config.get("dns"), state.started.get("dns"), set(site)):
+        same = {"dns": state.started["dns"]}
+        state = replace(state, config=state.config | same, loaded=state.loaded | same if state.loaded else None)
     reasons = []
     if state.program.endswith(" (deleted)"):
         reasons.append("the program was replaced")
@@ -117,6 +122,14 @@ def pending(state: State) -> tuple[str, list[str]]:
     if changed:
         return "reload", changed
     return ("none", []) if state.enabled else ("start", ["the unit is not enabled"])
+
+
+def _dns_waits(now: list[str] | None, before: list[str] | None, site: set[str]) -> bool:
+    """Whether other name servers of containers apply at dockerd's next start only: those of before are hosts of the site, too, and
+    the host itself stays the first. A site that grows would pay with a restart, which ends every container of the host."""
+    if not now or not before or now == before:
+        return False
+    return now[0] == before[0] and site.issuperset(now + before)
 
 
 def _fixed(config: dict) -> dict:

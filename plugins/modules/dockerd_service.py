@@ -24,6 +24,13 @@ options:
     description: Name of the host, for messages.
     type: str
     required: true
+  site:
+    description:
+      - Addresses of the site's docker hosts, for V(state=probed). Name servers of containers that are among them may wait for
+        the next start of dockerd.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: How long to wait for each condition, in seconds.
     type: int
@@ -100,13 +107,14 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["probed", "reloaded", "restarted"], "default": "probed"},
             "node": {"type": "str", "required": True},
+            "site": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     state = module.params["state"]
     if state == "probed":
-        action, reasons = core.pending(read_state(module))
+        action, reasons = core.pending(read_state(module), module.params["site"])
         module.exit_json(changed=module.check_mode and action != "none", action=action, reasons=reasons)
     if module.check_mode:
         module.exit_json(changed=True)

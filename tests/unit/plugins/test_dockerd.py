@@ -85,6 +85,28 @@ def test_a_setting_read_at_the_start_only_needs_a_restart(change, reason):
     assert pending(state(**change)) == ("restart", [reason])
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "action"),
+    [
+        (["192.0.2.1"], ["192.0.2.1", "192.0.2.2"], "none"),  # the site has grown
+        (["192.0.2.1", "192.0.2.2"], ["192.0.2.1", "192.0.2.3"], "none"),
+        (["192.0.2.1", "192.0.2.9"], ["192.0.2.1", "192.0.2.2"], "restart"),  # that host has left
+        (["192.0.2.1"], ["192.0.2.1", "9.9.9.9"], "restart"),
+        (["192.0.2.2"], ["192.0.2.1", "192.0.2.2"], "restart"),
+        (["192.0.2.1"], [], "restart"),
+        ([], ["192.0.2.1"], "restart"),
+    ],
+)
+def test_d5_name_servers_of_a_site_that_grows_restart_nobody(before, now, action):
+    """They apply at the next start."""
+    given = state(config=CONFIG | {"dns": now}, started=CONFIG | {"dns": before})
+    assert pending(given, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])[0] == action
+    more = state(config=CONFIG | {"dns": now, "debug": True}, started=CONFIG | {"dns": before})
+    assert pending(more, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])[0] == ("reload" if action == "none" else "restart")
+    reloaded = state(config=CONFIG | {"dns": now}, started=CONFIG | {"dns": before}, loaded=CONFIG | {"dns": now})
+    assert pending(reloaded, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])[0] == action
+
+
 @pytest.mark.parametrize("lost", ["config", "started"])
 def test_without_a_record_dockerd_is_restarted(lost):
     facts = {"config": CONFIG, "started": CONFIG, "loaded": CONFIG, "files": FILES, "started_files": FILES} | {lost: None}
