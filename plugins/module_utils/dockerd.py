@@ -125,8 +125,8 @@ def pending(state: State, site: Iterable[str] = ()) -> tuple[str, list[str]]:
 
 
 def _dns_waits(now: list[str] | None, before: list[str] | None, site: set[str]) -> bool:
-    """Whether other name servers of containers apply at dockerd's next start only: those of before are hosts of the site, too, and
-    the host itself stays the first. A site that grows would pay with a restart, which ends every container of the host."""
+    """Whether other name servers of containers apply at dockerd's next start only: those of before are hosts of the site, too,
+    and the host itself stays the first. A site that grows would pay with a restart, which ends every container of the host."""
     if not now or not before or now == before:
         return False
     return now[0] == before[0] and site.issuperset(now + before)

@@ -23,8 +23,9 @@ def key_length(key: str) -> int | None:
 def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
-    :param settings: servers (names), bootstrap_expect, allow_even_servers, deployment, extra_config (of the agent), write_networks,
-        datacenter, domain, name_problems (of `node_name_problems`), gossip_keys (where it was found to key, '' for none)
+    :param settings: servers (names), bootstrap_expect, allow_even_servers, deployment, extra_config (of the agent),
+        write_networks, datacenter, domain, name_problems (of `node_name_problems`), gossip_keys (where it was found to key, ''
+        for none)
     :returns: [] when nothing is wrong; never shows a key
     """
     servers = list(settings["servers"])
