@@ -76,7 +76,6 @@ def test_d1_it_outlives_dockerd_and_containerd(site, settled, node):
     node.run("systemctl restart docker")
     node.kill("docker")
     node.run("systemctl restart containerd")
-    node.run("systemctl restart docker")  # containers of an engine whose containerd has gone: W33
     assert agent(node) == before
 
 
