@@ -87,7 +87,7 @@ def host(monkeypatch, tmp_path):
     return slept
 
 
-NOTHING = {"unknown": [], "differing": [], "missing": []}
+NOTHING = {"unknown": [], "differing": [], "missing": [], "lost": []}
 
 
 def test_a_healthy_host_is_asked_once(host):
