@@ -14,13 +14,14 @@ from .options import UsageError, dockerd_address, parse
 def main() -> int:
     try:
         options = parse(sys.argv[1:])
-        dockerd = Dockerd(dockerd_address(os.environ, os.path.exists), with_images=not options.image_labels)
+        address = dockerd_address(os.environ, os.path.exists)
+        dockerd = Dockerd(address, with_images=not options.image_labels)
     except UsageError as error:
         print(f"registrator: {error}", file=sys.stderr)
         return 2
     if options.ttl or options.ttl_refresh:
         log("warning", reason="-ttl and -ttl-refresh have no effect: health is the container's state in dockerd")
-    alive = Alive(os.environ.get(VARIABLE, ""))
+    alive = Alive(os.environ.get(VARIABLE, ""), socket=address.removeprefix("unix://"))
     return Loop(options, dockerd, Agent(options.uri), host=os.uname().nodename, alive=alive).run()
 
 

@@ -1,7 +1,12 @@
-"""The sign of life: a file whose time of change shows that the registrator works. The host's watch reads it."""
+"""The sign of life: a file whose time of change shows that the registrator works. The host's watch reads it.
+
+Its content is the number of dockerd's socket, as the registrator has it: a container keeps the file that was mounted at its
+start, and a socket that is made anew there is another one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -18,9 +23,13 @@ T = TypeVar("T")
 class Alive:
     """Signs are given by a thread, because dockerd and agent may take long to answer, and only while the loop goes on."""
 
-    def __init__(self, path: str, clock=time.monotonic):
-        """:param path: of the file; empty: nobody wants to know"""
-        self.path, self._clock = path, clock
+    def __init__(self, path: str, clock=time.monotonic, socket: str = ""):
+        """
+        :param path: of the file; empty: nobody wants to know
+        :param socket: path of dockerd's
+        """
+        self.path, self._clock, self._socket = path, clock, socket
+        self._written: str | None = None  # the content that this process has given the file
         self._since: float | None = None  # when the loop's present step began; None while it waits for an event
         self._trouble = ""
 
@@ -46,6 +55,7 @@ class Alive:
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
+                self._name_socket(file)
                 os.utime(file)  # needs no space on a full disk
             finally:
                 os.close(file)
@@ -55,8 +65,26 @@ class Alive:
                 log("failed", reason=f"{VARIABLE}: {error}")
             self._trouble = str(error)
 
+    def _name_socket(self, file: int) -> None:
+        """Write the content where it differs. What an earlier container has written goes first: without space the file is empty,
+        which says nothing."""
+        text = inode(self._socket)
+        if text != self._written:
+            os.ftruncate(file, 0)
+            self._written = text
+            with contextlib.suppress(OSError):
+                os.pwrite(file, text.encode(), 0)
+
     def run(self) -> None:
         """Give signs for ever."""
         while self.path:
             self.sign()
             time.sleep(EVERY)
+
+
+def inode(path: str) -> str:
+    """The number of a file, which no other one has as long as somebody holds it; '' for none."""
+    try:
+        return str(os.stat(path).st_ino) if path else ""
+    except OSError:
+        return ""

@@ -1,9 +1,12 @@
-"""Restart a registrator that hangs: python3 -m registrator.watch
+"""Restart a registrator that hangs, or that has another socket than dockerd's: python3 -m registrator.watch
 
 For the host, as a service of systemd. Nothing but a sign of life proves that a registrator works (alive.py): a frozen one looks
 well to dockerd, and so does one that waits for ever. dockerd is asked only when no sign has come. A registrator that was stopped,
 or paused, by somebody stays so; so does every one while dockerd does not answer. A restart drops no registration: the services
-stay at the agent, and the next start compares. Python 3.9.
+stay at the agent, and the next start compares.
+
+A socket that is made anew, as docker.socket does at its start, is not the one that a running container has mounted. With
+live-restore the registrator outlives that, and is blind from then on; its sign names the socket that it has. Python 3.9.
 """
 
 from __future__ import annotations
@@ -18,18 +21,19 @@ from discovery_program import restarts
 from discovery_program.replaced import Program
 from discovery_program.systemd import dockerd_runs, notify
 
-from .alive import VARIABLE
+from .alive import VARIABLE, inode
 from .log import log
 
 NAME = "registrator"
 SIGN = "/run/registrator/alive"
 STATE = "/run/registrator-watch/state.json"
-DOCKERD = "unix:///run/docker.sock"
+SOCKET = "/run/docker.sock"
+DOCKERD = f"unix://{SOCKET}"
 LOOK = 2  # seconds between two looks at the sign
 SILENT = 12  # seconds without a sign, which is given every 2, before dockerd is asked
 LEAST_LOOKS = 5  # in this time: a machine that stood still proves nothing
 ASK = 4  # seconds between two questions to dockerd while there is no sign
-START = 60  # seconds that a container has for its first sign, on a host that boots
+START = 60  # seconds that a container has for its first sign, on a host that boots, and in which each look at a new socket asks
 END = 1  # second that a registrator has to end by itself
 
 
@@ -61,7 +65,7 @@ class Silence:
 
 
 def state_of(container: dict | None, signed_at: float | None) -> str:
-    """What silence says of a container: it `hangs`, it `starts`, or nothing ("").
+    """What silence says of a container: it `hangs`, when it has signed since its start, it `starts`, or nothing ("").
 
     :param container: dockerd's inspection, None for none
     :param signed_at: seconds since 1970 of the last sign, None for none; an earlier container may have given it
@@ -85,9 +89,12 @@ def seconds(text: object) -> float:
 
 
 class Watch:
-    def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time):
+    def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time, socket: str = SOCKET):
         """:param connect: gives dockerd's API, None where dockerd does not run; not called before it is needed"""
-        self.connect, self.sign, self.state, self.clock = connect, sign, state, clock
+        self.connect, self.sign, self.state, self.clock, self.socket = connect, sign, state, clock, socket
+        self.new: tuple[str, float] = ("", 0.0)  # a socket that the registrator does not have, and when it was seen first
+        self.look_at = 0.0  # when dockerd is asked for that
+        self.mended = ""  # the socket for which the registrator was restarted: once is enough
         self.silence = Silence()
         self.ask_at = 0.0
         self.start: tuple[object, float] = (None, 0.0)  # a container that has not given a sign yet, and when it was seen first
@@ -101,7 +108,10 @@ class Watch:
         try:
             if self.silence.broken:
                 self._count(problem="")
-            if silent and now >= self.ask_at:
+            if self._blind(now):
+                self._open_eyes(now, signed_at)
+                self.trouble = ""
+            elif silent and now >= self.ask_at:
                 self.ask_at = now + ASK
                 self._judge(silent, now, signed_at)
                 self.trouble = ""
@@ -124,6 +134,27 @@ class Watch:
             self._restart(api, silent, now)
         else:
             self._count(problem="")
+
+    def _blind(self, now: float) -> bool:
+        """Does the sign name another socket than dockerd's, and is dockerd to be asked now?"""
+        has, there = content(self.sign), inode(self.socket)
+        if not has or not there or there in (has, self.mended):
+            return False
+        if self.new[0] != there:
+            self.new, self.look_at = (there, now), now
+        if now < self.look_at:
+            return False
+        self.look_at = now + (LOOK if now - self.new[1] < START else SILENT)
+        return True
+
+    def _open_eyes(self, now: float, signed_at: float | None) -> None:
+        """Restart a registrator that runs and has signed since its start, so that the sign is its own."""
+        api = self.connect()
+        if api and state_of(api.container(NAME), signed_at) == "hangs":
+            api.restart(NAME, END)
+            self.mended = self.new[0]
+            self.silence.begin(now)
+            log("restarted", container=NAME, reason="dockerd's socket was made anew after its start")
 
     def _restart(self, api, silent: float, now: float) -> None:
         counted = restarts.once_more((self.counted["restarts"], self.counted["times"]), self.clock.time())
@@ -169,6 +200,16 @@ def mtime(path: str) -> float | None:
         return os.stat(path).st_mtime_ns / 1e9
     except OSError:
         return None
+
+
+def content(path: str) -> str:
+    """The number of a socket that a sign names; '' for none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            text = file.read(32)
+    except (OSError, ValueError):
+        return ""
+    return text if text.isdecimal() else ""
 
 
 def dockerd():
