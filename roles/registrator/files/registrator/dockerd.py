@@ -12,7 +12,7 @@ from .unix import UnixConnection
 
 # Events that can change a service. dockerd sends many more: every run of a HEALTHCHECK is three events.
 CONTAINER_EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "destroy", "health_status"]
-# Events that change the address of a running container.
+# Events that change the address of a running container, or its published ports: when it is connected again, -P gives it others.
 NETWORK_EVENTS = ["connect", "disconnect"]
 TIMEOUT = 30  # seconds
 
@@ -55,17 +55,12 @@ class Dockerd:
         networks = self._get(self._connect(), "/networks")
         return frozenset(network["Name"] for network in networks if network["Driver"] == "overlay")
 
-    def events(self, networks: bool) -> Iterator[dict]:
-        """Events of containers, and with `networks` of networks, from now on.
-
-        The first one is empty: none is missed from here on.
-        """
+    def events(self) -> Iterator[dict]:
+        """Events of containers and networks from now on. The first one is empty: none is missed from here on."""
         connection = self._connect()
         connection.connect()
         stream = connection.sock
-        wanted = {"type": ["container"], "event": CONTAINER_EVENTS}
-        if networks:
-            wanted = {"type": ["container", "network"], "event": CONTAINER_EVENTS + NETWORK_EVENTS}
+        wanted = {"type": ["container", "network"], "event": CONTAINER_EVENTS + NETWORK_EVENTS}
         answer = self._request(connection, f"/events?filters={quote(json.dumps(wanted))}")
         stream.settimeout(None)
         yield {}

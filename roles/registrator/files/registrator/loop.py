@@ -71,7 +71,7 @@ class Loop:
         """Put events into the queue, for ever; none is lost, because each reconnect compares everything."""
         while True:
             try:
-                for event in self.dockerd.events(networks=self.options.internal):
+                for event in self.dockerd.events():
                     self.events.put(event or CONNECTED)
             except FAILURES:
                 pass  # the next comparison reports it
