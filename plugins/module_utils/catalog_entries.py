@@ -41,10 +41,17 @@ def differences(
         "unknown": [_shown(here[i]) for i in sorted(here.keys() - stands.keys() - set(kept))],
         "differing": [f"{_shown(one)}{difference}" for one, other in both if (difference := _difference(one, other))],
         "missing": [
-            _shown(stands[i]) + (f" of container {stands[i]['container']}" if stands[i].get("container") else "")
+            f"{_shown(stands[i])} of {_origin(stands[i])}"
             for i in sorted(stands.keys() - here.keys())
         ],
     }
+
+
+def _origin(one: Mapping) -> str:
+    """What stands for an entry. An agent logs only why it may not register what its files declare."""
+    if one.get("container"):
+        return f"container {one['container']}"
+    return "the agent's configuration; consul_declared_services lists what each host may declare"
 
 
 def _difference(one: Mapping, other: Mapping) -> str:

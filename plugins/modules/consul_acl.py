@@ -39,8 +39,8 @@ options:
         default: {}
       services:
         description:
-          - Node to the services that its registrator may write, names, and prefixes that end with C(*). Its token has the policy
-            C(registrator-<node>) alone. The registrators of other hosts may write all.
+          - Component, C(registrator) or C(declared), to node to the services that its token may write, names, and prefixes that
+            end with C(*). It has the policy C(<component>-<node>) alone. The registrators of other hosts may write all.
         type: dict
         default: {}
   host:

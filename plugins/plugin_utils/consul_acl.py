@@ -20,6 +20,7 @@ ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # accessor of the token that
 MANAGEMENT_FILE = "management_token"
 OF_NODE = ("agent", "registrator_clear")  # components with the rights of their node, instead of a policy
 REGISTRATOR = "registrator"  # the component whose rights on a host may be limited to some services
+DECLARED = "declared"  # services in files of an agent; a host has the token only where it may declare some
 
 
 def wanted_tokens(
@@ -27,7 +28,7 @@ def wanted_tokens(
     datacenter: str,
     site: Iterable[str] = (),
     own: Iterable[str] = (),
-    services: Mapping[str, Iterable[str]] | None = None,
+    services: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
 ) -> list[dict]:
     """One token for each component on each host, and one for each component of the whole site.
 
@@ -35,7 +36,8 @@ def wanted_tokens(
     :param datacenter: Consul's, part of the agents' rights
     :param site: components that are not of one host (operations, ui, management)
     :param own: components with a policy for each host as well, `<component>-<node>`
-    :param services: node to the services that its registrator may write; its token has the policy `registrator-<node>` alone
+    :param services: component (registrator, declared) to node to the services that its token may write, which has the policy
+        `<component>-<node>` alone
     :returns: dicts with name (of the secret), component, host ('' for the site), description, policies, node_identities
 
     The rights of OF_NODE are those of the node, management has all; every other component has the policy of its name.
@@ -59,7 +61,7 @@ def wanted_policies(
     wanted: Iterable[Mapping],
     rules: Mapping[str, str],
     own: Mapping[str, str],
-    services: Mapping[str, Iterable[str]] | None = None,
+    services: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
 ) -> dict[str, str]:
     """The policies that tokens of the site have: name to rules.
 
@@ -74,12 +76,12 @@ def wanted_policies(
         if token["host"] and token["component"] in own:
             policies[_own_policy(token)] = own[token["component"]].replace("{host}", token["host"])
         if _is_limited(token, services or {}):
-            policies[_own_policy(token)] = service_rules(services[token["host"]])
+            policies[_own_policy(token)] = service_rules(services[token["component"]][token["host"]])
     return policies
 
 
 def service_rules(services: Iterable[str]) -> str:
-    """Rules that let a registrator write some services, and see the others of its agent.
+    """Rules that let a registrator, or an agent for its files, write some services, and see the others of its agent.
 
     :param services: names, and prefixes that end with `*`
     """
@@ -89,8 +91,8 @@ def service_rules(services: Iterable[str]) -> str:
     return "".join([*others, 'service "consul" { policy = "read" }\n', *written])
 
 
-def _is_limited(token: Mapping, services: Mapping[str, Iterable[str]]) -> bool:
-    return token["component"] == REGISTRATOR and bool(services.get(token["host"]))
+def _is_limited(token: Mapping, services: Mapping[str, Mapping[str, Iterable[str]]]) -> bool:
+    return bool((services.get(token["component"]) or {}).get(token["host"]))
 
 
 def chosen_tokens(wanted: Iterable[Mapping], component: str = "", hosts: Iterable[str] = ()) -> list[dict]:
@@ -169,6 +171,14 @@ def forgotten_tokens(listed: Iterable[Mapping], host: str, components: Iterable[
         for found in _by_age(listed)
         if found.get("Description") in descriptions
     ]
+
+
+def undeclared_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list[dict]:
+    """The tokens of hosts that may declare no service any more: dicts with name, accessor_id and policy."""
+    kept, beginning = {token["description"] for token in wanted}, f"{DECLARED} on "
+    gone = [one for one in _by_age(listed) if one.get("Description", "").startswith(beginning) and one["Description"] not in kept]
+    names = {one["AccessorID"]: f"{DECLARED}-{one['Description'].removeprefix(beginning)}" for one in gone}
+    return [{"name": f"tokens/{name}", "accessor_id": accessor, "policy": name} for accessor, name in names.items()]
 
 
 def accessor_id(description: str, secret: str) -> str:
@@ -274,7 +284,8 @@ class Site:
     :ivar site_tokens: components with one token for the whole site
     :ivar policies: component to its rules
     :ivar host_policies: component to rules for each of its hosts, `{host}` is the node's name
-    :ivar services: node to the services that its registrator may write, names and prefixes; without an entry all
+    :ivar services: component (registrator, declared) to node to the services that it may write, names and prefixes; a registrator
+        without an entry all
     """
 
     datacenter: str
@@ -282,7 +293,7 @@ class Site:
     site_tokens: list[str] = field(default_factory=list)
     policies: Mapping[str, str] = field(default_factory=dict)
     host_policies: Mapping[str, str] = field(default_factory=dict)
-    services: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    services: Mapping[str, Mapping[str, Iterable[str]]] = field(default_factory=dict)
 
     def wanted(self, *more: str) -> list[dict]:
         """The tokens. :param more: further components of the whole site, such as management"""
@@ -320,7 +331,7 @@ class Acl:
 
     def present(self) -> dict:
         """Policies and tokens of the site are in the cluster, with the secrets of the controller. A missing secret is
-        imported, else generated."""
+        imported, else generated. A host that may declare no service any more loses that token."""
         wanted = self.site.wanted()
         policies = wanted_policies(wanted, self.site.policies, self.site.host_policies, self.site.services)
         found = self._asked(bootstrap=True, policies=policies)
@@ -332,8 +343,9 @@ class Acl:
                 " imported."
             )
         written = self._write(token_changes(wanted, found["tokens"], texts), found["tokens"], texts)
-        changed = bool(written or found["policies"] or found["status"] == "bootstrapped")
-        return {"changed": changed, "policies": list(found["policies"]), "tokens": written}
+        removed = self._forget(undeclared_tokens(wanted, found["tokens"]))
+        changed = bool(written or removed or found["policies"] or found["status"] == "bootstrapped")
+        return {"changed": changed, "policies": list(found["policies"]), "tokens": written, "removed": removed}
 
     def restored(self) -> dict:
         """After a snapshot was restored: tokens of the site with an older secret go, then `present`. Tokens of the snapshot
@@ -354,7 +366,7 @@ class Acl:
         forgotten = forgotten_tokens(self._asked()["tokens"], host, self.site.components())
         found = self._asked(
             absent_tokens=[token["accessor_id"] for token in forgotten],
-            absent_policies=[f"{component}-{host}" for component in sorted({*self.site.host_policies, REGISTRATOR})],
+            absent_policies=[f"{component}-{host}" for component in sorted({*self.site.host_policies, REGISTRATOR, DECLARED})],
             list_tokens=False,
         )
         names = [f"tokens/{component}-{host}" for component in self.site.components()]
@@ -455,6 +467,16 @@ class Acl:
             lifted = [_own_policy(one) for one in changes if one["policies"] == [{"name": REGISTRATOR}] and one["host"]]
             self._asked(tokens=requests, absent_policies=lifted, list_tokens=False)
         return [change["description"] for change in changes]
+
+    def _forget(self, tokens: list[dict]) -> list[str]:
+        """Delete tokens of `undeclared_tokens` with their policies, and their secrets on the controller; gives their names."""
+        if tokens:
+            gone = [token["accessor_id"] for token in tokens], [token["policy"] for token in tokens]
+            self._asked(absent_tokens=gone[0], absent_policies=gone[1], list_tokens=False)
+        for token in tokens:
+            if not self.check_mode:
+                self.secrets.remove(token["name"])
+        return [token["name"] for token in tokens]
 
     def _delete(self, accessor_ids: Iterable[str]) -> None:
         if accessor_ids := list(accessor_ids):

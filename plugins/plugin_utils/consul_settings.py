@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from .site import datacenter_problem, domain_problem
+from .site import datacenter_problem, domain_problem, is_service
 
 GOSSIP_KEY_BYTES = 32
 
@@ -24,8 +24,8 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
     :param settings: servers (names), bootstrap_expect, allow_even_servers, deployment, extra_config (of the agent),
-        write_networks, datacenter, domain, name_problems (of `node_name_problems`), gossip_keys (where it was found to key, ''
-        for none)
+        write_networks, declared_services (host to names and prefixes), agents (hosts), datacenter, domain, name_problems (of
+        `node_name_problems`), gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
     servers = list(settings["servers"])
@@ -52,6 +52,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             )
     problems += _container_problems(host, settings)
     problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
+    problems += _declared_problems(settings["declared_services"], list(settings["agents"]))
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
     if expected != len(servers):
@@ -111,6 +112,22 @@ def _api_problems(host: str, extra: Mapping) -> list[str]:
             f"consul_extra_config of host {host} sets http_config.allow_write_http_from to {http['allow_write_http_from']!r},"
             " which would replace the host's own addresses: set consul_write_networks instead"
         )
+    return problems
+
+
+def _declared_problems(declared: Mapping, agents: list[str]) -> list[str]:
+    """Entries of consul_declared_services that give no right, or another one than is meant."""
+    unknown = sorted(str(host) for host in declared if host not in agents)
+    wrong = [host for host in declared if not isinstance(declared[host], list) or not all(map(is_service, declared[host]))]
+    problems = [
+        f"consul_declared_services names {host!r}, which has no Consul agent: choose among {', '.join(agents)}"
+        for host in unknown
+    ]
+    problems += [
+        f"consul_declared_services of host {host} is {declared[host]!r}: set it to a list of names of services, or of prefixes"
+        " that end with *, in letters, digits and hyphens; consul is Consul's own"
+        for host in wrong
+    ]
     return problems
 
 

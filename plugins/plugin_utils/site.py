@@ -76,7 +76,7 @@ def service_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
                     f" [{names[0]}]"
                 ] = True
         prefixes = hostvars[name].get("registrator_service_prefixes") or []
-        if not isinstance(prefixes, list) or not all(map(_is_service, prefixes)):
+        if not isinstance(prefixes, list) or not all(map(is_service, prefixes)):
             problems[
                 f"registrator_service_prefixes of host {name} is {prefixes!r}: set it to a list of names of services, or of"
                 " prefixes that end with *, in letters, digits and hyphens; consul is Consul's own"
@@ -84,7 +84,8 @@ def service_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
     return list(problems)
 
 
-def _is_service(text: object) -> bool:
+def is_service(text: object) -> bool:
+    """Is it the name of a service, or a prefix that ends with `*`, and not Consul's own?"""
     return isinstance(text, str) and bool(SERVICES.fullmatch(text)) and text.lower() != "consul"
 
 

@@ -9,7 +9,7 @@ TOKENS = parse_yaml((ROOT / "playbooks/vars/consul.yml").read_text())["consul_to
 
 
 def test_every_component_has_a_column():
-    assert set(table()) == {"anonymous", *TOKENS, *DEFAULTS["consul_site_tokens"]}
+    assert set(table()) == {"anonymous", *TOKENS, "declared", *DEFAULTS["consul_site_tokens"]}
 
 
 def test_every_request_has_a_row():
@@ -18,10 +18,11 @@ def test_every_request_has_a_row():
 
 
 def test_no_token_of_a_host_reaches_further_than_the_document_names():
-    """What is allowed on another host's node is the registrator's alone, and not at another agent."""
+    """What is allowed on another host's node is the registrator's, and of declared services, and not at another agent."""
     other = [name for name, request in REQUESTS.items() if "another" in name and (request[1] == "PUT")]
     allowed = {(component, name) for component, rights in table().items() for name in other if rights[name]}
     assert allowed == {
         ("registrator", "write a service of another node"),
         ("registrator", "take a service out of another node"),
+        ("declared", "write a service of another node"),
     }

@@ -19,10 +19,12 @@ consul_servers:
 docker_hosts: {hosts: {web01.haus.example: {}, DB_01: {}}}
 load_balancers: {hosts: {192.0.2.3: {}}}
 """
+DECLARED = {"web01.haus.example": ["modem-9998", "scanner-*"], "DB_01": [], "192.0.2.3": ["mail"]}
 # Role to variables of it.
 WANTED = {
     "consul": [
         "__consul_node_name", "__consul_acl_site", "__consul_member_node", "__consul_every_agent", "__consul_inventory_names",
+        "__consul_token_config",
     ],
     "balancer": ["__balancer_options", "__balancer_node"],
     "registrator": ["registrator_token_secret", "registrator_clear_token_secret", "registrator_reserved_services"],
@@ -32,12 +34,13 @@ WANTED = {
 }  # fmt: skip
 
 
-def play(host: str, role: str, names: list[str]) -> dict:
+def play(host: str, role: str, names: list[str], secrets: Path) -> dict:
     files = [str(ROOT / f"roles/{role}/{part}/main.yml") for part in ("defaults", "vars")]
     site = [str(ROOT / f"playbooks/vars/{name}.yml") for name in ("site", "consul", "status")]
     content = "{{ {" + ", ".join(f"'{name}': {name}" for name in [*names, "site_node", "__status_settings"]) + "} | to_json }}"
     given = {"consul_member_host": "DB_01", "balancer_site_hosts": "{{ site_agents }}", "__status_files": {"files": []},
-             "balancer_peers": "{{ site_load_balancers }}"}  # fmt: skip
+             "balancer_peers": "{{ site_load_balancers }}", "consul_declared_services": DECLARED,
+             "discovery_secrets_dir": str(secrets)}  # fmt: skip
     task = {"ansible.builtin.debug": {"msg": content}, "vars": given}
     return {"hosts": host, "gather_facts": False, "connection": "local", "vars_files": [*files, *site], "tasks": [task]}
 
@@ -47,7 +50,12 @@ def rendered(tmp_path_factory) -> dict:
     """Role to its variables, as web01.haus.example has them."""
     folder = tmp_path_factory.mktemp("names")
     (folder / "hosts.yml").write_text(INVENTORY)
-    (folder / "play.yml").write_text(json.dumps([play("web01.haus.example", role, names) for role, names in WANTED.items()]))
+    secrets = folder / "secrets"
+    (secrets / "tokens").mkdir(parents=True)
+    for component in ("agent", "dns", "declared"):
+        (secrets / "tokens" / f"{component}-web01").write_text(f"secret of {component}")
+    plays = [play("web01.haus.example", role, names, secrets) for role, names in WANTED.items()]
+    (folder / "play.yml").write_text(json.dumps(plays))
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"]
     environment = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -64,8 +72,17 @@ def test_w29_consul_and_tokens(rendered):
     assert consul["__consul_inventory_names"] == ["DNS:web01.haus.example"]
     site = consul["__consul_acl_site"]
     assert site["tokens"]["agent"] == ["web01", "db-01", "mail"] and site["tokens"]["consul_template"] == ["mail"]
-    assert site["services"] == {"web01": ["web"], "db-01": []}
+    assert site["services"]["registrator"] == {"web01": ["web"], "db-01": []}
     assert sorted(consul["__consul_every_agent"]) == ["192.0.2.3", "DB_01", "web01.haus.example"], "hosts that Ansible asks"
+
+
+def test_w18_a_host_that_may_declare_services_has_a_token_for_its_files(rendered):
+    """Hosts without a list have none."""
+    site, declared = rendered["consul"]["__consul_acl_site"], {"web01": ["modem-9998", "scanner-*"], "mail": ["mail"]}
+    assert (sorted(site["tokens"]["declared"]), site["services"]["declared"]) == (sorted(declared), declared)
+    assert rendered["consul"]["__consul_token_config"]["acl"]["tokens"] == {
+        "agent": "secret of agent", "dns": "secret of dns", "config_file_service_registration": "secret of declared",
+    }  # fmt: skip
 
 
 def test_w29_the_balancer_compares_with_the_catalog(rendered):

@@ -10,7 +10,7 @@ from tests.support.token_rights import REQUESTS, objects, observed, send, table
 from tests.support.wait import eventually
 
 OF_THE_SITE = ("operations", "ui")
-# Components that have no token on this site get one, with the rules of the role's defaults.
+# Components that have no token on this site get one, with the rules of the role's defaults; `declared` one for a service.
 DEFAULTS = yaml.safe_load((ROOT / "roles/consul/defaults/main.yml").read_text())
 
 
@@ -56,6 +56,8 @@ def test_k1_x4_a_token_does_its_work_and_nothing_else(site, hosts, session, toke
         token = None
     elif (site.secrets / "tokens" / name).exists():
         token = (site.secrets / "tokens" / name).read_text().strip()
+    elif component == "declared":
+        token = token_with(service_rules(["k1-probe"]))
     else:
         own = DEFAULTS["consul_host_policies"].get(component, "").replace("{host}", node.name)
         token = token_with(DEFAULTS["consul_policies"][component] + own)

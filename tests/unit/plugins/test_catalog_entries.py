@@ -14,6 +14,7 @@ MAIL = {"id": "mail", "name": "mail", "address": "", "port": 25} | PLAIN
 SERVER = {"id": "consul", "name": "consul", "address": "", "port": 8300} | PLAIN
 FALSE = {"id": "x", "name": "web", "address": "192.0.2.66", "port": 80} | PLAIN
 BARE = {key: CONTAINER[key] for key in ("id", "name", "address", "port", "container")}  # of another registrator
+DECLARED = "of the agent's configuration; consul_declared_services lists what each host may declare"
 HERE = "web (a:web:80) at 192.0.2.1:32768"
 
 
@@ -26,7 +27,7 @@ def found(catalog, declared=(MAIL,), wanted=(CONTAINER,), kept=()):
     ({"catalog": [WEB, MAIL], "declared": [MAIL, SERVER]}, {}),
     ({"catalog": [WEB, MAIL, FALSE]}, {"unknown": ["web (x) at 192.0.2.66:80"]}),
     ({"catalog": [MAIL]}, {"missing": ["web (a:web:80) at 192.0.2.1:32768 of container web"]}),
-    ({"catalog": [WEB]}, {"missing": ["mail (mail) at port 25"]}),
+    ({"catalog": [WEB]}, {"missing": [f"mail (mail) at port 25 {DECLARED}"]}),
     ({"catalog": [WEB | {"port": 1}, MAIL]},
      {"differing": ["web (a:web:80) at 192.0.2.1:1, not web (a:web:80) at 192.0.2.1:32768"]}),
     ({"catalog": [WEB | {"name": "shop"}, MAIL]},
@@ -54,6 +55,11 @@ def found(catalog, declared=(MAIL,), wanted=(CONTAINER,), kept=()):
 ])  # fmt: skip
 def test_x4_what_nothing_stands_for_and_what_is_missing(given, expected):
     assert found(**given) == expected
+
+
+def test_w18_what_an_agent_may_not_register_is_named_with_the_variable():
+    """The agent has it, and the catalog never gets it: Consul says so in the agent's log alone."""
+    assert found([WEB]) == {"missing": [f"mail (mail) at port 25 {DECLARED}"]}
 
 
 def answered(service):

@@ -75,11 +75,11 @@ def test_x4_registrator_clear_has_the_rights_of_its_node_and_no_more():
 
 def test_x4_a_limited_registrator_writes_its_services_only():
     """Its policy is its own alone: the general one would let it write all."""
-    services = {"a": ["web", "shop-*"], "b": []}
+    services = {"registrator": {"a": ["web", "shop-*"], "b": []}}
     a, b = wanted_tokens({"registrator": ["a", "b"]}, "dc1", services=services)
     assert ([p["name"] for p in a["policies"]], [p["name"] for p in b["policies"]]) == (["registrator-a"], ["registrator"])
     policies = wanted_policies([a, b], {"registrator": "all"}, {}, services)
-    assert policies == {"registrator": "all", "registrator-a": service_rules(services["a"])}
+    assert policies == {"registrator": "all", "registrator-a": service_rules(services["registrator"]["a"])}
     assert service_rules(["web", "shop-*"]).splitlines() == [
         'service_prefix "" { policy = "read" }',
         'service "consul" { policy = "read" }',
@@ -311,7 +311,7 @@ def test_forgetting_a_host_deletes_tokens_policies_and_files(secrets):
     cluster = Cluster(*CLUSTER, listed(UI, "s-ui"))
     assert acl(secrets, cluster).absent("a")["removed"] == sorted(SECRETS)
     assert (cluster.secrets(), secrets.missing(SECRETS)) == (["s-ui"], list(SECRETS))
-    assert cluster.requests[-1]["absent_policies"] == ["registrator-a"]
+    assert cluster.requests[-1]["absent_policies"] == ["declared-a", "registrator-a"]
     assert acl(secrets, cluster).absent("a")["changed"] is False
 
 
@@ -402,10 +402,40 @@ def test_a_restored_cluster_gets_the_secrets_of_the_controller(secrets):
     assert cluster.secrets() == ["s-agent", "s-management", "s-registrator", "s-unknown"]
 
 
+DECLARING = {"registrator": {}, "declared": {"a": ["modem-9998", "scanner-*"]}}
+
+
+def test_w18_a_token_for_declared_services_writes_these_only():
+    (token,) = wanted_tokens({"declared": ["a"]}, "dc1", services=DECLARING)
+    assert (token["name"], token["policies"], token["node_identities"]) == ("tokens/declared-a", [{"name": "declared-a"}], [])
+    assert wanted_policies([token], {}, {}, DECLARING) == {"declared-a": service_rules(["modem-9998", "scanner-*"])}
+
+
+def test_w18_a_host_that_may_declare_nothing_any_more_loses_the_token(secrets):
+    """In the cluster with its policy, and on the controller; those of other hosts and components stay."""
+
+    def site(*hosts):
+        declared = {host: ["modem-9998"] for host in hosts}
+        return Site("dc1", {"agent": ["a", "b"], "declared": list(hosts)}, services={"declared": declared})
+
+    cluster = Cluster()
+    Acl(site("a", "b"), secrets, cluster.ask).present()
+    before = len(cluster.requests)
+    predicted = Acl(site("b"), secrets, Cluster(*cluster.tokens).ask, check_mode=True).present()
+    assert predicted["removed"] == ["tokens/declared-a"] and secrets.path("tokens/declared-a").exists()
+    done = Acl(site("b"), secrets, cluster.ask).present()
+    assert (done["changed"], done["removed"]) == (True, ["tokens/declared-a"])
+    last = cluster.requests[-1]
+    assert last["absent_policies"] == ["declared-a"] and len(last["absent_tokens"]) == 1 and len(cluster.requests) > before
+    assert not secrets.path("tokens/declared-a").exists() and secrets.path("tokens/declared-b").exists()
+    assert sorted(one["Description"] for one in cluster.tokens) == ["agent on a", "agent on b", "declared on b"]
+    assert Acl(site("b"), secrets, cluster.ask).present()["changed"] is False
+
+
 def test_a_lifted_limit_leaves_no_policy(secrets):
     """The token gets its general policy first."""
-    limited = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"a": ["web"]})
-    free = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"a": []})
+    limited = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"registrator": {"a": ["web"]}})
+    free = Site("dc1", {"registrator": ["a"]}, policies={"registrator": "rules"}, services={"registrator": {"a": []}})
     cluster = Cluster()
     Acl(limited, secrets, cluster.ask).present()
     assert [policy["Name"] for policy in cluster.tokens[0]["Policies"]] == ["registrator-a"]

@@ -15,6 +15,8 @@ GOOD = {
     "extra_config": {"telemetry": {}, "ports": {"https": 8501}, "tls": {"https": {"verify_incoming": False}}},
     "write_networks": ["10.8.0.0/24", "192.0.2.1", "2001:db8::/32", "10.1.2.3/8"],
     "gossip_keys": {"consul_gossip_key": "", "gossip_key": KEY},
+    "declared_services": {"a": ["modem-9998", "scanner-*"], "b": []},
+    "agents": ["a", "b", "c"],
 }
 
 
@@ -51,6 +53,21 @@ def test_names_variable_host_and_value(change, parts):
     assert len(found) == 1, found
     for part in ["host a", *parts]:
         assert part in found[0]
+
+
+@pytest.mark.parametrize(
+    ("declared", "parts"),
+    [
+        ({"d": ["web"]}, ["'d'", "no Consul agent", "choose among a, b, c"]),
+        ({"a": "web"}, ["host a", "'web'", "set it to a list"]),
+        ({"a": ["we b"]}, ["host a", "we b", "set it to a list"]),
+        ({"a": ["Consul"]}, ["host a", "consul is Consul's own"]),
+        ({"a": None}, ["host a", "None"]),
+    ],
+)
+def test_w18_rights_of_declared_services_are_checked(declared, parts):
+    (problem,) = settings_problems("a", GOOD | {"declared_services": declared})
+    assert problem.startswith("consul_declared_services ") and all(part in problem for part in parts)
 
 
 def test_w29_names_of_nodes_are_checked():
