@@ -1,15 +1,17 @@
 """What the programs that stay on a host share: when they end for new files, the bound on restarts, and systemd."""
 
 import json
+import os
 import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from discovery_program import systemd
 from discovery_program.replaced import STAY, Program
 from discovery_program.restarts import MOST, NONE, WINDOW, known, once_more
-from discovery_program.systemd import notify
+from discovery_program.systemd import notify, order
 
 
 def test_a_program_ends_for_new_files_that_stay(tmp_path):
@@ -63,3 +65,21 @@ def test_systemd_is_told(tmp_path, monkeypatch, address):
         systemd.bind(address.format(tmp_path).replace("@", "\0"))
         notify("READY=1")
         assert systemd.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        ("exit 0", ""), ("echo 'Unit not found.' >&2; exit 5", "systemctl reload x.service: Unit not found.\n"),
+        ("exec sleep 60", "systemctl reload x.service: systemctl gives no answer within 0.3 s\n"),
+    ],
+)  # fmt: skip
+def test_an_order_is_waited_for_no_longer_than_an_answer(tmp_path, monkeypatch, capsys, script, printed):
+    """A program that stays does nothing else meanwhile."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(systemd, "SECONDS", 0.3 if "sleep" in script else 30)
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n{script}\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    order("reload", "x.service")
+    assert capsys.readouterr().err == printed
+    assert "sleep" in script or (tmp_path / "asked").read_text() == "--no-block reload x.service\n"

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -56,13 +57,15 @@ class Unit:
     """systemctl and journalctl, as far as the program calls them."""
 
     def __init__(self):
-        self.state, self.pid, self.journal, self.called = "active", str(os.getpid()), "", []
+        self.state, self.pid, self.journal, self.called, self.silent = "active", str(os.getpid()), "", [], False
 
     def __call__(self, *asked):
         self.called.append(asked)
-        if asked[0] == "journalctl":
-            return self.journal
-        return {"ActiveState": self.state, "MainPID": self.pid}.get(asked[4] if asked[1] == "show" else "", "") + "\n"
+        if self.silent:
+            raise OSError(f"{asked[0]} gives no answer within 3 s")
+        properties = {"ActiveState": self.state, "MainPID": self.pid}
+        text = self.journal if asked[0] == "journalctl" else properties.get(asked[4] if asked[1] == "show" else "", "") + "\n"
+        return subprocess.CompletedProcess(asked, 0, text, "")
 
     @property
     def orders(self):
@@ -85,7 +88,7 @@ def agent(authority):
 @pytest.fixture
 def unit(monkeypatch):
     unit = Unit()
-    monkeypatch.setattr(source, "_run", unit)
+    monkeypatch.setattr(source.systemd, "ask", unit)
     return unit
 
 
@@ -154,6 +157,14 @@ def test_l2_dead_consul_template_is_reported_with_its_last_error(watched, unit, 
     unit.journal = f"start\n2026-11-21T23:45:26.123Z [ERR] {words}\n2026 [ERR] sent back to caller\nx [WARN] y\n"
     found = watched.problem()
     assert f"does not run ({state or 'unknown'})" in found and found.endswith(f"; {words}")
+
+
+def test_l2_a_systemd_that_hangs_is_not_a_consul_template_that_does_not_run(watched, unit):
+    unit.silent = True
+    assert watched.problem() == "whether consul-template runs is not known: systemctl gives no answer within 3 s"
+    assert watched.hangs() == ""
+    watched.restart()
+    watched.refresh(unusable=True)
 
 
 def test_l2_reload_of_consul_template_is_no_reason(watched, unit):

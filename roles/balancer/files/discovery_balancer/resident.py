@@ -7,14 +7,13 @@ state that the next start would miss, so it may be killed at any point.
 import contextlib
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 import traceback
 
 from discovery_program import restarts
 from discovery_program.replaced import Program
-from discovery_program.systemd import notify
+from discovery_program.systemd import notify, order
 
 from . import backends, options, owners, preview, status, sync
 from .duties import AGAIN, BALANCER_SECONDS, ECHO_SECONDS, GRACE, TRIES, Doubt, Echo, Timetable
@@ -77,7 +76,7 @@ class Resident:
         :param restart: called with a unit that hangs
         """
         self.store, self.load_options, self.make, self.clock = store, load_options, make, clock
-        self.find_source, self.restart_unit = find_source, restart or try_restart
+        self.find_source, self.restart_unit = find_source, restart or (lambda unit: order("try-restart", unit))
         self.echo_file = store.root / "echo"
         self.timetable = Timetable("sync", *DUTIES)
         self.doubts = {"source": Doubt(), "state": Doubt(), "balancer": Doubt()}
@@ -248,9 +247,3 @@ def heard(file) -> int:
         return echo_of(file.read_text(errors="replace"))
     except OSError:
         return 0
-
-
-def try_restart(unit):
-    """Start a unit anew where it runs; what is stopped by systemd goes on by that."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(["systemctl", "--no-block", "try-restart", unit], timeout=20, check=False, stdout=sys.stderr)

@@ -12,8 +12,9 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import time
+
+from discovery_program import systemd
 
 from .ask import Agent
 
@@ -58,7 +59,7 @@ class Source:
 
     def restart(self):
         """Start consul-template anew where it runs."""
-        _run("systemctl", "--no-block", "try-restart", UNIT)
+        systemd.order("try-restart", UNIT)
 
     def refresh(self, unusable):
         """Make consul-template query again where it would not by itself. Its queries wait for a change of the catalog: a repaired
@@ -69,7 +70,7 @@ class Source:
         if self._files_are_newer():
             self.restart()
         elif unusable:
-            _run("systemctl", "--no-block", "reload", UNIT)
+            systemd.order("reload", UNIT)
 
     def report(self, status, echo) -> bool:
         """Write the status to the KV store with a number that is another one each time; whether it is there. Without Consul
@@ -136,7 +137,10 @@ class Source:
         return ""  # others change it; the next run finds what is still missing
 
     def _unit(self) -> str:
-        state = _run("systemctl", "show", UNIT, "-p", "ActiveState", "--value").strip()
+        try:
+            state = _property("ActiveState")
+        except OSError as error:
+            return f"whether consul-template runs is not known: {error}"
         if state in ("active", "reloading"):
             return ""
         why = "it was stopped" if state == "inactive" else _last_error()
@@ -162,9 +166,8 @@ class Source:
 
     def _files_are_newer(self) -> bool:
         """Whether the token or the CA was written after the running consul-template had started; a future time proves nothing."""
-        pid = _run("systemctl", "show", UNIT, "-p", "MainPID", "--value").strip()
         try:
-            started, now = _started(pid), time.time()
+            started, now = _started(_property("MainPID")), time.time()
             return any(started < file.stat().st_mtime <= now for file in (self.token_file, self.ca))
         except (OSError, ValueError):
             return False
@@ -249,18 +252,20 @@ def _started(pid) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _property(name) -> str:
+    """A property of consul-template's unit.
+
+    :raises OSError: systemd gives no answer
+    """
+    return systemd.ask("systemctl", "show", UNIT, "-p", name, "--value").stdout.strip()
+
+
 def _last_error() -> str:
     """The last error, else warning, in consul-template's journal."""
-    lines = _run("journalctl", "-u", UNIT, "-n", "40", "-o", "cat", "--no-pager").splitlines()
+    try:
+        lines = systemd.ask("journalctl", "-u", UNIT, "-n", "40", "-o", "cat", "--no-pager").stdout.splitlines()
+    except OSError:
+        lines = []
     errors = [line for line in lines if "[ERR]" in line and "back to caller" not in line]
     errors = errors or [line for line in lines if "[WARN]" in line]
     return re.sub(r"^\S*\s*\[(ERR|WARN)\]\s*", "", errors[-1])[:300] if errors else "see its journal"
-
-
-def _run(*command) -> str:
-    """Output of a command, "" where it cannot be run."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 
 SECONDS = 3  # for an answer, which takes milliseconds: who asks does nothing else meanwhile
 
@@ -30,6 +31,16 @@ def ask(*command: str):
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise OSError(f"{command[0]} gives no answer within {SECONDS} s") from None
+
+
+def order(verb: str, unit: str) -> None:
+    """Have systemd do something with a unit and wait for nothing. What comes of it is seen later; a failure is in the journal."""
+    try:
+        problem = ask("systemctl", "--no-block", verb, unit).stderr.strip()
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        print(f"systemctl {verb} {unit}: {problem}", file=sys.stderr, flush=True)
 
 
 def dockerd_runs() -> bool:
