@@ -1,6 +1,7 @@
 """The resident program: what it does first, and what it finds (L6, W31). Source and balancer are stand-ins."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from discovery_balancer import duties, owners, resident, source
+from discovery_balancer import __main__ as command
+from discovery_balancer import duties, owners, resident, source, store
 from discovery_balancer.resident import Resident
 from discovery_program import restarts
 from standins import WAITS, Site
@@ -151,6 +153,22 @@ def test_while_a_leader_is_waited_for_the_status_is_written_when_it_changes(home
     home.live(60)
     assert home.status["reason"] == why[0] and len(written) <= 7
     assert max(later - one for one, later in zip(written, written[1:], strict=False)) <= home.options.sync_interval + 1
+
+
+def test_a_sync_that_hangs_with_the_lock_is_reported_in_time_and_holds_nothing_else_up(home, monkeypatch):
+    """Such as one that somebody has stopped. The kernel's lock, by another descriptor."""
+    home.catalog("web")
+    home.live(20)
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.2)
+    with open(home.store.root / "lock", "w", encoding="ascii") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        replace_catalog(home, "web", "new")
+        home.program.turn()
+        assert (home.status["state"], home.status["http"]) == ("failed", {"web": 1})
+        assert "another sync holds" in home.status["reason"] and "lslocks" in home.status["reason"]
+        assert command.main(["--state", str(home.store.root), "sync"]) == 0
+    home.live(20)
+    assert (home.status["state"], home.status["http"]) == ("ok", {"web": 1, "new": 1})
 
 
 def test_changes_are_loaded_once_an_interval_and_the_last_one_is(home):

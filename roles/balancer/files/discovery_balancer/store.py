@@ -15,8 +15,12 @@ import json
 import os
 import pathlib
 import shutil
+import time
 
 from discovery_program.replaced import identity
+
+LOCK_SECONDS = 45  # longer than a sync that works; the resident program may be silent for 120
+LOCK_PAUSE = 0.05  # seconds between two attempts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +48,23 @@ class Store:
         self.directory = self.root / "generations"
 
     @contextlib.contextmanager
-    def locked(self):
-        """One run at a time; each is bounded, so waiting is too."""
+    def locked(self, patience=None):
+        """One run at a time. A lock ends with its process, so who has it for long hangs, or is stopped.
+
+        :param patience: seconds, LOCK_SECONDS by default
+        :raises OSError: another run has it for longer
+        """
+        patience = LOCK_SECONDS if patience is None else patience
         with open(self.root / "lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise OSError(f"another sync holds {lock.name} for more than {patience} s: lslocks names it") from None
+                time.sleep(LOCK_PAUSE)
             yield
 
     def catalog(self):

@@ -4,6 +4,7 @@ A sync is level-triggered: it compares the wanted generation with the marker tha
 completes whatever an earlier one left undone.
 """
 
+import contextlib
 import dataclasses
 import time
 
@@ -89,12 +90,15 @@ def once(
 
 
 def note(store, source, further):
-    """Record a problem of the source or of the balancer at once, without a sync.
+    """Record a problem of the source, the balancer or the program at once, without a sync, and whoever has the lock: a sync that
+    runs records what it finds after that.
 
     :param source: as for `once`; not ""
     :param further: more of the status
     """
-    with store.locked():
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            held.enter_context(store.locked(patience=0))
         store.write_status(store.status() | {"state": "failed", "reason": source, "source": source} | further)
 
 
