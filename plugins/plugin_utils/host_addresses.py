@@ -12,15 +12,17 @@ _NOT_OF_THE_HOST = re.compile(r"lo|docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.
 
 
 def host_addresses(facts: Mapping[str, Any]) -> list[str]:
-    """The host's own IPv4 addresses, sorted.
+    """The host's own IPv4 addresses, sorted. An interface that only a cache of facts still knows is none of it.
 
     :param facts: `ansible_facts` with the subset network
     """
+    interfaces = facts.get("interfaces")
     found = {
         entry["address"]
         for fact in facts.values()
         if isinstance(fact, Mapping)
         and "device" in fact
+        and (interfaces is None or fact["device"] in interfaces)
         and not _NOT_OF_THE_HOST.fullmatch(fact["device"])
         for entry in [fact.get("ipv4", {}), *fact.get("ipv4_secondaries", [])]
         if "address" in entry

@@ -1,7 +1,8 @@
 """Habits of people, tried on a site that is up: what else runs on a host, and how Ansible is called."""
 
 import pytest
-from tests.support.playbook import play
+from tests.support.playbook import assert_unchanged, play, state_of
+from tests.support.site import ROOT
 from tests.support.wait import eventually
 
 # Holds a lock of dpkg as unattended-upgrades does, for less time than there is between two attempts.
@@ -38,3 +39,28 @@ def test_w25_dpkgs_lock_is_waited_for_with_a_word(site, locked, tmp_path, show):
     show(f"done after {seconds:.0f} s")
     assert done.returncode == 0, done.stdout
     assert f"FAILED - RETRYING: [{locked.name}]: apt_get | Run apt-get, and wait while another program holds" in done.stdout
+
+
+STALE = """
+- hosts: {host}
+  gather_facts: true
+  gather_subset: ['!all', min]
+  tasks:
+    - ansible.builtin.set_fact:
+        ansible_br_shop: {{device: br-shop, type: bridge, ipv4: {{address: 203.0.113.9}}, ipv4_secondaries: []}}
+        ansible_all_ipv4_addresses: [203.0.113.9]
+        ansible_interfaces: [lo, br-shop]
+        cacheable: true
+- import_playbook: {root}/playbooks/docker.yml
+"""
+
+
+def test_w6_facts_of_a_cache_and_of_a_play_before_change_nothing(site, settled, tmp_path, show):
+    """The bridge that only the cache knows would come into dockerd's certificate, and restart dockerd."""
+    node, before = site.docker_hosts[0], state_of(site)
+    (tmp_path / "play.yml").write_text(STALE.format(host=node.name, root=ROOT))
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "cache")}
+    done, seconds = play(site, tmp_path / "play.yml", "--limit", node.name, environment=cache)
+    show(f"unchanged after {seconds:.0f} s")
+    assert_unchanged(done)
+    assert state_of(site) == before
