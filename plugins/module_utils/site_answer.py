@@ -195,7 +195,8 @@ PARTS: dict[str, object] = {
                 "reason": LINE,
                 "time": CLOCK,
                 "skipped": List(Record({"name": TEXT, "reason": LINE}), 100, more=_more_skipped),
-            }
+            },
+            {"balancer": TEXT},
         )
     ),
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),

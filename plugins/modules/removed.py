@@ -22,6 +22,11 @@ options:
     type: list
     elements: path
     default: []
+  empty:
+    description: Directories that go as well when nothing is left in them, such as those of drop-ins.
+    type: list
+    elements: path
+    default: []
   shred:
     description:
       - Whether the content of O(paths) is overwritten first. A file system may keep older copies of it all the same.
@@ -64,6 +69,14 @@ def remove(path: str) -> None:
         os.unlink(path)
 
 
+def emptied(directory: str, gone: list[str]) -> bool:
+    """Whether nothing is left in a directory when some paths are gone; False without it."""
+    try:
+        return all(os.path.join(directory, name) in gone for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
 def shred(path: str) -> None:
     """Overwrite a file, or the files of a directory; links are left alone, and a file that was exchanged meanwhile."""
     below = [os.path.join(folder, name) for folder, _unused, names in os.walk(path) for name in names]
@@ -91,6 +104,7 @@ def main():
         argument_spec={
             "units": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "empty": {"type": "list", "elements": "path", "default": []},
             "shred": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -98,6 +112,7 @@ def main():
     units = [unit for unit in module.params["units"] if os.path.lexists(f"{SYSTEMD}/{unit}")]
     # The units' files last: while they exist, the next run stops what this one could not.
     paths = [path for path in module.params["paths"] + [f"{SYSTEMD}/{unit}" for unit in units] if os.path.lexists(path)]
+    empty = [directory for directory in module.params["empty"] if emptied(directory, paths)]
     if not module.check_mode:
         if units:
             module.run_command(["systemctl", "disable", "--now", *units], check_rc=True)
@@ -106,9 +121,11 @@ def main():
             if module.params["shred"] and not os.path.islink(path):
                 shred(path)
             remove(path)
+        for directory in empty:
+            os.rmdir(directory)
         if any(path.startswith(SYSTEMD) for path in paths):
             module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-    module.exit_json(changed=bool(paths), removed=paths)
+    module.exit_json(changed=bool(paths + empty), removed=paths + empty)
 
 
 if __name__ == "__main__":

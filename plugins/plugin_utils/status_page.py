@@ -264,7 +264,9 @@ def _balancers(found, site, now, problems) -> list[str]:
                 problems.append(f"{name}: the balancer has no status")
             continue
         old = now - status["time"]
-        rows.append(f"{name:<16}generation {status['generation']}, {status['state']}, checked {max(0, old):.0f} s before")
+        served = f"{status['balancer']}, " if status.get("balancer") else ""
+        served += f"generation {status['generation']}, {status['state']}"
+        rows.append(f"{name:<16}{served}, checked {max(0, old):.0f} s before")
         rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in status.get("skipped", [])]
         if status["state"] != "ok" or status["reason"]:
             problems.append(f"{name}: balancer {status['state']}: {status['reason']}")

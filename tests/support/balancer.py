@@ -13,6 +13,9 @@ CURRENT = f"{STATE}/current"
 class Backend:
     """A backend of the role balancer. Its name is `discovery_balancer`, and that of its program and its unit as well."""
 
+    package: str  # that has `main`
+    main: str  # its main file
+    memory: tuple[str, ...]  # its directories in memory
     places: tuple[str, ...]  # of its own files on a host
     managed: tuple[str, ...]  # files and links that its role writes, for `find`; some are there in one deployment only
     files: frozenset[str]  # of a generation
@@ -28,6 +31,9 @@ class Backend:
 
 BACKENDS = {
     "nginx": Backend(
+        "nginx-common",
+        "/etc/nginx/nginx.conf",
+        ("/run/discovery-balancer", "/run/discovery-balancer-tls"),
         ("/etc/nginx", "/etc/discovery-nginx"),
         ("/etc/discovery-balancer-nginx.json", "/etc/nginx/discovery", "/etc/nginx/nginx.conf"),
         frozenset({"about.json", "http.conf", "main.conf", "stream.conf"}),
@@ -38,6 +44,9 @@ BACKENDS = {
         silent=True,
     ),
     "haproxy": Backend(
+        "haproxy",
+        "/etc/haproxy/haproxy.cfg",
+        ("/run/discovery-haproxy", "/run/discovery-haproxy-tls"),
         ("/etc/haproxy",),
         (
             "/etc/discovery-balancer-haproxy.json", "/etc/haproxy/discovery", "/etc/haproxy/discovery-certificates",

@@ -42,8 +42,8 @@ class Balancer(real_nginx.Balancer):
         log = variables.get("balancer_access_log", "off")
         given = {"balancer_tls_port": self.tls_port, "__haproxy_old": bool(SPARE)} | variables
         text, options, own, more = written_by_the_roles(self.http_port, "haproxy", "haproxy.cfg", FURTHER, **given)
-        assert text.count("/run/discovery-balancer/") == 1
-        text = text.replace("/run/discovery-balancer/", f"{self.folder}/run/own/")
+        assert text.count("/run/discovery-haproxy/") == 1
+        text = text.replace("/run/discovery-haproxy/", f"{self.folder}/run/own/")
         text = text.replace(f"user {own['user']}", "user nobody").replace(f"group {own['user']}", "group nogroup")
         self.config.joinpath("haproxy.cfg").write_text(text)
         self.config.joinpath("discovery").symlink_to(self.store.link)
@@ -51,7 +51,7 @@ class Balancer(real_nginx.Balancer):
         self.log_file = log if log != "off" else os.devnull
         own |= {
             "binary": self._program(), "config": str(self.config / "haproxy.cfg"), "user": "nobody",
-            "pid_file": str(self.folder / "run/haproxy.pid"), "socket": str(self.folder / "run/own/haproxy.sock"),
+            "pid_file": str(self.folder / "run/haproxy.pid"), "socket": str(self.folder / "run/own/api.sock"),
             "certificates": str(self.config / "certificates"), "shutdown_timeout": "5s", "old_workers": 64,
             "spare": SPARE,
         }  # fmt: skip

@@ -103,7 +103,7 @@ def test_tls_goes_through_by_name_beside_the_names_of_the_site():
     made = rendered(tls=(service,), tls_port=443, options=ENDING_TLS)
     assert made["names.map"] == "*.hospital.example discovery_https\na.example discovery_https\nown.hospital.example tls_own\n"
     assert "    bind 0.0.0.0:443\n" in section(made["services.cfg"], "discovery_tls")
-    https = "    bind unix@/run/discovery-balancer-tls/https.sock mode 600 user haproxy accept-proxy ssl"
+    https = "    bind unix@/run/discovery-haproxy-tls/https.sock mode 600 user haproxy accept-proxy ssl"
     assert f"{https} crt-list /etc/haproxy/discovery-certificates/list alpn h2,http/1.1\n" in made["services.cfg"]
 
 

@@ -238,6 +238,22 @@ def test_old_generations_are_removed(site):
     assert [g.number for g in site.store.generations()] == [4, 5, 6]
 
 
+def test_generations_of_another_backend_go_when_the_new_one_serves(site):
+    """Those without a name are of an earlier version, and go by their number."""
+    for name in ("", "other"):
+        site.store.point(site.store.write({}, "before", (), name))
+    site.catalog("web")
+    status = site.run()
+    assert [(one.number, one.balancer) for one in site.store.generations()] == [(1, ""), (3, "nginx")]
+    assert status["balancer"] == "nginx" and "generation 3 of nginx, " in page(status, status["time"])[0]
+
+
+def test_the_current_generation_stays_whichever_backend_it_is_for(site):
+    site.store.point(site.store.write({}, "before", (), "other"))
+    site.store.prune(3, "nginx")
+    assert [one.balancer for one in site.store.generations()] == ["other"]
+
+
 def test_generations_do_not_pile_up_while_the_balancer_is_down(site):
     site.balancer.pid = 0
     for number in range(6):

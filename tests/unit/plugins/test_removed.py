@@ -17,6 +17,7 @@ KEPT = {
     "/etc/docker/tls/": "dockerd does not start without its key",
     "/etc/docker/proxies.env": "dockerd pulls through these proxies",
     "/run/discovery-balancer-tls/": "in memory; the site's own keys",
+    "/run/discovery-haproxy-tls/": "as nginx's",
 }
 
 
@@ -31,6 +32,17 @@ def test_files_directories_and_links_go(tmp_path):
         remove(str(tmp_path / name))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
     assert (tmp_path / "kept/file").exists()
+
+
+@pytest.mark.parametrize(("others", "goes"), [([], True), (["site.conf"], False)])
+def test_an_empty_directory_goes_and_a_foreign_file_keeps_it(tmp_path, others, goes):
+    ours = str(tmp_path / "10-discovery.conf")
+    for name in ["10-discovery.conf", *others]:
+        (tmp_path / name).touch()
+    assert removed.emptied(str(tmp_path), [ours]) is goes, "as check mode predicts it"
+    remove(ours)
+    assert removed.emptied(str(tmp_path), [ours]) is goes
+    assert removed.emptied(str(tmp_path / "missing"), []) is False
 
 
 def test_x6_shredded_files_hold_nothing_and_links_lead_to_what_they_led_to(tmp_path):

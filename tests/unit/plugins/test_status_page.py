@@ -66,7 +66,10 @@ def host(**changes):
     } | changes
 
 
-BALANCER = {"generation": 7, "state": "ok", "reason": "", "skipped": [{"name": "x-99", "reason": "no port"}], "time": NOW - 4}
+BALANCER = {
+    "balancer": "nginx", "generation": 7, "state": "ok", "reason": "", "skipped": [{"name": "x-99", "reason": "no port"}],
+    "time": NOW - 4,
+}  # fmt: skip
 
 
 def nodes(**changes):
@@ -103,7 +106,7 @@ backups      a               9 h ago, 14 kept
              b               9 h ago, 14 kept
              c               9 h ago, 14 kept
              controller      5 h ago, 1 kept
-balancers    a               generation 7, ok, checked 4 s before
+balancers    a               nginx, generation 7, ok, checked 4 s before
                              skipped: x-99: no port
 services     2 names, 0 unhealthy checks
              the catalog is compared with what each host itself reports, which root there can forge"""

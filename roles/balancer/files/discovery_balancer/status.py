@@ -7,6 +7,7 @@ STALE_SECONDS = 60  # the program syncs every 15 s, at most every 30
 EMPTY = {
     "state": "failed",
     "reason": "",
+    "balancer": "",
     "generation": 0,
     "reloads": 0,
     "time": 0,
@@ -30,9 +31,10 @@ def page(status, now) -> tuple:
     if age > STALE_SECONDS:
         state = f"failed: no sync has ended for {age:.0f} s; before that: {state}"
     loaded = f"loaded {_age(now - shown['last_reload'])} ago, " if shown["last_reload"] else ""
+    of = f" of {shown['balancer']}" if shown["balancer"] else ""
     lines = [
         printable(state),
-        f"generation {shown['generation']}, {loaded}{shown['reloads']} reloads, checked {age:.0f} s ago",
+        f"generation {shown['generation']}{of}, {loaded}{shown['reloads']} reloads, checked {age:.0f} s ago",
     ]
     if shown["old_workers"]:
         lines.append(f"old workers that finish their connections: {shown['old_workers']}")

@@ -28,6 +28,7 @@ class Generation:
     path: pathlib.Path
     marker: str
     ports: frozenset  # ports of tcp services
+    balancer: str = ""  # the backend that it is for; "" of an earlier version
 
     @property
     def number(self):
@@ -115,7 +116,7 @@ class Store:
         for path in self.directory.glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 about = json.loads((path / "about.json").read_text())
-                found.append(Generation(path, about["marker"], frozenset(about["ports"])))
+                found.append(Generation(path, about["marker"], frozenset(about["ports"]), about.get("balancer", "")))
         return sorted(found, key=lambda generation: generation.number)
 
     def current(self):
@@ -123,14 +124,14 @@ class Store:
         target = self.link.resolve()
         return next((g for g in self.generations() if g.path.resolve() == target), None)
 
-    def write(self, files, marker, ports) -> Generation:
+    def write(self, files, marker, ports, balancer="") -> Generation:
         """A new generation on disk, synced, complete or not there at all."""
         self.directory.mkdir(exist_ok=True)
         new = self.directory / ".new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         try:
-            about = json.dumps({"marker": marker, "ports": sorted(ports)})
+            about = json.dumps({"marker": marker, "ports": sorted(ports), "balancer": balancer})
             for name, text in {**files, "about.json": about}.items():
                 _write_synced(new / name, text)
             _sync_directory(new)
@@ -140,7 +141,7 @@ class Store:
             shutil.rmtree(new, ignore_errors=True)
             raise
         _sync_directory(self.directory)
-        return Generation(path, marker, frozenset(ports))
+        return Generation(path, marker, frozenset(ports), balancer)
 
     def point(self, generation):
         """Move the link in one step."""
@@ -153,11 +154,17 @@ class Store:
     def drop(self, generation):
         shutil.rmtree(generation.path, ignore_errors=True)
 
-    def prune(self, keep):
-        """Remove the oldest generations, never the current one, and what a killed run has not completed."""
+    def prune(self, keep, balancer=""):
+        """Remove the oldest generations and those of other backends, never the current one, and what a killed run has not
+        completed.
+
+        :param keep: how many stay
+        :param balancer: the backend; "" removes none of another one
+        """
         shutil.rmtree(self.directory / ".new", ignore_errors=True)
-        current = self.current()
-        for generation in self.generations()[: -max(keep, 1)]:
+        current, found = self.current(), self.generations()
+        foreign = [one for one in found if balancer and one.balancer not in ("", balancer)]
+        for generation in (*found[: -max(keep, 1)], *foreign):
             if generation != current:
                 self.drop(generation)
 

@@ -120,7 +120,7 @@ def _run(store, options, balancer, clock):
     files, marker = balancer.files(wanted)
     changed = not current or current.marker != marker
     if changed:
-        new = store.write(files, marker, wanted.ports)
+        new = store.write(files, marker, wanted.ports, options.balancer)
         problem = balancer.check(new.path, store.candidate)
         if problem:
             store.drop(new)
@@ -129,7 +129,7 @@ def _run(store, options, balancer, clock):
     reloaded = False
     if running != marker:
         if not master:
-            store.prune(options.keep_generations)
+            store.prune(options.keep_generations, options.balancer)
             return Outcome(reason or f"{options.balancer} is not running; the configuration is ready", wanted), changed
         before = balancer.reload()
         if not _loaded(balancer, marker, clock):
@@ -140,7 +140,7 @@ def _run(store, options, balancer, clock):
         if before is not None:
             balancer.retire(before)
             reloaded = True
-    store.prune(options.keep_generations)
+    store.prune(options.keep_generations, options.balancer)
     return Outcome(reason, wanted, reloaded=reloaded), reloaded
 
 
@@ -224,6 +224,7 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
         "reason": reason,
         "source": source,
         "time": now,
+        "balancer": options.balancer if options else before.get("balancer", ""),
         "generation": current.number if current else 0,
         "reloads": before.get("reloads", 0) + outcome.reloaded,
         "last_reload": now if outcome.reloaded else before.get("last_reload", 0),

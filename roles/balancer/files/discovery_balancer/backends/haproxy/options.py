@@ -18,7 +18,7 @@ class HaproxyOptions:
     binary: str = "/usr/sbin/haproxy"
     config: str = "/etc/haproxy/haproxy.cfg"  # the part that is the same for all services
     pid_file: str = "/run/haproxy.pid"
-    socket: str = "/run/discovery-balancer/haproxy.sock"  # the runtime API, in a directory of root's alone
+    socket: str = "/run/discovery-haproxy/api.sock"  # the runtime API, in a directory of root's alone
     certificates: str = "/etc/haproxy/discovery-certificates"  # a directory with the site's certificates, and `list`
     user: str = "haproxy"  # user and group of the workers
     log: bool = False  # a line for each request and connection on standard output
