@@ -28,6 +28,7 @@ class Outcome:
     plan: Plan = None
     reloaded: bool = False
     unloaded: bool = False  # the balancer hangs, or was asked to load a checked generation and did not
+    asked: str = ""  # the marker of the generation that it was asked to load
     waiting: bool = False  # for a catalog that is not of the past
 
 
@@ -74,7 +75,7 @@ def once(
         if stale and store.current():
             outcome = Outcome(stale, waiting=True)
         else:
-            outcome, tried = _run(store, options, balancer, clock)
+            outcome, tried = _run(store, options, balancer, clock, trimmed[0])
         if record and outcome.plan:
             outcome = _recorded(store, options, outcome, clock, record)
     except Exception as error:  # whatever it is: record it, and let the last good generation serve
@@ -102,8 +103,11 @@ def note(store, source, further):
         store.write_status(store.status() | {"state": "failed", "reason": source, "source": source} | further)
 
 
-def _run(store, options, balancer, clock):
-    """The steps: (outcome, whether there was a check or a reload)."""
+def _run(store, options, balancer, clock, finishing):
+    """The steps: (outcome, whether there was a check or a reload).
+
+    :param finishing: number of processes of earlier generations
+    """
     current = store.current()
     catalog, reason = usable(store.catalog())
     if catalog is None and current:
@@ -119,6 +123,11 @@ def _run(store, options, balancer, clock):
 
     files, marker = balancer.files(wanted)
     changed = not current or current.marker != marker
+    # One more reload would add old workers at each sync, until the bound on them ends the oldest with their connections.
+    if master and not running and finishing and store.status().get("asked") == marker:
+        problem = f"{options.balancer} works, but answers nobody who asks what it serves: perhaps it has no connection left"
+        again = f"at a change, or when its {finishing} old workers have finished"
+        return Outcome(f"{problem}. It is loaded again {again}", None if changed else wanted), False
     if changed:
         new = store.write(files, marker, wanted.ports, options.balancer)
         problem = balancer.check(new.path, store.candidate)
@@ -136,12 +145,13 @@ def _run(store, options, balancer, clock):
             if changed and current:
                 store.point(current)
                 store.drop(new)
-            return Outcome(f"{options.balancer} did not load the new configuration: see its log", unloaded=True), True
+            problem = f"{options.balancer} did not load the new configuration: see its log"
+            return Outcome(problem, unloaded=True, asked=marker), True
         if before is not None:
             balancer.retire(before)
             reloaded = True
     store.prune(options.keep_generations, options.balancer)
-    return Outcome(reason, wanted, reloaded=reloaded), reloaded
+    return Outcome(reason, wanted, reloaded=reloaded, asked=marker), reloaded
 
 
 def _recorded(store, options, outcome, clock, record):
@@ -232,6 +242,7 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
         "ended_workers": before.get("ended_workers", 0) + trimmed[1],
         "last_ended": now if trimmed[1] else before.get("last_ended", 0),
         "restarts": before.get("restarts", {}),
+        "asked": outcome.asked or before.get("asked", ""),
     }
     if outcome.plan is None:
         return status | {key: before.get(key, empty) for key, empty in SERVED.items()}
