@@ -8,7 +8,7 @@ from pathlib import Path
 
 import haproxy_allowed
 import real_nginx
-from discovery_balancer.options import Options
+from discovery_balancer.options import OF_BACKEND, Options
 from discovery_balancer.store import Store
 from real_nginx import ROOT, free_ports, written_by_the_roles
 
@@ -57,6 +57,7 @@ class Balancer(real_nginx.Balancer):
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
+        options |= {name: own.pop(name) for name in OF_BACKEND if name in own}
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine
 
     def _program(self) -> str:

@@ -67,6 +67,10 @@ def test_nothing_is_refused(made):
     assert made["problems.json"] == []
 
 
+def test_its_page_is_off_by_default(made):
+    assert (made["own"]["stats_port"], made["own"]["stats_networks"], 0 in made["own"]["reserved_ports"]) == (0, [], False)
+
+
 def test_a_site_without_a_log():
     made = written(balancer_access_log="off")
     assert ("StandardOutput" in made["drop-in.conf"], made["logs.json"], made["own"]["log"]) == (False, [], False)
@@ -81,9 +85,18 @@ def test_what_is_refused_before_anything_changes():
         "haproxy_old_workers": (0, "a number above 0"),
         "haproxy_connections": (10, "from 100"),
         "haproxy_spare_servers": (-1, "from 0 to 64"),
+        "haproxy_stats_port": (8501, "none of 22, 53, 80"),
+        "haproxy_stats_networks": (["10.8.0.0/24", "office"], "such as 10.8.0.0/24"),
         "haproxy_shutdown_timeout": ("soon", "a time such as 10m"),
         "balancer_tries_timeout": ("5s; x", "a time such as 5s"),
     }
     problems = written(**{name: value for name, (value, _words) in wrong.items()})["problems.json"]
     for problem, (name, (value, words)) in zip(problems, wrong.items(), strict=True):
-        assert problem.startswith(f"{name} is {value} on localhost") and words in problem
+        shown = ", ".join(value) if isinstance(value, list) else value
+        assert problem.startswith(f"{name} is {shown} on localhost") and words in problem
+
+
+def test_the_port_of_its_page_is_no_services():
+    made = written(haproxy_stats_port=8404, haproxy_stats_networks=["10.8.0.0/24"])
+    assert (made["own"]["stats_port"], made["own"]["stats_networks"]) == (8404, ["10.8.0.0/24"])
+    assert 8404 in made["own"]["reserved_ports"] and made["problems.json"] == []

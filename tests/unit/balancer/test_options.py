@@ -28,8 +28,9 @@ def test_backend_keeps_its_own_options(load):
 
 
 def test_backend_replaces_the_options_of_its_deployment(load):
-    loaded = load({"container": "c", "listen": ["0.0.0.0"], "tcp_ports": [9990, 9999]})
+    loaded = load({"container": "c", "listen": ["0.0.0.0"], "tcp_ports": [9990, 9999], "reserved_ports": [8404]})
     assert (loaded.listen, loaded.tcp_ports, loaded.backend) == (("0.0.0.0",), (9990, 9999), {"container": "c"})
+    assert loaded.reserved_ports == (8404,)
 
 
 def test_backend_replaces_no_other_option(load):

@@ -12,7 +12,8 @@ from .patterns import CERTIFIED, DOMAIN, FILE
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
-OF_DEPLOYMENT = ("listen", "tcp_ports")  # options that the backend's file may replace: only it knows where the backend runs
+# Options that the backend's file may replace: only it knows where the backend runs, and where it listens for itself.
+OF_BACKEND = ("listen", "tcp_ports", "reserved_ports")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ def load(path: pathlib.Path) -> Options:
     """
     options = Options(**_read(path))
     backend = _read(path.with_name(f"{path.stem}-{options.balancer}.json"))
-    replaced = {name: backend.pop(name) for name in OF_DEPLOYMENT if name in backend}
+    replaced = {name: backend.pop(name) for name in OF_BACKEND if name in backend}
     return dataclasses.replace(options, backend=backend, **replaced)
 
 

@@ -27,6 +27,8 @@ class HaproxyOptions:
     limits: dict = dataclasses.field(default_factory=dict)  # name to value, of limits.py
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
     old_workers: int = 64  # most of them at one time
+    stats_port: int = 0  # of its page with statistics; 0: none
+    stats_networks: tuple = ()  # that see it, beside the host itself
     spare: int = 0  # servers without an address in each backend, for a HAProxy that cannot add one (before 2.5)
 
     def __post_init__(self):
@@ -47,7 +49,9 @@ class HaproxyOptions:
         for name, value in self.limits.items():
             if name not in known or known[name].problem(value):
                 raise ValueError(f"limits: {name} {value!r} is no limit, or not a value for it")
-        for network in self.trusted_proxies:
+        if isinstance(self.stats_port, bool) or not isinstance(self.stats_port, int) or not 0 <= self.stats_port <= 65535:
+            raise ValueError(f"stats_port: {self.stats_port!r} is not a port")
+        for network in (*self.trusted_proxies, *self.stats_networks):
             ipaddress.ip_network(network)
 
     def limit(self, name) -> str:

@@ -21,6 +21,7 @@ HIGHEST_WEIGHT = 256  # of HAProxy
 LONGEST_MS = 2**31 - 1  # of HAProxy's timers
 LONGEST_LABEL = f"{LONGEST_TIME}s"
 OTHER_LINES = 4096  # bytes of a header beside its longest line
+STATS_CONNECTIONS = 32  # at one time, of the page with statistics
 PROXIES_IN_A_ROW = 8  # of those that a site trusts
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 # Nobody is asked for this address: a server that has it waits for one.
@@ -102,7 +103,8 @@ def layout(plan, options, own, main="") -> Layout:
         main,
         own.spare,
         _ms(longest(plan, own.shutdown_timeout)),
-        _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _internal(options, own),
+        _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
+        + _internal(options, own),
         sections,
         {HOSTS: hosts, NAMES: names},
         _pages(),
@@ -267,6 +269,22 @@ def _headers(own):
     text += "    http-request set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }\n"
     text += "    http-request del-header Upgrade unless { req.hdr(Upgrade) -i websocket }\n"
     return text + "    http-request del-header Connection unless { req.hdr(Upgrade) -i websocket }\n"
+
+
+def _stats(options, own):
+    """Its own page, for the host and some networks: it shows and changes nothing. Everybody else is cut off before a request is
+    read, also where no firewall is; so are load balancers, through which a service at that port would show it to any client."""
+    if not own.stats_port:
+        return ""
+    networks, proxies = " ".join(("127.0.0.1", "::1", *own.stats_networks)), " ".join(sorted(map(str, options.at_balancers)))
+    return (
+        "frontend discovery_stats\n"
+        + _bind(own.stats_port, options)
+        + f"    maxconn {STATS_CONNECTIONS}\n"
+        + (f"    tcp-request connection reject if {{ src {proxies} }}\n" if proxies else "")
+        + f"    tcp-request connection reject unless {{ src {networks} }}\n"
+        "    stats enable\n    stats uri /\n    stats hide-version\n"
+    )
 
 
 def _internal(options, own):
