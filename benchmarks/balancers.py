@@ -23,6 +23,7 @@ class Balancer:
     :ivar pause: seconds between two events of a slot, shortest and longest. Two reload intervals of ours, so that no event waits
         for the reload of an earlier one, and never in step with it nor with reading the catalog
     :ivar full_pace: the same where events come as fast as reloads may
+    :ivar options: of the collection's program, a file on the host: which backend it drives
     """
 
     name: str
@@ -33,17 +34,27 @@ class Balancer:
     slots: int = 1
     pause: tuple[float, float] = (2.1, 2.6)
     full_pace: tuple[float, float] = (1.1, 1.6)
+    options: str = ""
 
 
-OURS = Balancer("ours", "this collection", 80, ("nginx", "consul-template", "discovery-balancer"))
+FOLLOWERS = ("consul-template", "discovery-balancer")
+OURS = Balancer("ours", "this collection", 80, ("nginx", *FOLLOWERS), options="/etc/bench/options-nginx.json")
+OURS_HAPROXY = Balancer(
+    "haproxy-ours", "this collection, HAProxy", 80, ("haproxy", *FOLLOWERS), options="/etc/bench/options-haproxy.json"
+)
 TEMPLATE = Balancer("template", "the documents' template", 8081, ("bench-template-nginx", "bench-template"))
 KEEPALIVE = Balancer("keepalive", "nginx by hand, keep-alive", 8082, ("bench-keepalive",))
 POLLING = Balancer(
     "traefik", f"Traefik {TRAEFIK_VERSION}", 8083, ("bench-traefik",), every=0.1, slots=20, pause=(1, 15), full_pace=(1, 15)
 )
 WATCHING = Balancer("traefik-watch", f"Traefik {TRAEFIK_VERSION}, watching", 8084, ("bench-traefik-watch",))
-FOLLOWING = (OURS, TEMPLATE, WATCHING, POLLING)
-ALL = (OURS, KEEPALIVE, TEMPLATE, WATCHING, POLLING)
+TEMPLATE_HAPROXY = Balancer(
+    "haproxy-template", "a template of 2016, HAProxy", 8085, ("bench-haproxy-template-haproxy", "bench-haproxy-template")
+)
+HAND_HAPROXY = Balancer("haproxy-hand", "HAProxy by hand", 8086, ("bench-haproxy-hand",))
+BY_HAND = (KEEPALIVE, HAND_HAPROXY)  # with the instances written down: they follow nothing
+FOLLOWING = (OURS, OURS_HAPROXY, TEMPLATE, TEMPLATE_HAPROXY, WATCHING, POLLING)
+ALL = (OURS, OURS_HAPROXY, KEEPALIVE, HAND_HAPROXY, TEMPLATE, TEMPLATE_HAPROXY, WATCHING, POLLING)
 
 
 @contextlib.contextmanager
@@ -57,7 +68,11 @@ def only(node, balancer: Balancer, anyone: tuple[Balancer, ...] = ALL):
 
 
 def _switch(node, balancer, anyone) -> None:
-    node.run(f"systemctl stop {' '.join(unit for one in anyone for unit in reversed(one.units))}")
+    # Each once: the collection's own two follow by the same units.
+    units = dict.fromkeys(unit for one in anyone for unit in reversed(one.units))
+    node.run(f"systemctl stop {' '.join(units)}")
+    if balancer.options:
+        node.run(f"cp {balancer.options} /etc/discovery-balancer.json")
     node.run(f"systemctl start {' '.join(balancer.units)}")
 
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 SIZE = (8, 3.6)  # inches
 COLOURS = {"ours": "#1f77b4", "keepalive": "#2ca02c", "template": "#ff7f0e", "traefik": "#7f7f7f",
-           "traefik-watch": "#9467bd", "backend": "#17becf", "shell": "#8c564b"}  # fmt: skip
+           "traefik-watch": "#9467bd", "backend": "#17becf", "shell": "#8c564b",
+           "haproxy-ours": "#d62728", "haproxy-hand": "#bcbd22", "haproxy-template": "#e377c2"}  # fmt: skip
 
 
 def shares(panels: dict[str, dict[str, list[float]]], titles: dict[str, str], label: str) -> str:

@@ -191,11 +191,13 @@ class Bench:
 
     def reloads(self, balancer: balancers.Balancer) -> int | None:
         """How often a balancer has reloaded until now; None when it does not reload."""
-        if balancer is balancers.OURS:
+        if balancer.options:
             return status(self.balancer)["reloads"]
         if balancer is balancers.TEMPLATE:
             log = "/var/log/nginx/bench-template-nginx.conf.error.log"
             return int(self.balancer.run(f"grep -c reconfiguring {log} || true"))
+        if balancer is balancers.TEMPLATE_HAPROXY:  # each reload starts a worker
+            return int(self.balancer.run(f"journalctl -q --no-pager -o cat -u {balancer.units[0]} | grep -c forked || true"))
         return None
 
 
@@ -225,6 +227,7 @@ def versions(bench: Bench) -> dict[str, str]:
     """Of the programs that are measured."""
     return {
         "nginx": bench.balancer.run("/usr/sbin/nginx -v 2>&1").rpartition("/")[2].strip(),
+        "haproxy": bench.balancer.run("/usr/sbin/haproxy -v").split("version ")[1].split("-")[0].split()[0],
         "consul": bench.balancer.run("consul version").split()[1].lstrip("v"),
         "consul-template": bench.balancer.run("consul-template -v 2>&1").split()[1].lstrip("v"),
         "engine": bench.app.run("docker version --format '{{.Server.Version}}'").strip(),

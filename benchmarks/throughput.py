@@ -9,7 +9,7 @@ import time
 from tests.support.http_load import request_once
 
 from benchmarks import figures
-from benchmarks.balancers import ALL, KEEPALIVE, only, used
+from benchmarks.balancers import ALL, HAND_HAPROXY, KEEPALIVE, only, used
 from benchmarks.site import TIMEOUT, Bench, eventually
 
 SERVICE = "bench-load"
@@ -30,7 +30,9 @@ def measure(bench: Bench, external_host, seconds: int, rounds: int, connections:
     host = bench.site.host_of(SERVICE)
     try:
         instances = [bench.run(SERVICE, f"{SERVICE}-{number}") for number in range(INSTANCES)]
-        bench.balancer.run(f"cat >/etc/bench/keepalive-hosts.conf <<'END'\n{_by_hand(bench, host, instances)}END\n")
+        places = [(bench.app.address, instance.port) for instance in instances]
+        for file, text in {"keepalive-hosts.conf": nginx_by_hand, "haproxy-hand-hosts.cfg": haproxy_by_hand}.items():
+            bench.balancer.run(f"cat >/etc/bench/{file} <<'END'\n{text(host, places)}END\n")
         targets = {DIRECT: (bench.app.address, instances[0].port)}
         found = {name: [] for name in (DIRECT, *(balancer.name for balancer in who))}
         for number in range(rounds):
@@ -56,9 +58,23 @@ def _wrk(external_host, address, port, host, seconds, connections) -> dict:
     return figures.wrk(external_host.run(command))
 
 
-def _by_hand(bench, host, instances) -> str:
-    """A configuration for these instances as written by hand."""
-    servers = "".join(f"    server {bench.app.address}:{instance.port};\n" for instance in instances)
+def haproxy_by_hand(host: str, places: list[tuple[str, int]]) -> str:
+    """HAProxy's part for these instances as somebody writes it who knows HAProxy: any client uses idle connections."""
+    servers = "".join(f"    server hand-{n} {address}:{port}\n" for n, (address, port) in enumerate(places))
+    return f"""frontend hand
+    bind *:{HAND_HAPROXY.port}
+    capture request header Host len 64
+    use_backend hand if {{ hdr(host) -i {host} }}
+backend hand
+    balance roundrobin
+    http-reuse aggressive
+    http-request set-header X-Forwarded-For %[src]
+{servers}"""
+
+
+def nginx_by_hand(host: str, places: list[tuple[str, int]]) -> str:
+    """nginx's configuration for these instances as written by hand."""
+    servers = "".join(f"    server {address}:{port};\n" for address, port in places)
     return f"""upstream hand {{
 {servers}    keepalive 64;
 }}

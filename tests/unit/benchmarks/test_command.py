@@ -1,6 +1,7 @@
 """The command line: what is chosen, and that everything measured is also told."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 from benchmarks import __main__ as command
@@ -26,8 +27,26 @@ def test_everything_that_is_measured_is_told():
 
 
 def test_nobody_shares_a_port():
-    ports = [balancer.port for balancer in balancers.ALL]
-    assert len(set(ports)) == len(ports)
+    """But for the collection's own backends, of which the program drives one at a time."""
+    ports = [balancer.port for balancer in balancers.ALL if balancer is not balancers.OURS_HAPROXY]
+    assert len(set(ports)) == len(ports) and balancers.OURS_HAPROXY.port == balancers.OURS.port
+
+
+def test_one_balancer_runs_and_the_program_is_told_which():
+    done = []
+    node = SimpleNamespace(run=done.append)
+    with balancers.only(node, balancers.OURS_HAPROXY):
+        stopped, told, started = done
+    assert stopped.startswith("systemctl stop ") and len(set(stopped.split())) == len(stopped.split())
+    assert {unit for one in balancers.ALL for unit in one.units} == set(stopped.split()[2:])
+    assert told == "cp /etc/bench/options-haproxy.json /etc/discovery-balancer.json"
+    assert started == "systemctl start haproxy consul-template discovery-balancer"
+    assert done[4:] == ["cp /etc/bench/options-nginx.json /etc/discovery-balancer.json",
+                        "systemctl start nginx consul-template discovery-balancer"]  # fmt: skip
+
+
+def test_what_follows_nothing_is_in_the_throughput_only():
+    assert set(balancers.ALL) - set(balancers.FOLLOWING) == set(balancers.BY_HAND)
 
 
 def kept(time: str, *results: tuple, events=100) -> dict:

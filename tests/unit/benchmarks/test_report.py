@@ -101,6 +101,28 @@ def test_throughput():
     assert "≥ 1.8 × the documents' template: 1.30 ×, missed" in text
 
 
+def test_haproxy_has_aims_of_its_own():
+    quick = [event(0.04, catalog=0.03), event(0.06, catalog=0.04)]
+    text, _ = report.propagation(PROPAGATION | {"results": [{"balancer": "haproxy-ours", "line": "none", "events": quick}]})
+    assert "HAProxy, no check, p50 ≤ 50 ms and p99 ≤ 120 ms: 40 ms and 60 ms, met;" in text
+    assert "HAProxy, the balancer's part of it (start less catalog), p50 ≤ 20 ms: 10 ms, met." in text
+    results = [{"balancer": name, "rounds": rounds(rate)} for name, rate in
+               (("ours", 400.0), ("haproxy-ours", 440.0), ("haproxy-hand", 500.0))]  # fmt: skip
+    text, _ = report.throughput(THROUGHPUT | {"results": results})
+    assert "HAProxy, ≥ 1.0 × HAProxy by hand: 0.88 ×, missed; HAProxy, ≥ 1.0 × this collection: 1.10 ×, met." in text
+    text, _ = report.churn(CHURN | {"results": [CHURN["results"][0] | {"balancer": "haproxy-ours", "reloads": 0}]})
+    assert text.endswith("Aims of HAProxy: 0 failed: 0, met; 0 reloads: 0, met.")
+    text, _ = report.many(MANY | {"results": [size("haproxy-ours", 1000, 1.0)]})
+    assert "HAProxy, 1000 in 1.2 s: 1 s, met; HAProxy, memory ≤ 120 MB then: 30 MB, met." in text
+
+
+def test_our_other_backend_is_no_peer():
+    entries = [("ours", 1.3), ("haproxy-ours", 1.2), ("template", 1.4)]
+    results = [{"balancer": name, "line": "http", "events": [event(start)] * 2} for name, start in entries]
+    text, _ = report.propagation(PROPAGATION | {"results": results})
+    assert "before every peer (1.4 s and 1.4 s): met." in text
+
+
 def test_churn():
     text, _ = report.churn(CHURN)
     assert "| this collection | 100 in 61 s | 70 | 1.15 | 0 of 9 | 0 of 8 | 4 |" in text
