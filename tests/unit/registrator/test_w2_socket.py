@@ -21,7 +21,9 @@ class Host(Machine):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.socket, self.kept = folder / "docker.sock", []
+        self.socket, self.directory, self.kept = folder / "docker.sock", folder / "tls", []
+        self.directory.mkdir()
+        self.mounts = (str(self.socket), str(folder / "not-there"), str(self.directory))
         self.helps = True
         self.make_socket()
         self.start()
@@ -34,7 +36,7 @@ class Host(Machine):
         self.socket.touch()
 
     def start(self):
-        self.file.write_text(inode(str(self.socket)))
+        self.file.write_text(",".join(map(inode, self.mounts)))
 
     def restart(self, name, seconds):
         super().restart(name, seconds)
@@ -51,7 +53,7 @@ def host(tmp_path):
 
 
 def watcher(host, connect=None):
-    return watch.Watch(connect or (lambda: host), str(host.file), str(host.count_file), host, str(host.socket))
+    return watch.Watch(connect or (lambda: host), str(host.file), str(host.count_file), host, host.mounts)
 
 
 def test_w2_a_socket_that_was_made_anew_is_noticed_at_the_next_look(host, capsys):
@@ -64,9 +66,22 @@ def test_w2_a_socket_that_was_made_anew_is_noticed_at_the_next_look(host, capsys
     (restarted,) = host.restarts
     assert restarted - begin <= watch.LOOK
     assert capsys.readouterr().out.strip() == (
-        'restarted container=registrator reason="dockerd\'s socket was made anew after its start"'
+        'restarted container=registrator reason="what is mounted into it was made anew after its start"'
     )
     assert watch.read(str(host.count_file))["restarts"] == 0, "it did not hang"
+
+
+def test_w2_a_directory_that_was_made_anew_is_noticed(host):
+    """That of the CA, when a host is replaced whose dockerd lives on; while it is away nothing is done."""
+    watching = watcher(host)
+    host.live(20, watching)
+    host.kept.append(os.open(host.directory, os.O_PATH))
+    host.directory.rmdir()
+    host.live(20, watching)
+    assert host.restarts == []
+    host.directory.mkdir()
+    host.live(20, watching)
+    assert len(host.restarts) == 1
 
 
 def test_w2_each_new_socket_is_one_restart(host):
@@ -169,12 +184,13 @@ def test_w2_the_sign_names_the_socket_as_the_registrator_has_it(tmp_path):
     path, docker = tmp_path / "alive", tmp_path / "docker.sock"
     docker.touch()
     path.write_text("4711 of an earlier container, and longer")
-    one = Alive(str(path), socket=str(docker))
+    one = Alive(str(path), mounts=(str(docker), str(tmp_path)))
     one.sign()
-    assert path.read_text() == str(docker.stat().st_ino) == watch.content(str(path))
+    numbers = [str(docker.stat().st_ino), str(tmp_path.stat().st_ino)]
+    assert path.read_text().split(",") == numbers == watch.content(str(path))
     docker.unlink()
     one.sign()
-    assert path.read_text() == ""
+    assert watch.content(str(path)) == ["", numbers[1]]
 
 
 def test_w2_without_space_the_sign_names_no_socket_and_is_one(tmp_path, monkeypatch):
@@ -187,7 +203,7 @@ def test_w2_without_space_the_sign_names_no_socket_and_is_one(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.pwrite", full)
-    Alive(str(path), socket=str(docker)).sign()
+    Alive(str(path), mounts=(str(docker),)).sign()
     assert path.read_text() == "" and path.stat().st_mtime > 1
 
 
@@ -201,7 +217,7 @@ def test_w2_the_program_names_its_socket(tmp_path):
             [sys.executable, "-m", "registrator", "-retry-attempts", "-1"], env={**os.environ, **more}, stdout=subprocess.DEVNULL
         )
         try:
-            eventually(lambda: sign.exists() and sign.read_text() == inode(str(path)), 30, every=0.01)
+            eventually(lambda: sign.exists() and watch.content(str(sign))[:1] == [inode(str(path))], 30, every=0.01)
         finally:
             process.kill()
             process.wait()

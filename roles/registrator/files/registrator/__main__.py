@@ -4,7 +4,7 @@ import os
 import sys
 
 from .agent import Agent
-from .alive import VARIABLE, Alive
+from .alive import DIRECTORIES, VARIABLE, Alive
 from .dockerd import Dockerd
 from .log import log
 from .loop import Loop
@@ -21,7 +21,7 @@ def main() -> int:
         return 2
     if options.ttl or options.ttl_refresh:
         log("warning", reason="-ttl and -ttl-refresh have no effect: health is the container's state in dockerd")
-    alive = Alive(os.environ.get(VARIABLE, ""), socket=address.removeprefix("unix://"))
+    alive = Alive(os.environ.get(VARIABLE, ""), mounts=(address.removeprefix("unix://"), *DIRECTORIES))
     return Loop(options, dockerd, Agent(options.uri), host=os.uname().nodename, alive=alive).run()
 
 

@@ -1,7 +1,7 @@
 """The sign of life: a file whose time of change shows that the registrator works. The host's watch reads it.
 
-Its content is the number of dockerd's socket, as the registrator has it: a container keeps the file that was mounted at its
-start, and a socket that is made anew there is another one.
+Its content is the numbers of what is mounted into its container, as the registrator has them: a container keeps what was mounted
+at its start, and a socket or directory that is made anew there is another one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from .log import log
 
 EVERY = 2  # seconds between two signs
 STUCK = 120  # seconds for one step of the loop, four times what dockerd has for an answer: after that it does not come back
+DIRECTORIES = ("/etc/registrator", "/etc/consul.d/tls")  # its token; its CA. Mounted at the same paths
 VARIABLE = "REGISTRATOR_ALIVE_FILE"  # of the environment, with the path of the file
 T = TypeVar("T")
 
@@ -23,12 +24,12 @@ T = TypeVar("T")
 class Alive:
     """Signs are given by a thread, because dockerd and agent may take long to answer, and only while the loop goes on."""
 
-    def __init__(self, path: str, clock=time.monotonic, socket: str = ""):
+    def __init__(self, path: str, clock=time.monotonic, mounts: Sequence[str] = ()):
         """
         :param path: of the file; empty: nobody wants to know
-        :param socket: path of dockerd's
+        :param mounts: paths of dockerd's socket and of the directories
         """
-        self.path, self._clock, self._socket = path, clock, socket
+        self.path, self._clock, self._mounts = path, clock, mounts
         self._written: str | None = None  # the content that this process has given the file
         self._since: float | None = None  # when the loop's present step began; None while it waits for an event
         self._trouble = ""
@@ -55,7 +56,7 @@ class Alive:
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                self._name_socket(file)
+                self._name_mounts(file)
                 os.utime(file)  # needs no space on a full disk
             finally:
                 os.close(file)
@@ -65,10 +66,10 @@ class Alive:
                 log("failed", reason=f"{VARIABLE}: {error}")
             self._trouble = str(error)
 
-    def _name_socket(self, file: int) -> None:
+    def _name_mounts(self, file: int) -> None:
         """Write the content where it differs. What an earlier container has written goes first: without space the file is empty,
         which says nothing."""
-        text = inode(self._socket)
+        text = ",".join(map(inode, self._mounts))
         if text != self._written:
             os.ftruncate(file, 0)
             self._written = text

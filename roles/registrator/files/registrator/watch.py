@@ -21,7 +21,7 @@ from discovery_program import restarts
 from discovery_program.replaced import Program
 from discovery_program.systemd import dockerd_runs, notify
 
-from .alive import VARIABLE, inode
+from .alive import DIRECTORIES, VARIABLE, inode
 from .log import log
 
 NAME = "registrator"
@@ -89,12 +89,15 @@ def seconds(text: object) -> float:
 
 
 class Watch:
-    def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time, socket: str = SOCKET):
-        """:param connect: gives dockerd's API, None where dockerd does not run; not called before it is needed"""
-        self.connect, self.sign, self.state, self.clock, self.socket = connect, sign, state, clock, socket
-        self.new: tuple[str, float] = ("", 0.0)  # a socket that the registrator does not have, and when it was seen first
+    def __init__(self, connect, sign: str = SIGN, state: str = STATE, clock=time, mounts=(SOCKET, *DIRECTORIES)):
+        """
+        :param connect: gives dockerd's API, None where dockerd does not run; not called before it is needed
+        :param mounts: paths of what the registrator names in its sign
+        """
+        self.connect, self.sign, self.state, self.clock, self.mounts = connect, sign, state, clock, mounts
+        self.new: tuple[list[str], float] = ([], 0.0)  # mounts that the registrator does not have, and when they were seen first
         self.look_at = 0.0  # when dockerd is asked for that
-        self.mended = ""  # the socket for which the registrator was restarted: once is enough
+        self.mended: list[str] = []  # the mounts for which the registrator was restarted: once is enough
         self.silence = Silence()
         self.ask_at = 0.0
         self.start: tuple[object, float] = (None, 0.0)  # a container that has not given a sign yet, and when it was seen first
@@ -136,9 +139,10 @@ class Watch:
             self._count(problem="")
 
     def _blind(self, now: float) -> bool:
-        """Does the sign name another socket than dockerd's, and is dockerd to be asked now?"""
-        has, there = content(self.sign), inode(self.socket)
-        if not has or not there or there in (has, self.mended):
+        """Does the sign name another socket or directory than is there, and is dockerd to be asked now?"""
+        has, there = content(self.sign), [inode(path) for path in self.mounts]
+        anew = any(one and other and one != other for one, other in zip(has, there))  # noqa: B905  (Python 3.9)
+        if not anew or there == self.mended:
             return False
         if self.new[0] != there:
             self.new, self.look_at = (there, now), now
@@ -154,7 +158,7 @@ class Watch:
             api.restart(NAME, END)
             self.mended = self.new[0]
             self.silence.begin(now)
-            log("restarted", container=NAME, reason="dockerd's socket was made anew after its start")
+            log("restarted", container=NAME, reason="what is mounted into it was made anew after its start")
 
     def _restart(self, api, silent: float, now: float) -> None:
         counted = restarts.once_more((self.counted["restarts"], self.counted["times"]), self.clock.time())
@@ -202,14 +206,15 @@ def mtime(path: str) -> float | None:
         return None
 
 
-def content(path: str) -> str:
-    """The number of a socket that a sign names; '' for none."""
+def content(path: str) -> list[str]:
+    """The numbers of the mounts that a sign names, each '' for unknown; [] for none."""
     try:
         with open(path, encoding="ascii") as file:
-            text = file.read(32)
+            text = file.read(99)
     except (OSError, ValueError):
-        return ""
-    return text if text.isdecimal() else ""
+        return []
+    numbers = text.split(",")
+    return numbers if all(one == "" or one.isdecimal() for one in numbers) else []
 
 
 def dockerd():
