@@ -19,7 +19,7 @@ def test_d2_equal_ports_have_different_names(site, settled, start_container, tmp
         start_container(node, f"test-equal-{node.name}", "httpbackend:v1.0.0", options)
     await_served(site, site.backend("test-equal"))
     (balancer,) = site.balancers
-    servers = NAME.findall(balancer.run("cat /etc/haproxy/discovery/current/*.cfg"))
+    servers = NAME.findall(balancer.run("cat /etc/haproxy/discovery/services.cfg"))
     mine = {name for name, address in servers if address.endswith(f":{PORT}")}
     assert len(mine) == len(site.docker_hosts), servers
     answers = Counter(http_get(balancer.address, site.host_of("test-equal")).headers["X-Instance"] for _ in range(100))
