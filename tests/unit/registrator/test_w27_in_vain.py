@@ -80,6 +80,8 @@ def test_w27_one_protocol_of_a_port_is_enough():
 
 def test_w27_a_port_that_is_ignored_is_no_loss():
     assert skipped(labels=NAMED | {"SERVICE_80_IGNORE": "1"}, ports=ONE) == []
+    (one,) = skipped(labels=NAMED | {"SERVICE_80_IGNORE": "1"}, ports=ONE, exposed=["443/tcp"])
+    assert (one.item, one.lost) == ("port 443/tcp", True), "the other one is asked for, and there is no service"
 
 
 def test_w27_without_a_name_where_only_named_ones_are_registered():

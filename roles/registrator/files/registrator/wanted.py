@@ -194,7 +194,8 @@ def _in_vain(
     :param unnamed: ports without one because of -explicit
     """
     general = _attributes(container, NO_PORT_NUMBER)[0]
-    nothing = not found and not ignored and not general.get("ignore") and _asks(general)
+    open_ = not general.get("ignore") and (not ports or ports - ignored)
+    nothing = bool(open_) and not found and _asks(general)
     asked, served = _asked_ports(container), {port.number for port in found}
     reasons = refused | (dict.fromkeys(unnamed, UNNAMED) if nothing else {})
     skipped = [
