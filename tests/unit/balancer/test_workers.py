@@ -62,7 +62,7 @@ def test_w10_the_bound_ends_the_oldest_that_finish_and_none_that_serves(most, en
 
 
 def test_w10_a_worker_that_takes_long_to_end_is_counted_once():
-    """A real one that is stopped, as one that waits for a disk, has its SIGTERM for good."""
+    """A real one that is stopped, as one that waits for a disk."""
     with subprocess.Popen(["bash", "-c", f"exec -a '{FINISHING}' sleep 3600"]) as process:
         try:
             eventually(lambda: [worker.pid for worker in workers.workers(os.getpid())] == [process.pid], 30, every=0.01)

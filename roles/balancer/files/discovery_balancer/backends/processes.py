@@ -7,6 +7,7 @@ import typing
 from signal import SIGTERM
 
 PROC = pathlib.Path("/proc")
+ENDED = set()  # workers that this process has ended, as long as they are there: a backend is made anew for each sync
 
 
 class Worker(typing.NamedTuple):
@@ -64,9 +65,12 @@ def end_oldest(found, most, master, proc=PROC) -> tuple:
     :param most: as for `excess`
     :returns: (those that go on, those that were ended now)
     """
-    going = [worker for worker in found if worker.finishing and not _pending(worker.pid, SIGTERM, proc)]
-    over = [worker for worker in excess(found, most) if worker in going]
-    return len(going) - len(over), sum(send(worker, master, SIGTERM, proc) for worker in over)
+    ENDED.intersection_update(found)
+    going = [worker for worker in found if worker.finishing and worker not in ENDED]
+    over = [worker for worker in excess(found, most) if worker not in ENDED]
+    now = [worker for worker in over if send(worker, master, SIGTERM, proc)]
+    ENDED.update(now)
+    return len(going) - len(over), len(now)
 
 
 def spent(found, proc=PROC) -> int:
@@ -80,22 +84,13 @@ def spent(found, proc=PROC) -> int:
 
 
 def deaf(master, signal, proc=PROC) -> bool:
-    """Whether a process is stopped, or a signal has been waiting for it."""
-    return _status(master, proc).get("State", "").strip().startswith("T") or _pending(master, signal, proc)
-
-
-def _pending(pid, signal, proc) -> bool:
-    """Whether a signal waits for a process (proc(5): SigPnd and ShdPnd of status)."""
-    lines = _status(pid, proc)
-    return any(int(lines.get(name, "0"), 16) >> (signal - 1) & 1 for name in ("SigPnd", "ShdPnd"))
-
-
-def _status(pid, proc) -> dict:
-    """Lines of a process's status, {} when it has ended."""
+    """Whether a process is stopped, or a signal has been waiting for it (proc(5): State, SigPnd and ShdPnd of status)."""
     try:
-        return dict(line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line)
-    except OSError:
-        return {}
+        lines = dict(line.split(":", 1) for line in (proc / str(master) / "status").read_text().splitlines() if ":" in line)
+        pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
+    except (OSError, ValueError, KeyError):
+        return False
+    return lines["State"].strip().startswith("T") or bool(pending >> (signal - 1) & 1)
 
 
 def _stat(pid, proc):
