@@ -283,6 +283,19 @@ def test_a_changed_main_file_is_a_reload(balancer):
     assert (status["state"], status["reloads"]) == ("ok", before["reloads"] + 2), status["reason"]
 
 
+def test_no_reload_is_lost_right_after_another(balancer):
+    """A new worker answers before its master takes orders."""
+    main = balancer.config / "haproxy.cfg"
+    text = main.read_text()
+    try:
+        for number in range(60):
+            main.write_text(text.replace("maxconn 8192", f"maxconn {8000 + number}"))
+            status = balancer.sync(catalog())
+            assert (status["state"], status["reason"]) == ("ok", ""), f"reload {number + 1}"
+    finally:
+        main.write_text(text)
+
+
 def test_a_port_that_is_taken_costs_its_service_only(balancer, instance):
     one, echo = instance(name="one"), instance(name="echo")
     port = balancer.ports[7]

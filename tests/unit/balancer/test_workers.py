@@ -110,3 +110,15 @@ def test_l6_a_master_that_is_stopped_or_takes_no_signal(proc, state, pending, de
 
 def test_l6_a_master_that_has_ended_is_not_deaf(proc):
     assert not workers.deaf(100, signal.SIGHUP, proc.path)
+
+
+@pytest.mark.parametrize(("caught", "blocked", "expected"), [
+    ("0000000100716a03", "0000000000000000", True), ("0000000100006a03", "0000000000000000", False),
+    ("0000000100716a03", "0000000000010000", False),
+])  # fmt: skip
+def test_whether_a_process_catches_a_signal(tmp_path, caught, blocked, expected):
+    """The masks of a master that waits for its workers, of one that has just loaded its files, and of one that blocks it."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/status").write_text(f"Name:\thaproxy\nSigBlk:\t{blocked}\nSigCgt:\t{caught}\n")
+    assert processes.catches(7, signal.SIGCHLD, tmp_path) is expected
+    assert processes.catches(8, signal.SIGCHLD, tmp_path), "one that cannot be asked is not waited for"

@@ -93,6 +93,16 @@ def deaf(master, signal, proc=PROC) -> bool:
     return lines["State"].strip().startswith("T") or bool(pending >> (signal - 1) & 1)
 
 
+def catches(pid, signal, proc=PROC) -> bool:
+    """Whether a process has a handler for a signal, and does not block it (proc(5): SigCgt and SigBlk of status); also True where
+    that cannot be read."""
+    try:
+        lines = dict(line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line)
+        return bool((int(lines["SigCgt"], 16) & ~int(lines["SigBlk"], 16)) >> (signal - 1) & 1)
+    except (OSError, ValueError, KeyError):
+        return True
+
+
 def _stat(pid, proc):
     """(parent, start in clock ticks) of a process (proc(5): fields 4 and 22 of stat)."""
     fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -115,6 +115,7 @@ class Haproxy:
         if problem:  # what runs stays as it is, which the caller sees by the marker
             print(f"haproxy: {problem}", flush=True)
         elif master := self.master():
+            _await_signals(master)
             os.kill(master, signal.SIGUSR2)
         return []
 
@@ -189,6 +190,15 @@ class Haproxy:
             except OSError:  # silence, or more of them wait than may
                 return False
             return True
+
+
+def _await_signals(master):
+    """Wait until a master takes the order to load its files. It loses one that comes right after it has loaded them: its new
+    worker answers before it has its own handlers, of which that for the end of a worker is the last."""
+    for _ in range(PID_LOOKS):
+        if processes.catches(master, signal.SIGCHLD):
+            return
+        time.sleep(PID_PAUSE)
 
 
 def _is_haproxy(pid) -> bool:
