@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
-from ..plugin_utils.controller import present_controller_problems
+from ..plugin_utils.controller import present_controller_problems, tag_problems
 from ..plugin_utils.host_facts import REPORT, host_facts
 from ..plugin_utils.variables import literal_problems, variable_problems
 
@@ -24,6 +26,8 @@ class ActionModule(ActionBase):
         problems = present_controller_problems() + _problems_of_variables(task_vars or {})
         if problems:
             raise AnsibleActionFail("; ".join(problems))
+        for problem in tag_problems(context.CLIARGS.get("tags", ["all"]), self._task.tags):
+            Display().warning(problem)
         answer = self._low_level_execute_command(REPORT)
         found = host_facts(answer["stdout"])
         if not found["users"]:

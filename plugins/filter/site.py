@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.addresses import addresses
-from ..plugin_utils.controller import controller_problems, present_controller_problems
+from ..plugin_utils.controller import controller_problems, present_controller_problems, start_problems
 from ..plugin_utils.node_names import node_name_problems, node_names
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import GROUPS, site_problems
@@ -38,6 +39,12 @@ def variable_problems_filter(hosts, hostvars):
     return variable_problems(hosts, hostvars)
 
 
+def whole_run(value):
+    if problems := start_problems(context.CLIARGS.get("start_at_task")):
+        raise AnsibleFilterError(problems[0])
+    return value
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -49,4 +56,5 @@ class FilterModule:
             "site_problems": site_problems_filter,
             "status_page": status_page,
             "variable_problems": variable_problems_filter,
+            "whole_run": whole_run,
         }

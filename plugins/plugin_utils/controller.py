@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ansible import constants
 
+# Tags of the plays of site.yml.
+PARTS = (
+    "preflight", "firewall", "consul", "dns", "consul_dns", "docker", "dockerd", "overlay", "overlay_network", "registrator",
+    "load_balancer", "balancer", "nginx", "haproxy",
+)  # fmt: skip
 # Of a checkout; an installed collection has none.
 CONFIG = Path(__file__).resolve().parents[2] / "ansible.cfg"
 
@@ -26,6 +32,34 @@ def controller_problems(facts_as_variables: bool) -> list[str]:
         "Ansible makes variables of the facts that a host returns, so a host could set any variable of itself, and get secrets"
         " that are not for it. Nothing was changed. Set inject_facts_as_vars = false in the section [defaults] of ansible.cfg,"
         f" or the environment variable ANSIBLE_INJECT_FACT_VARS=False{elsewhere}"
+    ]
+
+
+def tag_problems(asked: Iterable[str], given: Iterable[str]) -> list[str]:
+    """What to tell somebody whose tags leave nothing of the site to do.
+
+    :param asked: tags of the command line; Ansible gives ["all"] for none
+    :param given: tags of the task that runs, also those of a playbook around ours
+    """
+    asked = list(asked)
+    if set(asked) & {*PARTS, "all", "tagged", "untagged", *given}:
+        return []
+    return [
+        f"No part of the site has the tag {', '.join(asked)}, so nothing but the preflight runs."
+        f" Tags of its parts: {', '.join(PARTS)}"
+    ]
+
+
+def start_problems(task: str | None) -> list[str]:
+    """Why a run may not start at a task.
+
+    :param task: what --start-at-task names
+    """
+    if not task:
+        return []
+    return [
+        f"--start-at-task would leave out the preflight and the facts that '{task}' and the tasks after it need. Nothing was"
+        f" changed. Run the part with --tags instead: {', '.join(PARTS)}. A further run changes only what is not done yet"
     ]
 
 
