@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.distributions import distribution, package_names
-from ..plugin_utils.host import host_problems
+from ..plugin_utils.host import host_problems, server_problems
 from ..plugin_utils.host_addresses import host_addresses
 from ..plugin_utils.image import image_problems
 from ..plugin_utils.packages import package_failure, package_lock
@@ -54,5 +54,6 @@ class FilterModule:
             "package_failure": package_failure,
             "package_lock": package_lock,
             "package_names": package_names_filter,
+            "server_problems": server_problems,
             "unit_sandbox": unit_sandbox_filter,
         }

@@ -36,6 +36,11 @@ programs:
   description: Released programs below C(/opt) that C(/usr/local/bin) leads to, path to SHA-256.
   returned: always
   type: dict
+configurations:
+  description:
+    - Main files and sites of nginx and HAProxy, path to V(ours), V(package), which is as its package has it, or V(other).
+  returned: always
+  type: dict
 package_tool:
   description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
   returned: always

@@ -39,3 +39,24 @@ def host_problems(
                 " set discovery_address (or ansible_host) of this host to one of them"
             )
     return problems
+
+
+def server_problems(files: Mapping[str, str], host: str, main: str) -> list[str]:
+    """What a host serves by a web server of its own, which the role would end without a copy.
+
+    :param files: main files and sites of web servers, path to `ours`, `package` or `other` (see `host_facts`)
+    :param host: inventory name
+    :param main: the main file that the role writes; it includes no site of others
+    :returns: [] when nothing is lost
+    """
+    if files.get(main, "ours") == "ours":
+        return []
+    folder = main.rpartition("/")[0]
+    others = sorted(path for path, whose in files.items() if whose == "other" and path.startswith(f"{folder}/"))
+    if not others:
+        return []
+    return [
+        f"{host} serves something of its own by {', '.join(others)}, which the load balancer would end: its {main} includes no"
+        " other file. Serve it by a container, or on another host, and remove these files (or put the package's back); or take"
+        " the host out of load_balancers"
+    ]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 # One line for each package, user and released program in use: quicker than the package manager's answer for each of them.
+# Of each main file and site of nginx and HAProxy also the checksum, and whether it is ours; conffile has that of the package.
 REPORT = r"""
 awk 'FILENAME == "/etc/passwd" {split($0, user, ":"); print "user " user[1]}
+     /^ .*[/](nginx|haproxy)[/][^ ]+ [0-9a-f]+/ {print "conffile " $2}
      /^Package:/ {name = $2} /^Status: .* installed$/ {print "package " name}' /etc/passwd $(ls /var/lib/dpkg/status 2>/dev/null)
 for link in /usr/local/bin/*; do
   program=$(readlink "$link") && case $program in
     /opt/*/*/"${link##*/}") [ ! -x "$program" ] || echo "program $(sha256sum "$program")" ;;
   esac
+done
+for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/* /etc/haproxy/haproxy.cfg; do
+  [ -f "$file" ] || continue
+  whose=other
+  ! grep -qE 'include discovery/|discovery-balancer' "$file" || whose=ours
+  echo "server $(md5sum <"$file" | cut -d' ' -f1) $whose $file"
 done
 [ ! -e /usr/lib/python3/dist-packages/apt/__init__.py ] || echo package_tool
 """
@@ -18,10 +26,11 @@ done
 def host_facts(report: str) -> dict:
     """What the report lists.
 
-    :returns: packages and users (names), programs (path below /opt to its SHA-256), and package_tool: Ansible can ask the package
-        manager
+    :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
+        of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), and package_tool: Ansible can ask the
+        package manager
     """
-    found: dict[str, list[str]] = {"package": [], "user": [], "program": []}
+    found: dict[str, list[str]] = {"package": [], "user": [], "program": [], "conffile": [], "server": []}
     package_tool = False
     for line in report.splitlines():
         kind, _unused, name = line.partition(" ")
@@ -32,5 +41,14 @@ def host_facts(report: str) -> dict:
         "packages": found["package"],
         "users": found["user"],
         "programs": {path: checksum for checksum, path in (program.split(maxsplit=1) for program in found["program"])},
+        "configurations": {path: _whose(mark, checksum, found["conffile"]) for checksum, mark, path in _split(found["server"])},
         "package_tool": package_tool,
     }
+
+
+def _split(servers: list[str]) -> list[list[str]]:
+    return [fields for server in servers if len(fields := server.split(maxsplit=2)) == 3]
+
+
+def _whose(mark: str, checksum: str, of_packages: list[str]) -> str:
+    return "ours" if mark == "ours" else "package" if checksum in of_packages else "other"

@@ -1,7 +1,7 @@
 """Habits of people, tried on a site that is up: what else runs on a host, and how Ansible is called."""
 
 import pytest
-from tests.support.playbook import assert_unchanged, play, state_of
+from tests.support.playbook import assert_unchanged, play, refused, state_of
 from tests.support.site import ROOT
 from tests.support.wait import eventually
 
@@ -81,3 +81,18 @@ def test_w26_a_tag_that_no_part_has_is_answered(site):
     done, _ = play(site, "playbooks/preflight.yml", "--tags", "nginks")
     assert_unchanged(done)
     assert "No part of the site has the tag nginks" in " ".join((done.stdout + done.stderr).split())
+
+
+def test_w13_a_host_that_serves_its_own_site_is_refused(site, tmp_path):
+    """As it joins load_balancers; nothing of it is overwritten."""
+    others = [node for node in site.nodes.values() if node not in site.balancers]
+    if not others:
+        pytest.skip("every host is a load balancer")
+    node, own = others[0], "/etc/nginx/conf.d/intranet.conf"
+    (tmp_path / "hosts.yml").write_text(f"load_balancers: {{hosts: {{{node.name}: {{}}}}}}\n")
+    node.run(f"mkdir -p /etc/nginx/conf.d && echo 'events {{}}' > /etc/nginx/nginx.conf && echo 'server {{}}' > {own}")
+    try:
+        refused(site, [node.name, "serves something of its own", own, "out of load_balancers"], "-i", tmp_path / "hosts.yml")
+        assert node.run(f"cat {own}") == "server {}"
+    finally:
+        node.run("rm -r /etc/nginx")

@@ -9,12 +9,19 @@ def test_a_report_is_read():
         "packages": ["nginx"],
         "users": ["root", "consul"],
         "programs": {"/opt/consul/1.22.7/consul": "b7c0"},
+        "configurations": {},
         "package_tool": True,
     }
 
 
 def test_a_host_without_python_apt_has_no_package_tool():
-    assert host_facts("user root\n") == {"packages": [], "users": ["root"], "programs": {}, "package_tool": False}
+    assert host_facts("user root\n") == {
+        "packages": [],
+        "users": ["root"],
+        "programs": {},
+        "configurations": {},
+        "package_tool": False,
+    }
 
 
 def test_the_report_of_this_machine_names_its_users():
