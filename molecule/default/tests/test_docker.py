@@ -119,3 +119,15 @@ def memory_of_proxies(site) -> list[float]:
     """The own memory of each docker-proxy, in MiB."""
     command = "for pid in $(pidof docker-proxy); do grep ^Pss: /proc/$pid/smaps_rollup; done"
     return [int(line.split()[1]) / 1024 for node in site.docker_hosts for line in node.run(command).splitlines()]
+
+
+@pytest.mark.more
+def test_w33_containers_that_containerd_has_lost_run_again(site, settled, show):
+    """dockerd dies, and containerd is restarted beside its next start, as needrestart does."""
+    node = next(node for node in site.docker_hosts if node not in site.balancers[:1])
+    node.run("systemctl restart docker")
+    node.kill("docker")
+    node.run("systemctl restart containerd; systemctl restart docker")
+    lost = node.run("docker ps --all --quiet --filter exited=128 | wc -l").strip()
+    _, seconds = eventually(lambda: node.run("docker ps --all --quiet --filter status=exited") == "", 30)
+    show(f"{lost} containers were lost, all run after {seconds:.1f} s; {node.run('journalctl -u dockerd-task-heal -n 1 -o cat').strip()}")
