@@ -8,6 +8,7 @@ import time
 import pytest
 from tests.support.http_load import await_served
 from tests.support.playbook import play, recap
+from tests.support.wait import eventually
 
 
 def docker_info(site, node, with_certificate: bool) -> dict:
@@ -130,4 +131,4 @@ def test_w33_containers_that_containerd_has_lost_run_again(site, settled, show):
     node.run("systemctl restart containerd; systemctl restart docker")
     lost = node.run("docker ps --all --quiet --filter exited=128 | wc -l").strip()
     _, seconds = eventually(lambda: node.run("docker ps --all --quiet --filter status=exited") == "", 30)
-    show(f"{lost} containers were lost, all run after {seconds:.1f} s; {node.run('journalctl -u dockerd-task-heal -n 1 -o cat').strip()}")
+    show(f"{lost} containers were lost, all run after {seconds:.1f} s")
