@@ -114,7 +114,7 @@ tokens:
   elements: str
 removed:
   description: Descriptions or names of the tokens that were deleted.
-  returned: restored, absent and rotation_finished
+  returned: present, restored, absent and rotation_finished
   type: list
   elements: str
 unknown:
