@@ -26,7 +26,7 @@ def place(found: list[dict], word: str) -> int:
 
 
 HAND_OVER = tasks("balancer", "hand_over")[0]
-READY, MOVE = HAND_OVER["block"]
+SYNC, READY, MOVE = HAND_OVER["block"]
 
 
 def test_packages_come_before_the_options_that_name_the_new_backend():
@@ -47,7 +47,8 @@ def test_the_ports_are_handed_over_when_the_units_are_loaded_and_files_go_when_t
 
 
 def test_nothing_stops_before_a_generation_of_the_new_backend_is_linked(tmp_path):
-    """Asked of the file itself, which a sync has written."""
+    """Asked of the file itself, which a sync has written: this one, where a run that was interrupted left that to do."""
+    assert SYNC["ansible.builtin.command"]["argv"] == ["/usr/local/sbin/discovery-balancer", "sync"]
     store = Store(tmp_path)
     argv = READY["ansible.builtin.command"]["argv"]
     for other, ready in (("nginx", False), ("", False), ("haproxy", True)):
