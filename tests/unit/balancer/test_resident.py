@@ -139,6 +139,79 @@ def test_h17_a_catalog_of_the_past_is_not_served_and_the_leaders_is_at_once(home
     assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
 
 
+@pytest.fixture
+def lagging(home, monkeypatch):
+    """consul-template asks a server on another host that has just started: echo and catalog are of the past. Called with the
+    leader's services; the number of times that its catalog was asked for."""
+    home.catalog("web", "new")
+    home.live(20)
+    asked, leaders = [], []
+    past = home.source.written[-1][1] - 20
+    monkeypatch.setattr(home.source, "settled", lambda: bool(leaders))
+
+    def rendered(*_given):
+        asked.append(home.clock.now)
+        file = home.store.root / "catalog.json"
+        before, times = file.read_text(), (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+        home.catalog(*leaders)
+        text = file.read_text()
+        file.write_text(before)
+        os.utime(file, ns=times)
+        return "" if text == before else text
+
+    def starts(*names, restart=False):
+        leaders[:] = names
+        home.source.follows = False
+        (home.store.root / "echo").write_text(json.dumps({"echo": past}))
+        replace_catalog(home, "web")
+        if restart:
+            home.start()
+        return asked
+
+    monkeypatch.setattr(resident.preview, "rendered", rendered)
+    return starts
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["it runs on", "it starts anew, as at a boot"])
+def test_h17_the_past_of_a_server_on_another_host_is_not_served_and_the_leaders_catalog_is(home, lagging, restart):
+    asked = lagging("web", "new", "newer", restart=restart)
+    home.live(1)
+    assert (home.status["http"], home.status["state"]) == ({"web": 1, "new": 1, "newer": 1}, "ok")
+    home.source.follows = True
+    home.live(20)
+    count = len(asked)
+    home.live(120)
+    assert (home.status["state"], len(asked)) == ("ok", count), "nobody is asked without a reason"
+
+
+def test_h17_without_a_leader_what_served_before_serves_on(home, lagging):
+    lagging()
+    home.source.consul = False  # which writes and shows no echo then
+    home.live(30)
+    assert (home.status["http"], home.status["reason"]) == ({"web": 1, "new": 1}, source.PAST)
+
+
+@pytest.mark.parametrize("echo", ["", "{}"])
+def test_l6_an_echo_that_is_gone_proves_nothing(home, lagging, echo):
+    """Another name of the node, or a key that was deleted."""
+    asked = lagging("web")
+    (home.store.root / "echo").write_text(echo)
+    home.live(1)
+    assert (home.status["state"], asked) == ("ok", [])
+
+
+def test_l6_numbers_go_up_over_a_start_with_a_clock_of_the_past_and_without_the_file(home):
+    home.catalog("web")
+    home.live(20)
+    last = home.status["echo"]
+    (home.store.root / "echo").unlink()
+    home.clock.now -= 500
+    home.start()
+    home.source.written.clear()
+    home.live(20)
+    assert min(number for _status, number in home.source.written) > last > 500 and home.status["state"] == "ok"
+
+
 def test_while_a_leader_is_waited_for_the_status_is_written_when_it_changes(home, monkeypatch):
     """It is waited for twice a second; who reads the status sees that the program lives all the same."""
     home.catalog("web")

@@ -29,6 +29,7 @@ BREATH = 0.05  # seconds between two syncs, also of a catalog that changes all t
 AFTER_ERROR = 5  # seconds before the next attempt of a duty that has failed
 RECOVERY = 12  # seconds that a restarted balancer has to come back: 5 for its connections, and its own sync
 DUTIES = ("source", "echo", "balancer")
+ECHO = "echo"  # consul-template's file of it
 NOBODY = {"source": None, "echo": "", "state": "", "balancer": ""}  # problems by who has found them; None: not looked yet
 
 
@@ -59,7 +60,11 @@ def source_of(chosen, token_file=TOKEN, ca=CA) -> Source:
 
 
 def refresh(store, source) -> str:
-    """Take the catalog of the leader while the server of this host may still answer with the past; see refresh_from_leader."""
+    """Take the catalog of the leader while a server of Consul may still answer with the past; see refresh_from_leader. One on
+    another host does when consul-template brings back an echo that is older than one of before: a server that has just started
+    applies its log in order, so it shows at least what was there with the echo that it shows."""
+    if 0 < heard(store.root / ECHO) < echoed(store.status()):
+        store.distrust_catalog()
     return refresh_from_leader(
         store, source.settled, lambda: preview.rendered([*preview.TEMPLATE, "-max-stale=0s"], LEADER_SECONDS)
     )
@@ -77,7 +82,7 @@ class Resident:
         """
         self.store, self.load_options, self.make, self.clock = store, load_options, make, clock
         self.find_source, self.restart_unit = find_source, restart or (lambda unit: order("try-restart", unit))
-        self.echo_file = store.root / "echo"
+        self.echo_file = store.root / ECHO
         self.timetable = Timetable("sync", *DUTIES)
         self.doubts = {"source": Doubt(), "state": Doubt(), "balancer": Doubt()}
         self.problems, self.reported = dict(NOBODY), None
@@ -122,11 +127,12 @@ class Resident:
             return chosen
 
         before = self.store.status()
+        further = {"restarts": self.restarts, "echo": max(heard(self.echo_file), echoed(before))}
         source = self._text() if self.problems["source"] is not None else None
         with self.store.locked():
             self.seen = self.store.catalog_identity()
             done = sync.once(
-                self.store, load, self.make, self.clock, source=source, further={"restarts": self.restarts},
+                self.store, load, self.make, self.clock, source=source, further=further,
                 refresh=lambda given: refresh(self.store, self._source(given)),
                 record=lambda change: self._source(chosen).change(owners.KEY, change),
             )  # fmt: skip
@@ -180,7 +186,7 @@ class Resident:
         if not chosen.node:
             return
         if not echo.waiting:
-            number = max(echo.next(self.clock.time()), heard(self.echo_file) + 1)
+            number = max(echo.next(self.clock.time()), heard(self.echo_file) + 1, echoed(self.store.status()) + 1)
             refusal = ""
             try:
                 written = source.report(self.store.status(), number)
@@ -239,6 +245,12 @@ class Resident:
     def _text(self) -> str:
         """All problems that were found, for the status."""
         return "; ".join(filter(None, self.problems.values()))
+
+
+def echoed(status) -> int:
+    """The highest number that consul-template has brought back, of the last status; 0 for none."""
+    number = status.get("echo", 0)
+    return number if isinstance(number, int) else 0
 
 
 def heard(file) -> int:

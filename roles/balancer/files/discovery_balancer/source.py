@@ -27,7 +27,7 @@ CA = pathlib.Path("/etc/consul.d/tls/ca.pem")  # verifies the agent: while it is
 # Written by the role consul while a server on this host knows less than its leader.
 STARTING = pathlib.Path("/run/consul/starting/names.json")
 HANGS = "consul-template hangs, so the catalog is not followed: it does not bring what is written to Consul"
-PAST = "the Consul server of this host has just started and no leader answers, so what it shows may be of the past"
+PAST = "a Consul server has just started and no leader answers, so what it shows may be of the past"
 SETTLING = 15  # seconds: consul-template's longest pause between two attempts by default is 5, and it has several queries
 HIGHEST_ECHO = 1 << 63  # far above every time; Python writes no number of more than 4300 digits
 REPORTED = ("state", "reason", "generation", "skipped", "warnings")  # keys of the status in the KV store

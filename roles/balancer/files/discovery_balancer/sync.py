@@ -242,6 +242,7 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
         "ended_workers": before.get("ended_workers", 0) + trimmed[1],
         "last_ended": now if trimmed[1] else before.get("last_ended", 0),
         "restarts": before.get("restarts", {}),
+        "echo": before.get("echo", 0),
         "asked": outcome.asked or before.get("asked", ""),
     }
     if outcome.plan is None:
@@ -259,9 +260,9 @@ def _status(store, outcome, clock, source, trimmed, options) -> dict:
 
 
 def _repeats(before, status) -> bool:
-    """Whether a status has nothing that the last one, of a moment ago, has not."""
+    """Whether a status has nothing that the last one, of a moment ago, has not; its numbers go up in any case."""
     at = before.get("time", 0)
-    return before == status | {"time": at} and 0 <= status["time"] - at < REPEAT_SECONDS
+    return before == status | {"time": at, "echo": before.get("echo")} and 0 <= status["time"] - at < REPEAT_SECONDS
 
 
 def _of_ended(status, now, options) -> list:
