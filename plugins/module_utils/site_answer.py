@@ -171,7 +171,10 @@ LINES = List(LINE, 50, more=_more)
 ERROR = Record({"error": TEXT})
 WATCH = Record({"restarts": COUNT, "last": CLOCK, "problem": LINE})
 PARTS: dict[str, object] = {
-    "consul": Record({"unit": TEXT, "installed": TEXT, "running": TEXT, "leader": TEXT}, {"problem": TEXT}),
+    "consul": Record(
+        {"unit": TEXT, "installed": TEXT, "running": TEXT, "leader": TEXT},
+        {"problem": TEXT, "free_mb": COUNT, "blocked": List(TEXT, 3)},
+    ),
     "cluster": Record(
         {
             "members": Names(Record({"state": TEXT, "address": TEXT, "server": Flag()}), 1000),
@@ -200,7 +203,7 @@ PARTS: dict[str, object] = {
         )
     ),
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),
-    "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)})),
+    "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)}, {"failed": LINES})),
 }
 
 

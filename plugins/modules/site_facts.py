@@ -73,7 +73,13 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
 WATCH = "/run/registrator-watch/state.json"
+NOT_STARTED = "Exited (128)"  # the status of a container that dockerd could not start
+DATA = "/var/lib/consul"
 REGISTERED = "/var/lib/consul/services"
+# What an agent logs, every 15 to 30 s, while the servers refuse what it reports. Not agent.http: that is about others' requests.
+REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
+BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(?:{REFUSED}).*)$", re.MULTILINE)
+RECENT = 70  # seconds of the log
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
 
@@ -103,7 +109,20 @@ def agent(api: Api, node: str) -> dict:
         found["running"] = builds[0].partition(":")[0] if builds else ""
     except (OSError, ApiError) as error:
         found["problem"] = str(error)
-    return found
+    return found | {"blocked": blocked()} | ({"free_mb": free_mb(DATA)} if os.path.isdir(DATA) else {})
+
+
+def blocked() -> list[str]:
+    """What the agent's log says now of reports that the servers refuse; each once, the newest last. A wrong token is seen there
+    only: the agent answers as ever, and nothing that changes on its host comes into the catalog."""
+    log = output("journalctl", "--unit=consul.service", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
+    return list(dict.fromkeys(BLOCKED.findall(log)))[-3:]
+
+
+def free_mb(directory: str) -> int:
+    """Megabytes that are free for a program that is not root."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize // 2**20
 
 
 def cluster(api: Api) -> dict:
@@ -255,13 +274,16 @@ def listing() -> dict:
 
 
 def containers() -> dict | None:
-    """How many containers run, whether registrator does, and what its watch has counted; None on a host without dockerd."""
+    """How many containers run, whether registrator does, what its watch has counted, and which containers dockerd could not
+    start; None on a host without dockerd."""
     if not os.path.exists(SOCKET):
         return None
     if not dockerd_runs():
         raise Stopped("dockerd does not run")
-    names = output("docker", "ps", "--format", "{{.Names}}").split()
-    return {"running": len(names), "registrator": "registrator" in names, "watch": watch()}
+    listed = [line.partition(" ") for line in output("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").splitlines()]
+    names = [name for name, _, status in listed if status.startswith(("Up", "Restarting"))]
+    failed = [name for name, _, status in listed if status.startswith(NOT_STARTED)]
+    return {"running": len(names), "registrator": "registrator" in names, "watch": watch(), "failed": failed}
 
 
 def watch() -> dict | None:

@@ -16,6 +16,7 @@ from ..module_utils.site_answer import Malformed, parts_of
 DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
 CA_DAYS = 180
+LEAST_MB = 512  # free where Consul keeps its data; preflight wants twice as much
 TITLE = 13  # width of the first column
 # Differences between the catalog and a host (module_utils/catalog_entries.py), and services that containers ask for in vain
 # (registrator/listing.py), as problems.
@@ -157,11 +158,22 @@ def _hosts(asked, found, refused, cluster, leader, site, problems) -> list[str]:
         installed, running = own.get("installed", ""), own.get("running", "")
         versions |= {running} - {""}
         if own and own["unit"] != "active":
-            problems.append(f"{name}: consul is {own['unit']}")
+            left = ", stopped or after 'consul leave': site.yml starts it again" if own["unit"] == "inactive" else ""
+            problems.append(f"{name}: consul is {own['unit']}{left}")
         elif own and own.get("problem"):
             problems.append(f"{name}: consul: {own['problem']}")
         elif own and leader and own["leader"] != leader:
             problems.append(f"{name} names {own['leader'] or 'no leader'}, others {leader}")
+        if "free_mb" in own and own["free_mb"] < LEAST_MB:
+            problems.append(
+                f"{name}: {own['free_mb']} MB are free under /var/lib/consul: a server whose disk is full keeps no change, an"
+                f" agent no registration. Free at least {LEAST_MB} MB"
+            )
+        problems += [
+            f"{name}: the cluster refuses what its agent reports: {line}. Run 'systemctl restart consul' there, which gives it"
+            " the tokens of its file; if that does not help, playbooks/rotate_tokens.yml"
+            for line in own.get("blocked", [])[-1:]
+        ]
         if running and running != installed:
             problems.append(f"{name}: Consul {running} runs, {installed or 'none'} is installed")
         if member not in ("alive", "-"):
@@ -272,6 +284,11 @@ def _balancers(found, site, now, problems) -> list[str]:
             problems.append(f"{name}: balancer {status['state']}: {status['reason']}")
         if old > 90:
             problems.append(f"{name}: the balancer has not synced for {age(old)}")
+    problems += [
+        f"{name} still runs a load balancer, but is not in load_balancers: its configuration, units and token are left there"
+        for name, facts in found.items()
+        if name not in site["balancers"] and _part(facts, "balancer", {})
+    ]
     return _row("balancers", rows)
 
 
@@ -281,6 +298,14 @@ def _services(asked, found, cluster, site, now, problems) -> list[str]:
         services, containers = _part(facts, "services", {}), _part(facts, "containers", None)
         if name in site["docker_hosts"] and not (containers or {}).get("registrator"):
             problems.append(f"{name}: registrator does not run: new containers are not registered")
+        if name not in site["docker_hosts"] and (containers or {}).get("registrator"):
+            problems.append(
+                f"{name} still runs a registrator, but is not in docker_hosts: its token and its entries are left there"
+            )
+        problems += [
+            f"{name}: dockerd could not start the container {container}: run 'docker start {container}' there"
+            for container in (containers or {}).get("failed", [])
+        ]
         watch = (containers or {}).get("watch") or {"restarts": 0, "problem": ""}
         problems += [f"{name}: registrator: {watch['problem']}"] if watch["problem"] else []
         if watch["restarts"]:

@@ -111,3 +111,16 @@ def test_status_without_any_consul(site, settled):
     finally:
         for node in site.servers:
             node.run("systemctl start --no-block consul")
+
+
+@pytest.mark.more
+def test_w38_status_names_an_agent_whose_token_the_cluster_does_not_know(site, settled):
+    """It answers as ever, and nothing that changes on its host comes into the catalog."""
+    ill = site.servers[0]
+    site.consul(ill).send("PUT", "/v1/agent/token/agent", {"Token": "00000000-1111-2222-3333-444444444444"})
+    try:
+        eventually(lambda: "the cluster refuses what its agent reports" in page(site)[0], 90)
+        assert f"{ill.name}: the cluster refuses what its agent reports" in page(site)[0]
+    finally:
+        ill.run("systemctl restart consul")
+        site.settle()
