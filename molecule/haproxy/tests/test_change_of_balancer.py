@@ -49,6 +49,7 @@ def test_the_other_balancer_and_back(site, settled, tmp_path, show):
     first = site.balancer
     (other,) = set(BACKENDS) - {first}
     for name, before in ((other, first), (first, other)):
+        (tmp_path / name).mkdir()
         with http_load(site, site.front, tmp_path / name, every=0.05) as requests:
             done, seconds = play(site, "site.yml", "-e", f"discovery_balancer={name}")
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
