@@ -115,6 +115,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf imp
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
+NOT_OF_ROOT = ("/etc/systemd/resolved.conf.d/", "/etc/systemd/network/")  # their readers are not root
 UPLINK = "/run/systemd/resolve/resolv.conf"  # systemd-resolved lists there which servers it asks
 POLICY = "/usr/sbin/policy-rc.d"
 SETTINGS = "/etc/resolvconf/resolv.conf.d"
@@ -179,7 +180,7 @@ class Change:
 
     @staticmethod
     def _differs(path: str, content: str) -> bool:
-        return read(path) != content or os.path.islink(path) or (path.startswith("/etc/systemd/") and hidden(path))
+        return read(path) != content or os.path.islink(path) or (path.startswith(NOT_OF_ROOT) and hidden(path))
 
     def _in_the_way(self, unit: str) -> bool:
         state = self.host.unit(unit)
@@ -226,7 +227,7 @@ class Change:
             write(RESOLV_CONF, wanted["bridge"].encode())
         for path in self.written:
             write(path, wanted["files"][path].encode())
-            if path.startswith("/etc/systemd/"):
+            if path.startswith(NOT_OF_ROOT):
                 reveal(path)
         if self.package_missing and wanted["package"] == "resolvconf":
             # Its script would link resolv.conf; here that is the last step, once the link has a target.

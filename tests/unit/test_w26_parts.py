@@ -1,6 +1,7 @@
 """People re-run a part: a tag for each part of site.yml; --start-at-task is refused with the tags to use instead."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,10 @@ def test_w26_start_at_task_is_answered_before_any_host_is_contacted(tmp_path, pl
     done, text = run(tmp_path, playbook, "--start-at-task", task)
     assert done.returncode != 0 and "unreachable=1" not in text
     assert "--start-at-task would leave out the preflight" in text and "--tags" in text and "Traceback" not in text
+
+
+def test_w26_arguments_of_a_role_do_not_need_another_part():
+    """Ansible compares a role's arguments with its specs whatever the tags are: these tasks have the tag always."""
+    text = (ROOT / "playbooks/docker.yml").read_text()
+    uses = re.findall(r"docker_cluster_store_(?:config|unit)\b[^}]*", text)
+    assert len(uses) == 2 and all(" | default(" in use for use in uses), "their role is included, and has other tags"

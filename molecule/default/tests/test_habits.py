@@ -84,15 +84,18 @@ def test_w26_a_tag_that_no_part_has_is_answered(site):
 
 
 def test_w13_a_host_that_serves_its_own_site_is_refused(site, tmp_path):
-    """As it joins load_balancers; nothing of it is overwritten."""
+    """As it joins load_balancers, whichever server these have; nothing of it is overwritten."""
     others = [node for node in site.nodes.values() if node not in site.balancers]
     if not others:
         pytest.skip("every host is a load balancer")
     node, own = others[0], "/etc/nginx/conf.d/intranet.conf"
+    folders = "/etc/nginx /etc/haproxy"
+    assert node.run(f"ls -d {folders} 2>/dev/null || true") == "", "the case is none: this host has a web server"
     (tmp_path / "hosts.yml").write_text(f"load_balancers: {{hosts: {{{node.name}: {{}}}}}}\n")
     node.run(f"mkdir -p /etc/nginx/conf.d && echo 'events {{}}' > /etc/nginx/nginx.conf && echo 'server {{}}' > {own}")
+    node.run("mkdir -p /etc/haproxy && echo 'frontend intranet' > /etc/haproxy/haproxy.cfg")
     try:
-        refused(site, [node.name, "serves something of its own", own, "out of load_balancers"], "-i", tmp_path / "hosts.yml")
+        refused(site, [f"{node.name} serves something of its own", "out of load_balancers"], "-i", tmp_path / "hosts.yml")
         assert node.run(f"cat {own}") == "server {}"
     finally:
-        node.run("rm -r /etc/nginx")
+        node.run(f"rm -r {folders}")
