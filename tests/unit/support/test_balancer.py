@@ -13,7 +13,8 @@ from discovery_balancer import backends
 ROOT = Path(__file__).parents[3]
 ROWS = parse_yaml((ROOT / "roles/balancer/vars/main.yml").read_text())["__balancer_backends"]
 FOLDERS = ("molecule/default", "molecule/truth", "molecule/shared", "molecule/haproxy", "tests/support")
-# Files that name a backend for what it is, not for what the site has: the table, the roles' READMEs, the page of one; what a host has of its own; an image.
+# Files that name a backend for what it is, not for what the site has: the table, the roles' READMEs, the page of one, what a host
+# has of its own; an image.
 NAMED = {"balancer.py", "readme_examples.py", "test_habits.py", "test_statistics.py"}
 IMAGES = re.compile(r"nginx:1\.\d+")
 
