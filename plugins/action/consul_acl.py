@@ -18,6 +18,7 @@ SITE = {
     "policies": {"type": "dict", "required": True},
     "host_policies": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
+    "keys": {"type": "dict", "default": {}},
 }
 # State to the options that it takes.
 STATES = {

@@ -204,6 +204,7 @@ PARTS: dict[str, object] = {
     ),
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),
     "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)}, {"failed": LINES})),
+    "templates": Names(Record({"state": TEXT, "done": Flag()}), 100),
 }
 
 

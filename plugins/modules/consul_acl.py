@@ -16,7 +16,8 @@ options:
     description:
       - V(bootstrapped). The cluster accepts the management token; one without access control is bootstrapped with it.
       - V(imported). Secrets that the controller lacks come from the cluster. RV(status) tells whether it answered.
-      - V(present). V(bootstrapped), then policies and tokens of the site exist with the secrets of the controller.
+      - V(present). V(bootstrapped), then policies and tokens of the site exist with the secrets of the controller. A host
+        that may declare no service, or has no template, any more loses the token for it.
       - V(restored). After a snapshot was restored, tokens of the site with an older secret are deleted, then V(present).
       - V(absent). Tokens and policies of O(host) are deleted, in the cluster and on the controller.
       - V(rotation_begun). New tokens exist beside the present ones, with secrets called C(<name>.next) on the controller.
@@ -41,6 +42,10 @@ options:
         description:
           - Component, C(registrator) or C(declared), to node to the services that its token may write, names, and prefixes that
             end with C(*). It has the policy C(<component>-<node>) alone. The registrators of other hosts may write all.
+        type: dict
+        default: {}
+      keys:
+        description: Node to the prefixes of the keys that its templates may read. Their policy is C(templates-<node>).
         type: dict
         default: {}
   host:

@@ -41,6 +41,12 @@ configurations:
     - Main files and sites of nginx and HAProxy, path to V(ours), V(package), which is as its package has it, or V(other).
   returned: always
   type: dict
+consul_template:
+  description: >-
+    What uses consul-template on the host, V(balancer) for the load balancer, V(templates) for a user's own templates.
+  returned: always
+  type: list
+  elements: str
 package_tool:
   description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
   returned: always

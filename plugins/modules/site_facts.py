@@ -41,12 +41,14 @@ RETURN = r"""
 parts:
   description:
     - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
-      between the catalog and what runs here, and services that containers ask for in vain), containers. Each is what was found,
-      as C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
+      between the catalog and what runs here, and services that containers ask for in vain), containers, templates (of a user,
+      each with the state of its unit). Each is what was found, as C(module_utils/site_answer.py) has it, or a dict with the only
+      key C(error).
   returned: always
   type: dict
 """
 
+import glob
 import json
 import os
 import re
@@ -80,6 +82,9 @@ REGISTERED = "/var/lib/consul/services"
 REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
 BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(?:{REFUSED}).*)$", re.MULTILINE)
 RECENT = 70  # seconds of the log
+UNITS = "/etc/systemd/system"
+RUN = "/run"
+TEMPLATE = "consul-template-"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
 
@@ -296,6 +301,20 @@ def watch() -> dict | None:
     return {"restarts": found["restarts"], "last": max(found["times"], default=0), "problem": found["problem"]}
 
 
+def templates() -> dict:
+    """A user's own templates: name to the state of its unit, and whether its file is written and its command has ended well since
+    the unit has started."""
+    found = {}
+    for path in sorted(glob.glob(f"{UNITS}/{TEMPLATE}*.service")):
+        unit = os.path.basename(path)[: -len(".service")]
+        shown = output("systemctl", "show", f"{unit}.service", "-p", "ActiveState,SubState,Result")
+        state = dict(line.split("=", 1) for line in shown.splitlines())
+        words = [state["ActiveState"], state["SubState"], *([] if state["Result"] == "success" else [state["Result"]])]
+        done = os.path.exists(f"{RUN}/{unit}/done")
+        found[unit[len(TEMPLATE) :]] = {"state": "active" if state["SubState"] == "running" else ", ".join(words), "done": done}
+    return found
+
+
 def tried(probe: Callable, *arguments):
     """What a probe finds, or why it found nothing."""
     try:
@@ -335,6 +354,7 @@ def main():
         "balancer": (balancer,),
         "services": (services, api, module.params["node"]),
         "containers": (containers,),
+        "templates": (templates,),
     }
     if not module.params["cluster"]:
         del probes["cluster"]

@@ -20,7 +20,9 @@ ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # accessor of the token that
 MANAGEMENT_FILE = "management_token"
 OF_NODE = ("agent", "registrator_clear")  # components with the rights of their node, instead of a policy
 REGISTRATOR = "registrator"  # the component whose rights on a host may be limited to some services
-DECLARED = "declared"  # services in files of an agent; a host has the token only where it may declare some
+DECLARED = "declared"  # services in files of an agent
+TEMPLATES = "templates"  # a user's own templates, whose token reads some keys
+OPTIONAL = (DECLARED, TEMPLATES)  # a host has a token of these only while it declares services, or has templates
 
 
 def wanted_tokens(
@@ -29,6 +31,7 @@ def wanted_tokens(
     site: Iterable[str] = (),
     own: Iterable[str] = (),
     services: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
+    keys: Mapping[str, Iterable[str]] | None = None,
 ) -> list[dict]:
     """One token for each component on each host, and one for each component of the whole site.
 
@@ -38,6 +41,7 @@ def wanted_tokens(
     :param own: components with a policy for each host as well, `<component>-<node>`
     :param services: component (registrator, declared) to node to the services that its token may write, which has the policy
         `<component>-<node>` alone
+    :param keys: node to the prefixes of the keys that its templates may read; their token has the policy `templates-<node>`, too
     :returns: dicts with name (of the secret), component, host ('' for the site), description, policies, node_identities
 
     The rights of OF_NODE are those of the node, management has all; every other component has the policy of its name.
@@ -45,7 +49,7 @@ def wanted_tokens(
     pairs = [(component, host) for component, hosts in hosts_of.items() for host in hosts]
     tokens = [_wanted(component, host, datacenter) for component, host in [*pairs, *((component, "") for component in site)]]
     for token in tokens:
-        if token["host"] and token["component"] in own:
+        if token["host"] and (token["component"] in own or _reads_keys(token, keys or {})):
             token["policies"].append({"name": _own_policy(token)})
         if _is_limited(token, services or {}):
             token["policies"] = [{"name": _own_policy(token)}]
@@ -62,12 +66,13 @@ def wanted_policies(
     rules: Mapping[str, str],
     own: Mapping[str, str],
     services: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
+    keys: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, str]:
     """The policies that tokens of the site have: name to rules.
 
     :param rules: component to the rules that count on every host
     :param own: component to rules for each of its hosts, `{host}` is the node's name
-    :param services: as `wanted_tokens` takes it
+    :param services: as `wanted_tokens` takes it, and so is `keys`
     """
     policies = {}
     for token in wanted:
@@ -77,6 +82,8 @@ def wanted_policies(
             policies[_own_policy(token)] = own[token["component"]].replace("{host}", token["host"])
         if _is_limited(token, services or {}):
             policies[_own_policy(token)] = service_rules(services[token["component"]][token["host"]])
+        if _reads_keys(token, keys or {}):
+            policies[_own_policy(token)] = key_rules(keys[token["host"]])
     return policies
 
 
@@ -89,6 +96,15 @@ def service_rules(services: Iterable[str]) -> str:
     written = [f'{kind} "{name}" {{ policy = "write" }}\n' for kind, name in kinds]
     others = [] if ("service_prefix", "") in kinds else ['service_prefix "" { policy = "read" }\n']
     return "".join([*others, 'service "consul" { policy = "read" }\n', *written])
+
+
+def key_rules(prefixes: Iterable[str]) -> str:
+    """Rules that let templates read the keys that begin with one of the prefixes."""
+    return "".join(f'key_prefix "{prefix}" {{ policy = "read" }}\n' for prefix in sorted(set(prefixes)))
+
+
+def _reads_keys(token: Mapping, keys: Mapping[str, Iterable[str]]) -> bool:
+    return token["component"] == TEMPLATES and bool(keys.get(token["host"]))
 
 
 def _is_limited(token: Mapping, services: Mapping[str, Mapping[str, Iterable[str]]]) -> bool:
@@ -173,12 +189,18 @@ def forgotten_tokens(listed: Iterable[Mapping], host: str, components: Iterable[
     ]
 
 
-def undeclared_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list[dict]:
-    """The tokens of hosts that may declare no service any more: dicts with name, accessor_id and policy."""
-    kept, beginning = {token["description"] for token in wanted}, f"{DECLARED} on "
-    gone = [one for one in _by_age(listed) if one.get("Description", "").startswith(beginning) and one["Description"] not in kept]
-    names = {one["AccessorID"]: f"{DECLARED}-{one['Description'].removeprefix(beginning)}" for one in gone}
-    return [{"name": f"tokens/{name}", "accessor_id": accessor, "policy": name} for accessor, name in names.items()]
+def surplus_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list[dict]:
+    """Tokens of OPTIONAL components on hosts that need none any more: dicts with name (of the secret), accessor_id and policy.
+
+    A token that somebody else has made under such a description has another accessor, and stays.
+    """
+    kept = {token["description"] for token in wanted}
+    found = [(one["Description"].partition(" on "), one) for one in _by_age(listed) if one.get("Description", "") not in kept]
+    return [
+        {"name": f"tokens/{component}-{host}", "accessor_id": one["AccessorID"], "policy": f"{component}-{host}"}
+        for (component, on, host), one in found
+        if component in OPTIONAL and on and one["AccessorID"] == accessor_id(one["Description"], one["SecretID"])
+    ]
 
 
 def accessor_id(description: str, secret: str) -> str:
@@ -286,6 +308,7 @@ class Site:
     :ivar host_policies: component to rules for each of its hosts, `{host}` is the node's name
     :ivar services: component (registrator, declared) to node to the services that it may write, names and prefixes; a registrator
         without an entry all
+    :ivar keys: node to the prefixes of the keys that its templates may read
     """
 
     datacenter: str
@@ -294,10 +317,12 @@ class Site:
     policies: Mapping[str, str] = field(default_factory=dict)
     host_policies: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, Mapping[str, Iterable[str]]] = field(default_factory=dict)
+    keys: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     def wanted(self, *more: str) -> list[dict]:
         """The tokens. :param more: further components of the whole site, such as management"""
-        return wanted_tokens(self.tokens, self.datacenter, [*self.site_tokens, *more], self.host_policies, self.services)
+        site = [*self.site_tokens, *more]
+        return wanted_tokens(self.tokens, self.datacenter, site, self.host_policies, self.services, self.keys)
 
     def components(self) -> list[str]:
         """Every component that may have tokens."""
@@ -331,9 +356,9 @@ class Acl:
 
     def present(self) -> dict:
         """Policies and tokens of the site are in the cluster, with the secrets of the controller. A missing secret is
-        imported, else generated. A host that may declare no service any more loses that token."""
+        imported, else generated. A host that may declare no service, or has no template, any more loses the token for it."""
         wanted = self.site.wanted()
-        policies = wanted_policies(wanted, self.site.policies, self.site.host_policies, self.site.services)
+        policies = wanted_policies(wanted, self.site.policies, self.site.host_policies, self.site.services, self.site.keys)
         found = self._asked(bootstrap=True, policies=policies)
         texts = self._texts(wanted, adopted_tokens(wanted, found["tokens"]))
         if conflicts := token_conflicts(wanted, found["tokens"], texts):
@@ -343,7 +368,7 @@ class Acl:
                 " imported."
             )
         written = self._write(token_changes(wanted, found["tokens"], texts), found["tokens"], texts)
-        removed = self._forget(undeclared_tokens(wanted, found["tokens"]))
+        removed = self._forget(surplus_tokens(wanted, found["tokens"]))
         changed = bool(written or removed or found["policies"] or found["status"] == "bootstrapped")
         return {"changed": changed, "policies": list(found["policies"]), "tokens": written, "removed": removed}
 
@@ -366,7 +391,7 @@ class Acl:
         forgotten = forgotten_tokens(self._asked()["tokens"], host, self.site.components())
         found = self._asked(
             absent_tokens=[token["accessor_id"] for token in forgotten],
-            absent_policies=[f"{component}-{host}" for component in sorted({*self.site.host_policies, REGISTRATOR, DECLARED})],
+            absent_policies=[f"{component}-{host}" for component in sorted({*self.site.host_policies, REGISTRATOR, *OPTIONAL})],
             list_tokens=False,
         )
         names = [f"tokens/{component}-{host}" for component in self.site.components()]
@@ -464,19 +489,21 @@ class Acl:
         requests = [token_request(change, listed, texts[change["name"]]) for change in changes]
         if requests:
             # A limit that is lifted leaves its policy behind.
-            lifted = [_own_policy(one) for one in changes if one["policies"] == [{"name": REGISTRATOR}] and one["host"]]
+            limits = [[{"name": REGISTRATOR}], [{"name": TEMPLATES}]]
+            lifted = [_own_policy(one) for one in changes if one["policies"] in limits and one["host"]]
             self._asked(tokens=requests, absent_policies=lifted, list_tokens=False)
         return [change["description"] for change in changes]
 
-    def _forget(self, tokens: list[dict]) -> list[str]:
-        """Delete tokens of `undeclared_tokens` with their policies, and their secrets on the controller; gives their names."""
-        if tokens:
-            gone = [token["accessor_id"] for token in tokens], [token["policy"] for token in tokens]
-            self._asked(absent_tokens=gone[0], absent_policies=gone[1], list_tokens=False)
-        for token in tokens:
-            if not self.check_mode:
-                self.secrets.remove(token["name"])
-        return [token["name"] for token in tokens]
+    def _forget(self, surplus: list[dict]) -> list[str]:
+        """Delete tokens of `surplus_tokens`, their policies and their secrets on the controller, in the cluster first; gives the
+        names of the secrets."""
+        names, policies = (sorted({token[key] for token in surplus}) for key in ("name", "policy"))
+        if surplus and not self.check_mode:
+            accessors = [token["accessor_id"] for token in surplus]
+            self._asked(absent_tokens=accessors, absent_policies=policies, list_tokens=False)
+            for name in names:
+                self.secrets.remove(name)
+        return names
 
     def _delete(self, accessor_ids: Iterable[str]) -> None:
         if accessor_ids := list(accessor_ids):

@@ -19,6 +19,8 @@ for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enab
   ! grep -qE 'include discovery/|discovery-balancer' "$file" || whose=ours
   echo "server $(md5sum <"$file" | cut -d' ' -f1) $whose $file"
 done
+[ ! -e /etc/systemd/system/consul-template.service ] || echo "template balancer"
+[ ! -e /etc/consul-template.d ] || echo "template templates"
 [ ! -e /usr/lib/python3/dist-packages/apt/__init__.py ] || echo package_tool
 """
 
@@ -27,10 +29,10 @@ def host_facts(report: str) -> dict:
     """What the report lists.
 
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
-        of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), and package_tool: Ansible can ask the
-        package manager
+        of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
+        balancer, templates), and package_tool: Ansible can ask the package manager
     """
-    found: dict[str, list[str]] = {"package": [], "user": [], "program": [], "conffile": [], "server": []}
+    found: dict[str, list[str]] = {"package": [], "user": [], "program": [], "conffile": [], "server": [], "template": []}
     package_tool = False
     for line in report.splitlines():
         kind, _unused, name = line.partition(" ")
@@ -42,6 +44,7 @@ def host_facts(report: str) -> dict:
         "users": found["user"],
         "programs": {path: checksum for checksum, path in (program.split(maxsplit=1) for program in found["program"])},
         "configurations": {path: _whose(mark, checksum, found["conffile"]) for checksum, mark, path in _split(found["server"])},
+        "consul_template": found["template"],
         "package_tool": package_tool,
     }
 

@@ -60,6 +60,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
+        *_templates(found, problems),
         *_services(asked, found, cluster, site, now, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
@@ -290,6 +291,20 @@ def _balancers(found, site, now, problems) -> list[str]:
         if name not in site["balancers"] and _part(facts, "balancer", {})
     ]
     return _row("balancers", rows)
+
+
+def _templates(found, problems) -> list[str]:
+    """A user's own templates; nothing where no host has any."""
+    rows = []
+    for host, facts in found.items():
+        own = _part(facts, "templates", {})
+        rows += [f"{host:<16}{', '.join(own)}"] if own else []
+        for name, one in own.items():
+            if one["state"] != "active":
+                problems.append(f"{host}: the template {name} is {one['state']}: journalctl -u consul-template-{name}")
+            elif not one["done"]:
+                problems.append(f"{host}: the template {name} waits for a key, a service or its command")
+    return _row("templates", rows)
 
 
 def _services(asked, found, cluster, site, now, problems) -> list[str]:

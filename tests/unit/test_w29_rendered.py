@@ -13,7 +13,10 @@ all:
   vars: {discovery_domain: haus.example, discovery_service_hosts: {shop: [DB_01], web: [web01.haus.example, 192.0.2.3]}}
 consul_servers:
   hosts:
-    web01.haus.example: {discovery_address: 192.0.2.1, registrator_service_prefixes: [web]}
+    web01.haus.example:
+      discovery_address: 192.0.2.1
+      registrator_service_prefixes: [web]
+      consul_template_templates: [{name: shop, source: /srv/shop.ctmpl, destination: /etc/shop/port}]
     DB_01: {discovery_address: 192.0.2.2}
     192.0.2.3: {discovery_address: 192.0.2.3, discovery_node_name: mail}
 docker_hosts: {hosts: {web01.haus.example: {}, DB_01: {}}}
@@ -73,6 +76,7 @@ def test_w29_consul_and_tokens(rendered):
     site = consul["__consul_acl_site"]
     assert site["tokens"]["agent"] == ["web01", "db-01", "mail"] and site["tokens"]["consul_template"] == ["mail"]
     assert site["services"]["registrator"] == {"web01": ["web"], "db-01": []}
+    assert site["tokens"]["templates"] == ["web01"] and site["keys"] == {"web01": ["config/"]}
     assert sorted(consul["__consul_every_agent"]) == ["192.0.2.3", "DB_01", "web01.haus.example"], "hosts that Ansible asks"
 
 

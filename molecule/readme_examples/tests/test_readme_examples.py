@@ -46,6 +46,7 @@ def test_example_runs_as_written(site, lab_variables, tmp_path, show, role, numb
     if role == "docker_cluster_store":
         pytest.skip("for Debian 11 only; the scenario scaling has it")
     prepare(site, role)
+    (tmp_path / "shop.ctmpl").write_text('{{ keyOrDefault "config/shop" "8080" }}\n')
     playbook = tmp_path / "example.yml"
     playbook.write_text(yaml.safe_dump(examples(role)[number], sort_keys=False))
     # As with the defaults of Ansible: the checkout's ansible.cfg gathers no facts by itself.

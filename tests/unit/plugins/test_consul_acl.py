@@ -12,6 +12,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl impo
     forgotten_tokens,
     service_rules,
     superseded_tokens,
+    surplus_tokens,
     token_changes,
     token_conflicts,
     token_names,
@@ -87,6 +88,27 @@ def test_x4_a_limited_registrator_writes_its_services_only():
         'service "web" { policy = "write" }',
     ]
     assert 'service_prefix "" { policy = "read" }' not in service_rules(["*"])
+
+
+def test_d6_templates_read_the_keys_of_their_host():
+    keys = {"a": ["config/", "shop/"], "b": []}
+    a, b = wanted_tokens({"templates": ["a", "b"]}, "dc1", keys=keys)
+    assert [policy["name"] for policy in a["policies"]] == ["templates", "templates-a"]
+    assert [policy["name"] for policy in b["policies"]] == ["templates"]
+    assert wanted_policies([a, b], {"templates": "base"}, {}, keys=keys) == {
+        "templates": "base",
+        "templates-a": 'key_prefix "config/" { policy = "read" }\nkey_prefix "shop/" { policy = "read" }\n',
+    }
+
+
+@pytest.mark.parametrize("component", ["declared", "templates"])
+def test_w18_d6_a_token_goes_with_what_a_host_needs_it_for(component):
+    """One that somebody else has made under the description stays, and so do those of other components."""
+    kept, gone = wanted_tokens({component: ["a", "b"]}, "dc1")
+    ours = [listed(one, "s-ours", AccessorID=accessor_id(one["description"], "s-ours")) for one in (kept, gone, REGISTRATOR)]
+    assert surplus_tokens([kept], [*ours, listed(gone, "s-other"), listed(gone, "s", Description=f"{component} by hand")]) == [
+        {"name": f"tokens/{component}-b", "accessor_id": ours[1]["AccessorID"], "policy": f"{component}-b"}
+    ]
 
 
 def test_a_token_of_the_site_belongs_to_no_host():
@@ -259,6 +281,18 @@ def test_present_writes_policies_and_tokens_once(secrets):
     assert len(cluster.requests) == asked + 1, "a run that changes nothing asks once"
 
 
+def test_d6_present_deletes_the_token_of_a_host_without_templates(secrets):
+    """With the last template of a host: in the cluster, with its policy, and on the controller."""
+    cluster, name = Cluster(), "tokens/templates-a"
+    with_templates = Site("dc1", SITE.tokens | {"templates": ["a"]}, [], SITE.policies, keys={"a": ["config/"]})
+    Acl(with_templates, secrets, cluster.ask).present()
+    assert [policy["Name"] for policy in cluster.tokens[-1]["Policies"]] == ["templates", "templates-a"]
+    assert acl(secrets, cluster, check_mode=True).present()["removed"] == [name] and not secrets.missing([name])
+    assert acl(secrets, cluster).present()["removed"] == [name]
+    assert cluster.requests[-1]["absent_policies"] == ["templates-a"] and secrets.missing([name])
+    assert len(cluster.tokens) == 2 and acl(secrets, cluster).present()["changed"] is False
+
+
 def test_a_killed_run_is_continued_with_the_same_secrets(secrets):
     with pytest.raises(KeyboardInterrupt):
         acl(secrets, Cluster(dies="tokens")).present()
@@ -311,7 +345,7 @@ def test_forgetting_a_host_deletes_tokens_policies_and_files(secrets):
     cluster = Cluster(*CLUSTER, listed(UI, "s-ui"))
     assert acl(secrets, cluster).absent("a")["removed"] == sorted(SECRETS)
     assert (cluster.secrets(), secrets.missing(SECRETS)) == (["s-ui"], list(SECRETS))
-    assert cluster.requests[-1]["absent_policies"] == ["declared-a", "registrator-a"]
+    assert cluster.requests[-1]["absent_policies"] == ["declared-a", "registrator-a", "templates-a"]
     assert acl(secrets, cluster).absent("a")["changed"] is False
 
 

@@ -4,12 +4,14 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts impo
 
 
 def test_a_report_is_read():
-    found = host_facts("user root\nuser consul\npackage nginx\nprogram b7c0  /opt/consul/1.22.7/consul\npackage_tool\n")
+    program = "program b7c0  /opt/consul/1.22.7/consul\n"
+    found = host_facts(f"user root\nuser consul\npackage nginx\n{program}template templates\npackage_tool\n")
     assert found == {
         "packages": ["nginx"],
         "users": ["root", "consul"],
         "programs": {"/opt/consul/1.22.7/consul": "b7c0"},
         "configurations": {},
+        "consul_template": ["templates"],
         "package_tool": True,
     }
 
@@ -20,6 +22,7 @@ def test_a_host_without_python_apt_has_no_package_tool():
         "users": ["root"],
         "programs": {},
         "configurations": {},
+        "consul_template": [],
         "package_tool": False,
     }
 

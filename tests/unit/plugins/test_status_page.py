@@ -63,6 +63,7 @@ def host(**changes):
         "balancer": None,
         "services": SERVICES,
         "containers": CONTAINERS,
+        "templates": {},
     } | changes
 
 
@@ -70,6 +71,7 @@ BALANCER = {
     "balancer": "nginx", "generation": 7, "state": "ok", "reason": "", "skipped": [{"name": "x-99", "reason": "no port"}],
     "time": NOW - 4,
 }  # fmt: skip
+TEMPLATE = {"state": "active", "done": True}
 
 
 def nodes(**changes):
@@ -119,6 +121,12 @@ def test_golden_page():
     assert len(page["lines"]) <= 40
 
 
+def test_templates_have_a_row_where_there_are_any():
+    page = status_page(nodes(c={"templates": {"shop": TEMPLATE, "motd": TEMPLATE}}), SITE)
+    assert "templates    c               shop, motd" in page["lines"]
+    assert page["problems"] == []
+
+
 MEMBERS, SERVERS = CLUSTER["members"], CLUSTER["servers"]
 ILL = {"healthy": False, "voter": False}
 FAILED = {"state": "failed", "address": "192.0.2.3", "server": True}
@@ -141,6 +149,8 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"b": {"certificates": {"ca docker": {"written": 0, "end": NOW + DAY}}}}, "the CA of docker ends in 1 d"),
         ({"b": {"backups": FAILED_BACKUP}}, "b: the last backup failed"),
         ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "no catalog"}}}, "a: balancer failed: no catalog"),
+        ({"c": {"templates": {"shop": TEMPLATE | {"state": "activating, exit-code"}}}}, "c: the template shop is activating"),
+        ({"c": {"templates": {"shop": TEMPLATE | {"done": False}}}}, "c: the template shop waits for a key"),
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),

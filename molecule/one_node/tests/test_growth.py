@@ -1,4 +1,4 @@
-"""D5: the one host gets another one, and a third, under load. Runs after D4: the site is another one then."""
+"""D5: the one host gets another one, and a third, under load. The last tests: the site is another one then."""
 
 import base64
 import json
