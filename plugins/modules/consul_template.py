@@ -5,7 +5,7 @@ DOCUMENTATION = r"""
 module: consul_template
 short_description: A user's own templates on a host, each followed by a unit of its own
 description:
-  - A template has its source and its configuration below C(/etc/consul-template.d), and a unit of its own. The unit starts with
+  - A template has its source and its configuration below C(/etc/discovery-templates), and a unit of its own. The unit starts with
     copies in its directory below C(/run), so what it runs with can be compared with the files.
   - A new source is rendered once and dry, by the template's user and with its token, before it replaces the one that runs. One
     that cannot be parsed or executed is refused, and what runs goes on. One that waits, for example for a key that is not there
@@ -68,12 +68,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import make_directories, read, remove, text, write
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
-FILES = "/etc/consul-template.d"
+FILES = "/etc/discovery-templates"
 UNITS = "/etc/systemd/system"
 RUN = "/run"
 TOKEN = f"{FILES}/token"
 CA = "/etc/consul.d/tls/ca.pem"
-PREFIX = "consul-template-"
+PREFIX = "discovery-template-"
 BALANCER = f"{UNITS}/consul-template.service"
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 AGAIN = 3.0  # seconds: longer than the pause between two starts of a unit that fails

@@ -84,7 +84,7 @@ BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(
 RECENT = 70  # seconds of the log
 UNITS = "/etc/systemd/system"
 RUN = "/run"
-TEMPLATE = "consul-template-"
+TEMPLATE = "discovery-template-"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
 

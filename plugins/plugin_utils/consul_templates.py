@@ -16,7 +16,7 @@ LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 PREFIX = re.compile(r"[A-Za-z0-9._/:@+-]+")
 # Directories of the platform and its programs; the unit of a template may write beside its destination.
 PLATFORM = (
-    "/etc/consul.d", "/etc/consul-template", "/etc/consul-template.d", "/etc/discovery-nginx", "/etc/docker", "/etc/haproxy",
+    "/etc/consul.d", "/etc/consul-template", "/etc/discovery-templates", "/etc/discovery-nginx", "/etc/docker", "/etc/haproxy",
     "/etc/nginx", "/etc/registrator", "/etc/registrator-clear", "/etc/systemd", "/opt/consul", "/opt/consul-template",
     "/opt/registrator", "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin", "/usr/share", "/var/backups/consul", "/var/lib/consul",
     "/var/lib/containerd", "/var/lib/discovery-balancer", "/var/lib/docker", "/var/lib/dockerd-discovery",
@@ -55,7 +55,7 @@ def template_problems(host: str, templates: Iterable[Mapping], prefixes: Iterabl
 
 def _of_one(one: Mapping, users: set[str]) -> Iterator[tuple[str, str]]:
     if not NAME.fullmatch(str(one.get("name"))):
-        yield "name", "set it to at most 40 lower-case letters, digits and hyphens; its unit is called consul-template-<name>"
+        yield "name", "set it to at most 40 lower-case letters, digits and hyphens; its unit is called discovery-template-<name>"
     if not Path(str(one.get("source"))).expanduser().is_file():
         yield "source", "the controller has no such file; set the absolute path of the template, such as /srv/site/motd.ctmpl"
     if advice := destination_advice(str(one.get("destination"))):
@@ -127,4 +127,4 @@ def template_config(template: Mapping, address: str, max_backoff: str) -> str:
 
 def unit_name(name: str) -> str:
     """The unit of a template, without its suffix; also its directory below /run."""
-    return f"consul-template-{name}"
+    return f"discovery-template-{name}"

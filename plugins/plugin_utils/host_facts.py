@@ -20,7 +20,7 @@ for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enab
   echo "server $(md5sum <"$file" | cut -d' ' -f1) $whose $file"
 done
 [ ! -e /etc/systemd/system/consul-template.service ] || echo "template balancer"
-[ ! -e /etc/consul-template.d ] || echo "template templates"
+[ ! -e /etc/discovery-templates ] || echo "template templates"
 [ ! -e /usr/lib/python3/dist-packages/apt/__init__.py ] || echo package_tool
 """
 

@@ -301,7 +301,7 @@ def _templates(found, problems) -> list[str]:
         rows += [f"{host:<16}{', '.join(own)}"] if own else []
         for name, one in own.items():
             if one["state"] != "active":
-                problems.append(f"{host}: the template {name} is {one['state']}: journalctl -u consul-template-{name}")
+                problems.append(f"{host}: the template {name} is {one['state']}: journalctl -u discovery-template-{name}")
             elif not one["done"]:
                 problems.append(f"{host}: the template {name} waits for a key, a service or its command")
     return _row("templates", rows)

@@ -51,7 +51,7 @@ class Templates:
 
     def states(self) -> dict:
         """Which processes run: nothing else may restart."""
-        return {unit: self.node.unit(unit, "ActiveState", "MainPID") for unit in (*OTHERS, "consul-template-d6-note")}
+        return {unit: self.node.unit(unit, "ActiveState", "MainPID") for unit in (*OTHERS, "discovery-template-d6-note")}
 
     def note(self) -> str:
         return self.node.run("cat /srv/d6/d6-note").strip()
@@ -110,7 +110,7 @@ def test_d6_the_token_reads_its_keys_and_no_other(templates, site):
         with pytest.raises(urllib.error.HTTPError) as refused:
             own.get(path)
         assert refused.value.code == 403, path
-    assert templates.node.run("stat -c '%a %U' /etc/consul-template.d/token").split() == ["600", "root"]
+    assert templates.node.run("stat -c '%a %U' /etc/discovery-templates/token").split() == ["600", "root"]
 
 
 def test_d6_a_broken_template_is_refused(templates):
@@ -130,7 +130,7 @@ def test_d6_a_template_that_fails_fails_alone(templates, site, show):
     """status.yml names it; a good value of the key repairs it."""
     before = templates.states()
     templates.key("json", "no JSON")
-    eventually(lambda: templates.node.unit("consul-template-d6-json", "ActiveState") != ["active"], 10)
+    eventually(lambda: templates.node.unit("discovery-template-d6-json", "ActiveState") != ["active"], 10)
     done, _ = play(site, "playbooks/status.yml")
     named = [line for line in done.stdout.splitlines() if "the template d6-json" in line]
     assert done.returncode == 0 and named, done.stdout[-3000:]
@@ -146,7 +146,7 @@ def test_d6_removal_leaves_nothing(templates, site):
     before = {unit: state for unit, state in templates.states().items() if unit in OTHERS}
     done = templates.run("consul", "templates", listed=False)
     assert done.returncode == 0, done.stdout[-4000:]
-    left = "ls -d /etc/systemd/system/consul-template-* /etc/consul-template.d /run/consul-template-*"
+    left = "ls -d /etc/systemd/system/discovery-template-* /etc/discovery-templates /run/discovery-template-*"
     assert templates.node.tries(left).stdout == ""
     assert not templates.secret.exists()
     tokens = {token["Description"] for token in site.consul().get("/v1/acl/tokens")}

@@ -94,8 +94,8 @@ def test_d6_the_command_comes_after_the_destination_and_marks_its_end():
     config = json.loads(template_config(given, "127.0.0.1:8501", "5s"))
     file, marker = config["template"]
     assert (file["source"], file["destination"], file["perms"]) == (marker["source"], "/etc/shop/a", "0600")
-    assert "command" not in file and marker["command"][2] == "( reload # now\n) && : > /run/consul-template-shop/done"
-    assert config["consul"]["token_file"] == "/run/consul-template-shop/token" and config["consul"]["ssl"]["verify"]
+    assert "command" not in file and marker["command"][2] == "( reload # now\n) && : > /run/discovery-template-shop/done"
+    assert config["consul"]["token_file"] == "/run/discovery-template-shop/token" and config["consul"]["ssl"]["verify"]
     assert "token" not in config["consul"]
 
 
@@ -179,7 +179,7 @@ def options(host, **changes):
 def test_d6_a_template_is_tried_written_and_started_once(host):
     systemd = Host()
     assert module.present(systemd, options(host)) == ["shop"]
-    assert systemd.calls[0] == "daemon-reload" and "restart consul-template-shop.service" in systemd.calls
+    assert systemd.calls[0] == "daemon-reload" and "restart discovery-template-shop.service" in systemd.calls
     assert (host / "shop").is_dir() and (host / "etc/shop.ctmpl").read_text() == "one\n"
     systemd.calls.clear()
     assert module.present(systemd, options(host)) == [] and systemd.calls == [] and systemd.warnings == []
@@ -238,7 +238,7 @@ def test_d6_what_is_not_listed_goes(host):
     assert module.absent(systemd, ["shop"]) == ["half"]
     assert module.absent(systemd, []) == ["shop"]
     assert sorted(path.name for path in (host / "etc").iterdir()) == ["ca.pem", "token"]
-    assert list((host / "units").iterdir()) == [] and "disable --now consul-template-shop.service" in systemd.calls
+    assert list((host / "units").iterdir()) == [] and "disable --now discovery-template-shop.service" in systemd.calls
 
 
 def test_d6_check_mode_changes_nothing(host):
