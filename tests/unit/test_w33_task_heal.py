@@ -72,7 +72,8 @@ def test_w33_a_process_that_is_another_one_by_now_is_left_alone(tmp_path):
 def test_w33_what_containerd_knows_is_left_alone(monkeypatch):
     """It is asked for each container, right before anything is done."""
     answers = {"docker ps": ID, "docker inspect": heal.json.dumps([container()]), "ctr --namespace": f"{OTHER}\n{ID}\n"}
-    monkeypatch.setattr(heal, "output", lambda *command: answers[" ".join(command[:2])])
+    monkeypatch.setattr(heal, "output", lambda *command, check=True: answers[" ".join(command[:2])])
+    monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
     monkeypatch.setattr(heal, "SECONDS", 0.01)
     monkeypatch.setattr(heal, "EVERY", 0)
     monkeypatch.setattr(heal, "remove", lambda identity: pytest.fail("it was removed"))
@@ -84,6 +85,7 @@ def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path)
     monkeypatch.setattr(heal, "TASKS", str(tmp_path))
     monkeypatch.setattr(heal, "inspected", lambda: there)
     monkeypatch.setattr(heal, "known", set)
+    monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
     monkeypatch.setattr(heal, "EVERY", 0)
     monkeypatch.setattr(heal, "SECONDS", 0.05)
 
@@ -95,3 +97,21 @@ def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path)
     (tmp_path / ID / "rootfs").mkdir(parents=True)
     heal.main()
     assert ran == [(["docker", "start", ID], False)]
+
+
+def test_w33_a_dockerd_that_was_stopped_is_not_asked(monkeypatch):
+    """docker.socket would start it."""
+    monkeypatch.setattr(heal, "dockerd_runs", lambda: False)
+    monkeypatch.setattr(heal, "inspected", lambda: pytest.fail("it was asked"))
+    heal.main()
+
+
+def test_w33_one_that_cannot_be_mended_does_not_end_the_program(monkeypatch, capsys):
+    monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
+    monkeypatch.setattr(heal, "inspected", lambda: [container(), container(identity=ID)])
+    monkeypatch.setattr(heal, "known", set)
+    monkeypatch.setattr(heal, "EVERY", 0)
+    monkeypatch.setattr(heal, "SECONDS", 0.01)
+    monkeypatch.setattr(heal, "remove", lambda identity: (_ for _ in ()).throw(FileNotFoundError("gone")))
+    heal.main()
+    assert capsys.readouterr().out.count("web: gone") >= 2

@@ -111,8 +111,7 @@ class Watch:
         try:
             if self.silence.broken:
                 self._count(problem="")
-            if self._blind(now):
-                self._open_eyes(now, signed_at)
+            if self._blind(now) and self._open_eyes(now, signed_at):
                 self.trouble = ""
             elif silent and now >= self.ask_at:
                 self.ask_at = now + ASK
@@ -151,14 +150,16 @@ class Watch:
         self.look_at = now + (LOOK if now - self.new[1] < START else SILENT)
         return True
 
-    def _open_eyes(self, now: float, signed_at: float | None) -> None:
-        """Restart a registrator that runs and has signed since its start, so that the sign is its own."""
+    def _open_eyes(self, now: float, signed_at: float | None) -> bool:
+        """Restart a registrator that runs and has signed since its start, so that the sign is its own; whether it was."""
         api = self.connect()
-        if api and state_of(api.container(NAME), signed_at) == "hangs":
+        blind = bool(api) and state_of(api.container(NAME), signed_at) == "hangs"
+        if blind:
             api.restart(NAME, END)
             self.mended = self.new[0]
             self.silence.begin(now)
             log("restarted", container=NAME, reason="what is mounted into it was made anew after its start")
+        return blind
 
     def _restart(self, api, silent: float, now: float) -> None:
         counted = restarts.once_more((self.counted["restarts"], self.counted["times"]), self.clock.time())
@@ -208,9 +209,12 @@ def mtime(path: str) -> float | None:
 
 def content(path: str) -> list[str]:
     """The numbers of the mounts that a sign names, each '' for unknown; [] for none."""
-    try:
-        with open(path, encoding="ascii") as file:
-            text = file.read(99)
+    try:  # in a directory that the container may write: a pipe there would hold the watch
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            text = os.read(file, 99).decode("ascii")
+        finally:
+            os.close(file)
     except (OSError, ValueError):
         return []
     numbers = text.split(",")
