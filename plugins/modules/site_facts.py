@@ -287,7 +287,9 @@ def containers() -> dict | None:
         raise Stopped("dockerd does not run")
     listed = [line.partition(" ") for line in output("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").splitlines()]
     names = [name for name, _, status in listed if status.startswith(("Up", "Restarting"))]
-    failed = [name for name, _, status in listed if status.startswith(NOT_STARTED)]
+    ended = [name for name, _, status in listed if status.startswith(NOT_STARTED)]
+    # A program may end with that code, too; dockerd's own failure has its words.
+    failed = [name for name in ended if output("docker", "inspect", "--format", "{{.State.Error}}", name).strip()]
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch(), "failed": failed}
 
 

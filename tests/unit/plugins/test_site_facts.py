@@ -79,8 +79,10 @@ def test_containers_that_run_and_those_that_dockerd_could_not_start(monkeypatch,
     monkeypatch.setattr(site_facts, "SOCKET", str(tmp_path))
     monkeypatch.setattr(site_facts, "dockerd_runs", lambda: True)
     monkeypatch.setattr(site_facts, "watch", lambda: None)
-    listed = (
-        "registrator Up 2 hours\nweb Restarting (1) 2 seconds ago\nshop Exited (128) 3 minutes ago\nonce Exited (0) 1 d\n"
-    )
-    monkeypatch.setattr(site_facts, "output", lambda *_: listed)
+    listed = "\n".join((
+        "registrator Up 2 hours", "web Restarting (1) 2 seconds ago", "shop Exited (128) 3 minutes ago",
+        "git Exited (128) 3 minutes ago", "once Exited (0) 1 d",
+    ))  # fmt: skip
+    errors = {"shop": "failed to start shim", "git": ""}
+    monkeypatch.setattr(site_facts, "output", lambda *command: listed if command[1] == "ps" else f"{errors[command[-1]]}\n")
     assert site_facts.containers() == {"running": 2, "registrator": True, "watch": None, "failed": ["shop"]}

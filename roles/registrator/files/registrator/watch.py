@@ -1,4 +1,4 @@
-"""Restart a registrator that hangs, or that has another socket than dockerd's: python3 -m registrator.watch
+"""Restart a registrator that hangs, or that has mounted what is not there any more: python3 -m registrator.watch
 
 For the host, as a service of systemd. Nothing but a sign of life proves that a registrator works (alive.py): a frozen one looks
 well to dockerd, and so does one that waits for ever. dockerd is asked only when no sign has come. A registrator that was stopped,
@@ -6,7 +6,8 @@ or paused, by somebody stays so; so does every one while dockerd does not answer
 stay at the agent, and the next start compares.
 
 A socket that is made anew, as docker.socket does at its start, is not the one that a running container has mounted. With
-live-restore the registrator outlives that, and is blind from then on; its sign names the socket that it has. Python 3.9.
+live-restore the registrator outlives that, and is blind from then on; so with a directory of the CA that is made anew. Its sign
+names what it has. Python 3.9.
 """
 
 from __future__ import annotations
