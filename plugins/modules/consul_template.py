@@ -169,17 +169,18 @@ def tried(program: str, name: str, source: str, config: str, user: pwd.struct_pa
             write(f"{folder}/{file}", content.encode(), 0o400, (user.pw_uid, user.pw_gid))
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         command = [program, f"-config={folder}/config.json", "-once", "-dry"]
-        with subprocess.Popen(
-            command, cwd=folder, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user.pw_uid, group=user.pw_gid, extra_groups=groups,
-        ) as process:  # fmt: skip
-            try:
-                errors = process.communicate(timeout=seconds)[1]
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return reason(process.communicate()[1], folder) or "a key or a service is not there yet"
-    if process.returncode != 0:
-        told = reason(errors, folder) or f"consul-template ends with {process.returncode}"
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, text=True, check=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=seconds,
+                user=user.pw_uid, group=user.pw_gid, extra_groups=groups,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            said = late.stderr or b""
+            said = said if isinstance(said, str) else said.decode(errors="replace")  # bytes, also where text is asked for
+            return reason(said, folder) or "a key or a service is not there yet"
+    if done.returncode != 0:
+        told = reason(done.stderr, folder) or f"consul-template ends with {done.returncode}"
         raise Refused(f"its new version is refused, and nothing of it was changed: {told}")
     return ""
 

@@ -286,8 +286,8 @@ def containers() -> dict | None:
     if not dockerd_runs():
         raise Stopped("dockerd does not run")
     listed = [line.partition(" ") for line in output("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").splitlines()]
-    names = [name for name, _, status in listed if status.startswith(("Up", "Restarting"))]
-    ended = [name for name, _, status in listed if status.startswith(NOT_STARTED)]
+    names = [name for name, _unused, status in listed if status.startswith(("Up", "Restarting"))]
+    ended = [name for name, _unused, status in listed if status.startswith(NOT_STARTED)]
     # A program may end with that code, too; dockerd's own failure has its words.
     failed = [name for name in ended if output("docker", "inspect", "--format", "{{.State.Error}}", name).strip()]
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch(), "failed": failed}

@@ -76,7 +76,7 @@ class Haproxy:
     def master(self) -> int:
         """The process that can be reloaded. While it loads anew, it removes its file and writes another one: the process that was
         known before is still the master."""
-        for _ in range(PID_LOOKS):
+        for _unused in range(PID_LOOKS):
             with contextlib.suppress(OSError, ValueError):
                 self.pid = int(pathlib.Path(self.own.pid_file).read_text())
             if self.pid:
@@ -195,7 +195,7 @@ class Haproxy:
 def _await_signals(master):
     """Wait until a master takes the order to load its files. It loses one that comes right after it has loaded them: its new
     worker answers before it has its own handlers, of which that for the end of a worker is the last."""
-    for _ in range(PID_LOOKS):
+    for _unused in range(PID_LOOKS):
         if processes.catches(master, signal.SIGCHLD):
             return
         time.sleep(PID_PAUSE)
