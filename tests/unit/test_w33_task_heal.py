@@ -21,6 +21,12 @@ def container(error: str = ERROR, running: bool = False, policy: str = "always",
     }  # fmt: skip
 
 
+def test_w33_a_container_that_runc_still_knows():
+    """As after a shim that was killed: seen on nodes."""
+    error = f"failed to create task for container: failed to create shim task: {heal.KNOWN_TO_RUNC}: unknown"
+    assert heal.lost([container(error)]) == [("web", ID)]
+
+
 @pytest.mark.parametrize("policy", ["always", "unless-stopped"])
 def test_w33_a_container_whose_own_directory_is_in_the_way(policy):
     assert heal.lost([container(policy=policy)]) == [("web", ID)]
@@ -83,6 +89,10 @@ def test_w33_what_containerd_knows_is_left_alone(monkeypatch):
 def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path):
     ran, there = [], [container()]
     monkeypatch.setattr(heal, "TASKS", str(tmp_path))
+    monkeypatch.setattr(heal, "STATES", str(tmp_path / "docker"))
+    runc = tmp_path / "docker/runtime-runc/moby"
+    (runc / ID).mkdir(parents=True)
+    (runc / OTHER).mkdir()
     monkeypatch.setattr(heal, "inspected", lambda: there)
     monkeypatch.setattr(heal, "known", set)
     monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
@@ -91,12 +101,12 @@ def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path)
 
     def start(command, **_):
         there.clear()
-        ran.append((command, os.path.exists(tmp_path / ID)))
+        ran.append((command, os.path.exists(tmp_path / ID), sorted(os.listdir(runc))))
 
     monkeypatch.setattr(heal.subprocess, "run", start)
     (tmp_path / ID / "rootfs").mkdir(parents=True)
     heal.main()
-    assert ran == [(["docker", "start", ID], False)]
+    assert ran == [(["docker", "start", ID], False, [OTHER])]
 
 
 def test_w33_a_dockerd_that_was_stopped_is_not_asked(monkeypatch):
