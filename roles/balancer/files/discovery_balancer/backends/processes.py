@@ -78,7 +78,7 @@ def spent(found, proc=PROC) -> int:
     total = 0
     for worker in found:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = (proc / str(worker.pid) / "stat").read_text().rpartition(")")[2].split()
+            fields = _stat_fields(worker.pid, proc)
             total += int(fields[11]) + int(fields[12])
     return total
 
@@ -86,7 +86,7 @@ def spent(found, proc=PROC) -> int:
 def deaf(master, signal, proc=PROC) -> bool:
     """Whether a process is stopped, or a signal has been waiting for it (proc(5): State, SigPnd and ShdPnd of status)."""
     try:
-        lines = dict(line.split(":", 1) for line in (proc / str(master) / "status").read_text().splitlines() if ":" in line)
+        lines = _status(master, proc)
         pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
     except (OSError, ValueError, KeyError):
         return False
@@ -97,7 +97,7 @@ def catches(pid, signal, proc=PROC) -> bool:
     """Whether a process has a handler for a signal, and does not block it (proc(5): SigCgt and SigBlk of status); also True where
     that cannot be read."""
     try:
-        lines = dict(line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line)
+        lines = _status(pid, proc)
         return bool((int(lines["SigCgt"], 16) & ~int(lines["SigBlk"], 16)) >> (signal - 1) & 1)
     except (OSError, ValueError, KeyError):
         return True
@@ -105,5 +105,15 @@ def catches(pid, signal, proc=PROC) -> bool:
 
 def _stat(pid, proc):
     """(parent, start in clock ticks) of a process (proc(5): fields 4 and 22 of stat)."""
-    fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    fields = _stat_fields(pid, proc)
     return int(fields[1]), int(fields[19])
+
+
+def _stat_fields(pid, proc) -> list:
+    """The fields of stat from the third on: the name before may have any character."""
+    return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
+def _status(pid, proc) -> dict:
+    """The lines of status by their names."""
+    return dict(line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line)
