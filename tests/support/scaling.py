@@ -50,6 +50,12 @@ def instances(nodes: list[Node]) -> dict[str, tuple[str, str, float]]:
     return found
 
 
+def remove(nodes: list[Node]) -> None:
+    """Remove the service's containers, also stopped ones."""
+    for node in nodes:
+        node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
+
+
 def up_and_down(site: Site, hosts: list[Node], many: int, folder: Path, show, at_many=lambda: None) -> None:
     """From one container to many, spread evenly over the hosts, and back to one, under load: 0 failed requests, each instance
     that comes answers and each that goes has stopped to, within FOLLOWS.

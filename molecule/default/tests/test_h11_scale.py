@@ -1,11 +1,10 @@
 """H11: a service is scaled over all docker hosts under load, and back."""
 
-from tests.support.scaling import SERVICE, up_and_down
+from tests.support.scaling import remove, up_and_down
 
 
 def test_h11_one_to_many_to_one_under_load(site, settled, tmp_path, show):
     try:
         up_and_down(site, site.docker_hosts, len(site.docker_hosts), tmp_path, show)
     finally:
-        for node in site.docker_hosts:
-            node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
+        remove(site.docker_hosts)

@@ -5,7 +5,7 @@ import time
 from tests.support.http_load import await_served, http_load
 from tests.support.playbook import assert_unchanged, play
 from tests.support.reboot import crash, power_on, reboot
-from tests.support.scaling import SERVICE, instances, run_scale, up_and_down
+from tests.support.scaling import SERVICE, instances, remove, run_scale, up_and_down
 
 MANY = 3  # instances on the one host
 GONE = 5.0  # seconds until an instance that was killed gets no request
@@ -38,7 +38,7 @@ def test_d4_instances_have_a_port_each(site, settled, tmp_path, show):
     try:
         up_and_down(site, [node], MANY, tmp_path, show, at_many)
     finally:
-        node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
+        remove([node])
 
 
 def test_d4_a_killed_instance_is_gone(site, settled, tmp_path, show):
@@ -56,7 +56,7 @@ def test_d4_a_killed_instance_is_gone(site, settled, tmp_path, show):
         requests.assert_served()
         assert last <= GONE and len(site.passing(SERVICE)) == MANY - 1
     finally:
-        node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
+        remove([node])
 
 
 def test_d4_a_change_of_the_agent_restarts_the_only_server(site, settled):

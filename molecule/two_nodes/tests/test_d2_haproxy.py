@@ -6,7 +6,7 @@ from collections import Counter
 from tests.support.balancer import status
 from tests.support.clients import http_get
 from tests.support.http_load import await_served, http_load
-from tests.support.scaling import SERVICE, up_and_down
+from tests.support.scaling import remove, up_and_down
 
 PORT, MANY = 8090, 6
 NAME = re.compile(r"^\s+server (\S+) (\S+)", re.MULTILINE)
@@ -34,8 +34,7 @@ def test_d2_scaled_under_load_without_a_reload(site, settled, tmp_path, show):
         up_and_down(site, site.docker_hosts, MANY, tmp_path, show, lambda: reloads.append(status(balancer)["reloads"]))
         reloads.append(status(balancer)["reloads"])
     finally:
-        for node in site.docker_hosts:
-            node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
+        remove(site.docker_hosts)
     show(f"reloads: {reloads}")
     assert reloads[0] == reloads[-1]
 
