@@ -12,7 +12,7 @@ import pytest
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, WEBSOCKET, Instance, apply, catalog, entry, free_port
+from instances import ADDRESS, WEBSOCKET, apply, catalog, entry, free_port
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
@@ -44,19 +44,6 @@ def busy(server):
         balancer.sync(catalog())
         balancer.start()
         yield balancer
-
-
-@pytest.fixture
-def instance():
-    started = []
-
-    def start(*arguments, **named):
-        started.append(Instance(*arguments, **named))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 @pytest.fixture

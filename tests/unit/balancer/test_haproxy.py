@@ -24,7 +24,7 @@ from discovery_balancer.backends.haproxy.runtime import Runtime
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from discovery_balancer.store import Store
-from instances import Instance, catalog, certificate, entry
+from instances import catalog, certificate, entry
 from real_haproxy import SPARE, Balancer
 from real_nginx import DOMAIN
 from test_l7_handover import Websocket
@@ -46,19 +46,6 @@ def balancer(running):
     """It serves nothing."""
     assert running.sync(catalog())["state"] == "ok"
     return running
-
-
-@pytest.fixture
-def instance():
-    started = []
-
-    def start(*arguments, **named):
-        started.append(Instance(*arguments, **named))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 @pytest.fixture
