@@ -95,14 +95,15 @@ class State:
 def pending(state: State, site: Iterable[str] = ()) -> tuple[str, list[str]]:
     """Find the change that makes dockerd run with what its files hold.
 
-    :param site: addresses of the site's docker hosts; see `_dns_waits`
+    :param site: addresses of the site's docker hosts; see `_dns_waits`, and `_dns_options_wait`
     :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
     """
     if not state.active:
         return "start", ["dockerd is not running"]
-    if state.config and state.started and _dns_waits(state.config.get("dns"), state.started.get("dns"), set(site)):
-        same = {"dns": state.started["dns"]}
-        state = replace(state, config=state.config | same, loaded=state.loaded | same if state.loaded else None)
+    if state.config and state.started:
+        waiting = [key for key in _WAITS if _WAITS[key](state.config.get(key), state.started.get(key), set(site))]
+        config, loaded = (_as_before(one, state.started, waiting) for one in (state.config, state.loaded))
+        state = replace(state, config=config, loaded=loaded)
     reasons = []
     if state.program.endswith(" (deleted)"):
         reasons.append("the program was replaced")
@@ -130,6 +131,29 @@ def _dns_waits(now: list[str] | None, before: list[str] | None, site: set[str]) 
     if not now or not before or now == before:
         return False
     return now[0] == before[0] and site.issuperset(now + before)
+
+
+def _dns_options_wait(now: list[str] | None, before: list[str] | None, _site: set[str]) -> bool:
+    """Whether other options of containers' resolv.conf apply at dockerd's next start only: those that say how long a program
+    waits for a name server. They matter while one hangs, which is not worth a restart."""
+    return now != before and _lasting(now) == _lasting(before)
+
+
+def _lasting(options: list[str] | None) -> list[str]:
+    """The options of resolv.conf(5) without those that say how long to wait."""
+    return [option for option in options or [] if not option.startswith(("timeout:", "attempts:"))]
+
+
+# Settings that are read at dockerd's start only, and may wait for the next one.
+_WAITS = {"dns": _dns_waits, "dns-opts": _dns_options_wait}
+
+
+def _as_before(config: dict | None, started: dict, keys: Iterable[str]) -> dict | None:
+    """A configuration with the values that some keys had at dockerd's start."""
+    if not config:
+        return config
+    other = {key: value for key, value in config.items() if key not in keys}
+    return other | {key: started[key] for key in keys if key in started}
 
 
 def _fixed(config: dict) -> dict:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from tests.support.clients import lost_lookups
 from tests.support.cluster import answers_itself
+from tests.support.overlay_reach import python
 from tests.support.wait import eventually
 
 IMAGE = "python:3.13-slim"
 GLIBC = "getent ahostsv4"
 MUSL = "resolver-musl:v1.0.0"
+# Prints the seconds that one lookup took, or why it failed.
+LOOKUP = """
+import socket, sys, time
+start = time.monotonic()
+try:
+    socket.getaddrinfo(sys.argv[1], 80)
+except OSError as error:
+    print(error)
+else:
+    print(time.monotonic() - start)
+"""
 LOG = "/var/log/lookups"
 LEAST = 10  # lookups of each name on each host, or they prove nothing
 
@@ -97,6 +111,68 @@ def unresolved(node, containers: Iterable[str], names: Iterable[str]) -> list[st
             if asked.rc != 0:
                 failed.append(f"{node.name}: {program}: {asked.stdout} {asked.stderr}")
     return failed
+
+
+@contextlib.contextmanager
+def asking(node, networks: Iterable[str]) -> Iterator[list[str]]:
+    """A container in each of these networks of a host while the block runs; their names."""
+    names = {f"test-names-{network}-{node.name}": network for network in networks}
+    try:
+        for name, network in names.items():
+            node.run(f"docker run -d --name {name} --network {network} {IMAGE} sleep 3600")
+        yield list(names)
+    finally:
+        node.tries(f"docker rm -f {' '.join(names)}")
+
+
+@contextlib.contextmanager
+def network(node, name: str) -> Iterator[str]:
+    """A user-defined network of a host while the block runs; its name."""
+    node.run(f"docker network create {name}")
+    try:
+        yield name
+    finally:
+        node.tries(f"docker network rm {name}")
+
+
+@contextlib.contextmanager
+def frozen_agent(node) -> Iterator[None]:
+    """The Consul agent of a host hangs while the block runs: its sockets take packets, and nothing answers."""
+    node.run("systemctl kill --signal=SIGSTOP consul")
+    try:
+        yield
+    finally:
+        node.run("systemctl kill --signal=SIGCONT consul")
+
+
+def lookup_times(node, containers: Iterable[str], names: Iterable[str]) -> dict[str, float | str]:
+    """How long one lookup of each name takes in each container, by a program of glibc and one of musl, all at the same time.
+
+    :returns: program, container and name to seconds, or to why the lookup failed
+    """
+    places = [(program, container, name) for container in containers for name in names for program in (_by_glibc, _by_musl)]
+    with ThreadPoolExecutor(len(places)) as pool:
+        found = pool.map(lambda place: place[0](node, *place[1:]), places)
+        return {f"{one.__name__[4:]} {container} {name}": got for (one, container, name), got in zip(places, found, strict=True)}
+
+
+def _by_glibc(node, container: str, name: str) -> float | str:
+    said = node.run(f"docker exec {container} {python(LOOKUP, name)}").strip()
+    return float(said) if said.replace(".", "", 1).isdigit() else said
+
+
+def _by_musl(node, container: str, name: str) -> float | str:
+    """By dockerd's clock of the program: its container's own start and end take time as well."""
+    one = f"{container}-{name}"
+    try:
+        asked = node.tries(f"docker run --name {one} --network container:{container} {MUSL} {name}")
+        if asked.rc != 0:
+            return asked.stderr.strip()
+        times = node.run(f"docker inspect -f '{{{{.State.StartedAt}}}} {{{{.State.FinishedAt}}}}' {one}").split()
+        start, end = map(datetime.fromisoformat, times)
+        return (end - start).total_seconds()
+    finally:
+        node.tries(f"docker rm -f {one}")
 
 
 def resolves(node, names: Iterable[str]) -> bool:

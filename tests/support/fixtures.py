@@ -209,22 +209,22 @@ def agent_stopped(site, node):
 @pytest.fixture
 def user_network(node):
     """A user-defined network, beside the default bridge."""
-    node.run("docker network create test-names")
-    yield "test-names"
-    node.tries("docker network rm test-names")
+    with dns_load.network(node, "test-names") as name:
+        yield name
 
 
 @pytest.fixture
 def asking(node, networks) -> Iterator[list[str]]:
-    """A container in each of the networks that the test module names in `networks`. They run before anything is stopped: an
-They run before anything is stopped: a"""
-    names = [f"test-names-{network}-{node.name}" for network in networks]
-    try:
-        for name, network in zip(names, networks, strict=True):
-            node.run(f"docker run -d --name {name} --network {network} {dns_load.IMAGE} sleep 3600")
+    """A container in each of the networks that the test module names in `networks`. They run before anything is stopped."""
+    with dns_load.asking(node, networks) as names:
         yield names
-    finally:
-        node.tries(f"docker rm -f {' '.join(names)}")
+
+
+@pytest.fixture
+def follower(site, settled):
+    """A docker host whose Consul agent does not lead, on a site that is healthy before and after."""
+    leader = site.leader().partition(":")[0]
+    return next(node for node in site.docker_hosts if node.address != leader)
 
 
 @pytest.fixture(scope="session")

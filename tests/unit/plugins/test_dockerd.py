@@ -107,6 +107,32 @@ def test_d5_name_servers_of_a_site_that_grows_restart_nobody(before, now, action
     assert pending(reloaded, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])[0] == action
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "action"),
+    [
+        (None, ["timeout:5", "attempts:2"], "none"),  # a site of an earlier version of the collection
+        (["timeout:5", "attempts:2"], ["timeout:8"], "none"),
+        (["timeout:5", "attempts:2"], None, "none"),
+        (["ndots:2"], ["ndots:2", "timeout:5"], "none"),
+        (["ndots:2"], ["timeout:5", "attempts:2"], "restart"),
+        (["timeout:5"], ["timeout:5", "rotate"], "restart"),
+    ],
+)
+def test_w42_how_long_containers_wait_for_name_servers_restarts_nobody(before, now, action):
+    """It applies at the next start; beside another change as well, and after a reload of the same file."""
+    started, config = (CONFIG | ({"dns-opts": one} if one else {}) for one in (before, now))
+    assert pending(state(config=config, started=started))[0] == action
+    assert pending(state(config=config, started=started, loaded=config))[0] == action
+    assert pending(state(config=config | {"debug": True}, started=started))[0] == ("reload" if action == "none" else "restart")
+    assert pending(state(config=config | {"mtu": 1400}, started=started))[0] == "restart"
+    assert pending(state(config=config, started=config)) == ("none", [])
+
+
+def test_w42_servers_and_options_may_wait_together():
+    before, now = ({"dns": ["192.0.2.1"]}, {"dns": ["192.0.2.1", "192.0.2.2"], "dns-opts": ["timeout:5"]})
+    assert pending(state(config=CONFIG | now, started=CONFIG | before), ["192.0.2.1", "192.0.2.2"]) == ("none", [])
+
+
 @pytest.mark.parametrize("lost", ["config", "started"])
 def test_without_a_record_dockerd_is_restarted(lost):
     facts = {"config": CONFIG, "started": CONFIG, "loaded": CONFIG, "files": FILES, "started_files": FILES} | {lost: None}
