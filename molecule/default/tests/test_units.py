@@ -6,8 +6,13 @@ import pytest
 from tests.support.balancer import backend
 from tests.support.clients import lost_lookups
 from tests.support.exposure import BOUND, exposures, table
+from tests.support.http_load import http_load, longest_gap
 from tests.support.reboot import reboot
+from tests.support.stalls import Stalls, assert_within
 from tests.support.wait import eventually
+
+KILLED_GAP = 0.3  # seconds without an answer of a balancer that was killed
+STALL_CEILING = 2.0  # seconds: on a machine that stands still for longer the bound proves nothing
 
 
 def test_h2_unit_is_enabled_and_active(node_and_unit):
@@ -35,6 +40,23 @@ def test_h2_unit_returns_after_kill(site, settled, show, node_and_unit):
     node, unit = node_and_unit
     seconds = node.kill(unit)
     show(f"active again after {seconds:.1f} s, site healthy after {seconds + site.settle():.1f} s")
+
+
+@pytest.mark.on("load_balancers")
+def test_w39_balancer_answers_soon_after_kill(site, settled, node, tmp_path, show):
+    """Measured at this balancer alone, from its last answer before the kill to the first one after it."""
+    with http_load(site, site.front, tmp_path) as requests, Stalls() as stalls:
+        start = time.time()
+        active = node.kill(site.balancer)
+        back = time.time()
+
+        def answered(since: float) -> list[float]:
+            return [one.ended for one in requests.sent_since(since) if one.ok and one.address == node.address]
+
+        eventually(lambda: len(answered(back)) > 10, 10)
+        gap = longest_gap(answered(start), start, time.time())
+    show(f"{site.balancer} on {node.name}: {gap:.2f} s without an answer, active again after {active:.1f} s")
+    assert_within(f"{site.balancer}: no answer", gap, KILLED_GAP, stalls.longest, STALL_CEILING)
 
 
 @pytest.mark.on("consul_servers")

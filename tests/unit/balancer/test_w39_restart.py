@@ -1,0 +1,68 @@
+"""How soon a backend that has ended starts again: one that was killed at once, one that fails after a second, each for ever."""
+
+import os
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.balancer import BACKENDS
+
+ROLES = Path(__file__).parents[3] / "roles"
+
+
+class Unit:
+    """The commands of a backend's drop-in, run here: `discovery-balancer` and `sleep` only say that they were called."""
+
+    def __init__(self, backend: str, folder: Path):
+        text = (ROLES / backend / "templates/10-discovery.conf.j2").read_text().replace("\\\n", "")
+        self.lines = text.splitlines()
+        self.flag, self.folder = folder / f"discovery-{backend}-killed", folder
+        for name in ("discovery-balancer", "sleep"):
+            (folder / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+            (folder / name).chmod(0o755)
+
+    def run(self, directive: str, **environment) -> list[str]:
+        """What the shell command of a directive calls."""
+        (command,) = [
+            line.partition("=")[2].lstrip("-") for line in self.lines if line.startswith(f"{directive}=") and "-killed" in line
+        ]
+        command = command.replace("/run/", f"{self.folder}/").replace("/usr/local/sbin/", f"{self.folder}/")
+        environment = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}"} | environment
+        done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
+        return done.stdout.splitlines()
+
+
+@pytest.fixture(params=BACKENDS)
+def unit(request, tmp_path):
+    return Unit(request.param, tmp_path)
+
+
+def test_w39_one_that_was_killed_starts_at_once_and_without_a_sync(unit):
+    """It has served this configuration until then, and Python alone takes as long as all the rest."""
+    assert unit.run("ExecStopPost", SERVICE_RESULT="signal") == []
+    assert unit.run("ExecStartPre") == []
+    assert "RestartSec=100ms" in unit.lines and "StartLimitIntervalSec=0" in unit.lines
+
+
+@pytest.mark.parametrize(
+    ("result", "pause"), [("exit-code", ["sleep 1"]), ("core-dump", ["sleep 1"]), ("success", []), ("timeout", [])]
+)
+def test_w39_any_other_end_is_followed_by_a_sync_and_a_failure_by_a_pause(unit, result, pause):
+    """One that was killed before and cannot start syncs, too: its port may be taken."""
+    unit.run("ExecStopPost", SERVICE_RESULT="signal")
+    assert unit.run("ExecStopPost", SERVICE_RESULT=result) == pause
+    assert unit.run("ExecStartPre") == ["discovery-balancer sync"]
+
+
+def test_w39_one_that_was_killed_long_ago_syncs(unit):
+    """It was stopped before it came back: what it served then is of the past."""
+    unit.run("ExecStopPost", SERVICE_RESULT="signal")
+    before = time.time() - 10
+    os.utime(unit.flag, (before, before))
+    assert unit.run("ExecStartPre") == ["discovery-balancer sync"]
+
+
+def test_w39_a_sync_follows_each_start(unit):
+    assert "ExecStartPost=-/usr/local/sbin/discovery-balancer sync" in unit.lines
