@@ -28,6 +28,7 @@ PLACES = [
     ("gossip_key", r"/etc/consul\.d/consul\.json|/run/consul/.+|/var/lib/consul(\.removed)?/serf/.+"),
     ("tokens/(agent|dns)-.+", r"/etc/consul\.d/tokens\.json|/run/consul/.+"),
     ("tokens/backup-.+", r"/etc/consul\.d/backup\.token"),
+    ("tokens/hand_over-.+", r"/etc/consul\.d/hand-over\.token"),
     ("tokens/registrator-.+", "/etc/registrator/token"),
     ("tokens/registrator_clear-.+", "/etc/registrator-clear/token"),
     ("tokens/consul_template-.+", "/etc/consul-template/token"),

@@ -8,6 +8,7 @@ from tests.support.cluster import Leaders, leading, starts
 from tests.support.playbook import play
 from tests.support.wait import eventually
 
+STOPPED_GAP = 0.5  # seconds without an acknowledged write when the leader's unit is stopped
 RESTART = {"consul_extra_config": {"telemetry": {"disable_hostname": True}}}
 
 
@@ -76,8 +77,7 @@ def test_k2_an_agent_that_does_not_return_stops_the_play(site, load):
 
 @pytest.mark.more
 def test_k2_no_server_is_restarted_while_another_is_down(site, load):
-    """With one of three down, a restart of a second would cost the quorum: the play waits, then stops. A follower: nobody hands
-    the lead over when an agent is stopped by hand."""
+    """With one of three down, a restart of a second would cost the quorum: the play waits, then stops."""
     ill = next(node for node in site.servers if node.name != leading(site))
     others = [node for node in site.servers if node is not ill]
     before = pids(site)
@@ -90,6 +90,18 @@ def test_k2_no_server_is_restarted_while_another_is_down(site, load):
         assert all(pids(site)[node.name] == before[node.name] for node in others), "nobody was restarted"
         ill.run("systemctl unmask --runtime consul && systemctl start consul")
         change(site)
+        site.settle()
+
+
+def test_w39_a_leader_that_is_stopped_by_hand_hands_its_lead_over(site, load):
+    """`systemctl stop`, as somebody does it who knows no playbook."""
+    leader = next(node for node in site.servers if node.name == leading(site))
+    other = next(node for node in site.servers if node is not leader)
+    with load.within("the leader's unit is stopped by hand", STOPPED_GAP, 1):
+        leader.run("systemctl stop consul")
+        eventually(lambda: site.consul(other).get("/v1/status/leader") not in ("", f"{leader.address}:8300"), 10)
+        assert ":8300 leads" in leader.run("journalctl -q --no-pager -n 20 -u consul -t consul-hand-over")
+        leader.run("systemctl start consul")
         site.settle()
 
 

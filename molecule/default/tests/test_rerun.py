@@ -30,8 +30,8 @@ MANAGED = rf"""find /etc/consul.d /etc/discovery-balancer.json /etc/docker /etc/
 STATE = f"{MANAGED} -printf '%p %m %u:%g %l\\n'; {MANAGED} -type f -exec sha256sum {{}} +"
 # Files with secrets: their tasks have no_log, so a change is reported without the name.
 HIDDEN = {
-    "/etc/consul.d/backup.token", "/etc/consul.d/consul.json", "/etc/consul.d/tokens.json", "/etc/consul-template/token",
-    "/etc/docker/consul.env", "/etc/registrator/token",
+    "/etc/consul.d/backup.token", "/etc/consul.d/consul.json", "/etc/consul.d/hand-over.token", "/etc/consul.d/tokens.json",
+    "/etc/consul-template/token", "/etc/docker/consul.env", "/etc/registrator/token",
 }  # fmt: skip
 # Harmless: an empty line more and the sticky bit; a link leads to the same place by another path. A key made on the
 # host is content of its own, so only its mode is managed.
