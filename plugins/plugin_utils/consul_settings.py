@@ -81,6 +81,19 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     return problems
 
 
+def servers_warning(servers: Iterable[str]) -> str:
+    """What an even number of servers costs, for a site that has asked for it (`allow_even_servers`); "" for an odd one."""
+    names = list(servers)
+    if not names or len(names) % 2:
+        return ""
+    fail = (len(names) - 1) // 2
+    return (
+        f"{len(names)} Consul servers ({', '.join(names)}) survive no more failures than {len(names) - 1}: {fail or 'none'} may"
+        f" fail. When {fail + 1} of them {'are' if fail else 'is'} away, names and load balancers go on with what they have, but"
+        " nothing can be written until one is back, or until playbooks/recover_quorum.yml"
+    )
+
+
 def _container_problems(host: str, settings: Mapping) -> list[str]:
     """Settings that need what an agent in a container does not have: the host's programs."""
     extra = settings["extra_config"]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..module_utils.site_answer import Malformed, parts_of
+from .consul_settings import servers_warning
 
 DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
@@ -143,7 +144,8 @@ def _leader(leader, cluster, site, problems) -> list[str]:
         problems.append(f"{voters} servers vote, the inventory has {len(site['servers'])}")
     survives = cluster.get("tolerance", 0)
     state = f"{voters} voters, {survives} may fail" if cluster else "the rest is unknown: no agent answers"
-    return _row("leader", [f"{name} ({leader}); {state}"])
+    warning = servers_warning(site["servers"])
+    return _row("leader", [f"{name} ({leader}); {state}", *([f"warning: {warning}"] if warning else [])])
 
 
 def _state(members: Mapping[str, Mapping], name: str) -> str:

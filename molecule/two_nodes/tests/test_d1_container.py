@@ -32,6 +32,10 @@ def succeeded(site, playbook: str, *options) -> None:
 
 def test_d1_two_servers_are_asked_for_by_name(site, settled):
     refused(site, ["consul_servers lists 2 servers", "consul_allow_even_servers: true"], "-e", "consul_allow_even_servers=false")
+    for playbook in ("warnings", "status"):  # the first is the last part of site.yml
+        done, _ = play(site, f"playbooks/{playbook}.yml")
+        text = " ".join(done.stdout.split())
+        assert "2 Consul servers" in text and "none may fail" in text, done.stdout[-3000:]
 
 
 @pytest.mark.on("consul_servers")

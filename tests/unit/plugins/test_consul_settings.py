@@ -1,7 +1,7 @@
 import base64
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_settings import settings_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_settings import servers_warning, settings_problems
 
 KEY = base64.b64encode(bytes(32)).decode()
 GOOD = {
@@ -105,6 +105,15 @@ def test_w22_names_are_not_set_beside_the_variables(variable):
 
 def test_the_key_itself_is_not_printed():
     assert "secretsecret" not in str(settings_problems("a", GOOD | {"gossip_keys": {"consul_gossip_key": "secretsecret"}}))
+
+
+@pytest.mark.parametrize(("count", "told"), [
+    (0, ""), (1, ""), (2, "2 Consul servers (s0, s1) survive no more failures than 1: none may fail. When 1 of them is away"),
+    (3, ""), (4, "4 Consul servers (s0, s1, s2, s3) survive no more failures than 3: 1 may fail. When 2 of them are away"),
+])  # fmt: skip
+def test_an_even_number_is_warned_of(count, told):
+    warning = servers_warning([f"s{number}" for number in range(count)])
+    assert warning.startswith(told) and bool(warning) is bool(told)
 
 
 def test_even_servers_on_request():

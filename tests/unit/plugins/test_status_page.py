@@ -121,6 +121,14 @@ def test_golden_page():
     assert len(page["lines"]) <= 40
 
 
+def test_an_even_number_of_servers_is_no_problem_but_a_warning():
+    """The site has asked for it by name: monitoring does not report it each day."""
+    page = status_page(nodes(), SITE | {"servers": ["a", "b"]})
+    (line,) = [line for line in page["lines"] if "warning: " in line]
+    assert "2 Consul servers (a, b) survive no more failures than 1" in line
+    assert not any("survive" in problem for problem in page["problems"])
+
+
 def test_templates_have_a_row_where_there_are_any():
     page = status_page(nodes(c={"templates": {"shop": TEMPLATE, "motd": TEMPLATE}}), SITE)
     assert "templates    c               shop, motd" in page["lines"]
