@@ -19,6 +19,7 @@ SITE = {
     "host_policies": {"type": "dict", "default": {}},
     "services": {"type": "dict", "default": {}},
     "keys": {"type": "dict", "default": {}},
+    "left": {"type": "dict", "default": {}},
 }
 # State to the options that it takes.
 STATES = {

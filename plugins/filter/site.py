@@ -7,6 +7,7 @@ from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils.addresses import addresses
 from ..plugin_utils.controller import controller_problems, present_controller_problems, start_problems
+from ..plugin_utils.left_groups import left_parts, left_problems
 from ..plugin_utils.node_names import node_name_problems, node_names
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import GROUPS, site_problems
@@ -50,6 +51,8 @@ class FilterModule:
         return {
             "addresses": addresses_filter,
             "controller_problems": controller_problems,
+            "left_parts": left_parts,
+            "left_problems": left_problems,
             "node_name_problems": node_name_problems,
             "node_names": node_names_filter,
             "renamed_operation_variables": renamed_operation_variables,

@@ -17,7 +17,7 @@ options:
       - V(bootstrapped). The cluster accepts the management token; one without access control is bootstrapped with it.
       - V(imported). Secrets that the controller lacks come from the cluster. RV(status) tells whether it answered.
       - V(present). V(bootstrapped), then policies and tokens of the site exist with the secrets of the controller. A host
-        that may declare no service, or has no template, any more loses the token for it.
+        that may declare no service, has no template or has left a group loses the token for it.
       - V(restored). After a snapshot was restored, tokens of the site with an older secret are deleted, then V(present).
       - V(absent). Tokens and policies of O(host) are deleted, in the cluster and on the controller.
       - V(rotation_begun). New tokens exist beside the present ones, with secrets called C(<name>.next) on the controller.
@@ -46,6 +46,10 @@ options:
         default: {}
       keys:
         description: Node to the prefixes of the keys that its templates may read. Their policy is C(templates-<node>).
+        type: dict
+        default: {}
+      left:
+        description: Component to the nodes that have left its group, and have nothing more that uses their token.
         type: dict
         default: {}
   host:

@@ -47,6 +47,13 @@ consul_template:
   returned: always
   type: list
   elements: str
+parts:
+  description: >-
+    What the groups of the inventory have put on the host, V(balancer), V(registrator), V(dockerd) for dockerd's settings,
+    V(overlay) for a membership in an overlay network.
+  returned: always
+  type: list
+  elements: str
 package_tool:
   description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
   returned: always

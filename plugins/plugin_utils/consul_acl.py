@@ -189,8 +189,14 @@ def forgotten_tokens(listed: Iterable[Mapping], host: str, components: Iterable[
     ]
 
 
-def surplus_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list[dict]:
-    """Tokens of OPTIONAL components on hosts that need none any more: dicts with name (of the secret), accessor_id and policy.
+def surplus_tokens(
+    wanted: Iterable[Mapping], listed: Iterable[Mapping], left: Mapping[str, Iterable[str]] | None = None
+) -> list[dict]:
+    """Tokens on hosts that need none any more: of OPTIONAL components on any host, of others on hosts that have nothing more
+    that uses them.
+
+    :param left: component to such nodes
+    :returns: dicts with name (of the secret), accessor_id and policy
 
     A token that somebody else has made under such a description has another accessor, and stays.
     """
@@ -199,7 +205,8 @@ def surplus_tokens(wanted: Iterable[Mapping], listed: Iterable[Mapping]) -> list
     return [
         {"name": f"tokens/{component}-{host}", "accessor_id": one["AccessorID"], "policy": f"{component}-{host}"}
         for (component, on, host), one in found
-        if component in OPTIONAL and on and one["AccessorID"] == accessor_id(one["Description"], one["SecretID"])
+        if on and (component in OPTIONAL or host in (left or {}).get(component, ()))
+        if one["AccessorID"] == accessor_id(one["Description"], one["SecretID"])
     ]
 
 
@@ -309,6 +316,7 @@ class Site:
     :ivar services: component (registrator, declared) to node to the services that it may write, names and prefixes; a registrator
         without an entry all
     :ivar keys: node to the prefixes of the keys that its templates may read
+    :ivar left: component to the nodes that have left its group and have nothing more that uses their token
     """
 
     datacenter: str
@@ -318,6 +326,7 @@ class Site:
     host_policies: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, Mapping[str, Iterable[str]]] = field(default_factory=dict)
     keys: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    left: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     def wanted(self, *more: str) -> list[dict]:
         """The tokens. :param more: further components of the whole site, such as management"""
@@ -356,7 +365,8 @@ class Acl:
 
     def present(self) -> dict:
         """Policies and tokens of the site are in the cluster, with the secrets of the controller. A missing secret is
-        imported, else generated. A host that may declare no service, or has no template, any more loses the token for it."""
+        imported, else generated. A host that may declare no service, has no template, or has left a group, loses the token
+        for it."""
         wanted = self.site.wanted()
         policies = wanted_policies(wanted, self.site.policies, self.site.host_policies, self.site.services, self.site.keys)
         found = self._asked(bootstrap=True, policies=policies)
@@ -368,7 +378,7 @@ class Acl:
                 " imported."
             )
         written = self._write(token_changes(wanted, found["tokens"], texts), found["tokens"], texts)
-        removed = self._forget(surplus_tokens(wanted, found["tokens"]))
+        removed = self._forget(surplus_tokens(wanted, found["tokens"], self.site.left))
         changed = bool(written or removed or found["policies"] or found["status"] == "bootstrapped")
         return {"changed": changed, "policies": list(found["policies"]), "tokens": written, "removed": removed}
 

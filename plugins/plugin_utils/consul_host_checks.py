@@ -91,14 +91,15 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
     """Reasons against installing or changing Consul on a host, one message each.
 
     :param states: host name to `state`, for this host and the others that were asked
-    :param settings: node (what Consul calls the host), version, addresses (IPv4, all of this host), min_free_disk_mb,
-        max_clock_skew (seconds)
+    :param settings: node (what Consul calls the host), server (whether it is to run one), version, addresses (IPv4, all of this
+        host), min_free_disk_mb, max_clock_skew (seconds)
     """
     members = {member["name"]: member for other in states.values() for member in other["members"]}
     return [
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
+        *_role_problems(host, settings["node"], bool(settings["server"]), states[host]["node_id"], members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
     ]
 
@@ -155,6 +156,16 @@ def _name_problems(host: str, node: str, node_id: str, addresses: Iterable[str],
         " Consul on the other machine"
         for member in members
         if member["name"].lower() == node.lower() and member["address"] not in addresses and member["id"] != node_id
+    ]
+
+
+def _role_problems(host: str, node: str, server: bool, node_id: str, members: Iterable[Mapping]) -> list[str]:
+    """A server that became a client by a restart would stay a voter that never answers: enough of them cost the quorum."""
+    return [
+        f"host {host} is not in consul_servers, but is a server of the running cluster: put it back there, run"
+        f" playbooks/remove_node.yml -e remove_host={host}, and then take it out of consul_servers"
+        for member in members
+        if not server and member["server"] and member["name"].lower() == node.lower() and member["id"] == node_id
     ]
 
 

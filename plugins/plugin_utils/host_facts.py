@@ -20,6 +20,12 @@ for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enab
   echo "server $(md5sum <"$file" | cut -d' ' -f1) $whose $file"
 done
 [ ! -e /etc/systemd/system/consul-template.service ] || echo "template balancer"
+for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template balancer:/usr/local/sbin/discovery-balancer \
+  balancer:/etc/systemd/system/consul-template.service registrator:/etc/registrator registrator:/etc/registrator-clear \
+  registrator:/opt/registrator dockerd:/etc/systemd/system/docker.service.d/10-discovery.conf \
+  overlay:/etc/docker/consul.env overlay:/var/lib/docker/swarm/docker-state.json; do
+  [ ! -e "${mark#*:}" ] || echo "part ${mark%%:*}"
+done
 [ ! -e /etc/discovery-templates ] || echo "template templates"
 [ ! -e /usr/lib/python3/dist-packages/apt/__init__.py ] || echo package_tool
 """
@@ -30,9 +36,11 @@ def host_facts(report: str) -> dict:
 
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
         of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
-        balancer, templates), and package_tool: Ansible can ask the package manager
+        balancer, templates), parts (what groups have put there: balancer, dockerd, overlay, registrator), and package_tool:
+        Ansible can ask the package manager
     """
-    found: dict[str, list[str]] = {"package": [], "user": [], "program": [], "conffile": [], "server": [], "template": []}
+    kinds = ("package", "user", "program", "conffile", "server", "template", "part")
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
     package_tool = False
     for line in report.splitlines():
         kind, _unused, name = line.partition(" ")
@@ -45,6 +53,7 @@ def host_facts(report: str) -> dict:
         "programs": {path: checksum for checksum, path in (program.split(maxsplit=1) for program in found["program"])},
         "configurations": {path: _whose(mark, checksum, found["conffile"]) for checksum, mark, path in _split(found["server"])},
         "consul_template": found["template"],
+        "parts": sorted(set(found["part"])),
         "package_tool": package_tool,
     }
 

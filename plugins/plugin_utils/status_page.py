@@ -57,7 +57,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_leader(leader, cluster, site, problems),
         *_hosts(asked, found, refused, cluster, leader, site, problems),
         *_gossip(cluster, problems),
-        *_certificates(found, now, problems),
+        *_certificates(found, site, now, problems),
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
@@ -212,7 +212,7 @@ def _gossip(cluster, problems) -> list[str]:
     return _row("gossip", rows or ["-"])
 
 
-def _certificates(found, now, problems) -> list[str]:
+def _certificates(found, site, now, problems) -> list[str]:
     rows, ends = [], {}
     for name, facts in found.items():
         texts = []
@@ -223,7 +223,9 @@ def _certificates(found, now, problems) -> list[str]:
                 ends[what] = min(ends.get(what, dates["end"]), dates["end"])
                 continue
             texts.append(f"{what} {left} d left, {age(now - dates['written'])} old")
-            if left < HOST_DAYS:
+            if what == "docker" and name not in site["docker_hosts"]:
+                texts[-1] += " (not in docker_hosts: reset.yml --limit HOST -e reset_scope=docker removes the settings)"
+            elif left < HOST_DAYS:
                 problems.append(f"{name}: the certificate of {what} ends in {left} d: run site.yml")
         rows.append(f"{name:<16}{'; '.join(texts) or '-'}")
     for what, end in ends.items():
@@ -288,7 +290,7 @@ def _balancers(found, site, now, problems) -> list[str]:
         if old > 90:
             problems.append(f"{name}: the balancer has not synced for {age(old)}")
     problems += [
-        f"{name} still runs a load balancer, but is not in load_balancers: its configuration, units and token are left there"
+        f"{name} still runs a load balancer, but is not in load_balancers: site.yml removes it and its token"
         for name, facts in found.items()
         if name not in site["balancers"] and _part(facts, "balancer", {})
     ]
@@ -317,7 +319,7 @@ def _services(asked, found, cluster, site, now, problems) -> list[str]:
             problems.append(f"{name}: registrator does not run: new containers are not registered")
         if name not in site["docker_hosts"] and (containers or {}).get("registrator"):
             problems.append(
-                f"{name} still runs a registrator, but is not in docker_hosts: its token and its entries are left there"
+                f"{name} still runs a registrator, but is not in docker_hosts: site.yml removes it, its entries and tokens"
             )
         problems += [
             f"{name}: dockerd could not start the container {container}: run 'docker start {container}' there"

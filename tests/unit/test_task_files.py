@@ -117,7 +117,7 @@ def test_a_rotation_of_tokens_leaves_the_files_of_the_balancer_alone():
 
 def test_whatever_ends_the_sync_program_ends_the_timer_of_an_earlier_version_too():
     """A host may be stopped or reset that no run has upgraded; its timer would start the sync again."""
-    for name in ("stop", "reset"):
+    for name in ("stop", "remove"):
         tasks = parse_yaml((ROLES["balancer"] / f"tasks/{name}.yml").read_text())
         removed = [unit for task in dicts(tasks) for unit in (task.get("fewnodes.discovery.removed") or {}).get("units", [])]
         assert "discovery-balancer.timer" in removed, name

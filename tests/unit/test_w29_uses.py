@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 NAME = "inventory_hostname"
 FOR_PEOPLE = {"msg", "message", "refuse", "fail_msg", "success_msg"}
 # Filters that take names of the inventory, alone or in a list.
-TAKERS = {"addresses", "node_names", "union", "difference", "reject", "rejectattr", "selectattr", "default", "map", "lower"}
+TAKERS = {
+    "addresses", "node_names", "left_parts", "union", "difference", "reject", "rejectattr", "selectattr", "default", "map",
+    "lower",
+}  # fmt: skip
 # Key of a YAML file, where a rule would take more room than what it allows.
 ALLOWED = {
     "roles/consul/tasks/recover_quorum/main.yml: name",  # of a report, compared with consul_servers

@@ -20,7 +20,7 @@ members {json.dumps(MEMBERS)}
 time 1000.7
 """
 BARE = "time 1000.5\nfree /var/lib 512000 4096\nfree /opt 25600 4096\nnode_id \ninstalled \ntime 1000.7\n"
-SETTINGS = {"version": "1.22.7", "addresses": ["192.0.2.1"], "min_free_disk_mb": 1024, "max_clock_skew": 5}
+SETTINGS = {"version": "1.22.7", "addresses": ["192.0.2.1"], "min_free_disk_mb": 1024, "max_clock_skew": 5, "server": True}
 A = {"name": "a", "address": "192.0.2.1", "id": "id-a", "version": "1.22.7", "server": True}
 
 
@@ -154,3 +154,12 @@ def test_w29_a_name_is_taken_when_the_node_has_it():
     taken = A | {"name": "web-1", "address": "192.0.2.99", "id": "another"}
     one(problems(states={"a": host(members=[taken])}, node="web-1"), "the name of host a is taken", "node web-1", "192.0.2.99")
     assert problems(states={"a": host(members=[taken])}, node="a") == []
+
+
+def test_w14_a_server_that_leaves_consul_servers_is_refused_with_the_way():
+    """A voter that restarts as a client never answers again."""
+    states = {"a": host(members=[A])}
+    one(problems(states=states, server=False), "host a is not in consul_servers", "playbooks/remove_node.yml -e remove_host=a")
+    assert problems(states=states) == []
+    assert problems(states={"a": host(members=[A | {"server": False}])}, server=False) == []
+    assert problems(states={"a": host(node_id="", members=[A])}, server=False) == [], "removed before: it comes back as a client"

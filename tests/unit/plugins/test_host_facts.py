@@ -5,13 +5,15 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts impo
 
 def test_a_report_is_read():
     program = "program b7c0  /opt/consul/1.22.7/consul\n"
-    found = host_facts(f"user root\nuser consul\npackage nginx\n{program}template templates\npackage_tool\n")
+    parts = "template templates\npart overlay\npart balancer\npart balancer\n"
+    found = host_facts(f"user root\nuser consul\npackage nginx\n{program}{parts}package_tool\n")
     assert found == {
         "packages": ["nginx"],
         "users": ["root", "consul"],
         "programs": {"/opt/consul/1.22.7/consul": "b7c0"},
         "configurations": {},
         "consul_template": ["templates"],
+        "parts": ["balancer", "overlay"],
         "package_tool": True,
     }
 
@@ -23,6 +25,7 @@ def test_a_host_without_python_apt_has_no_package_tool():
         "programs": {},
         "configurations": {},
         "consul_template": [],
+        "parts": [],
         "package_tool": False,
     }
 

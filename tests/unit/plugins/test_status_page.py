@@ -422,9 +422,9 @@ def test_containers_that_dockerd_could_not_start_are_named():
     assert problem == "c: dockerd could not start the container shop: run 'docker start shop' there"
 
 
-def test_what_a_host_keeps_of_a_group_that_it_has_left_is_named():
+def test_w14_what_a_host_keeps_of_a_group_that_it_has_left_is_named():
     assert problems(b={"balancer": BALANCER}) == [
-        "b still runs a load balancer, but is not in load_balancers: its configuration, units and token are left there"
+        "b still runs a load balancer, but is not in load_balancers: site.yml removes it and its token"
     ]
     (problem,) = problems(site={"docker_hosts": ["a", "b"]})
     assert problem.startswith("c still runs a registrator, but is not in docker_hosts")
