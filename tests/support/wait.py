@@ -1,9 +1,11 @@
-"""Waiting for a condition, and repeating a step beside a test."""
+"""Waiting for a condition, repeating a step beside a test, and steps at the same time."""
 
 import functools
 import http.client
 import threading
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 NOT_YET = (AssertionError, OSError, RuntimeError, http.client.HTTPException)
 
@@ -59,3 +61,17 @@ def everywhere(nodes, probe, seconds: float) -> str:
     """Wait until `probe(node)` is true on each node; the seconds each took, as text."""
     took = [f"{node.name} {eventually(functools.partial(probe, node), seconds)[1]:.1f} s" for node in nodes]
     return ", ".join(took)
+
+
+def side_by_side(steps: Iterable[Callable], at_once: int = 0) -> list:
+    """Take steps that do not disturb each other at the same time.
+
+    :param steps: called without arguments
+    :param at_once: so many of them; 0 means all
+    :returns: what each returned, in their order
+    :raises Exception: when all have ended, the error of the first one that had one
+    """
+    steps = list(steps)
+    with ThreadPoolExecutor(at_once or len(steps) or 1) as pool:
+        running = [pool.submit(step) for step in steps]
+    return [one.result() for one in running]

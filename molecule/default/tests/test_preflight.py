@@ -1,13 +1,16 @@
 """Invalid input is rejected before any change, with a message that names the setting."""
 
-from concurrent.futures import ThreadPoolExecutor
+import functools
+import ipaddress
 
 import pytest
 import yaml
 from tests.support.balancer import BACKENDS
 from tests.support.playbook import assert_refused, play, refused, state_of
+from tests.support.wait import side_by_side
 
 KNOWN = f"a known backend: {', '.join(sorted(BACKENDS))}"
+SWARM, LIVE_RESTORE = {"discovery_overlay": "swarm"}, {"dockerd_extra_config": {"live-restore": True}}
 # What is wrong, as variables of one host or of all, and what the message must name.
 MISTAKES = {
     "domain": ("all", {"discovery_domain": ""}, ["discovery_domain"]),
@@ -25,33 +28,75 @@ MISTAKES = {
     "dns method": ("all", {"discovery_dns_method": "bind9"}, ["discovery_dns_method is 'bind9'", "auto, resolvconf"]),
     "rotate": ("all", {"consul_dns_options": ["rotate"]}, ["consul_dns_options", "rotate"]),
 }
+# The same for an overlay network that a site wants.
+OF_THE_OVERLAY = {
+    "network": ("all", SWARM | {"discovery_overlay_network": "ingress"}, ["overlay_network is 'ingress'", "none of bridge"]),
+    "subnet": ("all", SWARM | {"discovery_overlay_subnet": "10.99.0.1/16"}, ["subnet is '10.99.0.1/16'", "such as 10.90.0.0/16"]),
+    "live-restore": ("all", SWARM | LIVE_RESTORE, ["live-restore on", "discovery_overlay: none"]),
+    "taken": ("all", SWARM | {"discovery_overlay_subnet": "{own_network}"}, ["overlaps {own_network} on host", "a route"]),
+}
+# Mistakes that the preflight of one role reports all at once, so that one run shows them.
+OF_A_BALANCER = ("deployment", "backend")
+TOGETHER = [("servers", "gossip key", "node name"), OF_A_BALANCER, ("network", "subnet")]
+
+
+def host_of(site, mistake: str) -> str:
+    """The host that is checked. The last server has the newest Debian where releases differ: no cluster store of dockerd's."""
+    return (site.balancers[0] if mistake in OF_A_BALANCER else site.servers[-1]).name
+
+
+def filled(given, values: dict[str, str]):
+    """Variables or words with the places of the site's own values filled in."""
+    if isinstance(given, dict):
+        return {name: filled(value, values) for name, value in given.items()}
+    if isinstance(given, list):
+        return [filled(one, values) for one in given]
+    return given.format(**values) if isinstance(given, str) else given
 
 
 @pytest.fixture(scope="module")
-def runs(site, tmp_path_factory):
-    """A run with each mistake, by its name, and whether all of them left the site as it was.
+def values(site) -> dict[str, str]:
+    """What the mistakes need to know of the site."""
+    return {"own_network": str(ipaddress.ip_network(f"{site.servers[-1].address}/24", strict=False))}
 
-    Two at a time: none of them may change anything, so none can disturb another one.
+
+@pytest.fixture(scope="module")
+def runs(site, values, tmp_path_factory):
+    """The run with each mistake, by its name, and whether all of them left the site as it was.
+
+    Of the one host that the message is about. Two at a time: none of them may change anything, so none can disturb another one.
     """
-    folder, host = tmp_path_factory.mktemp("mistakes"), site.servers[0].name
+    folder, every = tmp_path_factory.mktemp("mistakes"), MISTAKES | OF_THE_OVERLAY
+    alone = [(name,) for name in every if not any(name in group for group in TOGETHER)]
 
-    def run(mistake: str):
-        where, variables, _ = MISTAKES[mistake]
-        path = folder / f"{mistake.replace(' ', '_')}.yml"
-        path.write_text(yaml.safe_dump(variables if where == "all" else {"all": {"hosts": {host: variables}}}))
-        return play(site, "playbooks/preflight.yml", *(("-e", f"@{path}") if where == "all" else ("-i", path)))[0]
+    def run(names: tuple[str, ...]):
+        options, host = [], host_of(site, names[0])
+        for name in names:
+            where, variables, _ = every[name]
+            path, variables = folder / f"{name.replace(' ', '_')}.yml", filled(variables, values)
+            path.write_text(yaml.safe_dump(variables if where == "all" else {"all": {"hosts": {host: variables}}}))
+            options += ("-e", f"@{path}") if where == "all" else ("-i", path)
+        return play(site, "playbooks/preflight.yml", "--limit", host, *options)[0]
 
-    before = state_of(site)
-    with ThreadPoolExecutor(2) as pool:
-        done = dict(zip(MISTAKES, pool.map(run, MISTAKES), strict=True))
-    return done, state_of(site) == before
+    before, groups = state_of(site), [*TOGETHER, *alone]
+    done = side_by_side((functools.partial(run, names) for names in groups), at_once=2)
+    return {name: one for names, one in zip(groups, done, strict=True) for name in names}, state_of(site) == before
+
+
+def assert_rejected(site, runs, mistake: str, words: list[str]) -> None:
+    done, unchanged = runs
+    assert_refused(done[mistake], [*words, host_of(site, mistake)])
+    assert unchanged
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_invalid_input_is_rejected_before_any_change(site, runs, mistake):
-    done, unchanged = runs
-    assert_refused(done[mistake], [*MISTAKES[mistake][2], site.servers[0].name])
-    assert unchanged
+    assert_rejected(site, runs, mistake, MISTAKES[mistake][2])
+
+
+@pytest.mark.parametrize("mistake", OF_THE_OVERLAY)
+def test_s9_an_overlay_that_cannot_work_is_rejected_before_any_change(site, runs, values, mistake):
+    assert_rejected(site, runs, mistake, filled(OF_THE_OVERLAY[mistake][2], values))
 
 
 @pytest.mark.parametrize("limit", [False, True], ids=["whole site", "one host"])

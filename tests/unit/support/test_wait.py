@@ -1,9 +1,10 @@
-"""Waiting for a condition: its bound is a bound."""
+"""Waiting for a condition: its bound is a bound. Steps at the same time: all of them, and no error is lost."""
 
+import threading
 import time
 
 import pytest
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 
 def test_what_the_probe_returned_and_when():
@@ -26,3 +27,22 @@ def test_a_success_after_the_bound_is_none():
     begin = time.monotonic()
     with pytest.raises(AssertionError, match="not within 0.1 s: only after"):
         eventually(lambda: time.monotonic() - begin > 0.1, 0.1, every=0.08)
+
+
+def test_steps_are_taken_at_the_same_time():
+    """Each waits for the other one."""
+    both = threading.Barrier(2, timeout=10)
+    assert sorted(side_by_side([both.wait, both.wait])) == [0, 1]
+    assert side_by_side([lambda: "one", lambda: "two"], at_once=1) == ["one", "two"]
+    assert side_by_side([]) == []
+
+
+def test_all_steps_end_before_an_error_is_raised():
+    ended = []
+
+    def fails():
+        raise AssertionError("wrong")
+
+    with pytest.raises(AssertionError, match="wrong"):
+        side_by_side([fails, lambda: time.sleep(0.05) or ended.append(True)])
+    assert ended == [True]
