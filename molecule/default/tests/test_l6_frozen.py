@@ -8,7 +8,7 @@ import pytest
 from tests.support.balancer import status
 from tests.support.catalog_watch import Watch
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
-from tests.support.wait import eventually
+from tests.support.wait import eventually, everywhere, side_by_side
 
 NOTICED = 20  # seconds
 HEALED = 40  # from the freeze: noticed, stopped, started, synced
@@ -35,7 +35,7 @@ def balancer(site, settled):
     eventually(lambda: node.run("discovery-balancer status"), 60)
 
 
-def test_l6_w31_frozen_consul_template(site, balancer, start_container, show):
+def frozen_consul_template(site, balancer, start_container, show) -> None:
     """An instance that starts meanwhile is served after the restart."""
     unit, before = "consul-template.service", restarts(balancer, "consul-template.service")
     freeze(balancer, unit)
@@ -49,7 +49,7 @@ def test_l6_w31_frozen_consul_template(site, balancer, start_container, show):
     show(f"frozen consul-template: restarted after {noticed:.1f} s, a new service served after {time.monotonic() - begin:.1f} s")
 
 
-def test_l6_frozen_balancer(site, balancer, show):
+def frozen_balancer(site, balancer, show) -> None:
     """No process of it answers, so nothing is lost by a restart."""
     unit = f"{site.balancer}.service"
     before, master = restarts(balancer, unit), balancer.unit(unit, "MainPID")
@@ -72,19 +72,9 @@ def registrator(node) -> str:
     return node.run("docker inspect -f '{{.State.Pid}}' registrator").strip()
 
 
-@pytest.fixture
-def docker_host(site, settled):
-    """A docker host whose registrator works before, and again after."""
-    node = site.docker_hosts[0]
-    yield node
-    node.tries("systemctl kill --kill-who=main --signal=SIGCONT docker.service")
-    node.tries("kill -CONT $(docker inspect -f '{{.State.Pid}}' registrator)")
-    site.settle(120)
-
-
-def test_l6_frozen_registrator(docker_host, site, start_container, show):
+def frozen_registrator(site, node, start_container, show) -> None:
     """A container that starts meanwhile is in the catalog after the restart, and no other leaves it."""
-    node, before, pid = docker_host, hung(docker_host), registrator(docker_host)
+    before, pid = hung(node), registrator(node)
     with Watch(site, "httpfront") as others:
         node.run(f"kill -STOP {pid}")
         begin, stayed = time.time(), others.passing
@@ -96,6 +86,39 @@ def test_l6_frozen_registrator(docker_host, site, start_container, show):
         assert [instance for instance in stayed if others.left(instance, begin)] == [], "a restart takes nothing out"
     assert registrator(node) != pid
     assert "restarted container=registrator" in node.run("journalctl --no-pager -q -n 20 -u registrator-watch")
+
+
+@pytest.fixture
+def thawed(site, settled):
+    """Balancers that are well before; after the test all processes go on, and the site is healthy."""
+    everywhere(site.balancers, lambda node: node.run("discovery-balancer status"), 60)
+    yield
+    for node in site.balancers:
+        node.tries(f"systemctl kill --signal=SIGCONT consul-template; systemctl kill --signal=SIGCONT {site.balancer}")
+    for node in site.docker_hosts:
+        node.tries("kill -CONT $(docker inspect -f '{{.State.Pid}}' registrator)")
+    everywhere(site.balancers, lambda node: node.run("discovery-balancer status"), 60)
+
+
+def test_l6_w31_frozen_programs_are_noticed_and_restarted(site, start_container, thawed, show):
+    """Each on another host, all at the same time: each host notices by itself."""
+    one, other = site.balancers[-1], site.balancers[0]
+    third = next(node for node in reversed(site.docker_hosts) if node not in (one, other))
+    side_by_side([
+        lambda: frozen_consul_template(site, one, start_container, show),
+        lambda: frozen_balancer(site, other, show),
+        lambda: frozen_registrator(site, third, start_container, show),
+    ])  # fmt: skip
+
+
+@pytest.fixture
+def docker_host(site, settled):
+    """A docker host whose registrator works before, and again after."""
+    node = site.docker_hosts[0]
+    yield node
+    node.tries("systemctl kill --kill-who=main --signal=SIGCONT docker.service")
+    node.tries("kill -CONT $(docker inspect -f '{{.State.Pid}}' registrator)")
+    site.settle(120)
 
 
 @pytest.mark.more
