@@ -141,11 +141,12 @@ def check(site: Site, external_host: Node, probes: dict[str, str]) -> list[str]:
     return lines
 
 
-def await_check(site: Site, external_host: Node, probes: dict[str, str], node: Node) -> None:
-    """Wait until `check` passes after an event on a host, which may have ended the container that asks there."""
+def await_check(site: Site, external_host: Node, probes: dict[str, str], *nodes: Node) -> None:
+    """Wait until `check` passes after an event on hosts, which may have ended the containers that ask there."""
 
     def as_before() -> list[str]:
-        node.run(f"docker start {probes[node.name]}")  # dockerd may end it only now
+        for node in nodes:
+            node.run(f"docker start {probes[node.name]}")  # dockerd may end it only now
         return check(site, external_host, probes)
 
     eventually(as_before, 120, every=1)
