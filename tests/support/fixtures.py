@@ -1,6 +1,7 @@
 """Fixtures and hooks of the tests of a running site; a conftest.py takes all of them.
 
-`@pytest.mark.on("<group>")` runs a test once on each host of a group, as `node`.
+`@pytest.mark.on("<group>")` runs a test once on each host of a group, as `node`. `node_and_unit` is each unit on each of its
+hosts, `unit_and_nodes` each unit but Consul's agent with all of its hosts.
 """
 
 import ipaddress
@@ -43,6 +44,10 @@ def pytest_generate_tests(metafunc):
     if "node_and_unit" in metafunc.fixturenames:
         pairs = [(n, unit) for group, units in site.units.items() for unit in units for n in site.group(group)] if site else []
         metafunc.parametrize("node_and_unit", pairs, ids=[f"{node.name}-{unit}" for node, unit in pairs])
+    if "unit_and_nodes" in metafunc.fixturenames:
+        found = [(unit, site.group(group)) for group, units in site.units.items() for unit in units] if site else []
+        found = [(unit, nodes) for unit, nodes in found if nodes and unit != "consul"]
+        metafunc.parametrize("unit_and_nodes", found, ids=[unit for unit, _ in found])
 
 
 def pytest_collection_modifyitems(config, items):

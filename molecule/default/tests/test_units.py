@@ -1,5 +1,6 @@
 """systemd: what runs on which host, comes back after a kill, and writes to the journal."""
 
+import functools
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from tests.support.exposure import BOUND, exposures, table
 from tests.support.http_load import http_load, longest_gap
 from tests.support.reboot import reboot
 from tests.support.stalls import Stalls, assert_within
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 KILLED_GAP = 0.3  # seconds without an answer of a balancer that was killed
 STALL_CEILING = 2.0  # seconds: on a machine that stands still for longer the bound proves nothing
@@ -36,10 +37,23 @@ def test_h2_unit_logs_to_the_journal(site, node_and_unit):
     eventually(lambda: node.run(f"journalctl -q --no-pager -n 1 {of_program}"), 10)
 
 
-def test_h2_unit_returns_after_kill(site, settled, show, node_and_unit):
-    node, unit = node_and_unit
-    seconds = node.kill(unit)
-    show(f"active again after {seconds:.1f} s, site healthy after {seconds + site.settle():.1f} s")
+def killed(site, nodes, unit: str, show) -> None:
+    """Kill a unit on hosts at the same time, and wait until systemd has started each again and the site is healthy."""
+    took = side_by_side(functools.partial(node.kill, unit) for node in nodes)
+    listed = ", ".join(f"{node.name} {seconds:.1f} s" for node, seconds in zip(nodes, took, strict=True))
+    show(f"active again after: {listed}; site healthy {site.settle():.1f} s later")
+
+
+@pytest.mark.on("consul_servers")
+def test_h2_consul_returns_after_kill(site, settled, show, node):
+    """One host at a time: the others are the quorum."""
+    killed(site, [node], "consul", show)
+
+
+def test_h2_unit_returns_after_kill(site, settled, show, unit_and_nodes):
+    """On all of its hosts at the same time."""
+    unit, nodes = unit_and_nodes
+    killed(site, nodes, unit, show)
 
 
 @pytest.mark.on("load_balancers")
