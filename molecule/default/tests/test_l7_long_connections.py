@@ -1,6 +1,10 @@
-"""L7: long connections live as long as the label of their service says, over 50 reloads (W10); new requests are served."""
+"""L7: long connections live as long as the label of their service says, over 50 reloads (W10); new requests are served. H18: a
+request and a websocket under way survive ten reloads without a label, too."""
 
+import http.client
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.balancer import CURRENT, Reloading, backend, status
@@ -10,14 +14,16 @@ from tests.support.wait import everywhere
 
 HOURS = 24
 LABEL = f"{HOURS}h"
+LONG = 30  # seconds
 
 
-def long_lived(site, serve, tmp_path, show, times: int) -> None:
+def long_lived(site, serve, tmp_path, show, times: int, others: list[Websocket]) -> None:
+    """Reload the balancers so often: websockets of a service with a label, and these others, live on, and no request fails."""
     where, host = site.docker_hosts[0], site.host_of("test-labelled")
     serve(where, "test-labelled", "http", read_timeout=LABEL)
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
     ended = {balancer.name: status(balancer)["ended_workers"] for balancer in site.balancers}
-    sockets = [Websocket(balancer, host) for balancer in site.balancers for _ in range(5)]
+    sockets = [*others, *(Websocket(balancer, host) for balancer in site.balancers for _ in range(5))]
     begin = time.monotonic()
     with http_load(site, site.front, tmp_path) as requests, Reloading(site, where) as reloading:
         for number in range(times):
@@ -30,13 +36,35 @@ def long_lived(site, serve, tmp_path, show, times: int) -> None:
     assert {balancer.name: status(balancer)["ended_workers"] for balancer in site.balancers} == ended
 
 
-def test_l7_w10_websockets_live_over_ten_reloads(site, settled, serve, tmp_path, show):
-    long_lived(site, serve, tmp_path, show, 10)
+def long_answer(balancer, host: str) -> tuple[int, str]:
+    """Status and path of the answer to a request that takes its time."""
+    connection = http.client.HTTPConnection(balancer.address, 80, timeout=LONG + 20)
+    connection.request("GET", f"/sleep/{LONG}", headers={"Host": host})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())[1]
+
+
+def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, settled, serve, tmp_path, show):
+    """Of a service without a label a request and a websocket on each balancer; of one with a label websockets."""
+    where, host = site.docker_hosts[0], site.host_of("test-long")
+    serve(where, "test-long", "http")
+    # Each balancer reports it after its reload, which is none of the ten.
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and "test-long" in status(b)["http"], 30)
+    sockets, begin = [Websocket(balancer, host) for balancer in site.balancers], time.monotonic()
+    with ThreadPoolExecutor(len(site.balancers)) as pool:
+        asked = {balancer.name: pool.submit(long_answer, balancer, host) for balancer in site.balancers}
+        long_lived(site, serve, tmp_path, show, 10, sockets)
+        reloaded = time.monotonic() - begin
+        answered = {name: one.result() for name, one in asked.items()}
+    show(f"reloaded until {reloaded:.0f} s after the requests; the answers after {time.monotonic() - begin:.0f} s: {answered}")
+    assert reloaded < LONG, "not all reloads were in the time of the requests"
+    assert answered == {balancer.name: (200, f"/sleep/{LONG}") for balancer in site.balancers}
+    assert all(one.echoes("at the end") for one in sockets)
 
 
 @pytest.mark.more
 def test_l7_w10_websockets_live_over_50_reloads(site, settled, serve, tmp_path, show):
-    long_lived(site, serve, tmp_path, show, 50)
+    long_lived(site, serve, tmp_path, show, 50, [])
 
 
 def test_l7_old_workers_are_told_to_stop_by_their_own_generation(site, settled, serve):

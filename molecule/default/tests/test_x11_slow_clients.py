@@ -5,7 +5,7 @@ import time
 
 from tests.support.http_load import HttpLoad, http_load
 from tests.support.slow_clients import SlowClients
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 SLOW, IDLE = 300, 500  # from one address
 ROUNDS, SECONDS = 3, 4  # without and with them in turn: a busy machine hurts both
@@ -32,7 +32,8 @@ def within(beside: list[float], without: list[float]) -> bool:
     return p99(beside) <= max(2 * p99(without), NOISE)
 
 
-def test_x11_slow_and_idle_clients_hurt_no_normal_request(site, settled, tmp_path, show):
+def crowded(site, tmp_path, show) -> None:
+    """Requests to a balancer without and beside slow and idle clients; the load runs all the time."""
     balancer = site.balancers[0]
     without, beside, closed = [], [], 0
     with http_load(site, site.front, tmp_path, every=0.01) as load:
@@ -50,9 +51,15 @@ def test_x11_slow_and_idle_clients_hurt_no_normal_request(site, settled, tmp_pat
     assert within(beside, without)
 
 
-def test_x11_a_slow_header_ends(site):
-    """Also one that sends a line now and then: the time is for the whole header."""
-    balancer = site.balancers[0]
+def slow_header(site, show) -> None:
+    """A single client that sends a line now and then is closed: the time is for the whole header."""
+    balancer = site.balancers[-1]
     with SlowClients(balancer.address, 80, site.front.host, 1, 0) as crowd:
         took = eventually(lambda: crowd.closed > 0, 30)[1]
+    show(f"a slow header ended after {took:.1f} s")
     assert took > 10
+
+
+def test_x11_slow_and_idle_clients_hurt_no_normal_request(site, settled, tmp_path, show):
+    """On one balancer; at the same time another one ends a slow header."""
+    side_by_side([lambda: crowded(site, tmp_path, show), lambda: slow_header(site, show)])
