@@ -1,5 +1,6 @@
 """K11: a controller that has lost the secrets of a running site makes none of them anew."""
 
+import functools
 import json
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from tests.support.cluster import alive, members
 from tests.support.playbook import play, state_of
 from tests.support.reboot import lab_container
 from tests.support.site import ROOT
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 FILES = ["gossip_key", "ca.key", "ca.pem", "management_token"]
 
@@ -31,9 +32,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_k11_a_controller_without_its_secrets_stops_and_names_the_recovery(site, tmp_path):
+    def run(playbook: str):
+        return play(site, playbook, *with_secrets(tmp_path / "empty"))[0]
+
     before = state_of(site)
-    for playbook in ("site.yml", "playbooks/consul.yml"):
-        done, _ = play(site, playbook, *with_secrets(tmp_path / "empty"))
+    for done in side_by_side(functools.partial(run, playbook) for playbook in ("site.yml", "playbooks/consul.yml")):
         output = " ".join(done.stdout.split())
         assert done.returncode != 0 and "changed=0" in output and "changed=1" not in output, output[-3000:]
         words = [str(tmp_path / "empty"), *FILES, site.servers[0].name, "playbooks/recover_secrets.yml"]
