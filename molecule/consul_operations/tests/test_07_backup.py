@@ -5,6 +5,7 @@ import time
 import urllib.error
 
 import pytest
+from tests.support.operation_load import LoadBounds
 from tests.support.playbook import play
 from tests.support.wait import eventually
 
@@ -43,17 +44,23 @@ def containers(site) -> dict[str, str]:
     return {node.name: node.run(shown) for node in site.docker_hosts}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data(site):
     for name in ("one", "two"):
         site.consul().put(f"/v1/kv/k7/{name}", name)
+    yield
+    site.consul().send("DELETE", "/v1/kv/k7?recurse")
 
 
-def test_k7_a_backup_touches_nothing(site, load, show, installed):
-    """By the collection as it was built and installed."""
-    with load.planned("backup"):
-        path = saved(site, "fewnodes.discovery.backup", installed)
-    found = site.inventory / ".backups" / path.rpartition("/")[2]
+@pytest.fixture(scope="module")
+def snapshot(site, data, running_load, installed) -> str:
+    """The file of a backup of this data, taken once, under load, by the collection as it was built and installed."""
+    with LoadBounds(running_load, print).planned("backup"):
+        return saved(site, "fewnodes.discovery.backup", installed)
+
+
+def test_k7_a_backup_touches_nothing(site, snapshot, show):
+    found = site.inventory / ".backups" / snapshot.rpartition("/")[2]
     assert found.stat().st_mode & 0o777 == 0o600
     assert found.parent.stat().st_mode & 0o777 == 0o700
     show(f"backup of {found.stat().st_size} bytes")
@@ -89,10 +96,9 @@ def test_k7_a_failed_backup_removes_nothing_and_is_reported(site):
         node.run("mv /root/backup.token /etc/consul.d/backup.token && systemctl start consul-backup")
 
 
-def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path):
-    path = saved(site)
+def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path, snapshot):
     cut = tmp_path / "cut.snap"
-    with open(path, "rb") as whole:
+    with open(snapshot, "rb") as whole:
         cut.write_bytes(whole.read()[:-500])
     before = site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]
     with load.planned("a refused restore"):
@@ -102,8 +108,19 @@ def test_k7_a_cut_snapshot_is_refused_and_nothing_changes(site, load, tmp_path):
     assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == before
 
 
+def test_k7_a_restore_brings_back_the_state_of_a_snapshot(site, snapshot, show):
+    before = catalog(site)
+    site.consul().put("/v1/kv/k7/three", "newer")
+    site.consul().send("DELETE", "/v1/kv/k7/two")
+    out, seconds = played(site, "playbooks/restore.yml", "-e", f"restore_file={snapshot}")
+    assert set(keys(site)) == {"k7/one", "k7/two"}
+    assert catalog(site) == before
+    assert re.search(r"rollback: -e restore_file=\S+[.]snap", out)
+    show(f"restored in {seconds:.0f} s, site healthy {site.settle():.0f} s later")
+
+
 @pytest.mark.more
-def test_k7_a_restore_discards_newer_data(site, data):
+def test_k7_a_restore_discards_newer_data_and_is_rolled_back(site, data):
     path, before = saved(site), catalog(site)
     site.consul().put("/v1/kv/k7/three", "newer")
     gone = {"Node": "gone", "Address": "192.0.2.9", "Check": {"CheckID": "serfHealth", "Name": "x", "Status": "passing"}}
