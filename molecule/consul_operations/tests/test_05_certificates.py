@@ -39,18 +39,24 @@ def assert_in_order(site) -> None:
     assert {path.name for path in site.secrets.glob("ca*")} == {"ca.key", "ca.pem"}
 
 
-def test_k5_certificates_are_rotated_without_a_restart(site, settled, load, show):
-    before, certificates, ca = starts(site), all_served(site), site.ca.read_text()
+@pytest.mark.parametrize("new_ca", [True, pytest.param(False, marks=pytest.mark.more)], ids=["new CA", "same CA"])
+def test_k5_certificates_are_rotated_without_a_restart(site, settled, load, show, tmp_path, new_ca):
+    before, certificates, old_ca = starts(site), all_served(site), tmp_path / "ca.pem"
+    old_ca.write_text(site.ca.read_text())
     keys = {node.name: node.run(f"sha256sum {TLS}/agent.key") for node in site.servers}
     with load.planned("certificates"):
-        done, seconds = play(site, PLAYBOOK)
+        done, seconds = play(site, PLAYBOOK, *(("-e", "rotate_ca=true") if new_ca else ()))
         assert done.returncode == 0, done.stdout[-3000:]
     after = all_served(site)
     assert [where for where in after if after[where] == certificates[where]] == []
     assert [node.name for node in site.servers if node.run(f"sha256sum {TLS}/agent.key") == keys[node.name]] == []
-    assert site.ca.read_text() == ca
+    assert (site.ca.read_text() != old_ca.read_text()) == new_ca
     assert starts(site) == before
     assert_in_order(site)
+    if new_ca:
+        for node in site.servers:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                served(node.address, 8501, old_ca)
     show(f"new certificates on {len(site.servers)} agents in {seconds:.0f} s")
 
 
