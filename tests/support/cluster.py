@@ -53,6 +53,11 @@ def alive(site, name: str, asked=None) -> bool:
     return members(site, asked)[name]["Status"] == ALIVE
 
 
+def unhealthy(site, asked) -> list[str]:
+    """Names of the servers that autopilot calls so."""
+    return [server["Name"] for server in site.consul(asked).health()["Servers"] if not server["Healthy"]]
+
+
 def answers_itself(site, server) -> bool:
     """Whether a server knows the nodes from its own state: after an absence it gets that from the leader, up to 10 s after its
     start, and until then the leader, which the test may stop next, answers for it."""

@@ -54,6 +54,12 @@ def play(
     return done, seconds
 
 
+def status_page(site, *options: str) -> tuple[str, int]:
+    """The page of playbooks/status.yml, and what ansible-playbook ended with."""
+    done, _ = play(site, "playbooks/status.yml", *options)
+    return done.stdout.split("TASK [Show the page]")[-1].split("PLAY RECAP")[0], done.returncode
+
+
 def install(folder: Path) -> dict[str, str]:
     """Build the collection and install it below a folder; the environment in which plays find that copy, not the checkout."""
     paths = {"ANSIBLE_COLLECTIONS_PATH": str(folder / "installed"), "ANSIBLE_ROLES_PATH": str(folder / "no-roles")}

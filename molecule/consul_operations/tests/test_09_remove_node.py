@@ -10,23 +10,6 @@ def remove(site, node, *options):
     return play(site, "playbooks/remove_node.yml", "-e", f"remove_host={node.name}", *options)
 
 
-@pytest.mark.more
-def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, settled):
-    node = victim(site)
-    ill = others_of(site, node)[-1]
-    ill.run("systemctl stop consul")
-    try:
-        eventually(lambda: not site.consul().get("/v1/operator/autopilot/state")["Healthy"], 30)
-        done, _ = remove(site, node)
-        assert done.returncode != 0
-        output = " ".join(done.stdout.split())
-        assert f"not healthy: {ill.name}" in output
-        assert node.unit("consul", "ActiveState", "UnitFileState") == ["active", "enabled"]
-        assert known(site, node.name) == ["raft", "gossip", "catalog"]
-    finally:
-        ill.run("systemctl start consul")
-
-
 @pytest.fixture
 def added_again(site):
     """After the test the removed server is a server again: the ordinary way, by site.yml."""

@@ -11,18 +11,6 @@ def recover(site, *options):
 
 
 @pytest.mark.more
-def test_k10_nothing_is_recovered_without_need_or_confirmation(site, settled):
-    before = peers(site)
-    done, _ = recover(site)
-    assert done.returncode != 0
-    assert f"recover_datacenter={site.datacenter}" in " ".join(done.stdout.split())
-    done, _ = recover(site, "-e", f"recover_datacenter={site.datacenter}")
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "Nothing was done" in " ".join(done.stdout.split())
-    assert peers(site) == before
-
-
-@pytest.mark.more
 def test_k10_two_of_three_lost_and_recovered(site, settled, show):
     survivor, *lost = site.servers
     before = peers(site)

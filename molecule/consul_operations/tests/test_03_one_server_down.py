@@ -1,0 +1,75 @@
+"""One of three servers is stopped: the status names it, and no operation costs the quorum or data (K8, K9, K10)."""
+
+import re
+
+import pytest
+from tests.support.cluster import alive, known, others_of, peers, unhealthy, victim
+from tests.support.playbook import play, status_page
+from tests.support.wait import eventually
+
+
+@pytest.fixture(scope="module")
+def down(site):
+    """The server whose agent is stopped; the others have missed it."""
+    site.settle()
+    ill = victim(site)
+    asked = others_of(site, ill)[0]
+    ill.run("systemctl stop consul")
+    try:
+        eventually(lambda: not alive(site, ill.name, asked), 60)
+        eventually(lambda: unhealthy(site, asked) == [ill.name], 60)  # to a new leader all are ill at first
+        yield ill
+    finally:
+        ill.run("systemctl start consul")
+        site.settle(180)
+
+
+@pytest.fixture
+def unseen(site, down):
+    """A docker host with a container that its stopped registrator misses."""
+    node = others_of(site, down)[-1]
+    node.run("docker stop registrator")
+    try:
+        node.run("docker run -d --name unseen -P -e SERVICE_NAME=unseen httpbackend:v1.0.0")
+        yield node
+    finally:
+        node.run("docker rm -f unseen; docker start registrator")
+
+
+def test_status_reports_problems(site, down, unseen):
+    text, code = status_page(site, "-e", "status_strict=true")
+    assert code != 0, "strict"
+    assert f"{down.name}: consul is failed" in text, "Consul ends with 1 when it is stopped"
+    assert f"autopilot: {down.name} not healthy" in text
+    assert f"{unseen.name}: registrator does not run" in text
+    assert f"{unseen.name}: not in the catalog: unseen ({unseen.name}:unseen:" in text
+    assert re.search(r"\d+ things wrong", text)
+
+
+def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, down):
+    node = others_of(site, down)[-1]
+    done, _ = play(site, "playbooks/remove_node.yml", "-e", f"remove_host={node.name}")
+    assert done.returncode != 0
+    assert f"not healthy: {down.name}" in " ".join(done.stdout.split()), done.stdout[-3000:]
+    assert node.unit("consul", "ActiveState", "UnitFileState") == ["active", "enabled"]
+    assert known(site, node.name) == ["raft", "gossip", "catalog"]
+
+
+def test_k8_a_host_that_is_not_empty_is_not_replaced(site, down):
+    done, _ = play(site, "playbooks/replace_node.yml", "-e", f"replace_host={down.name}")
+    assert done.returncode != 0
+    assert "is not empty" in " ".join(done.stdout.split()), done.stdout[-3000:]
+    assert known(site, down.name) == ["raft", "gossip", "catalog"]
+
+
+def test_k10_nothing_is_recovered_without_need_or_confirmation(site, down):
+    """With a confirmation it starts the server, which was only stopped. So this is the last test of the module."""
+    before = peers(site)
+    done, _ = play(site, "playbooks/recover_quorum.yml")
+    assert done.returncode != 0
+    assert f"recover_datacenter={site.datacenter}" in " ".join(done.stdout.split())
+    done, _ = play(site, "playbooks/recover_quorum.yml", "-e", f"recover_datacenter={site.datacenter}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Nothing was done" in " ".join(done.stdout.split())
+    eventually(lambda: alive(site, down.name), 30)
+    assert peers(site) == before
