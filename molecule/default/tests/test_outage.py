@@ -86,6 +86,7 @@ def test_h17_balancers_and_site_names_survive_consul(site, plain, site_name, tmp
     assert echoes.count > 0 and echoes.failed == []
 
 
+@pytest.mark.more  # R1's test does it to more services
 def test_h15_everything_answers_after_a_power_cycle_of_all(site, settled, site_name, show):
     nodes = list(site.nodes.values())
     names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
