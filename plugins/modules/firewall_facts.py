@@ -30,7 +30,7 @@ firewall:
     controller:
       description: Address that the connection comes from, and port of this host that it came to; empty and 0 without SSH.
       type: list
-    rivals: {description: Units of other firewalls that run., type: list, elements: str}
+    rivals: {description: Units of other firewalls that filter packets., type: list, elements: str}
     bridges:
       description: Bridges, each with name, addresses, and ports (kinds of the links that it joins; empty for a network card).
       type: list
@@ -51,6 +51,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, dockerd_runs
 
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
+UFW = "/etc/ufw/ufw.conf"
 COUNTER = re.compile(r"counter packets (\d+)")
 LISTENER = re.compile(r"^(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]*)\")?", re.MULTILINE)
 
@@ -72,6 +73,18 @@ def connection(pid: int, read) -> tuple[str, int]:
         parent = re.search(r"^PPid:\s*(\d+)$", read(f"/proc/{pid}/status"), re.MULTILINE)
         pid = int(parent[1]) if parent else 0
     return "", 0
+
+
+def rivals(states: dict[str, str], ufw: str) -> list[str]:
+    """Units of other firewalls that filter packets.
+
+    The unit of ufw is active wherever its package is installed, as on every Ubuntu. Whether it filters is in its file (ufw(8)).
+
+    :param states: unit to its state, as `systemctl is-active` prints it
+    :param ufw: content of /etc/ufw/ufw.conf
+    """
+    idle = [] if re.search(r"^\s*ENABLED\s*=\s*[\"']?yes\b", ufw, re.MULTILINE | re.IGNORECASE) else ["ufw.service"]
+    return [unit for unit, state in states.items() if state == "active" and unit not in idle]
 
 
 def listeners(shown: str) -> list[dict]:
@@ -126,7 +139,7 @@ def main():
     found = {
         "controller": connection(os.getpid(), content),
         "bridges": bridges(json.loads(module.run_command("ip -json -details address show", check_rc=True)[1])),
-        "rivals": [unit for unit, state in zip(RIVALS, states) if state == "active"],  # noqa: B905  as long; Python 3.9
+        "rivals": rivals(dict(zip(RIVALS, states)), content(UFW)),  # noqa: B905  as long; Python 3.9
     }
     if module.params["listening"]:
         firewall = nftables.Firewall(module)

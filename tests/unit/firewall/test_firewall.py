@@ -90,6 +90,24 @@ def test_another_firewall_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("ufw", "found"),
+    [
+        ("# /etc/ufw/ufw.conf\nENABLED=no\nLOGLEVEL=low\n", []),
+        ("", []),
+        ("#ENABLED=yes\n", []),
+        ("ENABLED=yes\n", ["ufw.service"]),
+        ("ENABLED=Yes\n", ["ufw.service"]),
+        ('ENABLED="yes"\n', ["ufw.service"]),
+    ],
+)
+def test_ufw_is_a_rival_only_where_it_is_enabled(ufw, found):
+    """Its unit is active wherever the package is installed."""
+    states = {"firewalld.service": "inactive", "ufw.service": "active", "ferm.service": "unknown"}
+    assert facts.rivals(states, ufw) == found
+    assert facts.rivals(states | {"firewalld.service": "active"}, ufw) == ["firewalld.service", *found]
+
+
+@pytest.mark.parametrize(
     ("added", "controller", "locked_out"),
     [
         ({}, ["203.0.113.9", 22], False), ({}, ["203.0.113.9", 2222], True), ({}, ["", 0], False),
