@@ -1,4 +1,4 @@
-"""What differs between the distributions that the collection supports, in one table. Another distribution is another row."""
+"""What differs between the distributions that the collection knows, in one table. Another distribution is another row."""
 
 from __future__ import annotations
 
@@ -28,33 +28,47 @@ FAMILIES: dict[str, dict] = {
     }
 }
 
-# Supported releases by "<distribution> <major version>": the family, and what is different from it.
+# Releases by their name: the family, and what is different from it. Without `tested` the collection was not tried on it, and runs
+# there only where discovery_untested_distributions says so.
 RELEASES: dict[str, dict] = {
     "Debian 11": {
         "family": "Debian",
+        "tested": True,
         "packages": {"systemd_resolved": []},  # part of the package systemd
         "docker_version": "20.10.5+dfsg1",
     },
-    "Debian 12": {"family": "Debian", "docker_version": "20.10.24+dfsg1"},
+    "Debian 12": {"family": "Debian", "tested": True, "docker_version": "20.10.24+dfsg1"},
     "Debian 13": {
         "family": "Debian",
+        "tested": True,
         "packages": {"docker": ["docker.io", "docker-cli", "ca-certificates"]},
         "docker_version": "26.1.5+dfsg1",
     },
+    "Ubuntu 22.04": {
+        "family": "Debian",
+        "packages": {"systemd_resolved": []},  # part of the package systemd
+        "docker_version": "20.10.12-0ubuntu4",
+    },
+    "Ubuntu 24.04": {"family": "Debian", "docker_version": "24.0.7-0ubuntu4"},
 }
+# Their releases are known by the whole version: 24.10 is another one than 24.04.
+WHOLE_VERSION = ("Ubuntu",)
 
-SUPPORTED = tuple(RELEASES)
+SUPPORTED = tuple(name for name, row in RELEASES.items() if row.get("tested"))
+UNTESTED = tuple(name for name in RELEASES if name not in SUPPORTED)
 
 
 def release_name(facts: Mapping) -> str:
-    """Distribution and major version, such as "Debian 13"; '' while the facts are not known."""
-    return f"{facts.get('distribution', '')} {facts.get('distribution_major_version', '')}".strip()
+    """Distribution and version, such as "Debian 13" or "Ubuntu 24.04"; '' while the facts are not known."""
+    name = facts.get("distribution", "")
+    version = facts.get("distribution_version" if name in WHOLE_VERSION else "distribution_major_version", "")
+    return f"{name} {version}".strip()
 
 
 def distribution(facts: Mapping) -> dict:
     """The row of a host's distribution.
 
-    :param facts: `ansible_facts` with the subset distribution; without it, or for a release that is not supported, the row of
+    :param facts: `ansible_facts` with the subset distribution; without it, or for a release that is not in the table, the row of
         the family (of Debian, where that is unknown) with supported: False
     :returns: name, supported, family, packages (need to names), users, paths, docker_version
     """
@@ -65,7 +79,7 @@ def distribution(facts: Mapping) -> dict:
     common = FAMILIES[family]
     return {
         "name": name,
-        "supported": name in RELEASES,
+        "supported": name in SUPPORTED,
         "family": family,
         "packages": common["packages"] | release.get("packages", {}),
         "users": common["users"] | release.get("users", {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .distributions import SUPPORTED, release_name
+from .distributions import SUPPORTED, UNTESTED, release_name
 from .host_addresses import host_addresses
 
 
@@ -14,6 +14,7 @@ def host_problems(
     facts: Mapping,
     addresses: Mapping[str, str] | None = None,
     supported: Iterable[str] = SUPPORTED,
+    untested: bool = False,
 ) -> list[str]:
     """Unsupported distribution, or an address that is not on the host; one message each.
 
@@ -21,16 +22,21 @@ def host_problems(
     :param role: the role
     :param facts: `ansible_facts` with the subsets distribution and network
     :param addresses: variable to the IPv4 address that it holds; '' is not checked
-    :param supported: distributions with their major version, such as "Debian 13"
+    :param supported: distributions with their version, such as "Debian 13"
+    :param untested: discovery_untested_distributions: the site takes those of the table that the collection was not tried on
     :returns: [] when nothing is wrong
     """
     problems = []
     distribution = release_name(facts)
-    if distribution not in supported:
-        problems.append(
-            f"host {host} runs {distribution}, which the role {role} does not support:"
-            f" install {' or '.join(supported)}, or take the host out of the group that gives it this role"
-        )
+    instead = f"install {' or '.join(supported)}, or take the host out of the group that gives it this role"
+    if distribution in UNTESTED and distribution not in supported:
+        if not untested:
+            problems.append(
+                f"host {host} runs {distribution}, where the role {role} was not tried by us: set"
+                f" discovery_untested_distributions to true to run it there without that; or {instead}"
+            )
+    elif distribution not in supported:
+        problems.append(f"host {host} runs {distribution}, which the role {role} does not support: {instead}")
     for variable, address in (addresses or {}).items():
         if address and address not in facts["all_ipv4_addresses"]:
             problems.append(

@@ -57,7 +57,8 @@ PLAYS = """
 SUBSETS = {
     "all_ipv4_addresses": "network", "architecture": "platform", "default_ipv4": "network", "dns": "dns", "hostname": "platform",
     "interfaces": "network", "distribution": "distribution", "distribution_major_version": "distribution",
-    "os_family": "distribution", "service_mgr": "service_mgr", "python": "python", "system": "platform",
+    "distribution_version": "distribution", "os_family": "distribution", "service_mgr": "service_mgr", "python": "python",
+    "system": "platform",
 }  # fmt: skip
 
 

@@ -1,7 +1,12 @@
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.distributions import FAMILIES, RELEASES, SUPPORTED
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.distributions import (
+    FAMILIES,
+    RELEASES,
+    SUPPORTED,
+    UNTESTED,
+)
 
 FILTERS = FilterModule().filters()
 distribution, package_names = FILTERS["distribution"], FILTERS["package_names"]
@@ -11,14 +16,22 @@ def facts(release):
     return {"distribution": "Debian", "distribution_major_version": release, "os_family": "Debian"}
 
 
-def test_the_supported_releases():
+def ubuntu(version):
+    major = version.split(".")[0]
+    return {
+        "distribution": "Ubuntu", "distribution_version": version, "distribution_major_version": major, "os_family": "Debian",
+    }  # fmt: skip
+
+
+def test_the_releases():
     assert SUPPORTED == ("Debian 11", "Debian 12", "Debian 13")
+    assert UNTESTED == ("Ubuntu 22.04", "Ubuntu 24.04")
 
 
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
 def test_a_row_changes_only_what_its_family_has(release):
     family = FAMILIES[release["family"]]
-    assert set(release) - {"family"} <= set(family)
+    assert set(release) - {"family", "tested"} <= set(family)
     for part in ("packages", "users", "paths"):
         assert set(release.get(part, {})) <= set(family[part])
 
@@ -30,7 +43,14 @@ def test_a_supported_release_has_its_row():
     assert row["users"]["nginx"] == "www-data"
 
 
-@pytest.mark.parametrize("found", [facts("10"), {}, {"distribution": "Fedora", "os_family": "RedHat"}])
+@pytest.mark.parametrize(("version", "resolved"), [("22.04", []), ("24.04", ["systemd-resolved"])])
+def test_a_release_that_was_not_tried_has_its_row(version, resolved):
+    row = distribution(ubuntu(version))
+    assert (row["name"], row["supported"], row["packages"]["systemd_resolved"]) == (f"Ubuntu {version}", False, resolved)
+    assert row["packages"]["docker"] == ["docker.io", "ca-certificates"]
+
+
+@pytest.mark.parametrize("found", [facts("10"), {}, {"distribution": "Fedora", "os_family": "RedHat"}, ubuntu("24.10")])
 def test_an_unsupported_release_and_unknown_facts_give_the_family(found):
     row = distribution(found)
     assert (row["supported"], row["family"]) == (False, "Debian")

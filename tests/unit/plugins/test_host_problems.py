@@ -24,6 +24,22 @@ def test_another_distribution_is_named_with_host_role_and_what_to_use(facts):
     assert [part for part in ("host a", "nginx", seen, "Debian 11 or Debian 12 or Debian 13") if part not in found] == []
 
 
+UBUNTU = {"distribution": "Ubuntu", "distribution_version": "24.04", "distribution_major_version": "24"}
+
+
+def test_a_distribution_that_was_not_tried_is_refused_with_the_variable_that_takes_it():
+    (found,) = host_problems("a", "nginx", FACTS | UBUNTU)
+    parts = ["host a runs Ubuntu 24.04", "nginx", "not tried by us", "set discovery_untested_distributions to true", "Debian 13"]
+    assert [part for part in parts if part not in found] == []
+    assert host_problems("a", "nginx", FACTS | UBUNTU, untested=True) == []
+
+
+def test_it_takes_no_distribution_without_a_row():
+    for facts in (UBUNTU | {"distribution_version": "24.10"}, {"distribution": "Fedora"}):
+        (found,) = host_problems("a", "nginx", FACTS | facts, untested=True)
+        assert "does not support" in found and "discovery_untested_distributions" not in found
+
+
 def test_a_role_may_support_others():
     assert host_problems("a", "dockerd", FACTS | {"distribution_major_version": "11"}, supported=["Debian 11"]) == []
     assert len(host_problems("a", "dockerd", FACTS, supported=["Debian 11"])) == 1
