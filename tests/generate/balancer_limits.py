@@ -26,7 +26,7 @@ def table() -> str:
     specs = parse_yaml((ROOT / "roles/balancer/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     lines = ["| limit | type | default | variable | meaning |", "|---|---|---|---|---|"]
     for limit in limits():
-        kind = "size" if limit.kind == "header" else limit.kind
+        kind = "size" if limit.kind in ("header", "disk") else limit.kind
         meaning = marked(specs[limit.variable]["description"], set(specs))
         lines.append(f"| {limit.name} | {kind} | `{limit.default}` | `{limit.variable}` | {meaning} |")
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """An instance of a service, for tests: runs on a host (Python 3.9), speaks HTTP/1.1, and TLS when it is given a certificate.
 
 `python3 instance_server.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after
-that time, /status/<code> with that code; a websocket gets back what it sends, line by line; /posts lists the paths of all POST
-requests.
+that time, /status/<code> with that code, /header/<length> with a header of that length; a websocket gets back what it sends,
+line by line; /posts lists the paths of all POST requests.
 """
 
 import json
@@ -31,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Instance", NAME)
+        if self.path.startswith("/header/"):
+            self.send_header("X-Long", "x" * int(self.path.split("/")[2]))
         self.end_headers()
         self.wfile.write(body)
 

@@ -57,6 +57,8 @@ ALLOWED = {
             "proxy_pass": rf"https?://http_{NAME}/?",
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
+            "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",
+            "proxy_buffers": r"8 [1-9]\d?k",
             "proxy_ssl_server_name": "on",
             "proxy_ssl_name": r"\$host",
         },

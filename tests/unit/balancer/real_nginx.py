@@ -26,6 +26,8 @@ from printed import printed
 
 ROOT = Path(__file__).parents[3]
 UNPACKED = ROOT / ".cache/nginx"
+# Another program and its module for streams, such as another distribution's, whose process must be called nginx….
+OTHER, OTHERS_STREAM = (os.environ.get(f"NGINX_{name}UNDER_TEST", "") for name in ("", "STREAM_"))
 OWN = f"{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # two runs at once do not meet
 ADDRESS = f"127.74.{OWN}"  # of the balancer
 BACKENDS = tuple(f"127.{number}.{OWN}" for number in (75, 76, 77))
@@ -149,7 +151,8 @@ class Balancer:
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
-        binary, module = UNPACKED / "usr/sbin/nginx", UNPACKED / "usr/lib/nginx/modules/ngx_stream_module.so"
+        binary = Path(OTHER) if OTHER else UNPACKED / "usr/sbin/nginx"
+        module = OTHERS_STREAM or UNPACKED / "usr/lib/nginx/modules/ngx_stream_module.so"
         assert binary.exists(), "no nginx to test with: run `make system`"
         self.folder.joinpath("modules/stream.conf").write_text(f"load_module {module};\n")
         own = {

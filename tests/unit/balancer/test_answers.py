@@ -16,6 +16,7 @@ from instances import ADDRESS, WEBSOCKET, apply, catalog, entry, free_port
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
+LONGEST = 65_000  # of a header of an answer; Python's client reads lines of 65,536 bytes
 
 
 @pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
@@ -316,6 +317,27 @@ def test_w9_long_headers_pass_both_ways(serve, ask, instance, length):
     assert (status, len(json.loads(body)[2]["Cookie"])) == (200, length)
     status, headers, _ = ask(f"web.{DOMAIN}", "/?" + "q" * 100, X_Answer=str(length))
     assert (status, len(headers["X-Long"])) == (200, length)
+
+
+def test_w8_a_service_may_have_longer_headers_in_its_answers(serve, ask, instance):
+    one = instance()
+    serve(web=[entry(one.port, header_size="64k")])
+    for length in (4_500, 32 * 1024, LONGEST):
+        status, headers, _ = ask(f"web.{DOMAIN}", X_Answer=str(length))
+        assert (status, len(headers["X-Long"])) == (200, length)
+
+
+def test_w8_a_label_stays_within_the_sites_disk(server, ask, instance):
+    """The least that a site may keep of an answer on disk is enough for every label."""
+    with server.Balancer(balancer_response_disk_size="1m", balancer_header_size="4k") as small:
+        small.sync(catalog())
+        small.start()
+        status = apply(small, web=[entry(instance().port, header_size="64k")])
+        if server is real_haproxy:  # its buffers are for all services
+            assert "more than haproxy can hold here, 8k" in str(status["warnings"])
+            return
+        answer = ask(f"web.{DOMAIN}", port=small.http_port, X_Answer=str(LONGEST))
+        assert (answer[0], len(answer[1]["X-Long"])) == (200, LONGEST)
 
 
 @pytest.mark.parametrize("host", [f"web.{DOMAIN}", f"none.{DOMAIN}", "x.example.org"])

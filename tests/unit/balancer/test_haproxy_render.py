@@ -63,6 +63,11 @@ def test_path_that_is_stripped():
     assert made["hosts.map"] == "web.hospital.example/a.pi/ web\n"
 
 
+def test_w8_p1_long_headers_of_answers_need_nothing():
+    """Every buffer has the size for them; a label that asks for more was refused before."""
+    assert rendered(http=(web(header_size="64k"),)) == rendered(http=(web(),))
+
+
 def test_grpc_is_not_stripped_and_speaks_http_2():
     text = section(rendered(http=(web(path="/p.S", strip=True, protocol="grpc"),))["services.cfg"], "http_web")
     assert "replace-path" not in text and text.endswith(" proto h2\n")

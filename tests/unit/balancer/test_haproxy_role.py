@@ -63,6 +63,11 @@ def test_certificates_are_links_and_their_names_a_list(made):
     assert files[-1]["content"] == f"{folder}/0.pem *.hospital.example a.example\n{folder}/1.pem b.example\n"
 
 
+@pytest.mark.parametrize(("header", "most"), [("32k", 64), ("8k", 16), ("100k", 64)])
+def test_w8_a_service_may_ask_for_as_much_as_a_buffer_holds(header, most):
+    assert written(balancer_header_size=header)["own"]["most_header_size"] == most
+
+
 def test_nothing_is_refused(made):
     assert made["problems.json"] == []
 

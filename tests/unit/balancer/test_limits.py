@@ -31,6 +31,15 @@ def test_no_limit_takes_what_could_not_be_rendered(kind, value):
     assert not KINDS[kind][0].fullmatch(str(value))
 
 
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [("0", True), ("0k", True), ("1m", True), ("64m", True), ("1000k", True), ("1000000", True), ("999k", False), ("68k", False)],
+)
+def test_w8_an_answer_on_disk_is_longer_than_a_buffer(value, good):
+    """nginx refuses its whole configuration otherwise, for the label of one service."""
+    assert bool(KINDS["disk"][0].fullmatch(value)) is good
+
+
 def test_no_other_limit_stands_in_the_template():
     """A timeout or size of clients is in the table, where a site can find it."""
     text = (ROLES / "nginx/templates/nginx.conf.j2").read_text()

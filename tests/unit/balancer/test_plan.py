@@ -299,6 +299,15 @@ def test_weight_of_an_instance_goes_before_consuls():
     assert ([i.weight for i in result.http[0].instances], list(reported(result))) == ([4, 1], ["web"])
 
 
+@pytest.mark.parametrize(("most", "size"), [(64, "64k"), (63, ""), (16, "")])
+def test_w8_a_longer_header_than_the_backend_can_hold_is_refused_by_name(most, size):
+    options = dataclasses.replace(OPTIONS, balancer="haproxy", most_header_size=most)
+    result = plan(catalog(web=[instance(meta={"balancer_header_size": "64k"})]), options)
+    assert result.http[0].settings.header_size == size
+    refused = f"balancer_header_size '64k' is more than haproxy can hold here, {most}k; the site's applies"
+    assert result.warnings == ((("web", refused),) if not size else ())
+
+
 def test_tls_service():
     result = plan(catalog(web=[labelled(tags=["tls"])], other=[labelled(tags=["tls"], hosts="a.example,b.example")]), OPTIONS)
     assert [(s.name, s.hosts) for s in result.tls] == [("other", ("a.example", "b.example")), ("web", ("web.hospital.example",))]

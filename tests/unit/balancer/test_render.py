@@ -22,6 +22,7 @@ TLS = {
     "access_log", "grpc_pass", "grpc_read_timeout", "grpc_send_timeout", "hostnames", "proxy_connect_timeout", "proxy_protocol",
     "proxy_read_timeout", "proxy_send_timeout", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_timeout", "real_ip_header",
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
+    "grpc_buffer_size", "proxy_buffer_size", "proxy_buffers", "proxy_busy_buffers_size",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, names of hosts, and of what they lead to.
 HOST = re.compile(r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -122,6 +123,28 @@ def test_path_that_is_stripped():
     }
 """
     assert f"    location = /api {{\n{body}    location /api/ {{\n{body}    location / {{\n" in text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "lines"),
+    [
+        (
+            {"header_size": "64k"},
+            "        proxy_buffer_size 68k;\n        proxy_buffers 8 17k;\n        proxy_busy_buffers_size 68k;\n",
+        ),
+        ({"header_size": "64k", "protocol": "grpc"}, "        grpc_buffer_size 68k;\n"),
+    ],
+)
+def test_w8_p1_long_headers_of_answers(chosen, lines):
+    assert http_conf(web(**chosen)).endswith(f"http_web;\n{lines}    }}\n}}\n")
+
+
+@pytest.mark.parametrize("size", range(4, 65))
+def test_w8_nginx_takes_the_buffers_of_each_size(size):
+    """Those that are busy have to be as large as the first one, and leave one of the others free."""
+    found = dict(re.findall(r"proxy_(buffer_size|buffers 8|busy_buffers_size) (\d+)k", http_conf(web(header_size=f"{size}k"))))
+    first, one, busy = (int(found[name]) for name in ("buffer_size", "buffers 8", "busy_buffers_size"))
+    assert first > size and max(first, one) <= busy < 8 * one - one
 
 
 @pytest.mark.parametrize(

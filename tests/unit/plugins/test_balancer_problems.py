@@ -46,7 +46,7 @@ def test_nothing_is_wrong(good):
         ("balancer_certificates", [CERTIFICATE, CERTIFICATE], "stands in two"),
         ("balancer_client_header_timeout", "15 s", "a time such as 500ms"), ("balancer_read_timeout", "1s; x", "a time such as"),
         ("balancer_client_connections", -1, "a whole number"), ("balancer_client_requests", "10r/s", "a whole number"),
-        ("balancer_client_max_body_size", "1t", "a size such as"), ("balancer_response_disk_size", "", "a size such as"),
+        ("balancer_client_max_body_size", "1t", "a size such as"), ("balancer_response_disk_size", "68k", "a size from 1m"),
         ("balancer_header_size", "3k", "from 4k to 299k"), ("balancer_header_size", 32, "from 4k to 299k"),
     ],
 )  # fmt: skip

@@ -9,6 +9,8 @@ import typing
 KINDS = {
     "time": (re.compile(r"[0-9]{1,6}|([0-9]{1,6}(ms|[smhdw]))+"), "a time such as 500ms, 30s, 5m or 2h"),
     "size": (re.compile(r"[0-9]{1,9}[kKmMgG]?"), "a size such as 16k or 100m"),
+    # At least one of nginx's buffers for answers, which a service may have larger.
+    "disk": (re.compile(r"0[kKmMgG]?|[1-9][0-9]{0,5}[mMgG]|[1-9][0-9]{3,8}[kK]|[1-9][0-9]{6,8}"), "a size from 1m, 0 for none"),
     "count": (re.compile(r"[0-9]{1,6}"), "a whole number, 0 for no limit"),
     "header": (re.compile(r"([4-9]|[1-9][0-9]|[12][0-9]{2})k"), "a size from 4k to 299k"),
 }
@@ -39,7 +41,7 @@ LIMITS = (
     Limit("client_max_body_size", "size", "100m"),
     Limit("header_size", "header", "32k"),
     Limit("body_buffer_size", "size", "16k"),
-    Limit("response_disk_size", "size", "64m"),
+    Limit("response_disk_size", "disk", "64m"),
     Limit("connect_timeout", "time", "1s"),
     Limit("read_timeout", "time", "60s"),
     Limit("stream_timeout", "time", "10m"),

@@ -12,8 +12,8 @@ from .patterns import CERTIFIED, DOMAIN, FILE
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
-# Options that the backend's file may replace: only it knows where the backend runs, and where it listens for itself.
-OF_BACKEND = ("listen", "tcp_ports", "reserved_ports")
+# Options that the backend's file may replace: only it knows where the backend runs, where it listens for itself, and what it can.
+OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Options:
     refused_networks: tuple = (
         "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/127", "fe80::/10", "ff00::/8",
     )  # fmt: skip
+    most_header_size: int = 64  # KiB, of answers, that a service may ask for
     max_fails: int = 3
     tries: int = 3  # instances tried for one request
     fail_timeout: str = "5s"
@@ -56,7 +57,7 @@ class Options:
         for name in ("fail_timeout", "keepalive_timeout"):
             if not DURATION.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '5s'")
-        for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations", *BOUNDS):
+        for name in ("http_port", "tls_port", "max_fails", "tries", "keepalive", "keep_generations", "most_header_size", *BOUNDS):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name}: {value!r} is not a whole number")

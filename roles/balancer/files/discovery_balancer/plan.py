@@ -215,9 +215,9 @@ def _http_service(name, instances, chosen, options, claims):
     if chosen.bad_path and chosen.hosts:  # without a path it would take the whole of hosts that may be shared
         raise Rejected("its balancer_path is not a path, and its hosts may be shared")
     _some(instances)
-    lost = []
+    chosen, lost = _possible(chosen, options)
     if chosen.protocol == "grpc":
-        lost = [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
+        lost += [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
         hosts = tuple(host for host in hosts if options.certificate(host))
     kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims)
     hosts, lost = tuple(kept), lost + taken
@@ -227,6 +227,16 @@ def _http_service(name, instances, chosen, options, claims):
         if (f"tls {host}", "tls", owner) in claims.asking:
             lost.append(f"TLS for {host} goes through to the service {cut(owner)}")
     return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost
+
+
+def _possible(chosen, options):
+    """The settings without those that this backend cannot have, and a warning for each of these."""
+    most = options.most_header_size
+    if not chosen.header_size or int(chosen.header_size.rstrip("k")) <= most:
+        return chosen, []
+    size = f"balancer_header_size {shown(chosen.header_size)}"
+    reason = f"{size} is more than {options.balancer} can hold here, {most}k; the site's applies"
+    return dataclasses.replace(chosen, header_size=""), [reason]
 
 
 def _tls_service(name, instances, chosen, options, claims):

@@ -19,6 +19,7 @@ TIME = re.compile(r"[1-9][0-9]{0,5}(ms|s|m|h)")
 LONGEST_TIME = 24 * 3600  # seconds
 PROTOCOLS = ("http", "https", "grpc")
 HIGHEST_WEIGHT = 1000
+HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
 LONGEST_TEXT = 100
 
 
@@ -36,6 +37,7 @@ class Settings:
     protocol: str = "http"
     read_timeout: str = ""  # such as 500ms or 30s; empty: the site's
     connect_timeout: str = ""
+    header_size: str = ""  # of an answer, such as 64k; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -150,6 +152,12 @@ def _time(value):
     return value
 
 
+def _header_size(value):
+    if not HEADER_SIZE.fullmatch(value.lower()):
+        raise Rejected("not a size from 4k to 64k")
+    return value.lower()
+
+
 def _weight(value):
     if not re.fullmatch("[1-9][0-9]{0,3}", value) or int(value) > HIGHEST_WEIGHT:
         raise Rejected(f"not a number from 1 to {HIGHEST_WEIGHT}")
@@ -158,6 +166,7 @@ def _weight(value):
 
 PARSERS = {
     "connect_timeout": _time,
+    "header_size": _header_size,
     "hosts": _hosts,
     "path": _path,
     "protocol": _protocol,

@@ -11,6 +11,7 @@ from ..pages import RETRY_SECONDS, TEXTS, page
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
+MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # nginx's own 502 and 504: an application's answers are not touched. The status stays what it was.
 FAILED = (
@@ -121,7 +122,15 @@ def _proxied(service):
     lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
     lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
+    lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
     return "".join(f"        {line};\n" for line in lines)
+
+
+def _buffers(by, size):
+    """The header of an answer has to fit into the first buffer, of this size in KiB."""
+    if by == "grpc":
+        return [f"grpc_buffer_size {size}k"]
+    return [f"proxy_buffer_size {size}k", f"proxy_buffers 8 {size // 4}k", f"proxy_busy_buffers_size {size}k"]
 
 
 def _http_upstream(service, options):
