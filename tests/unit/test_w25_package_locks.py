@@ -92,9 +92,10 @@ def test_w25_the_change_of_the_resolver_waits_as_long():
     assert "DPkg::Lock::Timeout=600" in (ROOT / "plugins/modules/resolver.py").read_text()
 
 
-def run(tmp_path, failures: int, timeout: int):
-    """apt-get that finds a lock so many times."""
+def run(tmp_path, failures: int = 0, timeout: int = 600, variables: str = ""):
+    """apt-get that finds a lock so many times; how the play ended, and the arguments of each call."""
     stub = tmp_path / "apt-get"
+    (tmp_path / "calls").touch()
     stub.write_text(
         f"""#!/bin/sh
 echo "$@" >> {tmp_path}/calls
@@ -105,12 +106,12 @@ exit 100
     )
     stub.chmod(0o755)
     (tmp_path / "play.yml").write_text(
-        """
+        f"""
 - hosts: localhost
   gather_facts: false
   tasks:
-    - ansible.builtin.include_role: {name: common, tasks_from: apt_get}
-      vars: {common_apt_get_arguments: [--download-only, install, nginx]}
+    - ansible.builtin.include_role: {{name: common, tasks_from: apt_get}}
+      vars: {{common_apt_get_arguments: [--download-only, install, nginx], {variables}}}
 """
     )
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", tmp_path / "play.yml"]
@@ -136,3 +137,19 @@ def test_w25_a_lock_that_stays_is_named_with_what_to_do(tmp_path):
     assert done.returncode == 2 and 3 <= len(calls) <= 6
     assert "It is held by process 42 (unattended-upgr)" in said
     assert "for 40 s" in said and "common_packages_lock_timeout" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "runs", "changed"),
+    [
+        ("", 1, 0),
+        ("common_apt_get_changes: true", 1, 1),
+        ("common_apt_get_changes: true, common_apt_get_creates: /nowhere", 1, 1),
+        ("common_apt_get_changes: true, common_apt_get_creates: /etc/passwd", 0, 0),
+        ("common_apt_get_changes: true, common_apt_get_removes: /nowhere", 0, 0),
+    ],
+)
+def test_w25_a_change_is_reported_where_apt_get_ran(tmp_path, variables, runs, changed):
+    done, calls = run(tmp_path, variables=variables)
+    assert done.returncode == 0, done.stdout
+    assert (len(calls), f"changed={changed} " in done.stdout) == (runs, True), done.stdout
