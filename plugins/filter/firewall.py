@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ..plugin_utils.firewall import firewall_problems, firewall_ruleset, firewall_status
+from ..plugin_utils.firewall import firewall_problems, firewall_ruleset, firewall_status, firewall_unconfirmed
 
 
 class FilterModule:
@@ -9,4 +9,5 @@ class FilterModule:
             "firewall_problems": firewall_problems,
             "firewall_ruleset": firewall_ruleset,
             "firewall_status": firewall_status,
+            "firewall_unconfirmed": firewall_unconfirmed,
         }

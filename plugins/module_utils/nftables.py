@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 
+from . import sockets
 from .files import read, remove, write
 
 NFT = "/usr/sbin/nft"
@@ -28,6 +30,37 @@ OVERLAY_FILES = (
     "/etc/systemd/system/discovery-overlay.service",
     "/etc/systemd/system/nftables.service.d/10-discovery-overlay.conf",
 )
+
+
+STRICT = """
+table {table} {{
+	chain strict_input {{
+		type filter hook input priority filter - 6; policy accept;
+		iif "lo" accept
+{judged}	}}
+	chain strict_forward {{
+		type filter hook forward priority filter - 6; policy accept;
+		ct state established ct status & dnat != 0 ct direction original goto forwarded
+	}}
+}}
+"""
+
+
+def strict_chains(listening: Iterable[Mapping]) -> str:
+    """Chains beside the rules with which nothing passes for being established: packets to ports of this host that listen, those
+    of protocols without ports, and those to published ports are judged by the rules' chains `arriving` and `forwarded`.
+
+    A controller that comes through a tunnel that ends here would otherwise confirm rules that close the tunnel as soon as
+    conntrack forgets it. Conntrack does not know who opened a connection that it did not see from the start, so a port that
+    listens counts as asked. Connections that this host opened have other ports of it, and pass.
+
+    :param listening: dicts with protocol (tcp or udp) and port
+    """
+    ports = {protocol: sorted({one["port"] for one in listening if one["protocol"] == protocol}) for protocol in ("tcp", "udp")}
+    judged = [f"{protocol} dport {{ {', '.join(map(str, found))} }}" for protocol, found in ports.items() if found]
+    judged.append("meta l4proto != { tcp, udp, icmp, ipv6-icmp }")
+    lines = "".join(f"\t\tct state established {part} goto arriving\n" for part in judged)
+    return STRICT.format(table=" ".join(TABLE), judged=lines)
 
 
 class Refused(Exception):
@@ -79,14 +112,21 @@ class Firewall:
         states = ("is-enabled", "is-active")
         return all(self.module.run_command(["systemctl", "--quiet", state, UNIT])[0] == 0 for state in states)
 
-    def commit(self, rules: str, seconds: int) -> None:
-        """Load rules; the host rolls them back after so many seconds unless they are confirmed."""
+    def listening(self) -> list[dict]:
+        """The host's ports that listen (`sockets.listeners`)."""
+        return sockets.listeners(self.run(*sockets.COMMAND))
+
+    def commit(self, rules: str, seconds: int, beside: str = "") -> None:
+        """Load rules; the host rolls them back after so many seconds unless they are confirmed.
+
+        :param beside: further rules until then
+        """
         self.stop_timer()  # of an interrupted run; its rules are replaced now
         write(UNCONFIRMED, rules.encode())
         timer = ["systemd-run", "--quiet", "--collect", f"--unit={TIMER}", f"--on-active={seconds}"]
         self.run(*timer, "--timer-property=AccuracySec=100ms", "--", "/bin/sh", "-c", ROLLBACK)
         try:
-            self.run(NFT, "--file", UNCONFIRMED)
+            self.run(NFT, "--file", "-", data=rules + beside)
         except Refused:
             self.stop_timer()
             remove(UNCONFIRMED)

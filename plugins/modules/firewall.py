@@ -23,6 +23,12 @@ options:
     description: Seconds until the rollback.
     type: int
     default: 30
+  strict:
+    description:
+      - Whether I(rules) judge established connections to this host, too, until they are confirmed, so that nobody confirms them
+        through one that they close later. They need the chains C(arriving) and C(forwarded).
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Predicts the change and does nothing.
@@ -58,6 +64,11 @@ reason:
   description: The difference that made the rules be loaded; empty for none.
   returned: when I(state=committed)
   type: str
+listening:
+  description: Ports that listen, each with protocol, address, port and program; when rules wait for confirmation and I(strict).
+  returned: when I(state=committed)
+  type: list
+  elements: dict
 overlay_table:
   description: The host has a separate table of the overlay network, of an earlier version of the collection.
   returned: when I(state=committed)
@@ -89,6 +100,7 @@ def main():
             "state": {"type": "str", "choices": ["committed", "confirmed", "absent"], "default": "committed"},
             "rules": {"type": "str"},
             "seconds": {"type": "int", "default": 30},
+            "strict": {"type": "bool", "default": False},
         },
         required_if=[("state", "committed", ["rules"])],
         supports_check_mode=True,
@@ -106,14 +118,18 @@ def committed(module, firewall) -> dict:
         reason = "no rules yet"
     else:
         reason = difference(before, rules, firewall.in_force(), firewall.listing(rules))
+    listening = []
     if reason and not module.check_mode:
-        firewall.commit(rules, module.params["seconds"])
+        listening = firewall.listening() if module.params["strict"] else []
+        beside = nftables.strict_chains(listening) if module.params["strict"] else ""
+        firewall.commit(rules, module.params["seconds"], beside)
     diff = {"before_header": nftables.CONFIRMED, "after_header": nftables.CONFIRMED, "before": before, "after": rules}
     return {
         "changed": bool(reason),
         "unconfirmed": bool(reason) and not module.check_mode,
         "at_boot": firewall.at_boot(),
         "reason": reason,
+        "listening": listening,
         "overlay_table": firewall.overlay_table(),
         "diff": diff,
     }

@@ -49,11 +49,11 @@ import re
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, dockerd_runs
+from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import COMMAND, listeners
 
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
 UFW = "/etc/ufw/ufw.conf"
 COUNTER = re.compile(r"counter packets (\d+)")
-LISTENER = re.compile(r"^(tcp|udp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]*)\")?", re.MULTILINE)
 
 
 def connection(pid: int, read) -> tuple[str, int]:
@@ -85,19 +85,6 @@ def rivals(states: dict[str, str], ufw: str) -> list[str]:
     """
     idle = [] if re.search(r"^\s*ENABLED\s*=\s*[\"']?yes\b", ufw, re.MULTILINE | re.IGNORECASE) else ["ufw.service"]
     return [unit for unit, state in states.items() if state == "active" and unit not in idle]
-
-
-def listeners(shown: str) -> list[dict]:
-    """Sockets that listen beyond loopback.
-
-    :param shown: what `ss --numeric --listening --tcp --udp --processes --no-header` prints
-    """
-    found = []
-    for protocol, address, port, program in LISTENER.findall(shown):
-        bare = address.split("%")[0].strip("[]")
-        if not bare.startswith("127.") and bare != "::1":
-            found.append({"protocol": protocol, "address": bare, "port": int(port), "program": program})
-    return found
 
 
 def publishers(containers: list[dict]) -> list[dict]:
@@ -143,7 +130,7 @@ def main():
     }
     if module.params["listening"]:
         firewall = nftables.Firewall(module)
-        shown = module.run_command("ss --numeric --listening --tcp --udp --processes --no-header", check_rc=True)[1]
+        shown = module.run_command(list(COMMAND), check_rc=True)[1]
         found.update(
             listening=listeners(shown),
             published=publishers(DockerApi().get("/containers/json")) if dockerd_runs() else [],

@@ -296,12 +296,34 @@ def firewall_status(host: str, settings: Mapping, facts: Mapping) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines += ["  " + "  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0])).rstrip() for row in rows]  # noqa: B905
     held = {(place["protocol"], place["port"]) for place in facts["published"]}
-    silent = sorted({
-        f"{place['protocol']} {place['port']} ({place['program'] or 'unknown'})" for place in facts["listening"]
-        if (place["protocol"], place["port"]) not in held
-        and not any(_matches(place, rule) for rule in rules.values() if rule.get("at") != "published")
-    })  # fmt: skip
+    silent = _without_a_rule(rules, (place for place in facts["listening"] if (place["protocol"], place["port"]) not in held))
     return lines + [f"  listens without an allow rule, closed to other hosts: {', '.join(silent)}"] if silent else lines
+
+
+def firewall_unconfirmed(host: str, settings: Mapping, listening: Iterable[Mapping]) -> str:
+    """Why nobody may have been able to confirm the rules of a host, and what to set.
+
+    :param settings: see the module
+    :param listening: of the module firewall, when it loaded the rules
+    """
+    rules = allow_rules(settings["platform"], settings["site"])
+    # docker-proxy stands behind published ports, whose packets do not come to it from outside.
+    closed = _without_a_rule(rules, (place for place in listening if place["program"] != "docker-proxy"))
+    return (
+        f"the rules of {host} were not confirmed by a new connection: it rolls them back {settings['seconds']} s after they were"
+        " loaded, and is then as it was before. Until they are confirmed they judge established connections, too: does the"
+        f" controller come through a tunnel (VPN) that ends on {host}? Then allow that, such as firewall_allow_rules:"
+        " {tunnel: {udp: [51820], from: [any]}}, or protocols: [esp] for IPsec."
+        f" No rule allows these ports that listen there: {', '.join(closed) or 'none'}"
+    )
+
+
+def _without_a_rule(rules: Mapping[str, Mapping], listening: Iterable[Mapping]) -> list[str]:
+    """The ports that listen and belong to no allow rule, for people."""
+    return sorted({
+        f"{place['protocol']} {place['port']} ({place['program'] or 'unknown'})" for place in listening
+        if not any(_matches(place, rule) for rule in rules.values() if rule.get("at") != "published")
+    })  # fmt: skip
 
 
 def _matches(place: Mapping, rule: Mapping) -> bool:

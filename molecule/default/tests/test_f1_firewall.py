@@ -3,6 +3,7 @@
 import functools
 import json
 import statistics
+import subprocess
 import time
 
 import pytest
@@ -165,6 +166,47 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_is_rolled_back(site, show):
     show(f"unconfirmed rules gone after {seconds:.1f} s, of a trial of {TRIAL} s")
     assert seconds >= TRIAL - 1
     site.settle()  # the others have missed the host
+
+
+TUNNEL = 2222  # a port of the host that no rule allows
+
+
+@pytest.fixture
+def tunnel(site, tmp_path, settled):
+    """A host without rules, and options of ssh that lead to it through one connection to a second sshd there, open already."""
+    node, socket = site.servers[-1], tmp_path / "tunnel"
+    *options, target = node.ssh
+    options[options.index("-p") + 1] = str(TUNNEL)
+    node.run(f"systemd-run --quiet --collect --unit tunnel $(command -v sshd) -D -p {TUNNEL} -o PidFile=none")
+    try:
+        node.run(f"nft delete table {TABLE}")
+        eventually(lambda: tcp_open(node.address, TUNNEL), 10)
+        options += ["-o", f"HostKeyAlias={node.address}", "-o", "ControlMaster=yes", "-S", str(socket), "-f", "-N"]
+        silent = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+        subprocess.run([*options, target], check=True, **silent)
+        try:
+            yield node, f"-o 'ProxyCommand=ssh -S {socket} -W 127.0.0.1:22 tunnel'"
+        finally:
+            subprocess.run(["ssh", "-S", socket, "-O", "exit", "tunnel"], check=False, capture_output=True)
+    finally:
+        node.tries("systemctl stop tunnel")
+        node.run("systemctl reload-or-restart discovery-firewall")
+
+
+def test_w21_rules_that_close_the_controller_s_tunnel_are_rolled_back(site, tunnel, tmp_path, show):
+    """They would close it as soon as conntrack forgets the connection, long after they were confirmed. Rules without a table are
+    loaded by any run of the play."""
+    node, through = tunnel
+    common = node.variables["ansible_ssh_common_args"]
+    given = {"ansible_ssh_common_args": f"{common} {through}", "ansible_control_path_dir": str(tmp_path),
+             "firewall_confirm_seconds": TRIAL}  # fmt: skip
+    done, seconds = play(site, PLAYBOOK, "--limit", node.name, "-e", json.dumps(given))
+    output = " ".join(done.stdout.split())
+    assert done.returncode != 0 and f"the rules of {node.name} were not confirmed" in output, output[-3000:]
+    assert f"tcp {TUNNEL} (sshd)" in output
+    eventually(lambda: "strict_input" not in node.run(f"nft list table {TABLE}"), TRIAL + 10, every=0.5)
+    assert node.tries("test -e /run/discovery-firewall/trial.nft").rc != 0
+    show(f"through a tunnel on a port without a rule: refused after {seconds:.0f} s, of a trial of {TRIAL} s")
 
 
 @pytest.mark.more

@@ -1,18 +1,20 @@
-"""F1 and X3: the effect of the rules on packets, in network namespaces: a host with bridges of Docker and of others, another host
-of the site, an external one, one of the management, containers, a virtual machine, and a laptop behind a VPN.
+"""F1, X3 and W21: the effect of the rules on packets, in network namespaces: a host with bridges of Docker and of others, another
+host of the site, an external one, one of the management, containers, a virtual machine, and a laptop behind a VPN.
 
 The addresses are those of RFC 5737 and RFC 3849; everything is in network namespaces of this process and ends with it.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables, sockets
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.firewall import firewall_ruleset
 from firewall_rules import platform, rendered
 
@@ -89,6 +91,48 @@ def knock(port):
     return "open"
 ports = list(map(int, sys.argv[2:]))
 print(json.dumps([port for port, answer in zip(ports, ThreadPoolExecutor(32).map(knock, ports)) if answer == "open"]))
+"""
+# Answers each message of a TCP connection; each packet of an IP protocol without ports.
+ECHO = """
+import socket, sys, threading
+def serve(connection):
+    while data := connection.recv(100):
+        connection.send(data)
+def listen(port):
+    server = socket.create_server(("", port))
+    print("ready", flush=True)
+    while True:
+        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+listen(int(sys.argv[1]))
+"""
+ECHO_RAW = """
+import socket, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, int(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    data, sender = raw.recvfrom(200)
+    raw.sendto(data[20:], sender)
+"""
+# One socket for a whole conversation: says for each line of its input, a number of seconds, whether there was an answer by then.
+TALK = """
+import socket, sys, time
+kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+one = socket.socket(socket.AF_INET, socket.SOCK_RAW, port) if kind == "raw" else socket.socket(
+    socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+one.settimeout(5)
+one.connect((address, 0 if kind == "raw" else port))
+print("ready", flush=True)
+for line in sys.stdin:
+    end, got = time.monotonic() + float(line), False
+    one.send(b"question")
+    while not got and time.monotonic() < end:
+        one.settimeout(0.3)
+        try:
+            got = bool(one.recv(200))
+        except TimeoutError:
+            if kind != "tcp":
+                one.send(b"question")
+    print("answer" if got else "silence", flush=True)
 """
 # Sends one packet with any source address: TCP's first, or one of UDP.
 FORGE = """
@@ -223,12 +267,33 @@ class Networks:
         parts = [part for one in listed if "rule" in one for part in one["rule"]["expr"]]
         return any(part["counter"]["packets"] for part in parts if "counter" in part)
 
-    def load(self, bridges=(), closed=(), added=None, scope: str = "site") -> None:
+    @contextlib.contextmanager
+    def conversation(self, name: str, kind: str, address: str, port: int) -> Iterator[Callable[[], str]]:
+        """One connection from a machine to a port, or for raw by an IP protocol: asked how it is, it sends a message, and says
+        whether that was answered."""
+        inside = ["ip", "netns", "exec", self.prefix + name, sys.executable, "-c", TALK, kind, address, str(port)]
+        with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
+
+            def ask(seconds: float = 5) -> str:
+                asking.stdin.write(f"{seconds}\n")
+                asking.stdin.flush()
+                return asking.stdout.readline().strip()
+
+            try:
+                assert asking.stdout.readline() == "ready\n"
+                yield ask
+            finally:
+                asking.kill()
+
+    def load(self, bridges=(), closed=(), added=None, scope: str = "site", unconfirmed: bool = False) -> None:
         networks = {"site": [HOST, MEMBER], "docker": [HOST, MEMBER], "management": [MANAGEMENT]}
         settings = {
             "platform": platform(), "site": added or {}, "networks": networks, "address": HOST, "closed": closed, "seconds": 30,
         }  # fmt: skip
-        self.run("host", "nft --file -", rendered(scope, __firewall_ruleset=firewall_ruleset(settings, bridges)))
+        rules = rendered(scope, __firewall_ruleset=firewall_ruleset(settings, bridges))
+        if unconfirmed:
+            rules += nftables.strict_chains(sockets.listeners(self.run("host", " ".join(sockets.COMMAND))))
+        self.run("host", "nft --file -", rules)
 
     def end(self) -> None:
         for server in self.servers:
@@ -484,6 +549,53 @@ def test_f1_a_connection_outlives_a_change(networks):
         assert out == "True\n" and time.monotonic() - started < 5
     finally:
         networks.load()
+
+
+@pytest.mark.parametrize(
+    ("kind", "port", "server", "allowed"),
+    [
+        ("tcp", 4445, ECHO, {"tcp": [4445]}), ("udp", 51820, SERVE_UDP, {"udp": [51820]}),
+        ("raw", 253, ECHO_RAW, {"protocols": ["253"]}), ("udp", PUBLISHED, "", {"udp": [PUBLISHED], "at": "published"}),
+    ],
+)  # fmt: skip
+def test_w21_nothing_confirms_rules_for_being_established(networks, kind, port, server, allowed):
+    """A tunnel to the host itself or to a container of it, by which the controller came before there were rules. It would pass
+    until conntrack forgets it."""
+    if server:
+        networks.serve("host", [port], server)
+    networks.run("host", "nft delete table inet discovery")
+    try:
+        with networks.conversation("external", kind, HOST, port) as answered:
+            assert answered() == "answer"
+            networks.load()
+            assert answered() == "answer", "by conntrack"
+            networks.load(unconfirmed=True)
+            assert answered(1) == "silence"
+            networks.load(added={"tunnel": {**allowed, "from": [EXTERNAL]}}, unconfirmed=True)
+            assert answered() == "answer"
+            networks.load()
+            assert answered() == "answer", "what is confirmed leaves connections alone"
+    finally:
+        networks.load()
+
+
+def test_w21_what_the_host_has_opened_goes_on(networks):
+    """Its own connections to others, by protocols with ports, answers to them, and what the rules allow."""
+    networks.serve("external", [4446], ECHO)
+    networks.serve("external", [4447], SERVE_UDP)
+    networks.serve("host", [9990], ECHO)
+    talks = [("host", "tcp", EXTERNAL, 4446), ("host", "udp", EXTERNAL, 4447), ("external", "tcp", HOST, 9990)]
+    with contextlib.ExitStack() as stack:
+        asked = [stack.enter_context(networks.conversation(*talk)) for talk in talks]
+        assert [answered() for answered in asked] == ["answer"] * 3
+        networks.load(unconfirmed=True)
+        try:
+            assert [answered() for answered in asked] == ["answer"] * 3
+            for sender, ports in (("external", [22, 80]), ("member", [22, 80, 8081, 8300, 8501]), ("container", [22, 80, 8081])):
+                assert networks.open(sender, HOST, ports) == ports, sender
+            assert networks.overlay("member") == OVERLAY
+        finally:
+            networks.load()
 
 
 def test_f1_only_docker_hosts_reach_the_overlay_network(networks):

@@ -243,6 +243,26 @@ def test_listeners_beside_loopback():
     ]  # fmt: skip
 
 
+def test_w21_who_could_not_confirm_rules_is_told_what_to_allow():
+    listening = [
+        {"protocol": "udp", "address": "*", "port": 51820, "program": ""},
+        {"protocol": "tcp", "address": "0.0.0.0", "port": 22, "program": "sshd"},
+        {"protocol": "tcp", "address": "0.0.0.0", "port": 32768, "program": "docker-proxy"},
+    ]  # fmt: skip
+    text = firewall.firewall_unconfirmed("a", SETTINGS, listening)
+    assert all(word in text for word in ("the rules of a were not confirmed", " 30 s ", "firewall_allow_rules"))
+    assert text.endswith("listen there: udp 51820 (unknown)")
+    allowed = settings(site={"vpn": {"udp": [51820], "from": ["any"]}})
+    assert firewall.firewall_unconfirmed("a", allowed, listening).endswith("listen there: none")
+
+
+def test_w21_strict_chains_name_the_ports_that_listen():
+    listening = [{"protocol": protocol, "port": port} for protocol, port in (("tcp", 80), ("tcp", 22), ("tcp", 80), ("udp", 53))]
+    chains = nftables.strict_chains(listening)
+    assert "established tcp dport { 22, 80 } goto arriving" in chains and "established udp dport { 53 } goto arriving" in chains
+    assert "dport" not in nftables.strict_chains([])
+
+
 def test_ports_of_containers():
     ports = [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 32768, "Type": "tcp"}, {"PrivatePort": 81, "Type": "tcp"}]
     shop = {"protocol": "tcp", "address": "0.0.0.0", "port": 32768, "container": "shop"}
