@@ -20,10 +20,11 @@ class ActionModule(SecretsAction):
         "days": {"type": "int", "required": True},
         "present": {"type": "str", "default": ""},
         "renew_before": {"type": "str", "default": ""},
+        "spare_san": {"type": "list", "elements": "str", "default": []},
     }
 
     def act(self, secrets, given, variables):
-        wanted = Wanted(given["common_name"], tuple(given["san"]), tuple(given["usage"]))
+        wanted = Wanted(given["common_name"], tuple(given["san"]), tuple(given["usage"]), tuple(given["spare_san"]))
         try:
             names = [f"DNS:{wanted.common_name}", *wanted.san]
             problems = name_problems(names, variables["inventory_hostname"], variables["hostvars"])

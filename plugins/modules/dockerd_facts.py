@@ -73,10 +73,6 @@ dockerd:
         - The swarm of the running dockerd, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
           state is V(unknown) when no dockerd runs.
       type: dict
-    bridge_addresses:
-      description: Addresses of this host that belong to networks of the running dockerd.
-      type: list
-      elements: str
     config:
       description:
         - Content of daemon.json without users and passwords of URLs, an empty dict when there is none, and none when it cannot be
@@ -122,13 +118,10 @@ dockerd:
 """
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
 import re
-import socket
-import struct
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
@@ -147,7 +140,6 @@ DEFAULTS = "/etc/default/docker"
 CERTIFICATE = "/etc/docker/tls/server.pem"
 TOKEN = "/etc/docker/consul.env"
 PROXIES = "/etc/docker/proxies.env"
-SIOCGIFADDR = 0x8915  # linux/sockios.h: the address of a device
 
 
 def packages(module: AnsibleModule) -> dict[str, tuple[str, bool]]:
@@ -198,34 +190,15 @@ def other_starts(paths: list[str], ours: str) -> list[dict]:
 
 def running(unit: dict[str, str]) -> dict:
     """State of the running dockerd."""
-    found = {"containers": 0, "bridge_addresses": [], "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
+    found = {"containers": 0, "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
     if unit.get("ActiveState") not in ("active", "reloading"):
         return found
     docker = DockerApi()
     try:
         info = docker.get("/info")
-        bridges = docker.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
     except (OSError, DockerError, ValueError):
         return found
-    return {
-        "containers": info["Containers"],
-        "bridge_addresses": sorted({address for network in bridges for address in bridge_addresses(network)}),
-        "swarm": swarm(info, []),
-    }
-
-
-def bridge_addresses(network: dict) -> set[str]:
-    """The host's own addresses on a bridge. A dockerd of 20.10 that has never been restarted does not report the gateway
-    of its default bridge (observed), so the device is read, too."""
-    pools = (network.get("IPAM") or {}).get("Config") or []
-    device = (network.get("Options") or {}).get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
-    found = {pool["Gateway"].partition("/")[0] for pool in pools if pool.get("Gateway")}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-        try:
-            answer = fcntl.ioctl(datagram, SIOCGIFADDR, struct.pack("256s", device.encode()[:15]))
-        except OSError:  # no such device, or no address
-            return found
-    return found | {socket.inet_ntoa(answer[20:24])}
+    return {"containers": info["Containers"], "swarm": swarm(info, [])}
 
 
 def config() -> dict:

@@ -50,6 +50,11 @@ options:
     description: A present certificate that ends before this is renewed, as ASN.1 writes it (V(20280131235959Z)).
     type: str
     default: ""
+  spare_san:
+    description: Subject alternative names that a present certificate may have beside I(san). None of them is signed.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 """

@@ -2,12 +2,13 @@
 
 import http.client
 import json
+import re
 import ssl
 import time
 
 import pytest
 from tests.support.http_load import await_served
-from tests.support.playbook import play, recap
+from tests.support.playbook import play, recap, state_of
 from tests.support.wait import eventually
 
 
@@ -133,3 +134,22 @@ def test_w33_containers_that_containerd_has_lost_run_again(site, settled, show):
     lost = node.run("docker ps --all --quiet --filter exited=128 | wc -l").strip()
     _, seconds = eventually(lambda: node.run("docker ps --all --quiet --filter status=exited") == "", 30)
     show(f"{lost} containers were lost, all run after {seconds:.1f} s")
+
+
+FLOATING = "203.0.113.200"  # RFC 5737: nobody has it
+
+
+@pytest.mark.parametrize("playbook", ["playbooks/docker.yml", pytest.param("site.yml", marks=pytest.mark.more)])
+def test_w20_a_floating_address_changes_nothing(site, settled, playbook, show):
+    """Neither its coming nor its leaving."""
+    node = site.docker_hosts[-1]
+    before = state_of(site)
+    device = re.search(r" dev (\S+)", node.run(f"ip -oneline route get {site.docker_hosts[0].address}"))[1]
+    node.run(f"ip address add {FLOATING}/32 dev {device}")
+    try:
+        done, seconds = play(site, playbook, "--limit", node.name)
+    finally:
+        node.run(f"ip address del {FLOATING}/32 dev {device}")
+    assert done.returncode == 0 and recap(done)[node.name]["changed"] == 0, done.stdout[-3000:]
+    assert state_of(site) == before
+    show(f"{playbook} on a host with one address more: 0 changed, {seconds:.0f} s")

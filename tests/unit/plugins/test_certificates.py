@@ -108,6 +108,19 @@ def test_x1_an_installed_certificate_that_lies_is_found_and_replaced(site, ca, l
     assert result["changed"] and differences(result["certificate"], public(key), WANTED, pem(ca[1])) == []
 
 
+def test_w20_a_certificate_with_spare_addresses_stays_and_none_is_signed(site, ca):
+    """One of an earlier version, with an address of the host that nobody declared; any other name is still a lie."""
+    key, spare = new_key(), ("IP:192.0.2.7", "IP:192.0.2.8", SAN[0])
+    wanted = Wanted("h1", tuple(SAN), ("serverAuth",), spare)
+    earlier = issued(ca, key, usage=[SERVER], san=[*SAN, "IP:192.0.2.7"])
+    assert found(key, earlier, ca, wanted) == []
+    assert act(site, public(key), present=pem(earlier), spare_san=list(spare))["certificate"] == pem(earlier)
+    for lie in (SAN[1:], [*SAN, "IP:192.0.2.2"], [*SAN, "DNS:server.dc1.consul"]):
+        assert found(key, issued(ca, key, usage=[SERVER], san=lie), ca, wanted) == ["other subject alternative names"]
+    fresh = act(site, public(key), spare_san=list(spare))["certificate"]
+    assert differences(fresh, public(key), WANTED, pem(ca[1])) == []
+
+
 def request(key) -> str:
     names = x509.SubjectAlternativeName([x509.DNSName("server.dc1.consul")])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name("docker-admin"))
