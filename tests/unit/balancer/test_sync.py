@@ -6,13 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from tests.yaml_text import parse_yaml
 
 from discovery_balancer import __main__ as command
-from discovery_balancer import backends, resident, sync
+from discovery_balancer import backends, resident, store, sync
 from discovery_balancer.options import Options
 from discovery_balancer.status import page
 from discovery_balancer.store import Store
@@ -518,6 +519,34 @@ def test_w10_what_the_bound_on_old_workers_ends_is_counted_and_reported(site):
     site.balancer.trimmed = (0, 0)
     site.clock.now += sync.ENDED_SECONDS
     assert site.run()["warnings"] == []
+
+
+def test_a_note_and_a_sync_lose_nothing_of_each_other(site):
+    """A note does not wait for a sync that hangs, so it comes at any moment of one, also between its reading and its writing."""
+    site.catalog("web")
+    site.run()
+    other, write = Store(site.store.root), site.store.write_status
+    noting = threading.Thread(target=sync.note, args=(other, "it hangs", {"restarts": {"x.service": [1, [0]]}}))
+
+    def write_status(status):
+        noting.start()
+        noting.join(0.2)  # waits for this one, or is done and lost
+        write(status)
+
+    site.store.write_status = write_status
+    with site.store.locked():
+        sync.once(site.store, lambda: site.options, lambda _: site.balancer, site.clock, further={"echo": 7})
+    noting.join()
+    status = site.store.status()
+    assert (status["restarts"], status["echo"], status["source"]) == ({"x.service": [1, [0]]}, 7, "it hangs")
+
+
+def test_a_status_that_is_held_for_ever_is_reported(site, monkeypatch):
+    monkeypatch.setattr(store, "STATUS_SECONDS", 0)
+    with Store(site.store.root).status_held():
+        assert site.run()["reason"].startswith(f"another sync holds {site.store.root}")
+        with pytest.raises(OSError, match="another sync holds"):
+            sync.note(site.store, "it hangs", {})
 
 
 def test_a_note_is_there_without_a_sync_and_goes_with_the_next(site):

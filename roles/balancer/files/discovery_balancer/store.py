@@ -21,6 +21,7 @@ from discovery_program.replaced import identity
 
 LOCK_SECONDS = 45  # longer than a sync that works; the resident program may be silent for 120
 LOCK_PAUSE = 0.05  # seconds between two attempts
+STATUS_SECONDS = 5  # a change of the status takes milliseconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +56,23 @@ class Store:
         :param patience: seconds, LOCK_SECONDS by default
         :raises OSError: another run has it for longer
         """
-        patience = LOCK_SECONDS if patience is None else patience
         with open(self.root / "lock", "w", encoding="ascii") as lock:
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise OSError(f"another sync holds {lock.name} for more than {patience} s: lslocks names it") from None
-                time.sleep(LOCK_PAUSE)
+            _lock(lock, LOCK_SECONDS if patience is None else patience, lock.name)
             yield
+
+    @contextlib.contextmanager
+    def status_held(self):
+        """One change of the status at a time, from reading it to writing it, whoever has the lock of a sync. The directory itself
+        is locked: that needs no file, for which a full disk may have no place.
+
+        :raises OSError: another run has it for longer than STATUS_SECONDS
+        """
+        directory = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock(directory, STATUS_SECONDS, self.root)
+            yield
+        finally:
+            os.close(directory)
 
     def catalog(self):
         """consul-template's file as it is; None when it has not been written yet.
@@ -178,7 +184,8 @@ class Store:
         return {}
 
     def write_status(self, status: dict):
-        """
+        """Write it; the caller holds it (`status_held`).
+
         :raises OSError: it can be written neither here nor into the spare file
         """
         text = json.dumps(status, indent=1) + "\n"
@@ -191,6 +198,18 @@ class Store:
         else:
             if self.spare:
                 self.spare.unlink(missing_ok=True)
+
+
+def _lock(file, patience, name):
+    """Lock an open file or directory, within so many seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise OSError(f"another sync holds {name} for more than {patience} s: lslocks names it") from None
+        time.sleep(LOCK_PAUSE)
 
 
 def _replace(file, text):

@@ -4,7 +4,6 @@ A sync is level-triggered: it compares the wanted generation with the marker tha
 completes whatever an earlier one left undone.
 """
 
-import contextlib
 import dataclasses
 import time
 
@@ -80,26 +79,28 @@ def once(
             outcome = _recorded(store, options, outcome, clock, record)
     except Exception as error:  # whatever it is: record it, and let the last good generation serve
         outcome = Outcome(str(error) if isinstance(error, (OSError, ValueError)) else repr(error))
-    status = _status(store, outcome, clock, source, trimmed, options) | (further or {})
+    status = {}
     try:
-        if not (outcome.waiting and _repeats(store.status(), status)):
-            store.write_status(status)
+        with store.status_held():
+            status = _status(store, outcome, clock, source, trimmed, options) | (further or {})
+            if not (outcome.waiting and _repeats(store.status(), status)):
+                store.write_status(status)
     except OSError as error:  # not even the status could be written; `status` reports its age
+        status = status or _status(store, outcome, clock, source, trimmed, options) | (further or {})
         status |= {"state": "failed", "reason": str(error)}
         print(f"failed: {error}")
     return Done(status, max(0, started + interval - clock.monotonic()) if tried else 0, outcome.unloaded, outcome.waiting)
 
 
 def note(store, source, further):
-    """Record a problem of the source, the balancer or the program at once, without a sync, and whoever has the lock: a sync that
-    runs records what it finds after that.
+    """Record a problem of the source, the balancer or the program at once, without a sync, and whoever has the lock of one: it
+    records what it finds after that.
 
     :param source: as for `once`; not ""
     :param further: more of the status
+    :raises OSError: it cannot be written
     """
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):
-            held.enter_context(store.locked(patience=0))
+    with store.status_held():
         store.write_status(store.status() | {"state": "failed", "reason": source, "source": source} | further)
 
 
