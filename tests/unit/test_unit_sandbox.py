@@ -14,12 +14,13 @@ ROOT = Path(__file__).parents[2]
 TEMPLATES = {path.name.removesuffix(".j2"): path for path in sorted(ROOT.glob("roles/*/templates/*.service.j2"))}
 
 
-def rendered(template: Path, backend: str = "nginx") -> str:
+def rendered(template: Path, backend: str = "nginx", others: tuple[str, ...] = ()) -> str:
     """A unit as Ansible renders it; of the role's variables those count that the sandbox reads."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
     environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox, "combine": dict.__or__}
     values = parse_yaml((template.parents[1] / "vars/main.yml").read_text())
-    values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90, "balancer_backend": backend}
+    values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90}
+    values |= {"balancer_backend": backend, "__balancer_tested": [backend, *others]}
     return environment.from_string(template.read_text()).render(values)
 
 
@@ -59,6 +60,11 @@ def test_a_test_of_haproxys_configuration_may_compile_regular_expressions(backen
     unit = rendered(TEMPLATES["discovery-balancer.service"], backend)
     assert ("MemoryDenyWriteExecute=yes" in unit) is closed
     assert "MemoryDenyWriteExecute=yes" in rendered(TEMPLATES["consul-template.service"], backend)
+
+
+def test_it_may_as_long_as_haproxy_is_not_left():
+    """While another backend takes its place, and where that one does not start."""
+    assert "MemoryDenyWriteExecute" not in rendered(TEMPLATES["discovery-balancer.service"], "nginx", ("haproxy",))
 
 
 @pytest.mark.parametrize("unit", TEMPLATES)

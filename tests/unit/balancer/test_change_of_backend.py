@@ -32,9 +32,19 @@ SYNC, READY, MOVE = HAND_OVER["block"]
 def test_packages_come_before_the_options_that_name_the_new_backend():
     """A package that cannot be had leaves the other backend as it was, and followed."""
     found = tasks("balancer", "backend")
-    words = ("Look for other", "'tasks_from': 'install'", "/etc/discovery-balancer.json", "and tune")
+    words = ("'tasks_from': 'install'", "/etc/discovery-balancer.json", "and tune")
     order = [place(found, word) for word in words]
     assert order == sorted(order)
+
+
+def test_the_sync_program_may_test_both_until_one_is_left():
+    """Its unit is written when the backends of the host are known, and again when the other one has gone."""
+    found, unit = tasks("balancer", "configure"), "discovery-balancer.service.j2"
+    assert place(found, "Look for other") < place(found, unit)
+    left = tasks("balancer", "leave")
+    closed = left[place(left, unit)]
+    assert closed["vars"] == {"__balancer_tested": ["{{ balancer_backend }}"]} and "__balancer_others" in closed["when"]
+    assert "__balancer_tested" in (ROLES / "balancer/templates/discovery-balancer.service.j2").read_text()
 
 
 def test_the_ports_are_handed_over_when_the_units_are_loaded_and_files_go_when_the_new_backend_serves():
