@@ -87,6 +87,14 @@ def test_w25_every_task_that_changes_packages_waits_for_the_locks():
         assert "wait while" in step["name"], f"{where}: its retries print the name, which should say why"
 
 
+def test_w25_lists_of_today_are_not_fetched_again():
+    """Whoever else installs a package today needs them as well; a refresh takes as long as many a package."""
+    modules = [step["ansible.builtin.apt"] for _, step in package_tasks() if "ansible.builtin.apt" in step]
+    assert {(apt["update_cache"], apt["cache_valid_time"]) for apt in modules} == {(True, 86400)}
+    every = [step.get("vars", {}) for path in TASKS for step in steps(parse_yaml(path.read_text()))]
+    assert [given for given in every if "update" in given.get("common_apt_get_arguments", [])] == []
+
+
 def test_w25_the_change_of_the_resolver_waits_as_long():
     """It holds a rollback together, so it cannot be split; the download before it has waited, and has shown that."""
     assert "DPkg::Lock::Timeout=600" in (ROOT / "plugins/modules/resolver.py").read_text()
