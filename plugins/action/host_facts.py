@@ -15,7 +15,7 @@ from ..plugin_utils.variables import literal_problems, variable_problems
 class ActionModule(ActionBase):
     """One command on the host, without a module."""
 
-    _VALID_ARGS = frozenset()
+    _VALID_ARGS = frozenset({"packages_lock_timeout"})
     _supports_check_mode = True
     _supports_async = False
     TRANSFERS_FILES = False
@@ -32,7 +32,8 @@ class ActionModule(ActionBase):
         found = host_facts(answer["stdout"])
         if not found["users"]:
             raise AnsibleActionFail(f"host_facts: the host's answer names no user; {answer['stderr']}")
-        return result | {"changed": False} | found
+        given = {name: int(value) for name, value in self._task.args.items()}
+        return result | {"changed": False} | given | found
 
 
 def _problems_of_variables(task_vars) -> list[str]:

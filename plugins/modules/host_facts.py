@@ -8,6 +8,10 @@ short_description: Packages, users and released programs of a host
 description:
   - Lists them by one command over the connection, which changes nothing. The role C(common) keeps the result as
     C(common_host).
+options:
+  packages_lock_timeout:
+    description: Seconds to wait for a lock of the package manager, which are returned with the facts to whoever waits.
+    type: int
 attributes:
   check_mode:
     description: Does the same in check mode.
@@ -54,6 +58,10 @@ parts:
   returned: always
   type: list
   elements: str
+packages_lock_timeout:
+  description: The option of this name.
+  returned: where it was given
+  type: int
 package_tool:
   description: Whether Ansible can ask the package manager. On a bare host of Debian it cannot in check mode.
   returned: always

@@ -55,6 +55,10 @@ options:
     type: list
     elements: str
     default: []
+  lock_timeout:
+    description: Seconds to wait while another program holds a lock of the package manager.
+    type: int
+    default: 0
   resolvers:
     description: The site's name servers; resolv.conf must have one of them, too.
     type: list
@@ -133,7 +137,7 @@ class Host:
     """Packages and units of this host."""
 
     def __init__(self, module: AnsibleModule):
-        self.module = module
+        self.module, self.lock_timeout = module, module.params["lock_timeout"]
 
     def run(self, *command: str, check: bool = True, data: str | None = None) -> str:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -149,7 +153,7 @@ class Host:
 
     def apt(self, *arguments: str) -> None:
         options = ["--yes", "--quiet", "--no-install-recommends", "--option=Dpkg::Options::=--force-confold"]
-        self.run("apt-get", *options, "--option=DPkg::Lock::Timeout=600", *arguments)
+        self.run("apt-get", *options, f"--option=DPkg::Lock::Timeout={self.lock_timeout}", *arguments)
 
     def unit(self, name: str) -> dict[str, str]:
         return shown(self.module, name, "LoadState", "ActiveState", "UnitFileState", "Type")
@@ -447,6 +451,7 @@ def main():
             "resolvers": {"type": "list", "elements": "str", "required": True},
             "asked": {"type": "list", "elements": "str", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
+            "lock_timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

@@ -97,7 +97,35 @@ def test_w25_lists_of_today_are_not_fetched_again():
 
 def test_w25_the_change_of_the_resolver_waits_as_long():
     """It holds a rollback together, so it cannot be split; the download before it has waited, and has shown that."""
-    assert "DPkg::Lock::Timeout=600" in (ROOT / "plugins/modules/resolver.py").read_text()
+    text = (ROOT / "roles/consul_dns/tasks/configure.yml").read_text()
+    assert 'lock_timeout: "{{ common_host.packages_lock_timeout }}"' in text
+
+
+def test_w25_how_long_is_one_variable():
+    """Beside it nobody names a time, or a number of attempts that makes one."""
+    plugins = (ROOT / "plugins").rglob("*.py")
+    assert [str(path) for path in plugins if re.search(r"Lock::Timeout=[0-9]", path.read_text())] == []
+    for path, step in package_tasks():
+        assert "lock_timeout" in str(step["retries"]) or step["retries"] == "{{ __common_packages_retries }}", path
+
+
+def test_w25_the_facts_of_a_host_say_how_long(tmp_path):
+    (tmp_path / "play.yml").write_text(
+        """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: fewnodes.discovery.common, tasks_from: facts}
+    - ansible.builtin.debug: {msg: "waits for {{ common_host.packages_lock_timeout + 1 }} s"}
+"""
+    )
+    command = [
+        Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local",
+        "-e", "common_packages_lock_timeout=40", "-e", f"ansible_python_interpreter={sys.executable}", tmp_path / "play.yml",
+    ]  # fmt: skip
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "waits for 41 s" in done.stdout, done.stdout + done.stderr
 
 
 def run(tmp_path, failures: int = 0, timeout: int = 600, variables: str = ""):
