@@ -18,6 +18,6 @@ dns_load        lookups on hosts and in containers
 resolver        the methods of consul_dns
 footprint       all that a site leaves on hosts, in the cluster and on the controller
 firewall_reach  which ports answer whom
-overlay_reach   containers of the overlay network, and their lost packets
+overlay_reach   containers of the overlay network, and their lost packets (overlay_switch: a site without one gets it)
 stalls          how long this machine itself stands still
 """

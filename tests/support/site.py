@@ -77,7 +77,7 @@ class Site:
     """All hosts of the inventory, and the way to ask the site how it is."""
 
     def __init__(self, inventory: Path):
-        self.inventory = inventory
+        self.inventory = self.made_from = inventory  # the second one is that of the lab, whatever a test does to the first
         # testinfra starts ansible-inventory by its name: that of this interpreter's environment.
         os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.runner = AnsibleRunner.get_runner(str(inventory))
@@ -87,6 +87,7 @@ class Site:
         self.domain = anyone["discovery_domain"]
         overlay = anyone.get("discovery_overlay", "none") != "none"
         self.network = anyone.get("discovery_overlay_network", "discovery") if overlay else ""
+        self.names_by_host = overlay  # the samples' containers have their host's name in theirs
         self.balancer = anyone.get("discovery_balancer", "nginx")  # the backend, which is its unit as well
         self.datacenter = anyone.get("discovery_datacenter", "dc1")
         self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
@@ -102,7 +103,7 @@ class Site:
     def external_host(self, suite: str = SUITE) -> Node:
         """A machine in the lab's network that is no host of the site, of a Debian release; it goes with the lab."""
         like = next(iter(self.nodes.values())).variables
-        address = str(lab_nodes.external_host(Lab.read(self.inventory), suite))
+        address = str(lab_nodes.external_host(Lab.read(self.made_from), suite))
         own = {"ansible_host": address, "discovery_address": address, "group_names": []}
         return self._reached(f"external-{suite}", like | own)
 
@@ -177,7 +178,7 @@ class Site:
 
     def container_of(self, service: str, node: Node) -> str:
         """The name of a sample service's container on a docker host."""
-        return f"{service}-{node.name}" if self.network else service
+        return f"{service}-{node.name}" if self.names_by_host else service
 
     def published(self, service: str) -> set[tuple[str, int]]:
         """Address and port at which each running container of a sample service is reachable, as dockerd reports it."""

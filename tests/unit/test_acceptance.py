@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/acceptance.md"
 ROW = re.compile(r"^\| ([A-Z]\d+) \| (.+?) \| (.+?) \| (.+?) \|$")
 NAME = re.compile(r"test_((?:[a-z]\d+_)+)")
-USUAL = ("unit", "shared", "default", "consul_operations", "truth", "resolver")  # directories of tests that `make test` runs
+# Directories of tests that `make test` runs.
+USUAL = ("unit", "shared", "default", "consul_operations", "truth", "scaling", "resolver")
 RUNS = ("test", "test, more in test-all", "test-all", "planned", "no test yet")
 
 

@@ -48,8 +48,8 @@ def token_with(site, hosts):
 
 
 @pytest.mark.parametrize("component", table())
-def test_k1_x4_a_token_does_its_work_and_nothing_else(site, hosts, session, token_with, component, show):
-    """Own host and other hosts, as docs/tokens.md has it."""
+def test_k1_s2_x4_a_token_does_its_work_and_nothing_else(site, hosts, session, token_with, component, show):
+    """Own host and other hosts, as docs/tokens.md has it; dockerd's of the cluster store, too (S2)."""
     node, other = hosts
     name = component if component in OF_THE_SITE else f"{component}-{node.name}"
     if component == "anonymous":

@@ -5,10 +5,12 @@ from tests.support.firewall_reach import await_check, check, start_undeclared
 from tests.support.reboot import reboot
 
 
+@pytest.mark.more
 def test_f1_only_declared_ports_answer(site, external_host, probes, show):
     show("\n".join(check(site, external_host, probes)))
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("event", ["systemctl restart docker", pytest.param("reboot", marks=pytest.mark.more)])
 def test_f1_survives(site, external_host, probes, event):
     """The host of the balancer, whose ports are published by a container."""

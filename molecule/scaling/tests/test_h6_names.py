@@ -15,6 +15,7 @@ def test_h6_containers_on_the_overlay_resolve_both_kinds(node, asking, both):
     assert unresolved(node, asking, both) == []
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(node, both, settled, asking, agent_stopped):
     assert unresolved(node, asking, both) == []

@@ -49,12 +49,14 @@ def test_s1_the_docker_client_with_the_bundle(site, show):
         asking.run("rm -r /root/bundle")
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s1_refuses_a_client_without_certificate(site, node):
     with pytest.raises(REFUSED):
         ask(site, node, "/info", None, None)
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s1_refuses_plain_http(node):
     connection = http.client.HTTPConnection(node.address, PORT, timeout=10)
@@ -107,6 +109,7 @@ def test_s1_the_client_certificate_is_a_client_s_only(site):
     assert bundle(site).stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s1_keys_are_private(node):
     for file, mode in {"server.key": 0o400, "server.pem": 0o444, "ca.pem": 0o444}.items():
@@ -116,12 +119,14 @@ def test_s1_keys_are_private(node):
 # --- settings that must never reach dockerd
 
 
+@pytest.mark.more
 def test_s1_live_restore_with_an_overlay_is_refused(site):
     version = site.docker_hosts[0].run("docker version -f '{{.Server.Version}}'").partition("+")[0]
     words = ["dockerd_extra_config sets live-restore", version, "discovery_overlay: none"]
     refused(site, words, "-e", json.dumps({"dockerd_extra_config": {"live-restore": True}}))
 
 
+@pytest.mark.more
 def test_s1_live_restore_of_the_host_is_refused(site):
     node = site.docker_hosts[-1]
     with edited(node, DAEMON_JSON):
@@ -130,12 +135,14 @@ def test_s1_live_restore_of_the_host_is_refused(site):
         refused(site, [f"{DAEMON_JSON} sets live-restore on {node.name}"])
 
 
+@pytest.mark.more
 @pytest.mark.overlay("swarm")
 def test_s1_the_consul_overlay_is_refused_where_dockerd_has_no_cluster_store(site):
     version = site.docker_hosts[0].run("docker version -f '{{.Server.Version}}'").partition("+")[0]
     refused(site, ["dockerd_overlay is 'consul'", version, "discovery_overlay: swarm"], "-e", "discovery_overlay=consul")
 
 
+@pytest.mark.more
 def test_s1_flags_that_would_be_lost_are_refused(site):
     node = site.docker_hosts[-1]
     with edited(node, "/etc/default/docker"):
@@ -143,6 +150,7 @@ def test_s1_flags_that_would_be_lost_are_refused(site):
         refused(site, [f"/etc/default/docker of {node.name} sets DOCKER_OPTS (--mtu 1400)", "dockerd_extra_config"])
 
 
+@pytest.mark.more
 def test_s1_a_wrong_setting_never_reaches_dockerd(site):
     node, before = site.docker_hosts[-1], state(site)
     wrong = json.dumps({"dockerd_extra_config": {"log-levle": "info"}})

@@ -12,6 +12,7 @@ def token_of(site, node) -> str:
     return (site.secrets / f"tokens/docker-{node.name}").read_text().strip()
 
 
+@pytest.mark.more
 def test_s2_the_store_has_exactly_the_advertised_addresses(site, show):
     wanted = {f"docker/nodes/{node.address}:2376" for node in site.docker_hosts}
 
@@ -22,6 +23,7 @@ def test_s2_the_store_has_exactly_the_advertised_addresses(site, show):
     show(f"{len(wanted)} docker hosts in the cluster store, after {seconds:.1f} s")
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s2_the_token_does_its_work(site, node):
     consul = Consul(node.address, site.ca, token_of(site, node))
@@ -32,6 +34,7 @@ def test_s2_the_token_does_its_work(site, node):
     consul.put(f"/v1/session/destroy/{session}")
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s2_the_token_may_do_nothing_else(site, node):
     """Own node and others, as docs/tokens.md has it: a session of another node ends somebody else's lock."""
@@ -42,6 +45,7 @@ def test_s2_the_token_may_do_nothing_else(site, node):
     assert {name for name in found if found[name]} == {name for name, allowed in table()["docker"].items() if allowed}
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s2_only_root_reads_the_token(site, node):
     file = node.host.file("/etc/docker/consul.env")
@@ -52,6 +56,7 @@ def test_s2_only_root_reads_the_token(site, node):
     assert token_of(site, node) not in shown
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_s2_a_newer_docker_package_is_held_back(node):
     assert "docker.io" in node.run("apt-mark showhold").split()

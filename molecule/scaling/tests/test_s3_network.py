@@ -41,6 +41,7 @@ def test_s3_every_docker_host_has_the_same_network(site, talkers, show):
     assert (one["Driver"], one["Scope"]) == ("overlay", {"swarm": "swarm", "consul": "global"}[variables["discovery_overlay"]])
 
 
+@pytest.mark.more
 def test_s3_network_outlives_a_restart_of_dockerd(site, settled, talkers, show):
     before, node = networks(site), site.docker_hosts[0]
     start = time.monotonic()
@@ -52,6 +53,7 @@ def test_s3_network_outlives_a_restart_of_dockerd(site, settled, talkers, show):
     show(f"dockerd of {node.name} restarted in {restarted:.1f} s, all reach each other {seconds:.1f} s after the stop")
 
 
+@pytest.mark.more
 def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
     before, node = networks(site), site.docker_hosts[-1]
     start = time.monotonic()
@@ -61,6 +63,7 @@ def test_s3_network_outlives_a_reboot(site, settled, talkers, show):
     show(f"{node.name} rebooted, all reach each other {time.monotonic() - start:.1f} s after the stop")
 
 
+@pytest.mark.more
 @pytest.mark.overlay("consul")
 def test_s3_packets_for_a_wrong_host_are_redirected(site, settled, talkers, show):
     """What a crash of a host leaves behind when another host gets its addresses: the table of a third one is wrong."""

@@ -51,6 +51,7 @@ def test_s4_containers_reach_each_other_by_name_and_address(site, talkers, show)
     show(f"TCP by name and address between {len(anyone)} containers: {len(calls)} of as many, after {seconds:.1f} s")
 
 
+@pytest.mark.more
 def test_s4_no_packet_is_lost_between_hosts(talkers, show):
     losses = pings(talkers(), PACKETS)
     show(f"ping across hosts: {summary(losses)}")
@@ -58,6 +59,7 @@ def test_s4_no_packet_is_lost_between_hosts(talkers, show):
     assert not any(lost for _, lost in losses.values()), losses
 
 
+@pytest.mark.more
 def test_s4_tcp_ports_of_the_network_answer_members_only(site, external_host, show):
     """Port 22 shows that the external host is heard; a member that is answered shows that the port is in use."""
     for node in site.docker_hosts:

@@ -11,7 +11,6 @@ from tests.support.site import SAMPLE_SERVICES
 from tests.support.wait import eventually
 
 SERVICES = [service["name"] for service in SAMPLE_SERVICES]
-QUIET = 60  # seconds in which nothing may be written
 SICK, DEAD = 2.0, 5.0  # seconds until an unhealthy container is critical, and the instances of a dead dockerd are removed
 
 
@@ -28,18 +27,19 @@ def worker(site):
     return [node for node in site.docker_hosts if node not in site.balancers][-1]
 
 
-def test_s5_instances_have_overlay_addresses_and_stay_as_they_are(site, watches, show):
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.more)])
+def test_s5_instances_have_overlay_addresses_and_stay_as_they_are(site, watches, show, seconds):
     anyone = next(iter(site.nodes.values())).variables
     subnet = ipaddress.ip_network(anyone.get("discovery_overlay_subnet", "10.90.0.0/16"))
     for service in SERVICES:
         passing = site.passing(service)
         assert passing == site.published(service), service
         assert all(ipaddress.ip_address(address) in subnet for address, _ in passing), f"{service}: {sorted(passing)}"
-    time.sleep(QUIET)
+    time.sleep(seconds)
     for service, watch in watches.items():
         assert len({passing for _, passing, _ in watch.history}) == 1, f"{service} did not pass all the time"
         assert len(watch.changes) == 1, f"{service} was written in the meantime: {watch.changes}"
-    show(f"{', '.join(SERVICES)}: passing with overlay addresses, index unchanged for {QUIET} s")
+    show(f"{', '.join(SERVICES)}: passing with overlay addresses, index unchanged for {seconds} s")
 
 
 def test_s5_unhealthy_is_critical_at_once(site, settled, worker, start_container, show):
@@ -58,6 +58,7 @@ def test_s5_unhealthy_is_critical_at_once(site, settled, worker, start_container
     assert critical - unhealthy <= SICK
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.more)])
 def test_s5_a_dead_registrator_changes_nothing(site, watches, show, seconds):
     try:
@@ -77,7 +78,11 @@ def test_s5_a_dead_registrator_changes_nothing(site, watches, show, seconds):
 
 
 @pytest.mark.parametrize(
-    "how", ["kill -9 $(systemctl show docker -P MainPID)", "systemctl stop docker docker.socket"], ids=["killed", "stopped"]
+    "how",
+    [
+        pytest.param("kill -9 $(systemctl show docker -P MainPID)", id="killed"),
+        pytest.param("systemctl stop docker docker.socket", id="stopped", marks=pytest.mark.more),
+    ],
 )
 def test_s5_instances_of_a_dead_dockerd_are_removed(site, watches, worker, show, how):
     others = {service: {one for one in watch.passing if one[0] != worker.name} for service, watch in watches.items()}
@@ -99,6 +104,7 @@ def test_s5_instances_of_a_dead_dockerd_are_removed(site, watches, worker, show,
     show(f"healthy again {site.settle():.0f} s later")
 
 
+@pytest.mark.more
 def test_s5_services_from_before_a_boot_are_removed_before_dockerd_starts(site, settled, worker, start_container, show):
     """Its power was cut, so nothing was deregistered: the agent finds the service on its disk, and dockerd does not start it."""
     name = f"test-boot-{worker.name}"

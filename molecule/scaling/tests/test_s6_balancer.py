@@ -24,6 +24,7 @@ KILLS = {
     "docker rm -f": f"docker rm -f {CONTAINER}",
     "kill -9 of its docker run": "kill -9 $(systemctl show nginx -p MainPID --value)",
 }
+USUAL = "kill -9 of its master"
 
 
 def tcp_ports(node) -> list[int]:
@@ -51,7 +52,7 @@ def test_s6_backends_have_overlay_addresses(site, settled, node):
 
 
 @pytest.mark.on("load_balancers")
-@pytest.mark.parametrize("how", KILLS)
+@pytest.mark.parametrize("how", [USUAL, *(pytest.param(how, marks=pytest.mark.more) for how in KILLS if how != USUAL)])
 def test_s6_killed_nginx_is_repaired(site, settled, node, how, show):
     before = node.run(MASTER)
     with Client(node.address, 80, site.front) as requests:
@@ -81,6 +82,7 @@ def test_s6_nothing_fails_when_consul_template_dies(site, settled, node, start_c
     assert node.run(MASTER) == nginx
 
 
+@pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_container, show):
     """A new service, which leaves again; an option of nginx.conf, and back."""
@@ -111,6 +113,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
     assert node.run(MASTER) == before
 
 
+@pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_nginx_returns_with_dockerd(site, settled, node, show):
     before, start = node.run(MASTER), time.monotonic()
@@ -139,6 +142,7 @@ def test_s6_stopped_dockerd_is_not_started_by_the_balancer(site, settled, node):
     eventually(lambda: node.run("discovery-balancer status"), 60)
 
 
+@pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_tcp_service_outside_the_published_ports(site, settled, node, start_container):
     low, high = tcp_ports(node)
@@ -149,6 +153,7 @@ def test_s6_tcp_service_outside_the_published_ports(site, settled, node, start_c
     assert name in node.run("discovery-balancer status")
 
 
+@pytest.mark.more
 @pytest.mark.on("load_balancers")
 def test_s6_names_without_an_instance(site, node):
     never = http_get(node.address, site.host_of("never-was"))

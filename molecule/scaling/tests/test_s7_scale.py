@@ -12,7 +12,7 @@ from tests.support.clients import http_get
 from tests.support.http_load import http_load
 from tests.support.playbook import assert_unchanged
 from tests.support.reboot import crash, power_on
-from tests.support.scaling import SERVICE, instances, ran, run_scale, up_and_down
+from tests.support.scaling import SERVICE, instances, ran, remove, run_scale, up_and_down
 from tests.support.wait import eventually
 
 MANY = 6
@@ -37,10 +37,19 @@ def scale(site, settled, hosts):
         ran(scale(0))
 
 
+def test_h11_s7_one_on_each_host_and_back_under_load(site, settled, tmp_path, show):
+    try:
+        up_and_down(site, site.docker_hosts, len(site.docker_hosts), tmp_path, show)
+    finally:
+        remove(site.docker_hosts)
+
+
+@pytest.mark.more
 def test_s7_one_to_many_to_one_under_load(site, scale, hosts, tmp_path, show):
     up_and_down(site, hosts, MANY, tmp_path, show, at_many=lambda: assert_unchanged(scale(MANY)))
 
 
+@pytest.mark.more
 def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
     victim = next(node for node in hosts if node not in site.balancers)
     survivor = next(node for node in hosts if node is not victim)
@@ -65,6 +74,7 @@ def test_s7_a_host_crashes_under_load(site, scale, hosts, tmp_path, show):
     assert len(requests.failed()) == len(early)
 
 
+@pytest.mark.more
 def test_s7_dockerd_refuses_clients_without_a_certificate(site, scale, hosts, tmp_path):
     bundle = site.secrets / "docker-client"
     missing, expired, foreign = (tmp_path / name for name in ("missing", "expired", "foreign"))
@@ -108,6 +118,7 @@ def client_certificate(key, issuer, signer, days: int) -> bytes:
     )
 
 
+@pytest.mark.more
 def test_s7_invalid_input_is_rejected_before_any_change(site, scale, hosts):
     done = scale(-1, scale_service="not_a_name", scale_hosts="nowhere")
     assert done.returncode != 0

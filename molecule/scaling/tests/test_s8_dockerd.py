@@ -53,6 +53,7 @@ def test_s8_the_cluster_store_is_down(site, settled, talkers, show):
     show(f"packets between all hosts again {seconds:.1f} s after that restart")
 
 
+@pytest.mark.more
 @pytest.mark.overlay("swarm")
 def test_s8_dockerd_starts_while_a_manager_is_down(site, settled, show):
     """With one of three managers away and a second one restarting, the swarm has no majority."""
@@ -75,6 +76,7 @@ def same_address(site):
         node.tries(f"docker rm -f {first} {second}")
 
 
+@pytest.mark.more
 @pytest.mark.overlay("swarm")
 def test_s8_a_container_that_could_not_join_is_started_again(same_address, show):
     node, first, second = same_address

@@ -45,6 +45,7 @@ def servers_stopped(site, settled):
         node.run("systemctl start --no-block consul")
 
 
+@pytest.mark.more
 def test_s8_all_consul_servers_stopped(site, talkers, servers_stopped, show):
     """With the overlay in Consul this is its store. With swarm it is not, and must not be missed either."""
     measured(site.docker_hosts, talkers(), show, "no Consul server")

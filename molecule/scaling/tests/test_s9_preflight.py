@@ -14,6 +14,7 @@ def mistake(tmp_path, variables: dict) -> tuple:
     return "-e", f"@{tmp_path}/mistake.yml"
 
 
+@pytest.mark.more
 def test_s9_a_subnet_that_hosts_have_a_route_to(site, tmp_path):
     node = site.docker_hosts[0]
     subnet = str(ipaddress.ip_network(f"{node.address}/24", strict=False))
@@ -21,11 +22,13 @@ def test_s9_a_subnet_that_hosts_have_a_route_to(site, tmp_path):
     refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": subnet}))
 
 
+@pytest.mark.more
 def test_s9_a_network_that_exists_with_another_subnet(site, tmp_path):
     words = [f"network {network_name(site)} exists on host", "not 10.99.0.0/16", "never removed by itself", "docker network rm"]
     refused(site, words, *mistake(tmp_path, {"discovery_overlay_subnet": "10.99.0.0/16"}))
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -50,6 +53,7 @@ def newcomer(request, site):
     node.run("docker swarm leave --force")
 
 
+@pytest.mark.more
 def test_s9_a_host_that_cannot_be_of_the_network(site, newcomer, tmp_path):
     """One more docker host: in another swarm where the site is one; without support for the cluster store where that is used."""
     hosts = {"hosts": {newcomer.name: {}}}
