@@ -4,6 +4,7 @@
 hosts, `unit_and_nodes` each unit but Consul's agent with all of its hosts.
 """
 
+import functools
 import ipaddress
 import itertools
 import os
@@ -20,7 +21,7 @@ from tests.support.operation_load import LoadBounds, OperationLoad, operation_lo
 from tests.support.playbook import install
 from tests.support.secret_search import note
 from tests.support.site import Node, Site
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 FIGURES = pytest.StashKey[list]()
 SITE = pytest.StashKey["Site"]()
@@ -179,14 +180,13 @@ def compared(site):
 @pytest.fixture(scope="module")
 def probes(site) -> Iterator[dict[str, str]]:
     """A container on each docker host, and a program on each host that nobody has declared."""
-    for node in site.nodes.values():
-        firewall_reach.start_undeclared(node)
-    names = {node.name: firewall_reach.start_probe(node, site.network or "bridge") for node in site.docker_hosts}
+    side_by_side(functools.partial(firewall_reach.start_undeclared, node) for node in site.nodes.values())
+    start = functools.partial(firewall_reach.start_probe, network=site.network or "bridge")
+    started = side_by_side(functools.partial(start, node) for node in site.docker_hosts)
+    names = {node.name: name for node, name in zip(site.docker_hosts, started, strict=True)}
     yield names
-    for node in site.docker_hosts:
-        node.run(f"docker rm -f {names[node.name]}")
-    for node in site.nodes.values():
-        node.tries("systemctl stop undeclared.service")
+    side_by_side(functools.partial(node.run, f"docker rm -f {names[node.name]}") for node in site.docker_hosts)
+    side_by_side(functools.partial(node.tries, "systemctl stop undeclared.service") for node in site.nodes.values())
 
 
 @pytest.fixture

@@ -22,13 +22,16 @@ def change(site, *options: str):
     return done, seconds
 
 
-def test_k2_what_consul_can_reload_restarts_nobody(site, load):
-    before = pids(site)
+@pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=pytest.mark.more)], ids=["leader", "everywhere"])
+def test_k2_what_consul_can_reload_restarts_nobody(site, load, everywhere):
+    """Of the leader alone: K4 to K6 make every agent reload, and none restart."""
+    changed = site.servers if everywhere else [node for node in site.servers if node.name == leading(site)]
+    before, limit = pids(site), ("--limit", ",".join(node.name for node in changed))
     with load.planned("reload"):
-        change(site, "-e", "consul_log_level=debug")
-        levels = {site.consul(node).get("/v1/agent/self")["DebugConfig"]["Logging"]["LogLevel"] for node in site.servers}
+        change(site, *limit, "-e", "consul_log_level=debug")
+        levels = {site.consul(node).get("/v1/agent/self")["DebugConfig"]["Logging"]["LogLevel"] for node in changed}
         assert levels == {"debug"}
-        change(site)  # and back, the same way
+        change(site, *limit)  # and back, the same way
     assert pids(site) == before
 
 

@@ -95,7 +95,8 @@ def test_w13_a_host_that_serves_its_own_site_is_refused(site, tmp_path):
     node.run(f"mkdir -p /etc/nginx/conf.d && echo 'events {{}}' > /etc/nginx/nginx.conf && echo 'server {{}}' > {own}")
     node.run("mkdir -p /etc/haproxy && echo 'frontend intranet' > /etc/haproxy/haproxy.cfg")
     try:
-        refused(site, [f"{node.name} serves something of its own", "out of load_balancers"], "-i", tmp_path / "hosts.yml")
+        words = [f"{node.name} serves something of its own", "out of load_balancers"]
+        refused(site, words, "-i", tmp_path / "hosts.yml", "--limit", node.name)
         assert node.run(f"cat {own}") == "server {}"
     finally:
         node.run(f"rm -r {folders}")
