@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from tests.support.balancer import STATE, backend, status
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get
-from tests.support.wait import eventually
+from tests.support.wait import eventually, everywhere, side_by_side
 
 MINUTE = 60
 TEMPLATE = "/etc/consul-template/catalog.json.ctmpl"
@@ -14,11 +14,10 @@ TEMPLATE = "/etc/consul-template/catalog.json.ctmpl"
 
 @pytest.fixture
 def balancer(site, settled):
-    """A balancer that is well before, and again after."""
-    node = site.balancers[0]
-    eventually(lambda: node.run("discovery-balancer status"), MINUTE)
-    yield node
-    eventually(lambda: node.run("discovery-balancer status"), MINUTE)
+    """A balancer; all of them are well before, and again after."""
+    everywhere(site.balancers, lambda node: node.run("discovery-balancer status"), MINUTE)
+    yield site.balancers[0]
+    everywhere(site.balancers, lambda node: node.run("discovery-balancer status"), MINUTE)
 
 
 def says(node, *words) -> bool:
@@ -62,23 +61,6 @@ def healed(node, show, what: str) -> None:
     show(f"{what}: healthy after {seconds:.0f} s")
 
 
-def test_l2_taken_port(site, balancer, start_container, show):
-    """Another process of the balancer's host has it: the balancer's own test does not notice."""
-    port, name = 9996, "taken-9996"
-    balancer.run(f"systemd-run --unit=test-taken python3 -m http.server {port}")
-    try:
-        eventually(lambda: balancer.run(f"ss -Hltn sport = :{port}"), 10)
-        start_container(site.docker_hosts[-1], f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
-        line = f"skipped: {name}: port {port} is taken by another process on this host"
-        _, seconds = eventually(lambda: line in balancer.tries("discovery-balancer status").stdout, MINUTE)
-        show(f"taken port: reported after {seconds:.1f} s")
-        serves(site, balancer)
-    finally:
-        balancer.run("systemctl stop test-taken")
-    _, seconds = eventually(lambda: f"{name} (1)" in balancer.run("discovery-balancer status"), MINUTE)
-    show(f"taken port: served {seconds:.1f} s after it was free")
-
-
 @pytest.mark.more
 def test_l2_broken_template(site, balancer, start_container, show):
     with template_edited(balancer, f"echo '{{{{ broken' >> {TEMPLATE}"):
@@ -101,12 +83,39 @@ def token_changed(site, node):
         consul.put(f"/v1/acl/token{'/' + kept['AccessorID'] if there else ''}", kept)
 
 
-def test_l2_deleted_token(site, balancer, start_container, show):
+def taken_port(site, balancer, start_container, show) -> None:
+    """Another process of the balancer's host has it: the balancer's own test does not notice."""
+    port, name = 9996, "taken-9996"
+    balancer.run(f"systemd-run --unit=test-taken python3 -m http.server {port}")
+    try:
+        eventually(lambda: balancer.run(f"ss -Hltn sport = :{port}"), 10)
+        start_container(site.docker_hosts[-1], f"test-{name}", "tcpfront:v1.0.0", f"-e SERVICE_NAME={name} -e SERVICE_TAGS=tcp")
+        line = f"skipped: {name}: port {port} is taken by another process on this host"
+        _, seconds = eventually(lambda: line in balancer.tries("discovery-balancer status").stdout, MINUTE)
+        show(f"taken port: reported after {seconds:.1f} s")
+        serves(site, balancer)
+    finally:
+        balancer.run("systemctl stop test-taken")
+    _, seconds = eventually(lambda: f"{name} (1)" in balancer.run("discovery-balancer status"), MINUTE)
+    show(f"taken port: served {seconds:.1f} s after it was free")
+
+
+def deleted_token(site, balancer, start_container, show) -> None:
+    """Of consul-template on one balancer."""
     with token_changed(site, balancer) as token:
         site.consul().send("DELETE", f"/v1/acl/token/{token['AccessorID']}")
         broken(site, balancer, show, "deleted token", "Consul refuses consul-template's token")
     healed(balancer, show, "deleted token")
     show(f"a new service is served after {follows(site, balancer, start_container, 'test-follows'):.1f} s")
+
+
+def test_l2_a_taken_port_and_a_deleted_token(site, balancer, start_container, show):
+    """Each on another balancer, at the same time."""
+    other = next(node for node in site.balancers if node is not balancer)
+    side_by_side([
+        lambda: taken_port(site, balancer, start_container, show),
+        lambda: deleted_token(site, other, start_container, show),
+    ])  # fmt: skip
 
 
 def test_l2_consul_has_the_status(site, balancer, show):
