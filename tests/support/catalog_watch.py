@@ -1,9 +1,14 @@
-"""Watching a service in the catalog: which instances pass, and since when."""
+"""Watching a service in the catalog: which instances pass, and since when; and that nothing is written at all."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 
+from tests.support.site import SAMPLE_SERVICES
 from tests.support.wait import NOT_YET, eventually
+
+SETTLED = 5  # seconds without any event before a quiet time begins
 
 
 class Watch:
@@ -61,3 +66,21 @@ class Watch:
     def gone_from(self, node, after: float) -> float | None:
         """When no instance of a node was there any more, for the first time after a moment; None while one is."""
         return next((at for at, passing, _ in self.history if at >= after and node.name not in dict(passing)), None)
+
+
+@contextlib.contextmanager
+def unwritten(site, show) -> Iterator[None]:
+    """While the block runs, on the whole site no index moves of a sample service, nor the one of the list of services, and
+    registrator logs nothing."""
+    names = [service["name"] for service in SAMPLE_SERVICES]
+    index = site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"]
+    begin = time.time()
+    with contextlib.ExitStack() as stack:
+        watches = [stack.enter_context(Watch(site, name)) for name in names]
+        yield
+    assert {name: watch.changes for name, watch in zip(names, watches, strict=True) if len(watch.changes) != 1} == {}
+    assert site.consul().ask("/v1/catalog/services")[1]["X-Consul-Index"] == index
+    output = {node.name: node.run(f"docker logs --since {int(begin)} registrator 2>&1") for node in site.docker_hosts}
+    assert not any(output.values()), output
+    seconds = time.time() - begin
+    show(f"{seconds:.0f} s: Consul's index of {', '.join(names)} and of the list unchanged, registrator silent on {len(output)}")

@@ -1,10 +1,12 @@
 """A further run changes nothing, and proves it; what was edited by hand comes back."""
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.balancer import BACKENDS
+from tests.support.catalog_watch import SETTLED, unwritten
 from tests.support.playbook import (
     assert_unchanged,
     changes,
@@ -44,10 +46,11 @@ done
 """
 
 
-def test_h13_rerun_in_reversed_order_changes_nothing(site, settled, show, tmp_path, installed):
-    """Nor does the collection that was built from this checkout and installed."""
+def test_h13_r3_rerun_in_reversed_order_changes_nothing(site, settled, show, tmp_path, installed):
+    """Nor does the collection that was built from this checkout and installed. Nothing is written to the catalog meanwhile."""
+    time.sleep(SETTLED)
     before, secrets = state_of(site), secrets_of(site)
-    with Stalls() as stalls:
+    with unwritten(site, show), Stalls() as stalls:
         done, seconds = play(
             site, "fewnodes.discovery.site", inventory=reversed_inventory(site, tmp_path / "reversed"), environment=installed
         )
