@@ -1,24 +1,38 @@
 """R5: a drained instance can end without a failed request, and returns on request."""
 
+import functools
+from collections.abc import Iterator
+
 import pytest
 from tests.support.catalog_watch import Watch
 from tests.support.clients import http_get
 from tests.support.http_load import await_served, http_load
 from tests.support.playbook import play
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 SERVICE, IMAGE = "test-drain", "httpbackend:v1.0.0"
 OPTIONS = f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http"
 
 
-@pytest.fixture
-def instances(site, settled, start_container) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def running(site):
     """One container on each docker host: the host's name by the name that the instance answers with."""
-    for node in site.docker_hosts:
-        start_container(node, SERVICE, IMAGE, OPTIONS)
+    site.settle()
+    start = f"docker run -d --name {SERVICE} -P {OPTIONS} {IMAGE}"
+    try:
+        side_by_side(functools.partial(node.run, start) for node in site.docker_hosts)
+        yield {node.hostname_of(SERVICE): node.name for node in site.docker_hosts}
+    finally:
+        side_by_side(functools.partial(node.tries, f"docker rm -f {SERVICE}") for node in site.docker_hosts)
+        site.settle()
+
+
+@pytest.fixture
+def instances(site, running) -> dict[str, str]:
+    """The same, all of them served; each test leaves them so."""
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
     await_served(site, site.backend(SERVICE))
-    return {node.hostname_of(SERVICE): node.name for node in site.docker_hosts}
+    return running
 
 
 def run(site, playbook: str, **given):
@@ -57,26 +71,33 @@ def in_catalog(site) -> set[tuple[str, str]]:
     return {(one["Node"], one["ServiceID"]) for one in site.consul().get(f"/v1/catalog/service/{SERVICE}")}
 
 
-def test_r5_a_host_is_drained_with_what_starts_there(site, instances, start_container, tmp_path, show):
+@pytest.fixture
+def late(site) -> Iterator[str]:
+    """The name of a container that a test starts."""
+    yield f"{SERVICE}-late"
+    site.docker_hosts[-1].tries(f"docker rm -f {SERVICE}-late")
+
+
+def test_r5_a_host_is_drained_with_what_starts_there(site, instances, late, tmp_path, show):
     node = site.docker_hosts[-1]
     goes = called(instances, node)
     with Watch(site, SERVICE) as watch, http_load(site, site.backend(SERVICE), tmp_path) as requests:
         eventually(lambda: requests.first(goes), 10)
         done(site, "drain", host=node.name)
         left = requests.samples[-1].ended
-        start_container(node, f"{SERVICE}-late", IMAGE, OPTIONS)
-        late = (node.name, f"{node.name}:{SERVICE}-late:8081")
-        eventually(lambda: late in in_catalog(site), 10)
+        node.run(f"docker run -d --name {late} -P {OPTIONS} {IMAGE}")
+        starts = (node.name, f"{node.name}:{late}:8081")
+        eventually(lambda: starts in in_catalog(site), 10)
         for service in ("httpfront", "httpbackend", SERVICE):
             assert node.address not in {address for address, _ in site.passing(service)}, service
         done(site, "drain", host=node.name)  # a second time is the same
         again = requests.ended_since(left)
         show(f"{len(again)} requests while it is out, {sum(one.instance == goes for one in again)} answered by it; {requests}")
-        assert goes not in {one.instance for one in again} and late not in watch.passing
+        assert goes not in {one.instance for one in again} and starts not in watch.passing
         done(site, "undrain", host=node.name)
         back = requests.samples[-1].ended
         eventually(lambda: goes in {one.instance for one in requests.ended_since(back)}, 10)
-        eventually(lambda: late in watch.passing, 10)
+        eventually(lambda: starts in watch.passing, 10)
         requests.assert_served()
 
 
