@@ -25,6 +25,7 @@ from tests.support.wait import eventually, side_by_side
 
 FIGURES = pytest.StashKey[list]()
 SITE = pytest.StashKey["Site"]()
+HEALTHY = pytest.StashKey[bool]()  # the site was when the last test ended, and no other has begun
 
 
 def pytest_configure(config):
@@ -32,6 +33,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "overlay(name): belongs to sites with this discovery_overlay only")
     config.addinivalue_line("markers", "more: runs in `make test-all` only")
     config.stash[FIGURES] = []
+    config.stash[HEALTHY] = False
     inventory = config.getoption("ansible_inventory")
     config.stash[SITE] = Site(Path(inventory).resolve()) if inventory else None
 
@@ -85,11 +87,24 @@ def external_host(site) -> Node:
 
 
 @pytest.fixture
-def settled(site):
+def settled(site, request):
     """For tests that stop things: the site is healthy before, and again after."""
-    site.settle()
+    if not request.config.stash[HEALTHY]:
+        site.settle()
     yield
     site.settle()
+    request.config.stash[HEALTHY] = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    item.config.stash[HEALTHY] = False
+
+
+def pytest_fixture_post_finalizer(fixturedef, request):
+    """What was there for several tests and goes may have changed the site after the last of them."""
+    if fixturedef.scope != "function":
+        request.config.stash[HEALTHY] = False
 
 
 @pytest.fixture
