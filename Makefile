@@ -7,7 +7,7 @@ SCENARIOS ?= three_nodes resolver
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help system demo lab lab-down docs lint lock unit package molecule test test-all bench clean clean-all
+.PHONY: help system demo lab lab-down docs lint lock unit unit-programs unit-rest package molecule test test-all bench clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ lock: .venv/ready ## requirements.lock, versions and hashes of all packages, fro
 unit: .venv/ready ## unit tests
 	pytest tests/unit
 
+# The two halves of it: the tests of the programs on hosts, and all others.
+OF_PROGRAMS := tests/unit/balancer tests/unit/registrator
+unit-programs: .venv/ready
+	pytest $(OF_PROGRAMS)
+unit-rest: .venv/ready
+	pytest tests/unit $(OF_PROGRAMS:%=--ignore=%)
+
 package: .venv/ready ## build the collection, install it into an empty place, run it from there; ansible-test sanity
 	tests/package
 	tests/ansible_test
@@ -56,8 +63,8 @@ molecule: .venv/ready ## the scenarios, each on real nodes
 # What needs no nodes runs on both cores, the output of each in one piece; the scenarios measure time, and run alone.
 test: export DISCOVERY_TESTS ?= usual
 test: .venv/ready ## everything that CI runs
-	@echo "unit tests beside lint and packaging, each printed when it has ended"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target unit lint package
+	@echo "unit tests, in two halves, beside lint and packaging, each printed when it has ended"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target unit-programs lint unit-rest package
 	@$(MAKE) --no-print-directory molecule
 
 test-all: ## and what does not fit its time

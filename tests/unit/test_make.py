@@ -42,13 +42,13 @@ def test_the_scenarios_run_after_all_else(make_test):
 
 
 def test_unit_tests_run_beside_lint(make_test, tmp_path):
-    """Each waits for the other one, and prints in one piece."""
+    """Each waits for the other one, and prints in one piece; the other half of the unit tests comes later."""
     os.mkfifo(tmp_path / "there")
     os.mkfifo(tmp_path / "back")
     wait = "timeout 20 bash -c '{}' || exit 1"  # for a fifo that the other one never opens
     lint = f"echo lint-1; {wait.format(f'echo >{tmp_path}/there; read <{tmp_path}/back')}; echo lint-2"
     unit = f"echo unit-1; {wait.format(f'read <{tmp_path}/there')}; echo unit-2; {wait.format(f'echo >{tmp_path}/back')}"
-    done, _ = make_test(yamllint=lint, pytest=unit)
+    done, _ = make_test(yamllint=lint, pytest=f'[[ "$*" == *--ignore* ]] && exit\n{unit}')
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lint-1\nlint-2\n" in done.stdout and "unit-1\nunit-2\n" in done.stdout, done.stdout
 
@@ -59,6 +59,15 @@ def test_one_failure_fails_and_hides_nothing(make_test, program):
     done, ran = make_test(**{program: "echo what is wrong; exit 1"})
     assert done.returncode != 0 and "what is wrong" in done.stdout
     assert {"pytest", "yamllint", "package"} <= set(ran) and "scenarios" not in ran
+
+
+def test_all_unit_tests_run_in_two_halves(make_test):
+    """What one of them leaves out is what the other one runs."""
+    done, _ = make_test(pytest='echo "half $*"')
+    halves = sorted(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("half "))
+    folders = ["tests/unit/balancer", "tests/unit/registrator"]
+    assert halves == [["tests/unit", *(f"--ignore={folder}" for folder in folders)], folders], done.stdout
+    assert all((ROOT / folder).is_dir() for folder in folders)
 
 
 def test_a_scenario_that_fails_fails(make_test):
