@@ -10,6 +10,7 @@ def networks(site) -> list[str]:
     return [site.network]
 
 
+@pytest.mark.more
 @pytest.mark.on("docker_hosts")
 def test_h6_containers_on_the_overlay_resolve_both_kinds(node, asking, both):
     assert unresolved(node, asking, both) == []

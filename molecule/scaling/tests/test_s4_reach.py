@@ -86,6 +86,7 @@ def test_s4_packets_of_an_external_host_are_dropped(site, external_host, show):
     assert counted >= 2 + len(ports(site))
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("sender", ["member", "external host"])
 def test_s4_external_hosts_inject_no_packets(site, talkers, external_host, sender):
     """A forged frame for a container: from a docker host it arrives, so it is a good one; from an external host it does not."""
@@ -102,6 +103,7 @@ def test_s4_external_hosts_inject_no_packets(site, talkers, external_host, sende
         assert text not in target.heard()
 
 
+@pytest.mark.more
 def test_s4_a_container_injects_no_packets_as_a_member(site, talkers):
     """It may put any address on its packets; a docker host's counts on the interface of the route to it only."""
     target, member = talkers()[0], site.docker_hosts[1]

@@ -72,7 +72,7 @@ def place(one) -> str:
     return f"127.0.71.2:{one.port}"
 
 
-def test_instances_of_a_known_service_come_and_go_without_a_reload(balancer, instance):
+def test_d2_instances_of_a_known_service_come_and_go_without_a_reload(balancer, instance):
     """Under load, and no request fails."""
     one, two, three = instance(name="one"), instance(name="two"), instance(name="three")
     before = balancer.sync(catalog(web=[entry(one.port)]))

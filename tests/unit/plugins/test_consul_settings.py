@@ -116,5 +116,8 @@ def test_an_even_number_is_warned_of(count, told):
     assert warning.startswith(told) and bool(warning) is bool(told)
 
 
-def test_even_servers_on_request():
-    assert settings_problems("a", GOOD | {"servers": ["a", "b"], "bootstrap_expect": 2, "allow_even_servers": True}) == []
+def test_d1_two_servers_need_the_explicit_opt_in():
+    two = GOOD | {"servers": ["a", "b"], "bootstrap_expect": 2}
+    (problem,) = settings_problems("a", two)
+    assert "set consul_allow_even_servers: true" in problem
+    assert settings_problems("a", two | {"allow_even_servers": True}) == []
