@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("secret_search_host.py")
+NOTING = threading.Lock()
 SHORTEST = 16  # characters; a shorter line is no secret
 # Where a host keeps secrets, by their names on the controller. None of these files may be readable for everybody.
 PLACES = [
@@ -82,7 +84,12 @@ def secrets_of(site: Site) -> dict[str, list[str]]:
 
 
 def note(site: Site) -> dict[str, list[str]]:
-    """Note the secrets of now, and give all values that were ever noted for this site."""
+    """Note the secrets of now, and give all values that were ever noted for this site; plays may end at the same time."""
+    with NOTING:
+        return _noted(site)
+
+
+def _noted(site: Site) -> dict[str, list[str]]:
     path = ROOT / ".cache/secrets" / f"{site.inventory.resolve().name}.json"
     if not site.secrets.is_dir():  # a test may have moved it away
         return json.loads(path.read_text())["values"] if path.exists() else {}
