@@ -24,6 +24,7 @@ def test_h4_host_resolves_after_a_refresh(site, node, site_name):
     assert lost_lookups(node, site_name) == 0
 
 
+@pytest.mark.more  # the scenario resolver does it on each release
 @pytest.mark.on("all")
 def test_h4_site_names_survive_a_stopped_agent(node, settled, agent_stopped, site_name):
     assert lost_lookups(node, site_name) == 0
@@ -59,6 +60,7 @@ def test_h6_containers_resolve_both_kinds(site, node, asking, site_name):
     assert unresolved(node, asking, [site.name_of("httpbackend"), site_name]) == []
 
 
+@pytest.mark.more  # the scenario resolver does it on each release
 @pytest.mark.on("docker_hosts")
 def test_h6_containers_resolve_without_the_local_agent(site, node, settled, asking, agent_stopped, site_name):
     other = next(server for server in site.servers if server is not node)
