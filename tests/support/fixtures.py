@@ -26,6 +26,8 @@ from tests.support.wait import eventually, side_by_side
 FIGURES = pytest.StashKey[list]()
 SITE = pytest.StashKey["Site"]()
 HEALTHY = pytest.StashKey[bool]()  # the site was when the last test ended, and no other has begun
+# Fixtures that change no site when they end, or have looked at it then.
+HARMLESS = {"settled", "settled_after", "show", "tmp_path", "node", "node_and_unit", "unit_and_nodes"}
 
 
 def pytest_configure(config):
@@ -102,16 +104,17 @@ def pytest_runtest_call(item):
 
 
 def pytest_fixture_post_finalizer(fixturedef, request):
-    """What was there for several tests and goes may have changed the site after the last of them."""
-    if fixturedef.scope != "function":
+    """What ends after the site was looked at may have changed it."""
+    if fixturedef.argname not in HARMLESS:
         request.config.stash[HEALTHY] = False
 
 
 @pytest.fixture
-def settled_after(site):
+def settled_after(site, request):
     """The site is healthy once everything that a test has started is gone, whichever fixture started it."""
     yield
     site.settle()
+    request.config.stash[HEALTHY] = True
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ class Site:
 def site():
     return Site()
 
-@pytest.fixture(scope="module")
-def shared():
+@pytest.fixture
+def breaking():
     yield
 """
 FIRST = """
 def test_1(settled): print("one")
 def test_2(settled): print("two")
 def test_3(): print("three")
-def test_4(settled, shared): print("four")
+def test_4(breaking, settled, tmp_path): print("four")
 """
 SECOND = """
 def test_5(settled): print("five")
