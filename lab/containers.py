@@ -30,7 +30,8 @@ def start_container(
 
 
 def put_files(name: str, files: dict[str, str | Path]) -> None:
-    """Write files (text) and symbolic links (a path) into a container, running or not; private keys get mode 0600."""
+    """Write files (text) and symbolic links (a path) into a container, running or not; private keys and files of netplan, which
+    warns otherwise, get mode 0600."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for path, content in files.items():
@@ -41,6 +42,6 @@ def put_files(name: str, files: dict[str, str | Path]) -> None:
             else:
                 data = content.encode()
             member.size = len(data)
-            member.mode = 0o600 if path.endswith("_key") else 0o644
+            member.mode = 0o600 if path.endswith("_key") or path.startswith("etc/netplan/") else 0o644
             tar.addfile(member, io.BytesIO(data))
     run("podman", "cp", "-", f"{name}:/", stdin=archive.getvalue())

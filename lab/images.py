@@ -15,9 +15,13 @@ IMAGES = Path(__file__).parent / "images"
 PREFIX = "localhost/fewnodes"
 SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory sets another
 SUITES = ("bullseye", "bookworm", "trixie")  # what nodes can be: Debian 11, 12 and 13
+UBUNTU = "ubuntu-shaped"  # a Debian node of SUITE with what an Ubuntu 24.04 server has and a Debian has not
+KINDS = (*SUITES, UBUNTU)  # what lab_suite can be
 USER = "admin"  # may sudo; Ansible connects as this user
 HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
 NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]
+UBUNTU_SHAPE = Path(__file__).with_name("ubuntu_shaped")
+UBUNTU_PACKAGES = ["systemd-resolved", "netplan.io", "ufw", "unattended-upgrades", "python3-apt"]
 SITE = [*HOST, "apt-cacher-ng", "docker-registry", "dnsmasq"]
 PYTHON = ["python3", "ca-certificates"]
 NGINX = ["nginx", "libnginx-mod-stream"]  # 1.26 in trixie
@@ -28,10 +32,16 @@ LEAN = [  # no manuals, no translations, no package lists: these images travel t
 ]
 
 
-def node(suite: str) -> str:
-    """The image of a bare node: systemd, sshd, sudo, python3, and the package lists a fresh host has."""
+def node(kind: str) -> str:
+    """The image of a bare node: systemd, sshd, sudo, python3, and the package lists a fresh host has.
+
+    :param kind: one of KINDS
+    """
     user = f"--customize-hook=chroot $1 useradd --create-home --shell /bin/bash {USER}"
-    return _rootfs(f"node-{suite}", suite, "apt", NODE, ["--skip=cleanup/apt/lists", user])
+    options = ["--skip=cleanup/apt/lists", user]
+    if kind == UBUNTU:
+        return _rootfs(f"node-{kind}", SUITE, "apt", [*NODE, *UBUNTU_PACKAGES], options, UBUNTU_SHAPE)
+    return _rootfs(f"node-{kind}", kind, "apt", NODE, options)
 
 
 def site() -> str:
@@ -51,13 +61,18 @@ def samples() -> dict[str, str]:
     return found
 
 
-def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: list[str]) -> str:
-    """An image with a Debian root file system made by mmdebstrap from the machine's own mirrors."""
+def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: list[str], shape: Path | None = None) -> str:
+    """An image with a Debian root file system made by mmdebstrap from the machine's own mirrors.
+
+    :param shape: a program that changes the root file system, which is its argument
+    """
     sources = _sources(suite)
     command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}", *options]
     # What must differ from node to node is made at its first start, or put there by the lab.
     command += ["--customize-hook=rm -f $1/etc/ssh/ssh_host_* && : > $1/etc/machine-id"]
-    tag = f"{PREFIX}/{name}:{digest(*command, *sources)}"
+    tag = f"{PREFIX}/{name}:{digest(*command, *sources, *([shape.read_text()] if shape else []))}"
+    if shape:
+        command.insert(-1, f"--customize-hook={shape}")
     if not succeeds("podman", "image", "exists", tag):
         CACHE.mkdir(parents=True, exist_ok=True)
         with step(f"making the image {name} ({suite})"), tempfile.TemporaryDirectory(dir=CACHE) as scratch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.images import SUITE, SUITES
+from lab.images import KINDS, SUITE, SUITES
 from lab.machine import free_subnet
 from lab.shell import run
 
@@ -31,6 +31,11 @@ def name_of(inventory: Path) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-") or "site"
 
 
+def is_controller(host: str, variables: dict) -> bool:
+    """Whether a host of an inventory is the machine that Ansible runs on."""
+    return host == "localhost" or variables.get("ansible_connection") == "local"
+
+
 @dataclass(frozen=True)
 class Site:
     """The hosts of one inventory, as the lab needs them.
@@ -38,7 +43,7 @@ class Site:
     :ivar inventory: the inventory's folder
     :ivar name: names the lab's network, containers and volumes
     :ivar addresses: host name to IPv4 address
-    :ivar suites: host name to the Debian release of its node, by its code name
+    :ivar suites: host name to what its node is: a Debian release by its code name, or another of KINDS
     """
 
     inventory: Path
@@ -48,7 +53,7 @@ class Site:
 
     @classmethod
     def read(cls, inventory: Path) -> "Site":
-        """Ask ansible-inventory for hosts and addresses.
+        """Ask ansible-inventory for hosts and addresses. The controller gets no node.
 
         :raises LabError: no such inventory, no hosts, an address that is missing, not IPv4, or used twice
         """
@@ -56,7 +61,7 @@ class Site:
         if not inventory.exists():
             raise LabError(f"there is no inventory {inventory}; set INVENTORY=inventories/<site>")
         listed = json.loads(run(Path(sys.executable).parent / "ansible-inventory", "-i", inventory, "--list"))
-        hostvars = listed["_meta"]["hostvars"]
+        hostvars = {host: found for host, found in listed["_meta"]["hostvars"].items() if not is_controller(host, found)}
         if not hostvars:
             raise LabError(f"the inventory {inventory} has no hosts")
         addresses: dict[str, ipaddress.IPv4Address] = {}
@@ -70,9 +75,9 @@ class Site:
         if twice:
             raise LabError(f"more than one host has the address {', '.join(sorted(twice))}")
         suites = {host: variables.get("lab_suite", SUITE) for host, variables in hostvars.items()}
-        unknown = sorted(set(suites.values()) - set(SUITES))
+        unknown = sorted(set(suites.values()) - set(KINDS))
         if unknown:
-            raise LabError(f"lab_suite is {', '.join(unknown)}; the lab makes nodes of {', '.join(SUITES)}")
+            raise LabError(f"lab_suite is {', '.join(unknown)}; the lab makes nodes of {', '.join(KINDS)}")
         if (folder / LAB_FILE.parent).is_file():
             raise LabError(f"{folder / LAB_FILE.parent} is a file, and the lab needs a folder of that name: call it all.yml")
         site = cls(folder, name_of(inventory), addresses, suites)

@@ -13,7 +13,7 @@ from lab import images, machine, releases, signing
 from lab import site as site_services
 from lab.containers import LABEL, create_network, start_container
 from lab.errors import LabError
-from lab.images import SUITE, USER
+from lab.images import SUITE, UBUNTU, USER
 from lab.inventory import LAB_FILE, Site, derive, directory_of, keep_shadowed, name_of, remove_lab_file
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
@@ -215,10 +215,14 @@ def _node_files(site: Site, host: str) -> dict[str, str | Path]:
     """What makes a node a host of this lab: its name, keys, DNS, apt cache, and the sudo user."""
     state = _state(site.name)
     key = _host_key(state, host)
+    if site.suites.get(host) == UBUNTU:  # its resolv.conf leads to systemd-resolved, which is given the server by netplan
+        resolver = {"etc/netplan/50-cloud-init.yaml": _netplan(site, host)}
+    else:
+        resolver = {"etc/resolv.conf": f"nameserver {site.services}\n"}
     return {
+        **resolver,
         "etc/hostname": f"{hostname(host)}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {hostname(host)}\n",
-        "etc/resolv.conf": f"nameserver {site.services}\n",
         "etc/apt/apt.conf.d/00lab": f'Acquire::http::Proxy "http://{site.services}:3142";\n',
         "etc/ssh/ssh_host_ed25519_key": _private(key).read_text(),
         "etc/ssh/ssh_host_ed25519_key.pub": key.read_text(),
@@ -228,6 +232,17 @@ def _node_files(site: Site, host: str) -> dict[str, str | Path]:
         "etc/systemd/system/shared-mounts.service": SHARED_MOUNTS,
         "etc/systemd/system/sysinit.target.wants/shared-mounts.service": Path("../shared-mounts.service"),
     }
+
+
+def _netplan(site: Site, host: str) -> str:
+    """The network as cloud-init describes it to netplan: the one that podman has given the node (JSON is YAML)."""
+    interface = {
+        "addresses": [f"{site.addresses[host]}/{site.subnet.prefixlen}"],
+        "routes": [{"to": "default", "via": str(site.gateway)}],
+        "nameservers": {"addresses": [str(site.services)]},
+        "optional": True,
+    }
+    return json.dumps({"network": {"version": 2, "ethernets": {"eth0": interface}}}, indent=2) + "\n"
 
 
 def _write_lab_file(site: Site) -> None:

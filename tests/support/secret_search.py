@@ -71,15 +71,12 @@ def belongs(name: str, place: str) -> bool:
 
 def secrets_of(site: Site) -> dict[str, list[str]]:
     """The values of each secret, by its name; one that this inventory has no vault password for is left out."""
-    from ansible.parsing.dataloader import DataLoader
-    from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import SecretError, Secrets
+    from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import SecretError
 
-    variables = next(iter(site.nodes.values())).variables
-    store = Secrets(str(site.secrets), variables.get("discovery_vault_password_file", ""), DataLoader())
     found = {}
     for path in site.secrets.rglob("*"):
         with contextlib.suppress(SecretError, OSError):
-            found[str(path.relative_to(site.secrets))] = values(store.read(str(path.relative_to(site.secrets))))
+            found[str(path.relative_to(site.secrets))] = values(site.secret(str(path.relative_to(site.secrets))))
     return {name: listed for name, listed in found.items() if listed}
 
 

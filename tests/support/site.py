@@ -16,6 +16,7 @@ import yaml
 from lab import nodes as lab_nodes
 from lab.images import SUITE
 from lab.inventory import Site as Lab
+from lab.inventory import is_controller
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 from tests.support.clients import FRONT_BODY, backend_body, http_get, tcp_echo
@@ -82,7 +83,8 @@ class Site:
         os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.runner = AnsibleRunner.get_runner(str(inventory))
         self.sockets = tempfile.mkdtemp(prefix="site")
-        self.nodes = {name: self._node(name) for name in self.runner.get_hosts()}
+        variables = {name: self.runner.get_variables(name) for name in self.runner.get_hosts()}
+        self.nodes = {name: self._reached(name, found) for name, found in variables.items() if not is_controller(name, found)}
         anyone = next(iter(self.nodes.values())).variables
         self.domain = anyone["discovery_domain"]
         overlay = anyone.get("discovery_overlay", "none") != "none"
@@ -92,13 +94,13 @@ class Site:
         self.datacenter = anyone.get("discovery_datacenter", "dc1")
         self.secrets = Path(anyone.get("discovery_secrets_dir", self._folder / ".secrets"))
         self.ca = self.secrets / "ca.pem"
+        # Only this of Ansible's templates: an inventory that is copied cannot name its place otherwise.
+        here = anyone.get("discovery_vault_password_file", "").replace("{{ inventory_dir }}", str(self._folder))
+        self.vault_password_file = here
 
     @property
     def _folder(self) -> Path:
         return self.inventory if self.inventory.is_dir() else self.inventory.parent
-
-    def _node(self, name: str) -> Node:
-        return self._reached(name, self.runner.get_variables(name))
 
     def external_host(self, suite: str = SUITE) -> Node:
         """A machine in the lab's network that is no host of the site, of a Debian release; it goes with the lab."""
@@ -169,7 +171,14 @@ class Site:
     def consul(self, node: Node | None = None) -> Consul:
         """The API of a node (default: the first server), as management."""
         node = node or self.servers[0]
-        return Consul(node.address, self.ca, (self.secrets / "management_token").read_text().strip())
+        return Consul(node.address, self.ca, self.secret("management_token"))
+
+    def secret(self, name: str) -> str:
+        """A secret of the site, decrypted where the inventory has a vault password."""
+        from ansible.parsing.dataloader import DataLoader
+        from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import Secrets
+
+        return Secrets(str(self.secrets), self.vault_password_file, DataLoader()).read(name)
 
     def passing(self, service: str, asked: Node | None = None) -> set[tuple[str, int]]:
         """Address and port of each healthy instance in the catalog, as one node (default: the first server) reports it."""

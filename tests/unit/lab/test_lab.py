@@ -1,19 +1,22 @@
 """The lab's decisions: what it reads from an inventory, what it refuses, what it derives."""
 
 import ctypes
+import io
 import ipaddress
 import json
 import os
 import stat
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from lab import __main__ as command_line
-from lab import images, machine, nodes
+from lab import containers, images, machine, nodes
 from lab import inventory as inventories
 from lab import site as site_services
+from lab.containers import put_files
 from lab.errors import LabError
 from lab.images import SUITES
 from lab.inventory import LAB_FILE, Site, derive, keep_shadowed, name_of, remove_lab_file
@@ -78,7 +81,7 @@ def test_external_hosts_have_free_addresses(tmp_path):
         ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.1.1}}}", "10.1.1.1"),
         ("all: {hosts: {a: {ansible_host: 10.1.1.1}, b: {ansible_host: 10.1.2.1}}}", "several networks"),
         ("all: {hosts: {}}", "no hosts"),
-        ("all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: sarge}}}", "sarge.*bullseye, bookworm, trixie"),
+        ("all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: sarge}}}", "sarge.*bullseye, bookworm, trixie, ubuntu-shaped"),
     ],
 )
 def test_an_impossible_inventory_is_refused(tmp_path, text, says):
@@ -238,6 +241,60 @@ def test_an_old_release_may_come_from_elsewhere(monkeypatch):
 def test_each_host_may_be_of_another_release(tmp_path):
     text = "all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: bullseye}, b: {ansible_host: 10.1.1.2}}}"
     assert Site.read(inventory(tmp_path / "ward", text)).suites == {"a": "bullseye", "b": "trixie"}
+
+
+UBUNTU = "all: {hosts: {a: {ansible_host: 10.1.1.1, lab_suite: ubuntu-shaped}, b: {ansible_host: 10.1.1.2}}}"
+
+
+def test_an_ubuntu_shaped_node_has_its_network_by_netplan(tmp_path, monkeypatch):
+    """Its resolv.conf stays the link to systemd-resolved that the image has."""
+    monkeypatch.setattr(nodes, "CACHE", tmp_path)
+    site = Site.read(inventory(tmp_path / "ward", UBUNTU))
+    nodes._key(nodes._state(site.name) / "id_ed25519", "lab")
+    shaped, plain = nodes._node_files(site, "a"), nodes._node_files(site, "b")
+    (path,) = set(shaped) - set(plain)
+    assert set(plain) - set(shaped) == {"etc/resolv.conf"}
+    found = json.loads(shaped[path])["network"]["ethernets"]["eth0"]
+    assert path == "etc/netplan/50-cloud-init.yaml"
+    assert found["addresses"] == ["10.1.1.1/24"] and found["nameservers"]["addresses"] == [str(site.services)]
+    assert found["routes"] == [{"to": "default", "via": str(site.gateway)}]
+    archives = []
+    monkeypatch.setattr(containers, "run", lambda *command, stdin: archives.append(stdin))
+    put_files("a", shaped)
+    with tarfile.open(fileobj=io.BytesIO(archives[0])) as archive:
+        modes = {member.name: member.mode for member in archive}
+    assert modes[path] == modes["etc/ssh/ssh_host_ed25519_key"] == 0o600 and modes["etc/hosts"] == 0o644
+
+
+def test_the_image_of_an_ubuntu_shaped_node_follows_its_shape(monkeypatch, tmp_path):
+    """A tag that named the program's path would differ between checkouts; one that left out its text would be old for ever."""
+    shape, commands = tmp_path / "shape", []
+    monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(images, "UBUNTU_SHAPE", shape)
+    monkeypatch.setattr(images, "debian_mirrors", lambda: {"Debian": "http://here"})
+    monkeypatch.setattr(images, "succeeds", lambda *command: False)
+    monkeypatch.setattr(images, "run", lambda *command: commands.append([str(part) for part in command]))
+    tags = []
+    for text in ("one", "two"):
+        shape.write_text(text)
+        tags.append(images.node("ubuntu-shaped"))
+    assert len(set(tags)) == 2 and all(tag.startswith("localhost/fewnodes/node-ubuntu-shaped:") for tag in tags)
+    made = next(command for command in commands if command[0] == "mmdebstrap")
+    assert "trixie" in made
+    hooks = [part for part in made if part.startswith("--customize-hook=")]
+    assert hooks[1] == f"--customize-hook={shape}" and "ssh_host" in hooks[2], "what each node makes for itself is removed last"
+
+
+def test_the_shape_of_ubuntu_is_a_program():
+    assert os.access(images.UBUNTU_SHAPE, os.X_OK)
+    subprocess.run(["sh", "-n", images.UBUNTU_SHAPE], check=True)
+
+
+@pytest.mark.parametrize("line", ["localhost", "localhost ansible_connection=local", "desk ansible_connection=local"])
+def test_w29_the_controller_in_an_inventory_gets_no_node(tmp_path, line):
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "ward/hosts").write_text(f"{line}\n{INI}")
+    assert sorted(Site.read(tmp_path / "ward").addresses) == ["DB_01", "web01.haus.example"]
 
 
 @pytest.fixture
