@@ -68,14 +68,28 @@ def test_paths_that_are_named_exist(document):
     assert [path for path in named if path.rstrip("/") not in made and not (ROOT / path).exists()] == []
 
 
+def defined_tests(*folders: str) -> set[str]:
+    """The names of all tests below these folders of the project."""
+    files = [file for folder in folders for file in (ROOT / folder).rglob("test_*.py")]
+    return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+
+
 def test_tests_that_are_named_exist():
     """A defence in docs/security.md names the test that shows it."""
     text = (ROOT / "docs/security.md").read_text()
-    files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "molecule").rglob("test_*.py")]
-    defined = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+    defined = defined_tests("tests", "molecule")
     assert set(re.findall(r"`(test_\w+)`", text)) - defined == set()
     rows = [line for line in text.splitlines() if re.match(r"\| (?!cannot|unit|`)", line)]
     assert [row for row in rows if not re.search(r"`test_\w+`", row.split("|")[2])] == []
+
+
+def test_every_habit_names_its_tests():
+    """Those of the scenario are marked, so that a reader knows what has run."""
+    rows = re.findall(r"^\| (?!habit |---)(.+) \|$", (ROOT / "docs/habits.md").read_text(), re.MULTILINE)
+    marked = {(name, bool(mark)) for row in rows for name, mark in re.findall(r"`(test_\w+)`( \(habits\))?", row)}
+    assert [row for row in rows if not re.search(r"`test_\w+`", row)] == []
+    assert {name for name, mark in marked if not mark} <= defined_tests("tests", "molecule/default", "molecule/consul_operations")
+    assert {name for name, mark in marked if mark} <= defined_tests("molecule/habits")
 
 
 def test_every_playbook_stands_in_the_operations():
