@@ -1,6 +1,7 @@
 """Labels of a service that change what a request or an answer may be: each by a real request through every balancer."""
 
 import http.client
+import json
 
 from tests.support.clients import http_get
 from tests.support.wait import everywhere
@@ -36,3 +37,18 @@ def test_w8_p1_long_headers_of_answers(site, serve, show):
             status, headers, _ = ask(balancer, host, f"/header/{length}")
             assert (status, len(headers.get("X-Long", ""))) == (200, length), (balancer.name, host)
         show(f"{balancer.name}: headers of 32 KiB from any service, of 64 KiB from one with the label")
+
+
+def test_w15_headers_with_underscores(site, serve, show):
+    """They arrive where the site wants them, and none looks like ours."""
+    host = served(site, serve, "test-plain")
+    wanted = str(site.balancers[0].variables.get("balancer_underscores_in_headers", False))
+    for balancer in site.balancers:
+        connection = http.client.HTTPConnection(balancer.address, 80, timeout=10)
+        try:
+            connection.request("GET", "/", headers={"Host": host, "X_Api_Key": "1", "X_Forwarded_For": "192.0.2.1"})
+            found = {name.lower() for name in json.loads(connection.getresponse().read())[2]}
+        finally:
+            connection.close()
+        show(f"{balancer.name}: balancer_underscores_in_headers is {wanted}, X_Api_Key arrives: {'x_api_key' in found}")
+        assert ("x_api_key" in found, "x_forwarded_for" in found) == (wanted.lower() == "true", False)

@@ -47,6 +47,15 @@ def busy(server):
         yield balancer
 
 
+@pytest.fixture(scope="module")
+def underscores(server):
+    """One that passes headers with underscores on."""
+    with server.Balancer(balancer_underscores_in_headers=True) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
 @pytest.fixture
 def serve(balancer):
     """Serve these services, and nothing else; the status."""
@@ -307,6 +316,40 @@ def test_w16_two_hosts_are_refused(serve, balancer, instance):
     serve(web=[entry(instance().port)])
     head = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     assert raw(balancer, head.encode())[0] == 400
+
+
+ODD = {"X_Api_Key": "1", "auth_token": "2", "a.b": "3"}
+OURS = ("X-Forwarded-For", "x-FORWARDED-host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Real-IP")
+FORGED = [form.format(*name.split("-")) for name in OURS for form in ("{}_{}_{}", "{}_{}-{}", "{}-{}_{}")]
+
+
+def received(balancer, headers) -> dict:
+    """{name in lower case: value} of the headers that an instance got of a request with these."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    status, body = raw(balancer, f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: close\r\n{head}\r\n".encode())
+    assert status == 200
+    return {name.lower(): value for name, value in json.loads(body)[2].items()}
+
+
+def test_w15_headers_with_underscores_do_not_arrive_by_default(serve, balancer, instance):
+    serve(web=[entry(instance().port)])
+    found = received(balancer, ODD | {"X-Api-Key": "4"} | dict.fromkeys(FORGED, "lie"))
+    assert (found["x-api-key"], [name for name in found if "_" in name or "." in name]) == ("4", [])
+    assert "lie" not in found.values()
+
+
+def test_w15_headers_with_underscores_arrive_where_the_site_wants_them(underscores, instance):
+    apply(underscores, web=[entry(instance().port)])
+    assert {name: value for name, value in received(underscores, ODD).items() if name in ODD or "_" in name} == {
+        "x_api_key": "1", "auth_token": "2"
+    }  # fmt: skip
+
+
+def test_w15_none_of_them_looks_like_ours(underscores, instance):
+    """An application that reads names as CGI does takes X_Forwarded_For for the client's address."""
+    apply(underscores, web=[entry(instance().port)])
+    found = received(underscores, dict.fromkeys(FORGED, "lie"))
+    assert ("lie" not in found.values(), found["x-real-ip"], found["x-forwarded-for"]) == (True, "127.0.0.1", "127.0.0.1")
 
 
 @pytest.mark.parametrize("length", [9_000, 32_000, 32 * 1024])

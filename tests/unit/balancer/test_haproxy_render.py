@@ -169,6 +169,13 @@ def test_w10_old_workers_live_as_long_as_the_longest_label_or_the_sites_time(tim
     assert [one.strip() for one in text.splitlines() if "hard-stop-after" in one] == [line] * bool(line)
 
 
+@pytest.mark.parametrize(("underscores", "first"), [(False, "[^a-z0-9-]"), (True, "[^a-z0-9_-]")])
+def test_w15_names_of_headers(underscores, first):
+    text = rendered(own=HaproxyOptions(underscores_in_headers=underscores))["services.cfg"]
+    lines = [line.strip() for line in section(text, "discovery_http").splitlines() if line.endswith(" -m reg")]
+    assert lines[0] == f"http-request del-header {first} -m reg" and len(lines) == (3 if underscores else 1)
+
+
 def test_spare_servers_wait_for_an_address():
     text = section(rendered(http=(web(),), own=HaproxyOptions(spare=2))["services.cfg"], "http_web")
     assert text.endswith("".join(f"    server spare-{n} 0.0.0.0:1 disabled{CHECK}{KEPT}\n" for n in (0, 1)))
@@ -200,7 +207,7 @@ def test_the_structure_has_listeners_and_what_the_role_has_written():
     [
         {"shutdown_timeout": "soon"}, {"tries_timeout": "5s\n"}, {"old_workers": 0}, {"old_workers": True}, {"spare": -1},
         {"limits": {"read_timeout": "5s; x"}}, {"limits": {"other": "1"}}, {"trusted_proxies": ("10.0.0.0/8 }",)},
-        {"socket": "/run/x y"}, {"certificates": "relative"}, {"nonsense": 1}, {"user": "a b"},
+        {"socket": "/run/x y"}, {"certificates": "relative"}, {"nonsense": 1}, {"user": "a b"}, {"underscores_in_headers": "yes"},
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_rendered_are_refused(wrong):

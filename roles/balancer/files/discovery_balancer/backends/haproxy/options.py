@@ -23,6 +23,7 @@ class HaproxyOptions:
     user: str = "haproxy"  # user and group of the workers
     log: bool = False  # a line for each request and connection on standard output
     trusted_proxies: tuple = ()  # networks whose X-Forwarded-* and Forwarded are trusted
+    underscores_in_headers: bool = False  # whether headers of requests with one in their names are passed on
     tries_timeout: str = "5s"  # no further instance is tried for a request that has waited longer
     limits: dict = dataclasses.field(default_factory=dict)  # name to value, of limits.py
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
@@ -36,6 +37,8 @@ class HaproxyOptions:
         for name in ("shutdown_timeout", "tries_timeout"):
             if not TIME.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '10m'")
+        if not isinstance(self.underscores_in_headers, bool):
+            raise ValueError(f"underscores_in_headers: {self.underscores_in_headers!r} is neither true nor false")
         for name in COUNTS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < (name == "old_workers"):

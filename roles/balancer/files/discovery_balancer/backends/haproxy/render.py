@@ -248,7 +248,8 @@ def _client_limits(own):
 def _headers(own):
     """What instances see of the client. No other upgrade than to a websocket is passed on: with h2c a client would speak to an
     instance past the balancer."""
-    text = "    http-request set-header Host %[var(txn.authority)]\n    http-request set-header X-Real-IP %[var(txn.client)]\n"
+    text = "".join(f"    http-request del-header {names} -m reg\n" for names in _odd_names(own.underscores_in_headers))
+    text += "    http-request set-header Host %[var(txn.authority)]\n    http-request set-header X-Real-IP %[var(txn.client)]\n"
     known, unless = "", ""
     if own.trusted_proxies:
         unless = " unless discovery_proxy"
@@ -269,6 +270,18 @@ def _headers(own):
     text += "    http-request set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }\n"
     text += "    http-request del-header Upgrade unless { req.hdr(Upgrade) -i websocket }\n"
     return text + "    http-request del-header Connection unless { req.hdr(Upgrade) -i websocket }\n"
+
+
+def _odd_names(underscores):
+    """Patterns of names of headers, in lower case, that no instance gets, as nginx drops them. Applications that take an
+    underscore for a hyphen would trust those of the last two as ours."""
+    if not underscores:
+        return ("[^a-z0-9-]",)
+    return (
+        "[^a-z0-9_-]",
+        "^(x_forwarded[-_]|x-forwarded_)(for|host|port|prefix|proto)$",
+        "^(x_real[-_]|x-real_)ip$",
+    )
 
 
 def _stats(options, own):
