@@ -100,6 +100,7 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
         *_role_problems(host, settings["node"], bool(settings["server"]), states[host]["node_id"], members.values()),
+        *_clone_problems(host, settings["node"], settings["addresses"], states, members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
     ]
 
@@ -166,6 +167,31 @@ def _role_problems(host: str, node: str, server: bool, node_id: str, members: It
         f" playbooks/remove_node.yml -e remove_host={host}, and then take it out of consul_servers"
         for member in members
         if not server and member["server"] and member["name"].lower() == node.lower() and member["id"] == node_id
+    ]
+
+
+def _clone_problems(
+    host: str, node: str, addresses: Iterable[str], states: Mapping[str, Mapping], members: Iterable[Mapping]
+) -> list[str]:
+    """A virtual machine that is copied takes the node's id along, and agents refuse a second member of one id.
+
+    A member of this host's name or address is this host itself, before a new address or a new name.
+    """
+    own = states[host]["node_id"]
+    if not own:
+        return []
+    others = [f"host {name}" for name, other in sorted(states.items()) if name != host and other["node_id"] == own]
+    others = others or [
+        f"node {member['name']} ({member['address']})"
+        for member in members
+        if member["id"] == own and member["name"].lower() != node.lower() and member["address"] not in addresses
+    ]
+    if not others:
+        return []
+    return [
+        f"host {host} has the same Consul node id as {' and '.join(others)} ({own} in /var/lib/consul/node-id): they are copies"
+        " of one machine, and the cluster would take one of them only. On the copy, not on the machine that it knows, run"
+        " 'systemctl stop consul; rm -rf /var/lib/consul', then this again; it becomes a new member"
     ]
 
 

@@ -37,6 +37,11 @@ def host(offset=0.0, unsure=0.05, **changes):
     } | changes
 
 
+def other(offset=0.0, unsure=0.05):
+    """A state without fault of another host than `host`."""
+    return host(offset, unsure, node_id="id-other")
+
+
 def problems(name="a", states=None, **settings):
     return state_problems(name, states or {"a": host()}, SETTINGS | {"node": name} | settings)
 
@@ -77,7 +82,7 @@ def test_an_incomplete_report_is_an_error(report):
 
 def test_a_good_host():
     assert problems() == []
-    assert problems(states={"a": host(members=[A]), "b": host(4.9), "c": host(2.0)}) == []
+    assert problems(states={"a": host(members=[A]), "b": other(4.9), "c": host(2.0, node_id="id-c")}) == []
     assert problems(states={"a": state(BARE, 1000.0, 1000.4)}, min_free_disk_mb=100) == []
 
 
@@ -138,15 +143,15 @@ def test_a_host_whose_address_changes_or_whose_disk_is_new_is_the_same_machine(s
 
 
 def test_a_clock_that_is_off_is_told_once_by_the_host_that_is_off():
-    states = {"a": host(0.1), "b": host(9.1), "c": host(0.0)}
+    states = {"a": host(0.1), "b": other(9.1), "c": host(0.0, node_id="id-c")}
     one(problems("b", states), "clock of host b is 9.1 s", "ahead of that of host c", "is 5 s", "time synchronisation")
     assert problems("a", states) == problems("c", states) == []
-    one(problems("c", {"a": host(), "c": host(-7)}, max_clock_skew=6) + problems("a", {"a": host(), "c": host(-7)}), "7.0 s")
+    one(problems("c", {"a": host(), "c": other(-7)}, max_clock_skew=6) + problems("a", {"a": host(), "c": other(-7)}), "7.0 s")
 
 
 def test_what_is_not_sure_does_not_count():
-    assert problems("b", {"a": host(), "b": host(5.5, unsure=0.5)}) == []
-    one(problems("b", {"a": host(unsure=0.1), "b": host(5.8, unsure=0.1), "c": host()}), "5.8 s", "±0.2")
+    assert problems("b", {"a": host(), "b": other(5.5, unsure=0.5)}) == []
+    one(problems("b", {"a": host(unsure=0.1), "b": other(5.8, unsure=0.1), "c": host(node_id="id-c")}), "5.8 s", "±0.2")
 
 
 def test_w29_a_name_is_taken_when_the_node_has_it():
@@ -163,3 +168,33 @@ def test_w14_a_server_that_leaves_consul_servers_is_refused_with_the_way():
     assert problems(states=states) == []
     assert problems(states={"a": host(members=[A | {"server": False}])}, server=False) == []
     assert problems(states={"a": host(node_id="", members=[A])}, server=False) == [], "removed before: it comes back as a client"
+
+
+def test_w55_two_hosts_with_one_node_id_are_refused_naming_both_and_the_way():
+    """Before the first agent starts, too: a template of machines on which Consul had run once."""
+    states = {"a": host(), "b": host(), "c": host(node_id="id-c")}
+    one(problems("a", states), "host a", "host b", "id-a", "rm -rf /var/lib/consul")
+    one(problems("b", states, addresses=["192.0.2.2"]), "host b", "host a", "id-a", "rm -rf /var/lib/consul")
+    assert problems("c", states, addresses=["192.0.2.3"]) == []
+
+
+def test_w55_all_copies_are_named():
+    states = {"a": host(), "b": host(), "c": host()}
+    one(problems("c", states, addresses=["192.0.2.3"]), "host c", "host a and host b")
+
+
+def test_w55_a_copy_of_a_host_outside_of_this_run_is_known_by_the_members():
+    """With --limit the state of the other is not gathered."""
+    states = {"b": host(running=""), "c": host(node_id="id-c", members=[A])}
+    one(problems("b", states, addresses=["192.0.2.2"]), "host b", "node a (192.0.2.1)", "id-a")
+
+
+def test_w55_hosts_without_data_are_no_copies():
+    bare = host(node_id="", running="", installed="")
+    assert problems("a", {"a": bare, "b": dict(bare)}) == []
+
+
+@pytest.mark.parametrize("member", [A, A | {"name": "old"}, A | {"address": "192.0.2.77"}, A | {"name": "A"}])
+def test_w55_a_host_is_no_copy_of_itself(member):
+    """With a new name, or a new address, until its agent has been restarted."""
+    assert problems(states={"a": host(members=[member])}) == []
