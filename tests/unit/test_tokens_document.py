@@ -1,5 +1,6 @@
-"""docs/tokens.md, which K1 tries on a running site: it has every request and every component."""
+"""docs/tokens.md, which K1 tries on a running site: it has every request and every component; so has the role's example."""
 
+from tests.support.readme_examples import examples
 from tests.support.site import ROOT
 from tests.support.token_rights import REQUESTS, table
 from tests.yaml_text import parse_yaml
@@ -10,6 +11,12 @@ TOKENS = parse_yaml((ROOT / "playbooks/vars/consul.yml").read_text())["consul_to
 
 def test_every_component_has_a_column():
     assert set(table()) == {"anonymous", *TOKENS, "declared", *DEFAULTS["consul_site_tokens"]}
+
+
+def test_the_example_of_the_role_has_every_component():
+    """A component without tokens ends the run of the role that reads one."""
+    (playbook,) = [play for example in examples("consul") for play in example if "consul_tokens" in play.get("vars", {})]
+    assert set(playbook["vars"]["consul_tokens"]) == set(TOKENS) - {"docker"}  # for Consul as cluster store of dockerd alone
 
 
 def test_every_request_has_a_row():
