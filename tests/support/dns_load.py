@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -154,6 +154,16 @@ def lookup_times(node, containers: Iterable[str], names: Iterable[str]) -> dict[
     with ThreadPoolExecutor(len(places)) as pool:
         found = pool.map(lambda place: place[0](node, *place[1:]), places)
         return {f"{one.__name__[4:]} {container} {name}": got for (one, container, name), got in zip(places, found, strict=True)}
+
+
+def assert_resolved(took: Mapping[str, float | str], most: float, unless: str) -> None:
+    """Each lookup gave an answer within so many seconds, but for those of places that begin so. They are in the decision
+    dns-containers-tries.
+
+    :param took: as `lookup_times` returns it
+    """
+    slow = {place: seconds for place, seconds in took.items() if isinstance(seconds, str) or seconds > most}
+    assert not [place for place in slow if not place.startswith(unless)], slow
 
 
 def _by_glibc(node, container: str, name: str) -> float | str:
