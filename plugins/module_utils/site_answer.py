@@ -205,6 +205,7 @@ PARTS: dict[str, object] = {
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),
     "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)}, {"failed": LINES})),
     "templates": Names(Record({"state": TEXT, "done": Flag()}), 100),
+    "firewall": Record({"unheard": List(Record({"protocol": COUNT, "program": TEXT}), 20)}),
 }
 
 

@@ -35,7 +35,11 @@ firewall:
       description: Bridges, each with name, addresses, and ports (kinds of the links that it joins; empty for a network card).
       type: list
       elements: dict
-    listening: {description: "Ports that listen, each with protocol, address, port and program.", type: list, elements: dict}
+    listening:
+      description: Ports that listen, each with protocol, address, port and program. The protocol C(raw) stands for an IP protocol
+        without ports, whose number is the port; of a tunnel of the kernel the program is the link.
+      type: list
+      elements: dict
     published: {description: "Ports of containers, each with protocol, address, port and container.", type: list, elements: dict}
     loaded: {description: The rules that were confirmed are those in force., type: bool}
     unconfirmed: {description: Rules wait for confirmation., type: bool}
@@ -49,7 +53,7 @@ import re
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, dockerd_runs
-from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import COMMAND, listeners
+from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import COMMAND, LINKS_COMMAND, listeners, tunnels
 
 RIVALS = ("firewalld.service", "ufw.service", "shorewall.service", "ferm.service")
 UFW = "/etc/ufw/ufw.conf"
@@ -123,16 +127,17 @@ def content(path: str) -> str:
 def main():
     module = AnsibleModule(argument_spec={"listening": {"type": "bool", "default": False}}, supports_check_mode=True)
     states = module.run_command(["systemctl", "is-active", *RIVALS])[1].split()
+    links = json.loads(module.run_command(list(LINKS_COMMAND), check_rc=True)[1])
     found = {
         "controller": connection(os.getpid(), content),
-        "bridges": bridges(json.loads(module.run_command("ip -json -details address show", check_rc=True)[1])),
+        "bridges": bridges(links),
         "rivals": rivals(dict(zip(RIVALS, states)), content(UFW)),  # noqa: B905  as long; Python 3.9
     }
     if module.params["listening"]:
         firewall = nftables.Firewall(module)
         shown = module.run_command(list(COMMAND), check_rc=True)[1]
         found.update(
-            listening=listeners(shown),
+            listening=listeners(shown) + tunnels(links),
             published=publishers(DockerApi().get("/containers/json")) if dockerd_runs() else [],
             loaded=bool(firewall.confirmed) and firewall.in_force() == firewall.listing(firewall.confirmed),
             unconfirmed=firewall.unconfirmed(),

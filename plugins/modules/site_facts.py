@@ -42,8 +42,8 @@ parts:
   description:
     - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
       between the catalog and what runs here, and services that containers ask for in vain), containers, templates (of a user,
-      each with the state of its unit). Each is what was found, as C(module_utils/site_answer.py) has it, or a dict with the only
-      key C(error).
+      each with the state of its unit), firewall (IP protocols without ports that no rule allows). Each is what was found, as
+      C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
   returned: always
   type: dict
 """
@@ -62,7 +62,16 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, dockerd_runs
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import read
+from ansible_collections.fewnodes.discovery.plugins.module_utils.nftables import CONFIRMED
 from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import fitted
+from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import (
+    LINKS_COMMAND,
+    RAW_COMMAND,
+    listeners,
+    tunnels,
+    unheard,
+)
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
 AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
@@ -317,6 +326,12 @@ def templates() -> dict:
     return found
 
 
+def firewall() -> dict:
+    """IP protocols without ports that something on this host waits for and that no rule of its firewall allows."""
+    listening = listeners(output(*RAW_COMMAND)) + tunnels(json.loads(output(*LINKS_COMMAND)))
+    return {"unheard": unheard(listening, read(CONFIRMED) or "")}
+
+
 def tried(probe: Callable, *arguments):
     """What a probe finds, or why it found nothing."""
     try:
@@ -357,6 +372,7 @@ def main():
         "services": (services, api, module.params["node"]),
         "containers": (containers,),
         "templates": (templates,),
+        "firewall": (firewall,),
     }
     if not module.params["cluster"]:
         del probes["cluster"]

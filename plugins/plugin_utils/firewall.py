@@ -18,6 +18,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from ..module_utils.sockets import PROTOCOLS, protocol_name, protocol_number
 from .renamed import FIREWALL
 
 ANY, CONTAINERS = "any", "containers"
@@ -26,7 +27,7 @@ KEYS = ("tcp", "udp", "protocols", "at", "from", "why")
 PLACES = ("both", "published")
 OVERLAY = ("overlay", "swarm")  # allow rules of the overlay network's ports
 PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-PROTOCOL = re.compile(r"ah|esp|gre|igmp|ospf|sctp|vrrp|[0-9]{1,3}")
+PROTOCOL = re.compile(rf"{'|'.join(PROTOCOLS)}|[0-9]{{1,3}}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # Kinds of links that join containers and virtual machines to a bridge. Any other port joins it to a network beyond this host.
 LOCAL_PORTS = ("veth", "tun", "dummy")
@@ -321,11 +322,19 @@ def firewall_unconfirmed(host: str, settings: Mapping, listening: Iterable[Mappi
 def _without_a_rule(rules: Mapping[str, Mapping], listening: Iterable[Mapping]) -> list[str]:
     """The ports that listen and belong to no allow rule, for people."""
     return sorted({
-        f"{place['protocol']} {place['port']} ({place['program'] or 'unknown'})" for place in listening
+        f"{_place(place)} ({place['program'] or 'unknown'})" for place in listening
         if not any(_matches(place, rule) for rule in rules.values() if rule.get("at") != "published")
     })  # fmt: skip
 
 
+def _place(place: Mapping) -> str:
+    """A port, or an IP protocol without ports, for people."""
+    raw = place["protocol"] == "raw"
+    return f"protocol {protocol_name(place['port'])}" if raw else f"{place['protocol']} {place['port']}"
+
+
 def _matches(place: Mapping, rule: Mapping) -> bool:
-    """Whether a port belongs to an allow rule."""
+    """Whether a port, or an IP protocol without ports, belongs to an allow rule."""
+    if place["protocol"] == "raw":
+        return place["port"] in map(protocol_number, map(str, rule.get("protocols", [])))
     return any(low <= place["port"] <= high for low, high in filter(None, map(_range, rule.get(place["protocol"], []))))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..module_utils.site_answer import Malformed, parts_of
+from ..module_utils.sockets import protocol_name
 from .consul_settings import servers_warning
 
 DAY = 86400
@@ -62,6 +63,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
         *_templates(found, problems),
+        *_firewall(found, problems),
         *_services(asked, found, cluster, site, now, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
@@ -309,6 +311,18 @@ def _templates(found, problems) -> list[str]:
             elif not one["done"]:
                 problems.append(f"{host}: the template {name} waits for a key, a service or its command")
     return _row("templates", rows)
+
+
+def _firewall(found, problems) -> list[str]:
+    """IP protocols without ports that a host waits for in vain; they have no row."""
+    for host, facts in found.items():
+        for one in _part(facts, "firewall", {"unheard": []})["unheard"]:
+            name = protocol_name(one["protocol"])
+            problems.append(
+                f"{host}: {one['program'] or 'a program'} waits for the IP protocol {name}, which no rule of the firewall allows:"
+                f" set firewall_allow_rules, such as {{{'ip_' * name.isdecimal()}{name}: {{protocols: [{name}], from: [site]}}}}"
+            )
+    return []
 
 
 def _services(asked, found, cluster, site, now, problems) -> list[str]:

@@ -168,6 +168,24 @@ def test_f1_a_rule_set_that_cuts_off_the_controller_is_rolled_back(site, show):
     site.settle()  # the others have missed the host
 
 
+WAITING = "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112); time.sleep(600)"
+
+
+def test_w19_a_protocol_that_no_rule_allows_is_named(site, settled, show):
+    """As keepalived, whose packets the firewall drops: on the page of the site, and on that of the firewall."""
+    node = site.servers[-1]
+    node.run(f"systemd-run --quiet --collect --unit test-vrrp {python(WAITING)}")
+    try:
+        eventually(lambda: ":0070 " in node.run("cat /proc/net/raw"), 10)
+        page = " ".join(play(site, "playbooks/status.yml")[0].stdout.split())
+        done, _ = play(site, "playbooks/firewall_status.yml", "--limit", node.name)
+    finally:
+        node.run("systemctl stop test-vrrp")
+    assert f"{node.name}: python3 waits for the IP protocol vrrp, which no rule of the firewall allows" in page, page[-3000:]
+    assert "protocol vrrp (python3)" in " ".join(done.stdout.split()), done.stdout[-3000:]
+    show("a raw socket of VRRP is named by status.yml and firewall_status.yml")
+
+
 TUNNEL = 2222  # a port of the host that no rule allows
 
 

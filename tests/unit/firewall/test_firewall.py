@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
+from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables, sockets
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall as module
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall_facts as facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import firewall
@@ -241,6 +241,54 @@ def test_listeners_beside_loopback():
     assert [(one["protocol"], one["address"], one["port"], one["program"]) for one in facts.listeners(shown)] == [
         ("tcp", "0.0.0.0", 22, "sshd"), ("udp", "*", 4789, ""), ("tcp", "::", 80, "nginx"),
     ]  # fmt: skip
+
+
+RAW = (
+    'raw UNCONN 0 0 0.0.0.0:112 0.0.0.0:* users:(("keepalived",pid=9,fd=3))\n'
+    'raw UNCONN 0 0 *:58 *:* users:(("systemd-network",pid=7,fd=5))\n'
+    'raw UNCONN 0 0 0.0.0.0:255 0.0.0.0:* users:(("sender",pid=8,fd=5))\n'
+    "raw UNCONN 0 0 *:89 *:*\n"
+)
+LINKS = [
+    {}, {"ifname": "gre1", "flags": ["POINTOPOINT", "UP"], "linkinfo": {"info_kind": "gre"}},
+    {"ifname": "sit0", "flags": ["NOARP"], "linkinfo": {"info_kind": "sit"}},
+    {"ifname": "eth0", "flags": ["UP"]}, {"ifname": "v1", "flags": ["UP"], "linkinfo": {"info_kind": "veth"}},
+]  # fmt: skip
+
+
+def test_w19_raw_sockets_and_tunnels_of_the_kernel_are_found():
+    """But for ICMP, which is always open, and what only sends; a tunnel that is down waits for nothing."""
+    assert [(one["protocol"], one["port"], one["program"]) for one in sockets.listeners(RAW) + sockets.tunnels(LINKS)] == [
+        ("raw", 112, "keepalived"), ("raw", 89, ""), ("raw", 47, "gre1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("allowed", "unheard"),
+    [
+        ({}, [(47, "gre1"), (89, ""), (112, "keepalived")]),
+        ({"vrrp": {"protocols": ["vrrp"], "from": ["site"]}}, [(47, "gre1"), (89, "")]),
+        ({"routing": {"protocols": ["89", "gre", "112"], "from": ["any"]}}, []),
+        ({"vrrp": {"protocols": ["vrrp"], "from": []}}, [(47, "gre1"), (89, ""), (112, "keepalived")]),
+    ],
+)
+def test_w19_a_protocol_that_no_rule_allows_is_unheard(allowed, unheard):
+    """By the rules as the host has them."""
+    listening = sockets.listeners(RAW) + sockets.tunnels(LINKS)
+    rules = rendered(__firewall_ruleset=firewall.firewall_ruleset(settings(platform=platform(), site=allowed), []))
+    assert [(one["protocol"], one["program"]) for one in sockets.unheard(listening, rules)] == unheard
+
+
+def test_w19_without_a_firewall_every_protocol_is_heard():
+    overlay = rendered("overlay", __firewall_ruleset=firewall.firewall_ruleset(settings(platform=platform()), []))
+    assert sockets.unheard(sockets.listeners(RAW), "") == sockets.unheard(sockets.listeners(RAW), overlay) == []
+
+
+def test_w19_the_status_of_the_firewall_lists_protocols():
+    seen = {"loaded": True, "unconfirmed": False, "dropped": 0, "listening": sockets.listeners(RAW), "published": []}
+    page = firewall.firewall_status("a", settings(site={"vrrp": {"protocols": ["vrrp"], "from": ["site"]}}), seen)
+    assert any(line.split() == ["vrrp", "vrrp", "site", "keepalived"] for line in page)
+    assert page[-1] == "  listens without an allow rule, closed to other hosts: protocol ospf (unknown)"
 
 
 def test_w21_who_could_not_confirm_rules_is_told_what_to_allow():

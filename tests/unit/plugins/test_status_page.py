@@ -64,6 +64,7 @@ def host(**changes):
         "services": SERVICES,
         "containers": CONTAINERS,
         "templates": {},
+        "firewall": {"unheard": []},
     } | changes
 
 
@@ -129,6 +130,14 @@ def test_an_even_number_of_servers_is_no_problem_but_a_warning():
     assert not any("survive" in problem for problem in page["problems"])
 
 
+def test_w19_a_raw_protocol_without_a_rule_is_named():
+    unheard = [{"protocol": 112, "program": "keepalived"}, {"protocol": 47, "program": "gre1"}]
+    page = status_page(nodes(c={"firewall": {"unheard": unheard}}), SITE)
+    assert len(page["problems"]) == 2
+    assert "set firewall_allow_rules, such as {vrrp: {protocols: [vrrp], from: [site]}}" in page["problems"][0]
+    assert page["problems"][1].startswith("c: gre1 waits for the IP protocol gre, ")
+
+
 def test_templates_have_a_row_where_there_are_any():
     page = status_page(nodes(c={"templates": {"shop": TEMPLATE, "motd": TEMPLATE}}), SITE)
     assert "templates    c               shop, motd" in page["lines"]
@@ -159,6 +168,11 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"a": {"balancer": BALANCER | {"state": "failed", "reason": "no catalog"}}}, "a: balancer failed: no catalog"),
         ({"c": {"templates": {"shop": TEMPLATE | {"state": "activating, exit-code"}}}}, "c: the template shop is activating"),
         ({"c": {"templates": {"shop": TEMPLATE | {"done": False}}}}, "c: the template shop waits for a key"),
+        (
+            {"c": {"firewall": {"unheard": [{"protocol": 112, "program": "keepalived"}]}}},
+            "c: keepalived waits for the IP protocol vrrp, which no rule",
+        ),
+        ({"c": {"firewall": {"unheard": [{"protocol": 103, "program": ""}]}}}, "such as {ip_103: {protocols: [103], from: [site"),
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
