@@ -24,7 +24,7 @@ try:
 except OSError as error:
     print(error)
 else:
-    print(time.monotonic() - start)
+    print(round(time.monotonic() - start, 3))
 """
 LOG = "/var/log/lookups"
 LEAST = 10  # lookups of each name on each host, or they prove nothing

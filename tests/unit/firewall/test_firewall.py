@@ -1,6 +1,7 @@
 """Allow rules of a host, the nftables rules made of them, mistakes, and the status."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables, sockets
@@ -302,6 +303,33 @@ def test_w21_who_could_not_confirm_rules_is_told_what_to_allow():
     assert text.endswith("listen there: udp 51820 (unknown)")
     allowed = settings(site={"vpn": {"udp": [51820], "from": ["any"]}})
     assert firewall.firewall_unconfirmed("a", allowed, listening).endswith("listen there: none")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_w21_the_host_makes_the_strict_chains_when_it_loads_rules(monkeypatch, strict):
+    """Of the ports that listen then. What waits for confirmation are the plain rules."""
+    monkeypatch.setattr(nftables, "NFT", "/nowhere/nft")
+    listening, loaded = [{"protocol": "udp", "address": "*", "port": 51820, "program": ""}], []
+    host = SimpleNamespace(
+        confirmed="", listening=lambda: listening, at_boot=lambda: True, overlay_table=lambda: False,
+        commit=lambda *given: loaded.append(given),
+    )  # fmt: skip
+    result = module.committed(SimpleNamespace(params={"rules": "r", "seconds": 30, "strict": strict}, check_mode=False), host)
+    assert loaded == [("r", 30, nftables.strict_chains(listening) if strict else "")]
+    assert (result["listening"], result["unconfirmed"]) == (listening if strict else [], True)
+
+
+def test_w21_strict_chains_are_loaded_beside_the_rules_and_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(nftables, "UNCONFIRMED", str(tmp_path / "trial.nft"))
+    ran = []
+
+    def run_command(command, data=None, **_unused):
+        ran.append((command, data))
+        return 0, "", ""
+
+    nftables.Firewall(SimpleNamespace(run_command=run_command)).commit("rules\n", 30, "beside\n")
+    assert ([nftables.NFT, "--file", "-"], "rules\nbeside\n") in ran
+    assert (tmp_path / "trial.nft").read_text() == "rules\n"
 
 
 def test_w21_strict_chains_name_the_ports_that_listen():
