@@ -24,7 +24,8 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     """Mistakes in the settings of one host, one message each.
 
     :param settings: servers (names), bootstrap_expect, allow_even_servers, deployment, extra_config (of the agent),
-        write_networks, declared_services (host to names and prefixes), agents (hosts), datacenter, domain, name_problems (of
+        write_networks, declared_services (host to names and prefixes), declared_by_host (that variable of each host in the
+        inventory, {} where it has none), agents (hosts), datacenter, domain, name_problems (of
         `node_name_problems`), gossip_keys (where it was found to key, '' for none)
     :returns: [] when nothing is wrong; never shows a key
     """
@@ -53,6 +54,7 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
     problems += _container_problems(host, settings)
     problems += _api_problems(host, settings["extra_config"]) + _network_problems(host, settings["write_networks"])
     problems += _declared_problems(settings["declared_services"], list(settings["agents"]))
+    problems += _differing_problems(host, settings["declared_by_host"])
     if not servers:
         problems.append(f"consul_servers is empty on host {host}: list the hosts that run a Consul server")
     if expected != len(servers):
@@ -142,6 +144,18 @@ def _declared_problems(declared: Mapping, agents: list[str]) -> list[str]:
         for host in wrong
     ]
     return problems
+
+
+def _differing_problems(host: str, given: Mapping[str, object]) -> list[str]:
+    """Whether the inventory gives another consul_declared_services to another host: one host writes the policies of all, and each
+    host its own token."""
+    own = given.get(host, {})
+    others = sorted(other for other in given if given[other] != own)
+    return [
+        f"consul_declared_services of host {host} is {own!r}, but of host {other} {given[other]!r}: it lists the services of"
+        " every host, so set it once, for all hosts, such as in group_vars/all"
+        for other in others[:1]
+    ]
 
 
 def _section(config: Mapping, *keys: str) -> Mapping:

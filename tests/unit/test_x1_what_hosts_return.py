@@ -109,6 +109,7 @@ READ = {
     ("roles/consul/tasks/apply/restart.yml", "__consul_agent"): "a host's action; order and leader are those that servers return",
     ("roles/consul/tasks/backup/find_host.yml", "__consul_backup_error"): "the run stops when all say so",
     ("roles/consul/tasks/backup/find_host.yml", "__consul_backup_rank"): "of servers",
+    ("roles/consul/tasks/preflight.yml", "consul_declared_services"): "a variable of the inventory",
     ("roles/consul/tasks/preflight/hosts.yml", "__consul_host"): "the run stops, or a filter compares",
     ("roles/consul/tasks/recover_quorum/main.yml", "__consul_survivor"): "of servers",
     ("roles/consul/tasks/recover_secrets/ca.yml", "__consul_old_ca"): "the run stops unless all hosts return the same",

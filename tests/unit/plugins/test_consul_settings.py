@@ -16,6 +16,7 @@ GOOD = {
     "write_networks": ["10.8.0.0/24", "192.0.2.1", "2001:db8::/32", "10.1.2.3/8"],
     "gossip_keys": {"consul_gossip_key": "", "gossip_key": KEY},
     "declared_services": {"a": ["modem-9998", "scanner-*"], "b": []},
+    "declared_by_host": {"a": {"a": ["modem-9998"]}, "b": {"a": ["modem-9998"]}, "c": {"a": ["modem-9998"]}},
     "agents": ["a", "b", "c"],
 }
 
@@ -105,6 +106,14 @@ def test_w22_names_are_not_set_beside_the_variables(variable):
 
 def test_the_key_itself_is_not_printed():
     assert "secretsecret" not in str(settings_problems("a", GOOD | {"gossip_keys": {"consul_gossip_key": "secretsecret"}}))
+
+
+@pytest.mark.parametrize("of_c", [{}, {"c": ["modem-9998"]}])
+def test_w18_another_host_with_another_value_is_named(of_c):
+    """Its agent would have a token without rights, or none: the policies are written with the value of another host."""
+    (problem,) = settings_problems("a", GOOD | {"declared_by_host": GOOD["declared_by_host"] | {"c": of_c}})
+    assert problem.startswith("consul_declared_services of host a is {'a': ['modem-9998']}, but of host c ")
+    assert problem.endswith("such as in group_vars/all")
 
 
 @pytest.mark.parametrize(("count", "told"), [
