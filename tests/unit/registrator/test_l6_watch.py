@@ -1,15 +1,12 @@
 """L6: a registrator that hangs gives no sign of life, and the host's watch restarts it; no other one is touched."""
 
 import bisect
-import http.server
 import itertools
 import os
 import signal
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from tests.support.wait import eventually
 
 from discovery_program import restarts
 from discovery_program.replaced import STAY, Program
+from dockerd_server import dockerd_at
 from registrator import alive as sign_of_life
 from registrator import watch
 from registrator.agent import AgentError
@@ -454,32 +452,12 @@ def test_l6_the_program_signs_while_dockerd_and_agent_are_away(tmp_path):
 
 
 def test_a_container_is_restarted_by_dockerds_api(tmp_path):
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append(self.path)
-            self.send_response(204 if "good" in self.path else 404)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-        def address_string(self):
-            return ""
-
-    class Server(socketserver.UnixStreamServer):
-        def get_request(self):
-            return super().get_request()[0], ("", 0)
-
-    with Server(str(tmp_path / "socket"), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        dockerd = Dockerd(f"unix://{tmp_path}/socket")
+    with dockerd_at(tmp_path / "socket", lambda path: (204 if "good" in path else 404, b"")) as (address, asked):
+        dockerd = Dockerd(address)
         dockerd.restart("good", 1)
         with pytest.raises(DockerdError, match="POST /containers/other/restart: 404"):
             dockerd.restart("other", 1)
-        server.shutdown()
-    assert asked == ["/containers/good/restart?t=1", "/containers/other/restart?t=1"]
+    assert asked == [("POST", "/containers/good/restart?t=1"), ("POST", "/containers/other/restart?t=1")]
 
 
 def test_unit_container_and_program_name_one_file():

@@ -1,13 +1,12 @@
 """What dockerd is asked for: the configuration of an image once, however often containers are read; and all events of places."""
 
-import http.server
 import json
-import socketserver
 import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from dockerd_server import dockerd_at
 from registrator.dockerd import Dockerd
 from registrator.inspection import IMAGE
 from registrator.loop import CONNECTED, Loop
@@ -82,29 +81,9 @@ def test_with_image_labels_no_image_is_asked_for():
 def test_w11_the_loop_hears_of_networks_whatever_it_registers(tmp_path, options):
     """A container that is connected again publishes other ports, with -internal or without."""
     connected = {"Type": "network", "Action": "connect", "Actor": {"ID": "n", "Attributes": {"container": "c1"}}}
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(json.loads(parse_qs(urlsplit(self.path).query)["filters"][0]))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(connected).encode() + b"\n")
-
-        def log_message(self, *_):
-            pass
-
-        def address_string(self):
-            return ""
-
-    class Server(socketserver.UnixStreamServer):
-        def get_request(self):
-            return super().get_request()[0], ("", 0)
-
-    with Server(str(tmp_path / "socket"), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        loop = Loop(options, Dockerd(f"unix://{tmp_path}/socket"), agent=None, host=HOST)
+    with dockerd_at(tmp_path / "socket", lambda _: (200, json.dumps(connected).encode() + b"\n")) as (address, asked):
+        loop = Loop(options, Dockerd(address), agent=None, host=HOST)
         threading.Thread(target=loop.watch, daemon=True).start()
         assert [loop.events.get(timeout=30) for _ in range(2)] == [CONNECTED, connected]
-        server.shutdown()
-    assert set(asked[0]["type"]) == {"container", "network"} and {"connect", "disconnect"} <= set(asked[0]["event"])
+    wanted = json.loads(parse_qs(urlsplit(asked[0][1]).query)["filters"][0])
+    assert set(wanted["type"]) == {"container", "network"} and {"connect", "disconnect"} <= set(wanted["event"])
