@@ -62,6 +62,21 @@ def resolv_conf_problems(text: str, first: list[str], needed: list[str]) -> list
     return problems
 
 
+def global_domains(text: str) -> list[str]:
+    """The domains of systemd-resolved's own configuration; one that decides who is asked begins with `~`.
+
+    :param text: what `resolvectl domain` prints: `Global:` or `Link <number> (<name>):`, and domains, also on further lines
+    """
+    found, ours = [], False
+    for line in text.splitlines():
+        words = line.split()
+        if line[:1].strip():
+            title, _unused, rest = line.partition(":")
+            ours, words = title == "Global", rest.split()
+        found += [word.lower() for word in words] if ours else []
+    return found
+
+
 def address_of(field: str) -> str:
     """An address of /proc/net/{udp,tcp}{,6}: hexadecimal, 32-bit words in the byte order of the machine."""
     words = [int(field[at : at + 8], 16) for at in range(0, len(field), 8)]

@@ -69,6 +69,12 @@ options:
     type: list
     elements: str
     default: []
+  domain:
+    description: >-
+      Domain whose names systemd-resolved must send to O(asked) alone. It shows that its setting is read, where the servers do
+      not: without one systemd-resolved reads C(/etc/resolv.conf), which has some of them.
+    type: str
+    default: ""
   names:
     description: Names that must resolve after the change.
     type: list
@@ -115,12 +121,13 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dns_question import ask
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import File, link, read, remove, write
-from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import resolv_conf_problems
+from ansible_collections.fewnodes.discovery.plugins.module_utils.resolv_conf import global_domains, resolv_conf_problems
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
 
 RESOLV_CONF = "/etc/resolv.conf"
 NOT_OF_ROOT = ("/etc/systemd/resolved.conf.d/", "/etc/systemd/network/")  # their readers are not root
-UPLINK = "/run/systemd/resolve/resolv.conf"  # systemd-resolved lists there which servers it asks
+# systemd-resolved lists there which servers it asks, by its settings or, without any, by /etc/resolv.conf.
+UPLINK = "/run/systemd/resolve/resolv.conf"
 POLICY = "/usr/sbin/policy-rc.d"
 SETTINGS = "/etc/resolvconf/resolv.conf.d"
 RECORDS = "/run/resolvconf/interface"
@@ -333,9 +340,13 @@ class Change:
 
     def not_in_force(self) -> list[str]:
         """A problem when systemd-resolved does not ask the servers that it should: its setting is not read, or another one is."""
-        missing = [server for server in self.wanted["asked"] if server not in self._servers()]
-        hint = "another file in /etc/systemd/resolved.conf.d sets DNS after zz-discovery.conf, or it cannot be read"
-        return [f"systemd-resolved does not ask {', '.join(missing)}: {hint}"] if missing else []
+        missing, domain = [server for server in self.wanted["asked"] if server not in self._servers()], self.wanted["domain"]
+        hint = "another file in /etc/systemd/resolved.conf.d sets {} after zz-discovery.conf, or it cannot be read"
+        if missing:
+            return [f"systemd-resolved does not ask {', '.join(missing)}: {hint.format('DNS')}"]
+        if domain and f"~{domain.lower()}" not in global_domains(self.host.run("resolvectl", "domain", check=False)):
+            return [f"systemd-resolved does not send names of {domain} to these servers alone: {hint.format('Domains')}"]
+        return []
 
     def _servers(self) -> list[str]:
         return re.findall(r"^nameserver (\S+)", read(UPLINK) or "", re.MULTILINE)
@@ -450,6 +461,7 @@ def main():
             "first": {"type": "list", "elements": "str", "default": []},
             "resolvers": {"type": "list", "elements": "str", "required": True},
             "asked": {"type": "list", "elements": "str", "default": []},
+            "domain": {"type": "str", "default": ""},
             "names": {"type": "list", "elements": "str", "default": []},
             "lock_timeout": {"type": "int", "default": 0},
         },

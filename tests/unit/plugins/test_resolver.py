@@ -146,6 +146,17 @@ def test_wrong_with(text, words):
     assert all(word in " ".join(found) for word in words)
 
 
+@pytest.mark.parametrize(("text", "domains"), [
+    ("Global: ~consul\nLink 2 (eth0): site.example ~.\n", ["~consul"]),
+    ("Global:\nLink 2 (eth0): ~consul\n", []),
+    ("Global: one.example ~two.example\n        ~consul\nLink 2 (eth0):\n        three.example\n",
+     ["one.example", "~two.example", "~consul"]),
+    ("", []),
+])  # fmt: skip
+def test_domains_of_systemd_resolved_itself(text, domains):
+    assert resolv_conf.global_domains(text) == domains
+
+
 def test_listening():
     udp = (
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"

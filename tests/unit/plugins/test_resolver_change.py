@@ -50,6 +50,32 @@ def test_a_write_replaces_a_link_and_leaves_its_target(folder):
     assert (folder / "plain").read_text() == "nameserver 192.0.2.53\n"
 
 
+@pytest.mark.parametrize(("servers", "domains", "problem"), [
+    (["127.0.0.1", "192.0.2.2"], "Global: ~consul", ""),
+    (["127.0.0.1"], "Global: ~consul", "does not ask 192.0.2.2: another file in /etc/systemd/resolved.conf.d sets DNS"),
+    # /etc/resolv.conf is read in place of our file: it may have every server that is wanted.
+    (["127.0.0.1", "192.0.2.2", "192.0.2.53"], "Global:\nLink 2 (eth0): ~consul", "does not send names of consul to these"),
+    (["127.0.0.1", "192.0.2.2"], "", "does not send names of consul to these servers alone"),
+])  # fmt: skip
+def test_w4_whether_systemd_resolved_has_read_our_file(tmp_path, monkeypatch, servers, domains, problem):
+    monkeypatch.setattr(resolver, "UPLINK", str(tmp_path / "resolv.conf"))
+    (tmp_path / "resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
+    change = resolver.Change.__new__(resolver.Change)
+    change.wanted = {"asked": ["127.0.0.1", "192.0.2.2"], "domain": "consul"}
+    change.host = type("Host", (), {"run": lambda *command, **_: {"resolvectl domain": domains}[" ".join(command[1:])]})()
+    assert [found for found in change.not_in_force() if problem not in found] == []
+    assert bool(change.not_in_force()) is bool(problem)
+
+
+@pytest.mark.parametrize("asked", [[], ["127.0.0.1"]])
+def test_no_other_method_asks_systemd_resolved(tmp_path, monkeypatch, asked):
+    monkeypatch.setattr(resolver, "UPLINK", str(tmp_path / "resolv.conf"))
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    change = resolver.Change.__new__(resolver.Change)
+    change.wanted = {"asked": asked, "domain": ""}
+    assert change.not_in_force() == []
+
+
 def test_the_origin_of_rotate_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(resolver, "SETTINGS", str(tmp_path))
     monkeypatch.setattr(resolver, "RECORDS", str(tmp_path / "none"))
