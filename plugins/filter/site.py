@@ -32,12 +32,16 @@ def node_names_filter(names, hostvars):
 
 def site_problems_filter(groups, hostvars):
     """Values of a wrong type come first and alone: what they mean is not known."""
-    hosts = sorted({name for group in GROUPS for name in groups.get(group, [])})
+    hosts = _hosts_of_the_site(groups)
     return present_controller_problems() + (variable_problems(hosts, hostvars) or site_problems(groups, hostvars))
 
 
-def variable_problems_filter(hosts, hostvars):
-    return variable_problems(hosts, hostvars)
+def variable_problems_filter(hosts, hostvars, groups=None):
+    return variable_problems(sorted({*hosts, *_hosts_of_the_site(groups or {})}), hostvars)
+
+
+def _hosts_of_the_site(groups):
+    return sorted({name for group in GROUPS for name in groups.get(group, [])})
 
 
 def whole_run(value):
