@@ -1,8 +1,9 @@
 """An instance of a service, for tests: runs on a host (Python 3.9), speaks HTTP/1.1, and TLS when it is given a certificate.
 
 `python3 instance_server.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after
-that time, /status/<code> with that code, /header/<length> with a header of that length; a websocket gets back what it sends,
-line by line; /posts lists the paths of all POST requests.
+that time, /status/<code> with that code, /header/<length> with a header of that length; /events/<seconds> are two events
+without chunks, that time apart; a websocket gets back what it sends, line by line; /posts lists the paths of all POST requests,
+each as soon as its header is there.
 """
 
 import json
@@ -23,6 +24,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Upgrade") == "websocket":
             return self.echo()
+        if self.path.startswith("/events/"):
+            return self.events(float(self.path.split("/")[2]))
         answer = POSTS if self.path == "/posts" else [NAME, self.path, dict(self.headers)]
         status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
         if self.path.startswith("/sleep/"):
@@ -39,6 +42,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         POSTS.append(self.path)
         self.do_GET()
+
+    def events(self, seconds):
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for pause, event in ((0, b"data: 1\n\n"), (seconds, b"data: 2\n\n")):
+            time.sleep(pause)
+            self.wfile.write(event)
+            self.wfile.flush()
 
     def echo(self):
         self.send_response(101)

@@ -2,9 +2,10 @@
 
 import http.client
 import json
+import time
 
 from tests.support.clients import http_get
-from tests.support.wait import everywhere
+from tests.support.wait import eventually, everywhere
 
 LONGEST = 65_000  # of a header; Python's client reads lines of 65,536 bytes
 SECONDS = 30  # for a service to be served
@@ -52,3 +53,29 @@ def test_w15_headers_with_underscores(site, serve, show):
             connection.close()
         show(f"{balancer.name}: balancer_underscores_in_headers is {wanted}, X_Api_Key arrives: {'x_api_key' in found}")
         assert ("x_api_key" in found, "x_forwarded_for" in found) == (wanted.lower() == "true", False)
+
+
+def test_w17_p1_events_and_uploads_pass_as_they_come(site, serve, show):
+    """The first of two events arrives before the second is sent; the application sees an upload before it has all of it."""
+    host, apart, size = served(site, serve, "test-stream", unbuffered="true"), 3, 1_000_000
+    for balancer in site.balancers:
+        connection = http.client.HTTPConnection(balancer.address, 80, timeout=10)
+        began = time.monotonic()
+        connection.request("GET", f"/events/{apart}", headers={"Host": host})
+        answer = connection.getresponse()
+        first = (answer.readline(), time.monotonic() - began)
+        rest = answer.read()
+        connection.close()
+        show(f"{balancer.name}: the first event after {first[1]:.2f} s, the second is sent after {apart} s")
+        assert (first[0], rest) == (b"data: 1\n", b"\ndata: 2\n\n") and first[1] < apart
+
+        path = f"/upload-to-{balancer.name}"
+        connection.putrequest("POST", path, skip_host=True)
+        connection.putheader("Host", host)
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders(b"x" * (size // 2))
+        eventually(lambda b=balancer, p=path: p in json.loads(ask(b, host, "/posts")[2]), 10, every=0.1)
+        connection.send(b"x" * (size - size // 2))
+        assert connection.getresponse().status == 200
+        connection.close()
+        show(f"{balancer.name}: the application sees an upload of which half is sent")

@@ -22,7 +22,7 @@ LOG = r"log-format %ci\\ \[%T\]\\ TCP\\ %ts\\ %B\\ %U\\ %Tt\\ service=<name>\\ i
 # section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
 ALLOWED = {
     rf"backend http_({NAME})": [
-        "balance roundrobin",
+        "balance roundrobin", "option http-no-delay",
         rf"timeout (connect|server|tunnel) {MS}",
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
         r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",

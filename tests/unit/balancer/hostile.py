@@ -14,7 +14,7 @@ from discovery_balancer.settings import PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 FINE = {
     "connect_timeout": "2s", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org", "path": "/",
-    "protocol": "http", "read_timeout": "1m", "strip": "false", "weight": "7",
+    "protocol": "http", "read_timeout": "1m", "strip": "false", "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import select
 import socket
 import ssl
 import subprocess
@@ -86,6 +87,35 @@ class Instance:
         with contextlib.suppress(OSError):
             self.server.shutdown()
         self.server.server_close()
+
+
+class Wire:
+    """An instance whose connections the test reads and writes itself."""
+
+    def __init__(self):
+        self.listener = socket.create_server((ADDRESS, 0))
+        self.port = self.listener.getsockname()[1]
+
+    def request(self, *others, seconds=10):
+        """The next connection that asks, here or at one of the others, with what came of its request: all of the header."""
+        listeners = [self.listener, *(other.listener for other in others)]
+        while ready := select.select(listeners, [], [], seconds)[0]:
+            connection = ready[0].accept()[0]
+            connection.settimeout(seconds)
+            if received := until(connection, b"\r\n\r\n"):
+                return connection, received
+            connection.close()  # a check
+        raise TimeoutError("nobody asks")
+
+    def close(self):
+        self.listener.close()
+
+
+def until(connection, end: bytes, received=b"") -> bytes:
+    """What comes on a connection until this has come, too, or the connection ends."""
+    while end not in received and (piece := connection.recv(65536)):
+        received += piece
+    return received
 
 
 def _titled(headers) -> dict:

@@ -1,6 +1,7 @@
 """The distribution's servers with the roles' main files and the program's files: routes, retries, headers, pages, log."""
 
 import concurrent.futures
+import contextlib
 import functools
 import http.client
 import json
@@ -12,7 +13,7 @@ import pytest
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, WEBSOCKET, apply, catalog, entry, free_port
+from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, free_port, until
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
@@ -61,6 +62,28 @@ def serve(balancer):
     """Serve these services, and nothing else; the status."""
 
     return functools.partial(apply, balancer)
+
+
+@pytest.fixture
+def wires():
+    """Two instances whose connections the test drives."""
+    made = [Wire(), Wire()]
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def send(balancer):
+    """Send a text to the balancer on a connection of its own, which is the result: an older one may be a former worker's."""
+    with contextlib.ExitStack() as made:
+
+        def one(text: bytes):
+            client = made.enter_context(socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=10))
+            client.sendall(text)
+            return client
+
+        yield one
 
 
 @pytest.fixture
@@ -388,6 +411,62 @@ def test_w9_a_header_that_is_too_long_gets_a_page(serve, ask, instance, host):
     serve(web=[entry(instance().port)])
     status, headers, body = ask(host, Cookie="c" * 40_000)
     assert (status, headers["Content-Type"], "431 Request Header" in body) == (431, "text/html", True)
+
+
+def test_w17_an_answer_passes_as_it_comes(serve, wires, send):
+    """Events without chunks, as many frameworks send them."""
+    serve(web=[entry(wires[0].port, unbuffered="true")])
+    client = send(f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n\r\n".encode())
+    instance, _ = wires[0].request()
+    instance.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    for event in (b"data: 1", b"data: 2"):
+        instance.sendall(event)
+        assert event in until(client, event)
+    instance.close()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_w17_an_upload_passes_as_it_comes(serve, wires, send, method, framing):
+    """The application sees the first piece before the last one is sent."""
+    first, second = (b"first", b"2nd..") if "Length" in framing else (b"5\r\nfirst\r\n", b"5\r\n2nd..\r\n0\r\n\r\n")
+    serve(web=[entry(wires[0].port, unbuffered="true")])
+    client = send(f"{method} / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n{framing}\r\n\r\n".encode() + first)
+    instance, received = wires[0].request()
+    received = until(instance, b"first", received)
+    client.sendall(second)
+    assert b"2nd.." in until(instance, b"2nd..", received)
+    instance.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert until(client, b"\r\n\r\nok").startswith(b"HTTP/1.1 200 ")
+    instance.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_w17_no_instance_gets_the_rest_of_an_upload(serve, wires, send, method):
+    """One that hangs up in the middle of it is the end of the request."""
+    serve(web=[entry(wire.port, unbuffered="true") for wire in wires])
+    client = send(f"{method} / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nContent-Length: 10\r\n\r\nfirst".encode())
+    instance, received = wires[0].request(wires[1])
+    until(instance, b"first", received)
+    instance.close()
+    client.sendall(b"2nd..")
+    assert until(client, b"</html>").startswith(b"HTTP/1.1 502 ")
+    with pytest.raises(TimeoutError):
+        wires[0].request(wires[1], seconds=0.2)
+
+
+def test_w17_an_upload_that_was_not_sent_goes_to_another_instance(serve, ask, instance):
+    good = instance()
+    serve(web=[entry(free_port(), unbuffered="true"), entry(good.port, unbuffered="true")])
+    assert {ask(f"web.{DOMAIN}", "/", "POST", body="x" * 100_000)[0] for _ in range(6)} == {200}
+    assert len(good.asked) == 6
+
+
+def test_w17_a_request_without_a_body_is_sent_again(serve, ask, instance):
+    bad, good = instance("close"), instance()
+    serve(web=[entry(bad.port, unbuffered="true"), entry(good.port, unbuffered="true")])
+    assert {ask(f"web.{DOMAIN}")[0] for _ in range(6)} == {200}
+    assert bad.asked
 
 
 def test_a_client_has_its_share_of_requests_and_others_theirs(serve, ask, instance, busy):

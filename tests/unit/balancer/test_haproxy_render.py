@@ -68,6 +68,11 @@ def test_w8_p1_long_headers_of_answers_need_nothing():
     assert rendered(http=(web(header_size="64k"),)) == rendered(http=(web(),))
 
 
+def test_w17_p1_chunks_are_sent_at_once():
+    text = section(rendered(http=(web(unbuffered=True),))["services.cfg"], "http_web")
+    assert "    timeout tunnel 60000ms\n    option http-no-delay\n    http-request disable-l7-retry " in text
+
+
 def test_grpc_is_not_stripped_and_speaks_http_2():
     text = section(rendered(http=(web(path="/p.S", strip=True, protocol="grpc"),))["services.cfg"], "http_web")
     assert "replace-path" not in text and text.endswith(" proto h2\n")
@@ -187,7 +192,9 @@ def test_the_structure_has_no_servers_and_no_names():
     assert one == two
 
 
-@pytest.mark.parametrize("chosen", [{"read_timeout": "5s"}, {"protocol": "https"}, {"path": "/a", "strip": True}])
+@pytest.mark.parametrize(
+    "chosen", [{"read_timeout": "5s"}, {"protocol": "https"}, {"path": "/a", "strip": True}, {"unbuffered": True}]
+)
 def test_the_structure_has_the_settings_of_a_service(chosen):
     one, two = (layout(Plan(http=(web(**given),)), OPTIONS, OWN).structure for given in ({}, chosen))
     assert {key for key in one if one[key] != two[key]} == {"backend:http_web"}

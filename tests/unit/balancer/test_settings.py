@@ -32,9 +32,9 @@ def test_without_settings_the_defaults_apply():
 def test_all_settings():
     values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
-        header_size="64K",
+        unbuffered="TRUE", header_size="64K",
     )  # fmt: skip
-    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms", "64k")
+    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, "64k")
     assert values == (expected, [])
 
 
@@ -63,7 +63,8 @@ def test_a_bad_path_is_reported(path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("strip", "yes"), ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
+    [("strip", "yes"), ("unbuffered", "1"),
+     ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
      ("weight", "٣"), ("header_size", "65k"), ("header_size", "3k"), ("header_size", "64"), ("header_size", "1m"),
      ("header_size", "8k;"), ("color", "blue"), ("", "x")],

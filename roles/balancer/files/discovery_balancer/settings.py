@@ -37,6 +37,7 @@ class Settings:
     protocol: str = "http"
     read_timeout: str = ""  # such as 500ms or 30s; empty: the site's
     connect_timeout: str = ""
+    unbuffered: bool = False  # whether bodies pass as they come, both ways
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
@@ -134,7 +135,7 @@ def _path(value):
     return path
 
 
-def _strip(value):
+def _boolean(value):
     if value.lower() not in ("true", "false"):
         raise Rejected("neither true nor false")
     return value.lower() == "true"
@@ -171,6 +172,7 @@ PARSERS = {
     "path": _path,
     "protocol": _protocol,
     "read_timeout": _time,
-    "strip": _strip,
+    "strip": _boolean,
+    "unbuffered": _boolean,
     "weight": _weight,
 }

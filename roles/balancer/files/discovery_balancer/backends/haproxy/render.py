@@ -346,6 +346,7 @@ def _http(service, options, own):
     text += _timeout("server", chosen.read_timeout) if chosen.read_timeout else ""
     # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
+    text += "    option http-no-delay\n" if chosen.unbuffered else ""
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
     if chosen.path and chosen.strip and chosen.protocol != "grpc":
         path = chosen.path.replace(".", "[.]")
