@@ -11,3 +11,11 @@ def not_after(certificate) -> datetime:
     :param certificate: cryptography.x509.Certificate
     """
     return certificate.not_valid_after_utc if hasattr(certificate, "not_valid_after_utc") else certificate.not_valid_after
+
+
+def not_before(certificate) -> datetime:
+    """When a certificate begins, as `not_after`.
+
+    :param certificate: cryptography.x509.Certificate
+    """
+    return certificate.not_valid_before_utc if hasattr(certificate, "not_valid_before_utc") else certificate.not_valid_before

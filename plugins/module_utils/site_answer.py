@@ -164,16 +164,17 @@ def _more_skipped(count: int) -> dict:
     return {"name": _more(count), "reason": "see discovery-balancer status"}
 
 
-TEXT, LINE = Text(), Text(600)
+WORD, TEXT, LINE = Text(100), Text(), Text(600)
 COUNT, TIME, CLOCK = Number(10**9), Number(10**11), Number(10**11, whole=False)
 DATES = Record({"written": TIME, "end": TIME})
-LINES = List(LINE, 50, more=_more)
+LINES, WORDS = List(LINE, 50, more=_more), List(WORD, 12, more=_more)
 ERROR = Record({"error": TEXT})
+DISKS = ("consul", "docker", "nginx", "log")  # what writes to a file system
 WATCH = Record({"restarts": COUNT, "last": CLOCK, "problem": LINE})
 PARTS: dict[str, object] = {
     "consul": Record(
         {"unit": TEXT, "installed": TEXT, "running": TEXT, "leader": TEXT},
-        {"problem": TEXT, "free_mb": COUNT, "blocked": List(TEXT, 3)},
+        {"problem": TEXT, "blocked": List(TEXT, 3), "udp_lost": Names(COUNT, 50, WORD)},
     ),
     "cluster": Record(
         {
@@ -205,7 +206,13 @@ PARTS: dict[str, object] = {
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),
     "containers": Either(Record({"running": COUNT, "registrator": Flag(), "watch": Either(WATCH)}, {"failed": LINES})),
     "templates": Names(Record({"state": TEXT, "done": Flag()}), 100),
-    "firewall": Record({"unheard": List(Record({"protocol": COUNT, "program": TEXT}), 20)}),
+    "configuration": Either(Record({"problem": LINE})),
+    "resolver": Either(Record({"problems": List(LINE, 10)})),
+    "firewall": Either(Record({"loaded": Flag(), "unheard": List(Record({"protocol": COUNT, "program": TEXT}), 20)})),
+    "disks": Record({}, dict.fromkeys(DISKS, Record({"path": TEXT, "free_mb": COUNT, "free_inodes": Either(COUNT)}))),
+    "client_certificates": Names(Either(Record({"begin": TIME, "end": TIME})), 100),
+    "dockerd": Either(Record({"forwards": Either(Flag()), "lost": WORDS, "waiting": WORDS})),
+    "clock": Record({"begin": CLOCK, "end": CLOCK}),
 }
 
 

@@ -40,12 +40,21 @@ EXAMPLES = r"""
 RETURN = r"""
 parts:
   description:
-    - Consul (of this agent), cluster (the same for all agents), certificates, backups, balancer, services (what differs
-      between the catalog and what runs here, and services that containers ask for in vain), containers, templates (of a user,
-      each with the state of its unit), firewall (IP protocols without ports that no rule allows). Each is what was found, as
-      C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
+    - Consul (of this agent), cluster (the same for all agents), certificates, client_certificates (of load balancers), backups,
+      balancer, services (what differs between the catalog and what runs here, and services that containers ask for in vain),
+      containers, templates (of a user, each with the state of its unit), configuration (of the agent, whether it would start
+      with it), resolver, firewall (with IP protocols that no rule allows), disks, dockerd, clock (when this module began and
+      ended). Each is what was found, as C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
   returned: always
   type: dict
+asked:
+  description: The controller's clock before, in seconds since 1970.
+  returned: always
+  type: float
+answered:
+  description: The same after.
+  returned: always
+  type: float
 """
 
 import glob
@@ -59,11 +68,22 @@ from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries import differences, entry
-from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after
+from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after, not_before
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, dockerd_runs
-from ansible_collections.fewnodes.discovery.plugins.module_utils.files import read
-from ansible_collections.fewnodes.discovery.plugins.module_utils.nftables import CONFIRMED
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
+from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import (
+    configuration_lost,
+    configuration_waiting,
+    forwarding_needed,
+    not_started,
+    refused_configuration,
+    resolver_problems,
+    room,
+    stopped,
+    udp_lost,
+)
+from ansible_collections.fewnodes.discovery.plugins.module_utils.nftables import CONFIRMED, NFT, TABLE
 from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import fitted
 from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import (
     LINKS_COMMAND,
@@ -72,6 +92,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import 
     tunnels,
     unheard,
 )
+from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import read_json
 
 CERTIFICATES = {"Consul": "/etc/consul.d/tls/agent.pem", "docker": "/etc/docker/tls/server.pem"}
 AUTHORITIES = {"Consul": "/etc/consul.d/tls/ca.pem", "docker": "/etc/docker/tls/ca.pem"}
@@ -84,8 +105,25 @@ STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # Serf's
 SECONDS = 10  # bound of a command
 LISTING = "/usr/local/sbin/registrator-services"
 WATCH = "/run/registrator-watch/state.json"
-NOT_STARTED = "Exited (128)"  # the status of a container that dockerd could not start
-DATA = "/var/lib/consul"
+MOST_STOPPED = 300  # containers that do not run and are looked at
+CONFIGURATION = "/etc/consul.d"
+DOCKER = "/etc/docker/daemon.json"
+DOCKER_STARTED, DOCKER_LOADED = "/run/dockerd-discovery/started.json", "/run/dockerd-discovery/loaded.json"
+DOCKER_WRITTEN = "/var/lib/dockerd-discovery/daemon.json"
+FORWARD = "/proc/sys/net/ipv4/ip_forward"
+RESOLV_CONF = "/etc/resolv.conf"
+# Files of a method that nobody but the role consul_dns writes, and the one that names the servers of the site.
+METHODS = {
+    "dnsmasq": (("/etc/discovery-dns.conf", "/etc/systemd/system/discovery-dns.service"), "/etc/discovery-dns.conf"),
+    "systemd_resolved": (
+        ("/etc/systemd/resolved.conf.d/zz-discovery.conf", "/etc/systemd/system/discovery-resolved-link.service"),
+        "",
+    ),
+    "resolvconf": (("/etc/systemd/system/resolvconf.service.d/10-discovery.conf",), "/etc/resolvconf/resolv.conf.d/base"),
+}
+DATA, DOCKER_DATA, LOG, NGINX = "/var/lib/consul", "/var/lib/docker", "/var/log", "/var/lib/nginx"
+NGINX_PID = "/run/nginx.pid"
+BALANCER_OPTIONS = "/etc/discovery-balancer.json"
 REGISTERED = "/var/lib/consul/services"
 # What an agent logs, every 15 to 30 s, while the servers refuse what it reports. Not agent.http: that is about others' requests.
 REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
@@ -123,20 +161,70 @@ def agent(api: Api, node: str) -> dict:
         found["running"] = builds[0].partition(":")[0] if builds else ""
     except (OSError, ApiError) as error:
         found["problem"] = str(error)
-    return found | {"blocked": blocked()} | ({"free_mb": free_mb(DATA)} if os.path.isdir(DATA) else {})
+    log = output("journalctl", "--unit=consul.service", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
+    return found | {"blocked": blocked(log), "udp_lost": udp_lost(log)}
 
 
-def blocked() -> list[str]:
+def blocked(log: str) -> list[str]:
     """What the agent's log says now of reports that the servers refuse; each once, the newest last. A wrong token is seen there
     only: the agent answers as ever, and nothing that changes on its host comes into the catalog."""
-    log = output("journalctl", "--unit=consul.service", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
     return list(dict.fromkeys(BLOCKED.findall(log)))[-3:]
 
 
-def free_mb(directory: str) -> int:
-    """Megabytes that are free for a program that is not root."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize // 2**20
+def configuration() -> dict | None:
+    """Why the agent would not start with the files that it has now, '' for no reason; None on a host without Consul. It reads
+    them at its start only, so a broken one waits for the next. As its user, who must be able to read them."""
+    if not os.path.exists(PROGRAM) or not os.path.isdir(CONFIGURATION):
+        return None
+    command = (PROGRAM, "validate", CONFIGURATION)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, check=False, user="consul", group="consul", extra_groups=[]
+    )
+    return {"problem": (refused_configuration(done.stderr) or f"it ended with {done.returncode}") if done.returncode else ""}
+
+
+def resolver() -> dict | None:
+    """Problems of resolv.conf; None on a host whose resolver does not lead to Consul."""
+    found = [(method, own) for method, (files, own) in METHODS.items() if any(map(os.path.exists, files))]
+    if not found:
+        return None
+    method, own = found[0]
+    return {"problems": resolver_problems(method, text(RESOLV_CONF), text(own) if own else "")}
+
+
+def firewall() -> dict | None:
+    """Whether the table is in force, and IP protocols without ports that something waits for and that no rule allows; None on a
+    host without rules."""
+    if not os.path.exists(CONFIRMED):
+        return None
+    tables = output(NFT, "list", "tables") if os.path.exists(NFT) else ""
+    listening = listeners(output(*RAW_COMMAND)) + tunnels(json.loads(output(*LINKS_COMMAND)))
+    return {"loaded": f"table {' '.join(TABLE)}" in tables.splitlines(), "unheard": unheard(listening, text(CONFIRMED) or "")}
+
+
+def disks() -> dict:
+    """The room on each file system that the platform writes to; one that several parts share is given once."""
+    data_root = (read_json(DOCKER) or {}).get("data-root") or DOCKER_DATA
+    uses = [("consul", DATA), ("docker", data_root), *(("nginx", path) for path in temporary()), ("log", LOG)]
+    found: dict[str, dict] = {}
+    seen = set()
+    for use, path in uses:
+        if not os.path.isdir(path) or os.stat(path).st_dev in seen:
+            continue
+        seen.add(os.stat(path).st_dev)
+        status = os.statvfs(path)
+        left = room(status.f_bavail, status.f_frsize, status.f_files, status.f_favail)
+        one = {"path": re.sub(r"^/proc/\d+/root", "", path), **left}
+        if use not in found or one["free_mb"] < found[use]["free_mb"]:
+            found[use] = one
+    return found
+
+
+def temporary() -> list[str]:
+    """The directories in which nginx keeps large requests and answers, as it sees them: it has file systems of its own."""
+    root = f"/proc/{text(NGINX_PID).strip() or 'none'}/root"
+    below = f"{root}{NGINX}" if os.path.isdir(root) else NGINX
+    return [below, *sorted(glob.glob(f"{below}/*"))]
 
 
 def cluster(api: Api) -> dict:
@@ -211,10 +299,30 @@ def certificates() -> dict:
 
 
 def end(pem: str) -> int:
+    return validity(pem)["end"]
+
+
+def validity(pem: str) -> dict:
+    """When a certificate begins and ends, in seconds since 1970."""
     from cryptography import x509
 
     certificate = x509.load_pem_x509_certificate(pem.encode())
-    return timegm(not_after(certificate).utctimetuple())
+    return {kind: timegm(moment(certificate).utctimetuple()) for kind, moment in (("begin", not_before), ("end", not_after))}
+
+
+def client_certificates() -> dict:
+    """File to the validity of its first certificate, which is the one that clients see; None where it cannot be read. Those after
+    it are of others: one of them may have ended without harm."""
+    files = [one.get("certificate", "") for one in (read_json(BALANCER_OPTIONS) or {}).get("certificates") or []]
+    return {path: first_validity(path) for path in dict.fromkeys(files)}
+
+
+def first_validity(path: str) -> dict | None:
+    found = PEM.search(text(path))
+    try:
+        return validity(found.group()) if found else None
+    except ValueError:
+        return None
 
 
 def backups(directory: str) -> dict:
@@ -294,12 +402,34 @@ def containers() -> dict | None:
         return None
     if not dockerd_runs():
         raise Stopped("dockerd does not run")
-    listed = [line.partition(" ") for line in output("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").splitlines()]
-    names = [name for name, _unused, status in listed if status.startswith(("Up", "Restarting"))]
-    ended = [name for name, _unused, status in listed if status.startswith(NOT_STARTED)]
-    # A program may end with that code, too; dockerd's own failure has its words.
-    failed = [name for name in ended if output("docker", "inspect", "--format", "{{.State.Error}}", name).strip()]
+    lines = output("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").splitlines()
+    listed = {name: status for name, _unused, status in (line.partition(" ") for line in lines)}
+    names = [name for name, status in listed.items() if status.startswith(("Up", "Restarting"))]
+    failed = not_started(listed, inspected(stopped(listed)[:MOST_STOPPED]))
     return {"running": len(names), "registrator": "registrator" in names, "watch": watch(), "failed": failed}
+
+
+def inspected(names: list[str]) -> list[str]:
+    """Name, restart policy and error of each container; nothing of one that is removed meanwhile."""
+    wanted = "{{.Name}} {{.HostConfig.RestartPolicy.Name}} {{json .State.Error}}"
+    if not names:
+        return []
+    command = ["docker", "inspect", "--type", "container", "--format", wanted, *names]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False).stdout.splitlines()
+
+
+def dockerd() -> dict | None:
+    """Whether the kernel forwards packets, None where dockerd does not need it; settings of the role that daemon.json has lost,
+    and those that dockerd would have after its next start only. None where dockerd does not run, or is not the role's."""
+    if not os.path.exists(DOCKER_WRITTEN) or not dockerd_runs():
+        return None
+    config, written = read_json(DOCKER), (read_json(DOCKER_WRITTEN) or {}).get("written", {})
+    started = read_json(DOCKER_STARTED)
+    return {
+        "forwards": text(FORWARD).strip() == "1" if forwarding_needed(started or config or {}) else None,
+        "lost": configuration_lost(config, written),
+        "waiting": configuration_waiting(config, started, read_json(DOCKER_LOADED)),
+    }
 
 
 def watch() -> dict | None:
@@ -326,10 +456,8 @@ def templates() -> dict:
     return found
 
 
-def firewall() -> dict:
-    """IP protocols without ports that something on this host waits for and that no rule of its firewall allows."""
-    listening = listeners(output(*RAW_COMMAND)) + tunnels(json.loads(output(*LINKS_COMMAND)))
-    return {"unheard": unheard(listening, read(CONFIRMED) or "")}
+def clock(begin: float) -> dict:
+    return {"begin": begin, "end": time.time()}
 
 
 def tried(probe: Callable, *arguments):
@@ -353,6 +481,7 @@ def part(name: str, *probe) -> dict | None:
 
 
 def main():
+    begin = time.time()
     module = AnsibleModule(
         argument_spec={
             "token": {"type": "str", "default": "", "no_log": True},
@@ -372,7 +501,14 @@ def main():
         "services": (services, api, module.params["node"]),
         "containers": (containers,),
         "templates": (templates,),
+        "configuration": (configuration,),
+        "resolver": (resolver,),
         "firewall": (firewall,),
+        "disks": (disks,),
+        "client_certificates": (client_certificates,),
+        "dockerd": (dockerd,),
+        # The last: what is asked takes the time between.
+        "clock": (clock, begin),
     }
     if not module.params["cluster"]:
         del probes["cluster"]

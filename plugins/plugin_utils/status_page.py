@@ -7,18 +7,20 @@ several hosts report the same thing, most of them count. So a host changes its o
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..module_utils.site_answer import Malformed, parts_of
-from ..module_utils.sockets import protocol_name
 from .consul_settings import servers_warning
+from .status_needs import clock_problems, needs_problems
 
 DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
 CA_DAYS = 180
-LEAST_MB = 512  # free where Consul keeps its data; preflight wants twice as much
+OLD = 90  # seconds after which a balancer has not synced for too long
+MAX_CLOCK_SKEW = 5  # seconds, the default of discovery_max_clock_skew
 TITLE = 13  # width of the first column
 # Differences between the catalog and a host (module_utils/catalog_entries.py), and services that containers ask for in vain
 # (registrator/listing.py), as problems.
@@ -33,11 +35,11 @@ CATALOG = {
 def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
     """The page, and its problems.
 
-    :param nodes: host to the result of the module site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
+    :param nodes: host to the result of the action site_facts, which for a dead host has `msg`, but no `parts`; {} for a host
         that was not asked. Any value of JSON: a host that answers anything else is reported as such
     :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and
         backup_dir on the controller, and files in them (path to time of change); other_services, names that programs of the
-        site register by themselves
+        site register by themselves; max_clock_skew (seconds, else MAX_CLOCK_SKEW)
     :returns: lines (the page) and problems (texts), both without secrets
     """
     now = site["now"]
@@ -58,12 +60,12 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_leader(leader, cluster, site, problems),
         *_hosts(asked, found, refused, cluster, leader, site, problems),
         *_gossip(cluster, problems),
+        *_needs(asked, found, site, problems),
         *_certificates(found, site, now, problems),
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
         *_templates(found, problems),
-        *_firewall(found, problems),
         *_services(asked, found, cluster, site, now, problems),
     ]
     count = f"{len(problems)} thing{'s' * (len(problems) != 1)} wrong" if problems else "nothing wrong"
@@ -169,11 +171,6 @@ def _hosts(asked, found, refused, cluster, leader, site, problems) -> list[str]:
             problems.append(f"{name}: consul: {own['problem']}")
         elif own and leader and own["leader"] != leader:
             problems.append(f"{name} names {own['leader'] or 'no leader'}, others {leader}")
-        if "free_mb" in own and own["free_mb"] < LEAST_MB:
-            problems.append(
-                f"{name}: {own['free_mb']} MB are free under /var/lib/consul: a server whose disk is full keeps no change, an"
-                f" agent no registration. Free at least {LEAST_MB} MB"
-            )
         problems += [
             f"{name}: the cluster refuses what its agent reports: {line}. Run 'systemctl restart consul' there, which gives it"
             " the tokens of its file; if that does not help, playbooks/rotate_tokens.yml"
@@ -214,6 +211,20 @@ def _gossip(cluster, problems) -> list[str]:
     return _row("gossip", rows or ["-"])
 
 
+def _needs(asked, found, site, problems) -> list[str]:
+    """What hosts lack, as problems; no row."""
+    most = site.get("max_clock_skew", MAX_CLOCK_SKEW)
+    for name, facts in found.items():
+        times = [asked[name].get(key) for key in ("asked", "answered")]
+        clock = _part(facts, "clock", None)
+        # The action has written them; whatever else stands there is of a host that was read without it.
+        if clock and all(isinstance(moment, (int, float)) and math.isfinite(moment) for moment in times):
+            problems += clock_problems(name, clock, *times, most)
+        parts = {part: value for part, value in facts.items() if not _lost(value)}
+        problems += needs_problems(name, parts, {"now": site["now"]})
+    return []
+
+
 def _certificates(found, site, now, problems) -> list[str]:
     rows, ends = [], {}
     for name, facts in found.items():
@@ -229,6 +240,8 @@ def _certificates(found, site, now, problems) -> list[str]:
                 texts[-1] += " (not in docker_hosts: reset.yml --limit HOST -e reset_scope=docker removes the settings)"
             elif left < HOST_DAYS:
                 problems.append(f"{name}: the certificate of {what} ends in {left} d: run site.yml")
+        if of_clients := [dates["end"] for dates in _part(facts, "client_certificates", {}).values() if dates]:
+            texts.append(f"{len(of_clients)} for clients {(min(of_clients) - now) // DAY} d left")
         rows.append(f"{name:<16}{'; '.join(texts) or '-'}")
     for what, end in ends.items():
         if (end - now) // DAY < CA_DAYS:
@@ -282,15 +295,21 @@ def _balancers(found, site, now, problems) -> list[str]:
             if name in found:
                 problems.append(f"{name}: the balancer has no status")
             continue
-        old = now - status["time"]
+        # Both by the host's own clock, where it gives that.
+        old = _part(found[name], "clock", {"end": now})["end"] - status["time"]
         served = f"{status['balancer']}, " if status.get("balancer") else ""
         served += f"generation {status['generation']}, {status['state']}"
         rows.append(f"{name:<16}{served}, checked {max(0, old):.0f} s before")
         rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in status.get("skipped", [])]
         if status["state"] != "ok" or status["reason"]:
             problems.append(f"{name}: balancer {status['state']}: {status['reason']}")
-        if old > 90:
+        if old > OLD:
             problems.append(f"{name}: the balancer has not synced for {age(old)}")
+        if old < -OLD:
+            problems.append(
+                f"{name}: the balancer's last sync is {age(-old)} in the future: the host's clock was set back, and it is not"
+                " known whether the balancer syncs ('discovery-balancer status' there)"
+            )
     problems += [
         f"{name} still runs a load balancer, but is not in load_balancers: site.yml removes it and its token"
         for name, facts in found.items()
@@ -311,18 +330,6 @@ def _templates(found, problems) -> list[str]:
             elif not one["done"]:
                 problems.append(f"{host}: the template {name} waits for a key, a service or its command")
     return _row("templates", rows)
-
-
-def _firewall(found, problems) -> list[str]:
-    """IP protocols without ports that a host waits for in vain; they have no row."""
-    for host, facts in found.items():
-        for one in _part(facts, "firewall", {"unheard": []})["unheard"]:
-            name = protocol_name(one["protocol"])
-            problems.append(
-                f"{host}: {one['program'] or 'a program'} waits for the IP protocol {name}, which no rule of the firewall allows:"
-                f" set firewall_allow_rules, such as {{{'ip_' * name.isdecimal()}{name}: {{protocols: [{name}], from: [site]}}}}"
-            )
-    return []
 
 
 def _services(asked, found, cluster, site, now, problems) -> list[str]:

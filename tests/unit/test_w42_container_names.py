@@ -10,8 +10,8 @@ PROMISED = 6
 
 
 def test_w42_a_program_waits_for_the_answer_of_the_second_server():
-    """One of glibc, in all of its tries. On the default bridge it asks the second server itself, after a single one, which is what
-    a lost packet costs, too."""
+    """One of glibc, in all of its tries. On the default bridge it asks the second server itself, after a single one: so
+    much a lost packet costs, too."""
     options = dict(option.split(":") for option in parse_yaml((ROLE / "defaults/main.yml").read_text())["dockerd_dns_options"])
     timeout, attempts = int(options["timeout"]), int(options["attempts"])
     assert timeout == 1 and DOCKERD_WAITS < timeout * attempts < PROMISED

@@ -1,5 +1,8 @@
 """The page of the night: what it shows of a site that is well, and of one that is not."""
 
+import json
+from contextlib import ExitStack
+
 import pytest
 from tests.support.playbook import status_page
 from tests.support.token_rights import send
@@ -65,6 +68,82 @@ def test_x4_status_names_a_false_instance_one_that_was_taken_out_and_one_that_wa
         site.consul().send("PUT", "/v1/catalog/deregister", {"Node": node.name, "ServiceID": "x4-false"})
         for service in ("httpfront", "httpbackend"):  # registers them anew, so the agent syncs them at once
             node.run(f"docker restart {site.container_of(service, node)}")
+
+
+# What others do to a host, how it is undone, and what the page says of it. On a host with containers and a load balancer.
+FOREIGN = {"log-driver": "json-file", "log-opts": {"max-size": "100m"}}
+SHARED = "cat /run/w-resolv.conf >/etc/resolv.conf; rm -f /run/w-resolv.conf"  # it may be a link, or mounted
+FAULTS = [
+    (
+        "cat /etc/resolv.conf >/run/w-resolv.conf && echo options rotate >>/etc/resolv.conf",
+        SHARED,
+        "/etc/resolv.conf is no longer as playbooks/dns.yml left it: it has the option rotate",
+    ),
+    ("nft delete table inet discovery", "systemctl reload-or-restart discovery-firewall", "firewall's rules are not in force"),
+    ("sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1", "net.ipv4.ip_forward is 0"),
+    (
+        f"cp -p /etc/docker/daemon.json /run/w-daemon.json && echo '{json.dumps(FOREIGN)}' >/etc/docker/daemon.json",
+        "cp -p /run/w-daemon.json /etc/docker/daemon.json; rm -f /run/w-daemon.json",
+        "/etc/docker/daemon.json was written by somebody else, settings of the site are gone: dns, ",
+    ),
+    (
+        """echo '{"service": {"name": "modem",' >/etc/consul.d/w-modem.json && chmod 0644 /etc/consul.d/w-modem.json""",
+        "rm -f /etc/consul.d/w-modem.json",
+        "its agent would not start with /etc/consul.d: failed to parse /etc/consul.d/w-modem.json: unexpected end of JSON input",
+    ),
+    (
+        # The agent has this port.
+        "! docker run -d --restart always --name w-port -p 8501:8081 httpbackend:v1.0.0 2>/dev/null",
+        "docker rm -f w-port",
+        "dockerd could not start the container w-port",
+    ),
+]
+# nginx has file systems of its own, so this one is mounted where it sees it.
+BODY = "nsenter -t $(cat /run/nginx.pid) -m"
+FULL = (
+    f"{BODY} mount -t tmpfs -o size=1m,nr_inodes=100,mode=0777 w-full /var/lib/nginx/body",
+    f"{BODY} umount -l /var/lib/nginx/body",
+    "MB are free under /var/lib/nginx/body",
+)
+
+
+def test_w45_w46_w47_w49_w51_w52_w54_status_names_what_a_host_lacks(site, settled, show):
+    """All at once on one host, and none of it is left or named afterwards."""
+    node = next(balancer for balancer in site.balancers if balancer in site.docker_hosts)
+    faults = FAULTS + ([FULL] if site.balancer == "nginx" else [])
+    with ExitStack() as undone:
+        for fault, undo, _ in faults:
+            undone.callback(node.tries, undo)
+            node.run(fault)
+        text, code = status_page(site)
+    assert code == 0, text
+    found = [line.strip() for line in text.splitlines() if "  ! " in line]
+    show("\n".join(found))
+    for _, _, expected in faults:
+        assert any(expected in line and f"! {node.name}: " in line for line in found), f"{expected}\n{text}"
+    if site.balancer == "nginx":
+        assert any("inodes are free under /var/lib/nginx/body" in line for line in found), text
+    text, _ = status_page(site)
+    assert [expected for _, _, expected in faults if expected in text] == [], text
+
+
+UDP_BLOCKED = "; ".join((
+    "add table inet w53", "add chain inet w53 out { type filter hook output priority -10; }",
+    "add rule inet w53 out udp dport 8301 drop",
+))  # fmt: skip
+
+
+@pytest.mark.more
+def test_w53_status_names_members_that_udp_does_not_reach(site, settled):
+    """TCP takes its place, so nobody fails. What the log has is forgotten after 70 s."""
+    node, by_udp = site.servers[0], "by TCP 8301, but not by UDP 8301"
+    node.run(f"nft '{UDP_BLOCKED}'")
+    try:
+        eventually(lambda: f"{node.name}: its agent reaches" in status_page(site)[0], 60)
+        assert all(member["Status"] == 1 for member in site.consul().get("/v1/agent/members"))
+    finally:
+        node.run("nft delete table inet w53")
+    eventually(lambda: by_udp not in status_page(site)[0], 150)
 
 
 @pytest.mark.more

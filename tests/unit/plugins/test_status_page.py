@@ -64,7 +64,13 @@ def host(**changes):
         "services": SERVICES,
         "containers": CONTAINERS,
         "templates": {},
-        "firewall": {"unheard": []},
+        "configuration": {"problem": ""},
+        "resolver": {"problems": []},
+        "firewall": {"loaded": True, "unheard": []},
+        "disks": {"consul": {"path": "/var/lib/consul", "free_mb": 9000, "free_inodes": 10**6}},
+        "client_certificates": {},
+        "dockerd": {"forwards": True, "lost": [], "waiting": []},
+        "clock": {"begin": NOW - 1, "end": NOW},
     } | changes
 
 
@@ -132,7 +138,7 @@ def test_an_even_number_of_servers_is_no_problem_but_a_warning():
 
 def test_w19_a_raw_protocol_without_a_rule_is_named():
     unheard = [{"protocol": 112, "program": "keepalived"}, {"protocol": 47, "program": "gre1"}]
-    page = status_page(nodes(c={"firewall": {"unheard": unheard}}), SITE)
+    page = status_page(nodes(c={"firewall": {"loaded": True, "unheard": unheard}}), SITE)
     assert len(page["problems"]) == 2
     assert "set firewall_allow_rules, such as {vrrp: {protocols: [vrrp], from: [site]}}" in page["problems"][0]
     assert page["problems"][1].startswith("c: gre1 waits for the IP protocol gre, ")
@@ -169,10 +175,13 @@ ELSEWHERE = {"unit": "active", "installed": "1.22.7", "running": "1.22.7", "lead
         ({"c": {"templates": {"shop": TEMPLATE | {"state": "activating, exit-code"}}}}, "c: the template shop is activating"),
         ({"c": {"templates": {"shop": TEMPLATE | {"done": False}}}}, "c: the template shop waits for a key"),
         (
-            {"c": {"firewall": {"unheard": [{"protocol": 112, "program": "keepalived"}]}}},
+            {"c": {"firewall": {"loaded": True, "unheard": [{"protocol": 112, "program": "keepalived"}]}}},
             "c: keepalived waits for the IP protocol vrrp, which no rule",
         ),
-        ({"c": {"firewall": {"unheard": [{"protocol": 103, "program": ""}]}}}, "such as {ip_103: {protocols: [103], from: [site"),
+        (
+            {"c": {"firewall": {"loaded": True, "unheard": [{"protocol": 103, "program": ""}]}}},
+            "such as {ip_103: {protocols: [103], from: [site",
+        ),
         ({"a": {"balancer": BALANCER | {"time": NOW - 300}}}, "not synced for 5 min"),
         ({"a": {"balancer": None}}, "a: the balancer has no status"),
         ({"a": {"containers": {"error": "no answer within 10 s: docker ps"}}}, "a: containers: no answer within 10 s"),
@@ -423,11 +432,15 @@ def test_w38_an_agent_whose_reports_are_refused_is_named():
     assert problems(b={"consul": host()["consul"] | {"blocked": []}}) == []
 
 
+def consul_disk(free_mb, free_inodes=10**6):
+    return {"disks": {"consul": {"path": "/var/lib/consul", "free_mb": free_mb, "free_inodes": free_inodes}}}
+
+
 def test_w43_a_disk_that_is_full_or_nearly_is_named():
-    (problem,) = problems(b={"consul": host()["consul"] | {"free_mb": 0}})
+    (problem,) = problems(b=consul_disk(0))
     assert problem.startswith("b: 0 MB are free under /var/lib/consul")
-    assert "b: 511 MB are free" in problems(b={"consul": host()["consul"] | {"free_mb": 511}})[0]
-    assert problems(b={"consul": host()["consul"] | {"free_mb": 512}}) == []
+    assert "b: 511 MB are free" in problems(b=consul_disk(511))[0]
+    assert problems(b=consul_disk(512)) == []
 
 
 def test_containers_that_dockerd_could_not_start_are_named():

@@ -1,0 +1,134 @@
+"""What the parts of the platform need of their host, as far as a status compares it with what the host has. Pure: no clock, no
+network, no files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from .dockerd import State, pending
+from .resolv_conf import resolv_conf_problems
+
+# The servers that resolv.conf begins with, by the method of the role consul_dns.
+FIRST = {"resolvconf": "127.0.0.1", "systemd_resolved": "127.0.0.53", "dnsmasq": "127.0.0.2"}
+# memberlist's, for each probe of a member that TCP alone answers; of the ring of the datacenter.
+UDP_LOST = re.compile(r"memberlist\.lan: memberlist: Was able to connect to (\S+) over TCP but UDP probes failed")
+# A parser of HCL quotes the word that it does not take, which may be a secret.
+QUOTED = re.compile(r"(Unknown token: \S+ \S+) .*")
+MOST = 10**9  # of a number in an answer
+NEVER = ("Created", "Exited", "Dead")  # the status of a container that does not run begins with one of these
+
+
+def resolver_problems(method: str, resolv_conf: str, own: str) -> list[str]:
+    """Problems of resolv.conf on a host whose resolver leads to Consul.
+
+    :param method: a key of FIRST
+    :param resolv_conf: content of /etc/resolv.conf
+    :param own: content of the method's file that names the site's servers: resolvconf's base or dnsmasq's configuration; '' for
+        a method whose servers of the site another program asks
+    """
+    needed = re.findall(r"^(?:nameserver\s+|server=)([^/\s]+)\s*$", own, re.MULTILINE)
+    return resolv_conf_problems(resolv_conf, [FIRST[method]], needed)
+
+
+def udp_lost(log: str) -> dict[str, int]:
+    """Members that an agent's log reports as reached by TCP and not by UDP: name to the number of reports."""
+    return dict(Counter(UDP_LOST.findall(log)).most_common(50))
+
+
+def refused_configuration(message: str) -> str:
+    """The reason of `consul validate`, in one line; '' where it gives none."""
+    lines = [QUOTED.sub(r"\1", line).strip(" \t*") for line in message.splitlines()]
+    _unused, found, reason = " ".join(filter(None, lines)).partition("Config validation failed: ")
+    return reason if found else " ".join(filter(None, lines[-1:]))
+
+
+def forwarding_needed(config: Mapping) -> bool:
+    """Whether dockerd, by its configuration, needs the kernel to forward packets."""
+    return config.get("ip-forward") is not False and config.get("bridge") != "none"
+
+
+def configuration_lost(config, written: Mapping) -> list[str]:
+    """Settings of the role that daemon.json no longer has.
+
+    :param config: content of daemon.json, None where there is none that is JSON
+    :param written: what the role wrote last
+    :returns: names, never values
+    """
+    return sorted(key for key, value in written.items() if not _within(value, config.get(key) if _table(config) else None))
+
+
+def _within(wanted, found) -> bool:
+    """Whether a value is as wanted; in a table others may have keys of their own."""
+    if _table(wanted) and _table(found):
+        return all(_within(value, found.get(key)) for key, value in wanted.items())
+    return wanted == found
+
+
+def _table(value) -> bool:
+    return isinstance(value, Mapping)
+
+
+def configuration_waiting(config, started: Mapping | None, loaded: Mapping | None) -> list[str]:
+    """Settings of daemon.json that dockerd would have only after its next start or reload. Name servers of containers may wait
+    for it, see dockerd.py.
+
+    :param config: content of daemon.json, None where there is none that is JSON
+    :param started: the same when dockerd was started, None without a record
+    :param loaded: the same when it was last reloaded, None without a record
+    :returns: reasons with names, never values
+    """
+    if not _table(started):
+        return []
+    if not _table(config):
+        return ["daemon.json is gone or no table of JSON"]
+    hosts = [address for one in (config, started) for address in _list(one.get("dns"))]
+    state = State(True, config=dict(config), started=dict(started), loaded=loaded, started_files={})
+    return pending(state, hosts)[1]
+
+
+def _list(value) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def stopped(listed: Mapping[str, str]) -> list[str]:
+    """Containers that do not run.
+
+    :param listed: name to status, as `docker ps --all` gives it
+    """
+    return sorted(name for name, status in listed.items() if status.startswith(NEVER))
+
+
+def not_started(listed: Mapping[str, str], inspected: Iterable[str]) -> list[str]:
+    """Containers that dockerd could not start, and that are to run: one that ran before, or has a restart policy. A container
+    without one, whose command was wrong, is somebody's own affair.
+
+    :param listed: name to status, as `docker ps --all` gives it
+    :param inspected: of each container that does not run its name, restart policy and error (JSON), with blanks between
+    """
+    found = []
+    for line in inspected:
+        name, _unused, rest = line.strip().lstrip("/").partition(" ")
+        policy, _unused, error = rest.partition(" ")
+        # dockerd gives 128 where its own start failed; a program may end with that code, too, but without an error.
+        asked = listed.get(name, "").startswith("Exited (128)") or policy not in ("", "no")
+        if asked and json.loads(error or '""'):
+            found.append(name)
+    return sorted(found)
+
+
+def room(blocks: int, size: int, files: int, free_files: int) -> dict:
+    """What is left of a file system for a program that is not root.
+
+    :param blocks: free blocks
+    :param size: bytes of a block
+    :param files: inodes of the file system; 0 where they are not counted
+    :param free_files: free inodes
+    :returns: free_mb, and free_inodes, which is None where they are not counted
+    """
+    return {
+        "free_mb": min(blocks * size // 2**20, MOST),
+        "free_inodes": min(free_files, MOST) if files else None,
+    }
