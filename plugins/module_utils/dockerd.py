@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,18 @@ RELOADABLE = (
     "runtimes",
     "shutdown-timeout",
 )
+
+# What dockerd takes subnets from when nothing else is configured (libnetwork/ipamutils of moby v20.10.5 to v26.1.5), with the
+# length of the prefix of each network.
+OWN_POOLS = {
+    "172.17.0.0/16": 16,
+    "172.18.0.0/16": 16,
+    "172.19.0.0/16": 16,
+    "172.20.0.0/14": 16,
+    "172.24.0.0/14": 16,
+    "172.28.0.0/14": 16,
+    "192.168.0.0/16": 20,
+}
 
 
 def upstream(version: str) -> tuple[int, ...]:
@@ -95,7 +108,7 @@ class State:
 def pending(state: State, site: Iterable[str] = ()) -> tuple[str, list[str]]:
     """Find the change that makes dockerd run with what its files hold.
 
-    :param site: addresses of the site's docker hosts; see `_dns_waits`, and `_dns_options_wait`
+    :param site: addresses of the site's docker hosts; see `_dns_waits`, `_dns_options_wait` and `_pools_wait`
     :returns: none, start, reload or restart, and the reasons (names of settings and files, never values)
     """
     if not state.active:
@@ -139,13 +152,27 @@ def _dns_options_wait(now: list[str] | None, before: list[str] | None, _site: se
     return now != before and _lasting(now) == _lasting(before)
 
 
+def _pools_wait(now: list[dict] | None, before: list[dict] | None, _site: set[str]) -> bool:
+    """Whether other pools for networks apply at dockerd's next start only: parts of dockerd's own. The networks that it has keep
+    theirs anyway. Other pools are a choice of the site."""
+    return now != before and all(map(_own_pool, [*(now or []), *(before or [])]))
+
+
+def _own_pool(pool: dict) -> bool:
+    try:
+        network = ipaddress.IPv4Network(pool["base"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return any(size == pool.get("size") and network.subnet_of(ipaddress.IPv4Network(own)) for own, size in OWN_POOLS.items())
+
+
 def _lasting(options: list[str] | None) -> list[str]:
     """The options of resolv.conf(5) without those that say how long to wait."""
     return [option for option in options or [] if not option.startswith(("timeout:", "attempts:"))]
 
 
 # Settings that are read at dockerd's start only, and may wait for the next one.
-_WAITS = {"dns": _dns_waits, "dns-opts": _dns_options_wait}
+_WAITS = {"dns": _dns_waits, "dns-opts": _dns_options_wait, "default-address-pools": _pools_wait}
 
 
 def _as_before(config: dict | None, started: dict, keys: Iterable[str]) -> dict | None:

@@ -73,6 +73,10 @@ dockerd:
         - The swarm of the running dockerd, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
           state is V(unknown) when no dockerd runs.
       type: dict
+    bridges:
+      description: Networks of kind bridge of the running dockerd; dicts with name and subnets (list of CIDR).
+      type: list
+      elements: dict
     config:
       description:
         - Content of daemon.json without users and passwords of URLs, an empty dict when there is none, and none when it cannot be
@@ -190,15 +194,26 @@ def other_starts(paths: list[str], ours: str) -> list[dict]:
 
 def running(unit: dict[str, str]) -> dict:
     """State of the running dockerd."""
-    found = {"containers": 0, "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
+    found = {"containers": 0, "bridges": [], "swarm": swarm({"Swarm": {"LocalNodeState": "unknown"}}, [])}
     if unit.get("ActiveState") not in ("active", "reloading"):
         return found
     docker = DockerApi()
     try:
         info = docker.get("/info")
+        bridges = docker.get("/networks?filters=%7B%22driver%22%3A%5B%22bridge%22%5D%7D")
     except (OSError, DockerError, ValueError):
         return found
-    return {"containers": info["Containers"], "swarm": swarm(info, [])}
+    return {
+        "containers": info["Containers"],
+        "bridges": [{"name": network["Name"], "subnets": subnets(network)} for network in bridges],
+        "swarm": swarm(info, []),
+    }
+
+
+def subnets(network: dict) -> list[str]:
+    """What a network of dockerd takes addresses from, as CIDR."""
+    pools = (network.get("IPAM") or {}).get("Config") or []
+    return [pool["Subnet"] for pool in pools if pool.get("Subnet")]
 
 
 def config() -> dict:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..module_utils.dockerd import OLDEST, described, upstream
 from ..module_utils.dockerd_config import merged, problems
+from .address_pools import hiding_networks, pool_problems
 from .docker_cluster_store import cluster_store_problems
 
 CONFIG = "/etc/docker/daemon.json"
@@ -83,7 +84,7 @@ def dockerd_problems(host: str, dockerd: Mapping, settings: Mapping) -> list[str
     :param host: inventory name
     :param dockerd: `dockerd` of the module dockerd_facts
     :param settings: overlay, extra_config (of the site), config (all that the role wants in daemon.json), default_ulimits,
-        userland_proxy, firewall (whether the site's is on), proxies
+        userland_proxy, firewall (whether the site's is on), proxies, avoided (of `avoided_networks`)
     :returns: [] when nothing is wrong
     """
     return [
@@ -94,6 +95,20 @@ def dockerd_problems(host: str, dockerd: Mapping, settings: Mapping) -> list[str
         *_overlay(host, dockerd, settings["overlay"]),
         *_unit(host, dockerd),
         *_config(host, dockerd, settings),
+    ]
+
+
+def dockerd_warnings(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
+    """Find what should be put right, and keeps nothing from working on as it does; one message each.
+
+    :param dockerd: `dockerd` of the module dockerd_facts
+    :param settings: avoided (of `avoided_networks`)
+    """
+    return [
+        f"dockerd's network {name} on {host} ({subnet}) hides {hidden}, which is in dockerd_avoided_networks: {host} does not"
+        f" reach it. Remove the network (docker network rm {name}) and make it again after dockerd's next start; the network"
+        " bridge moves at the next boot"
+        for name, subnet, hidden in hiding_networks(settings["avoided"], dockerd)
     ]
 
 
@@ -199,6 +214,7 @@ def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
             f"{source(store[0])} sets {', '.join(store)} on {host}, but dockerd_overlay is '{overlay}': take it out,"
             " or set discovery_overlay: consul"
         )
+    found += pool_problems(host, settings["avoided"], after, settings["extra_config"])
     # By the file, not by what dockerd reports: that has links resolved.
     root, now = (config.get("data-root", "/var/lib/docker") for config in (after, present))
     if dockerd["containers"] and root != now:

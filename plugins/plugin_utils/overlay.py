@@ -15,11 +15,14 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from ..module_utils.dockerd import OWN_POOLS
+
 DRIVERS = ("consul", "swarm")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 RESERVED = ("bridge", "default", "docker_gwbridge", "host", "ingress", "none")
-# What dockerd takes subnets from when nothing else is configured (libnetwork/ipamutils), and gives to a new swarm's ingress.
-POOLS = ["172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16", "172.20.0.0/14", "172.24.0.0/14", "172.28.0.0/14", "192.168.0.0/16"]
+# What dockerd takes subnets from when nothing else is configured.
+POOLS = list(OWN_POOLS)
+# What it gives to a new swarm's ingress.
 INGRESS = "10.0.0.0/24"
 # What dockerd adds to the options of an overlay network.
 OWN_OPTIONS = ("com.docker.network.driver.overlay.vxlanid_list",)

@@ -22,7 +22,8 @@ DOCKERD = {
 
 def found(release=13, dockerd=None, overlay="none", extra=None, **settings):
     extra = extra or {}
-    usual = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}, "firewall": True, "proxies": {}}
+    usual = {"overlay": overlay, "extra_config": extra, "config": {"tlsverify": True, **extra}}
+    usual |= {"firewall": True, "proxies": {}, "avoided": []}
     return dockerd_problems("h", DOCKERD | RELEASES[release] | (dockerd or {}), usual | NO_LIMITS | settings)
 
 
