@@ -18,6 +18,8 @@ LIMITS = {
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
     "sigpending", "stack",
 }  # fmt: skip
+# States of a dockerd that has the data of a swarm.
+IN_SWARM = ("active", "pending", "error", "locked")
 LIMIT = re.compile(r"(-1|\d+)(?::(-1|\d+))?")
 
 
@@ -102,13 +104,25 @@ def dockerd_warnings(host: str, dockerd: Mapping, settings: Mapping) -> list[str
     """Find what should be put right, and keeps nothing from working on as it does; one message each.
 
     :param dockerd: `dockerd` of the module dockerd_facts
-    :param settings: avoided (of `avoided_networks`)
+    :param settings: overlay, avoided (of `avoided_networks`)
     """
-    return [
+    hidden_networks = [
         f"dockerd's network {name} on {host} ({subnet}) hides {hidden}, which is in dockerd_avoided_networks: {host} does not"
         f" reach it. Remove the network (docker network rm {name}) and make it again after dockerd's next start; the network"
         " bridge moves at the next boot"
         for name, subnet, hidden in hiding_networks(settings["avoided"], dockerd)
+    ]
+    return hidden_networks + _left_swarm(host, dockerd, settings["overlay"])
+
+
+def _left_swarm(host: str, dockerd: Mapping, overlay: str) -> list[str]:
+    """A swarm of earlier trials. Somebody may use it beside the site, so it is not refused; the firewall closes its ports."""
+    state = dockerd["swarm"]["state"]
+    if overlay != "none" or state not in IN_SWARM:
+        return []
+    return [
+        f"{host} is in a swarm ({state}), and discovery_overlay is none, so nothing of the site uses it, and live-restore is"
+        f" impossible with it. Run 'docker swarm leave --force' on {host} if nobody needs it, or set discovery_overlay: swarm"
     ]
 
 
@@ -207,6 +221,11 @@ def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
         found.append(
             f"{source('live-restore')} sets live-restore on {host}, which does not work with dockerd_overlay '{overlay}'"
             f" (its dockerd is {described(dockerd)}): take it out, or set discovery_overlay: none"
+        )
+    if overlay == "none" and after.get("live-restore") and dockerd["swarm"]["state"] in IN_SWARM:
+        found.append(
+            f"{source('live-restore')} sets live-restore on {host}, which is in a swarm ({dockerd['swarm']['state']}): dockerd"
+            f" would not start. Run 'docker swarm leave --force' on {host} if nobody needs the swarm, or take live-restore out"
         )
     store = sorted(key for key in after if key.startswith("cluster-"))
     if overlay != "consul" and store:

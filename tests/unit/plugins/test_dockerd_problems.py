@@ -5,6 +5,7 @@ from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import Filter
 
 FILTERS = FilterModule().filters()
 dockerd_problems, dockerd_hardening = FILTERS["dockerd_problems"], FILTERS["dockerd_hardening"]
+dockerd_warnings = FILTERS["dockerd_warnings"]
 private_proxies, public_proxies = FILTERS["private_proxies"], FILTERS["public_proxies"]
 NO_LIMITS = {"no_new_privileges": False, "userland_proxy": True, "default_ulimits": {}}
 SWARM = {"state": "inactive", "node": ""}
@@ -164,3 +165,28 @@ def test_a_malformed_proxy_is_named_without_its_value(proxies, words):
     (message,) = found(proxies=proxies)
     assert words in message and "s3cr" not in message
     assert found(proxies={"http-proxy": "http://user:a%20b@p:1", "no-proxy": "a, b"}) == []
+
+
+@pytest.mark.parametrize("state", ["active", "pending", "error", "locked"])
+def test_w57_a_swarm_that_the_site_does_not_use_is_named_with_the_way(state):
+    there = {"bridges": [], "swarm": {"state": state, "node": "n1"}}
+    (warning,) = dockerd_warnings("h", there, {"overlay": "none", "avoided": []})
+    words = ["h is in a swarm", state, "live-restore", "docker swarm leave --force", "discovery_overlay: swarm"]
+    assert [word for word in words if word not in warning] == []
+    assert dockerd_warnings("h", there, {"overlay": "swarm", "avoided": []}) == []
+    assert found(13, there) == [], "somebody may use it beside the site"
+
+
+@pytest.mark.parametrize("state", ["inactive", "unknown"])
+def test_w57_no_swarm_is_no_warning(state):
+    there = {"bridges": [], "swarm": {"state": state, "node": ""}}
+    assert dockerd_warnings("h", there, {"overlay": "none", "avoided": []}) == []
+    assert found(13, there, extra={"live-restore": True}) == []
+
+
+def test_w57_live_restore_is_refused_on_a_host_that_is_still_in_a_swarm():
+    there = {"swarm": {"state": "active", "node": "n1"}}
+    (problem,) = found(13, there, extra={"live-restore": True})
+    assert [word for word in ["dockerd_extra_config", " h", "docker swarm leave --force"] if word not in problem] == []
+    (problem,) = found(13, there | {"config": {"live-restore": True}})
+    assert problem.startswith("/etc/docker/daemon.json sets live-restore on h")
