@@ -10,7 +10,7 @@ from ..plugin_utils.controller import controller_problems, present_controller_pr
 from ..plugin_utils.left_groups import left_parts, left_problems
 from ..plugin_utils.node_names import node_name_problems, node_names
 from ..plugin_utils.renamed import renamed_operation_variables
-from ..plugin_utils.site import GROUPS, site_problems
+from ..plugin_utils.site import GROUPS, site_problems, site_warnings
 from ..plugin_utils.status_page import status_page
 from ..plugin_utils.variables import variable_problems
 
@@ -61,6 +61,7 @@ class FilterModule:
             "node_names": node_names_filter,
             "renamed_operation_variables": renamed_operation_variables,
             "site_problems": site_problems_filter,
+            "site_warnings": site_warnings,
             "status_page": status_page,
             "variable_problems": variable_problems_filter,
             "whole_run": whole_run,

@@ -12,6 +12,13 @@ from .renamed import FIREWALL, INVENTORY
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
 DATACENTER = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)([.](?!-)[a-z0-9-]{1,63}(?<!-))*")
+# Top-level domains that programs do not ask DNS for, and why (RFC 6761, 6762 and 7686).
+NOT_IN_DNS = {
+    "invalid": "which never exists",
+    "local": "which belongs to multicast DNS (RFC 6762): systemd-resolved, Avahi and macOS do not ask a name server for it",
+    "localhost": "which is every machine itself",
+    "onion": "which belongs to Tor",
+}
 SERVICES = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}[*]?|[*]")
 
 
@@ -139,11 +146,32 @@ def domain_problem(value: object) -> str:
     around it.
     """
     if isinstance(value, str) and DOMAIN.fullmatch(value):
-        return ""
+        return f"is {value!r}, {why}: set it to consul or to a part of a domain of yours" if (why := _not_in_dns(value)) else ""
     suggested = str(value).lower().strip(". ")
     if not isinstance(value, str) or not DOMAIN.fullmatch(suggested):
         suggested = "consul"
     return f"is {value!r}: set it to a DNS name in lower case without a dot at either end, such as {suggested}"
+
+
+def _not_in_dns(domain: str) -> str:
+    return NOT_IN_DNS.get(domain.rpartition(".")[2].lower(), "")
+
+
+def site_warnings(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> list[str]:
+    """What an inventory says and somebody should know; it keeps nothing from working.
+
+    Clients of a site may find such a domain all the same, as those of an Active Directory do, so it is not refused.
+
+    :param groups: group name to host names, as Ansible's `groups`
+    :param hostvars: host name to its inventory variables
+    """
+    hosts = sorted({name for group in GROUPS for name in groups.get(group, [])})
+    domains = {str(hostvars[name].get("discovery_domain") or "") for name in hosts}
+    return [
+        f"discovery_domain is {domain!r}, {why}. Clients that do so find no service by its name; another domain reaches all"
+        for domain in sorted(domains)
+        if (why := _not_in_dns(domain))
+    ]
 
 
 def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str]:

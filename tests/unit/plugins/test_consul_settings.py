@@ -93,6 +93,18 @@ def test_w22_a_domain_that_consul_changes_or_refuses(value):
     assert f"consul_domain of host a is {value!r}" in found and found.endswith("such as consul")
 
 
+@pytest.mark.parametrize("value", ["local", "consul.local", "consul.localhost", "onion", "my.invalid"])
+def test_w58_a_domain_that_no_program_asks_dns_for_is_refused(value):
+    (found,) = settings_problems("a", GOOD | {"domain": value})
+    assert f"consul_domain of host a is {value!r}" in found and "set it to consul or" in found
+    assert ("multicast DNS" in found) == value.endswith("local")
+
+
+@pytest.mark.parametrize("value", ["local.example", "consul", "hospital-local", "consul.lan"])
+def test_w58_domains_that_only_look_like_it_are_taken(value):
+    assert settings_problems("a", GOOD | {"domain": value}) == []
+
+
 @pytest.mark.parametrize("change", [{"datacenter": "dc_1-nord"}, {"datacenter": "1"}, {"domain": "consul.site.example"}])
 def test_w22_good_names(change):
     assert settings_problems("a", GOOD | change) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.renamed import FIREWALL, INVENTORY
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import site_problems, site_warnings
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -139,3 +139,16 @@ def test_w22_a_datacenter_that_consul_changes_or_refuses(value):
 def test_w22_one_datacenter():
     one(problems(a={"discovery_datacenter": "nord"}), "datacenter differs", "nord for a; dc1 for b, c, d", "for all hosts")
     assert problems(**{name: {"discovery_datacenter": "haus_1-nord"} for name in "abcd"}) == []
+
+
+@pytest.mark.parametrize("domain", ["hospital.local", "LOCAL", "x.localhost"])
+def test_w58_a_domain_of_the_site_that_no_program_asks_dns_for_is_a_warning(domain):
+    """Clients of an Active Directory find it all the same."""
+    hostvars = {name: values | {"discovery_domain": domain} for name, values in HOSTVARS.items()}
+    one(site_warnings(GROUPS, hostvars), "discovery_domain", repr(domain))
+    assert site_problems(GROUPS, hostvars) == []
+
+
+def test_w58_a_usual_domain_is_no_warning():
+    assert site_warnings(GROUPS, HOSTVARS) == site_warnings({}, {}) == []
+    assert site_warnings({"consul_servers": ["x"]}, {"x": {}}) == []
