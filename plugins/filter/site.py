@@ -8,7 +8,7 @@ from ansible.errors import AnsibleFilterError
 from ..plugin_utils.addresses import addresses
 from ..plugin_utils.controller import controller_problems, present_controller_problems, start_problems
 from ..plugin_utils.left_groups import left_parts, left_problems
-from ..plugin_utils.node_names import node_name_problems, node_names
+from ..plugin_utils.node_names import dead_name_problems, node_name_problems, node_names, rename_problems
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import GROUPS, site_problems, site_warnings
 from ..plugin_utils.status_page import status_page
@@ -55,10 +55,12 @@ class FilterModule:
         return {
             "addresses": addresses_filter,
             "controller_problems": controller_problems,
+            "dead_name_problems": dead_name_problems,
             "left_parts": left_parts,
             "left_problems": left_problems,
             "node_name_problems": node_name_problems,
             "node_names": node_names_filter,
+            "rename_problems": rename_problems,
             "renamed_operation_variables": renamed_operation_variables,
             "site_problems": site_problems_filter,
             "site_warnings": site_warnings,

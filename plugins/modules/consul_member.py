@@ -7,7 +7,8 @@ description:
   - Asks the agent of the host that it runs on, which must not be the member.
   - V(present) waits until the member is alive, in the catalog and, for a server, a healthy voter.
   - V(absent) removes a member that does not run any more from gossip, Raft and the catalog.
-    It refuses when the servers that remain would have no quorum, and, outside check mode, when the member is alive.
+    It refuses when the servers that remain would have no quorum, when the node goes on under another name, and, outside check
+    mode, when the member is alive.
 options:
   name:
     description: Name of the node.
@@ -26,6 +27,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  renamed:
+    description:
+      - Whether its host has another name now. Then it is known by its name and node id, not by its address.
+      - With check mode the node may go on under that name, because its agent ends before the removal.
+    type: bool
+    default: false
   token:
     description: SecretID that may read nodes and, for V(absent), has operator write.
     type: str
@@ -60,6 +67,12 @@ member:
     alive: {description: It takes part in gossip., type: bool, returned: always}
     known: {description: The cluster knows it, type: bool, returned: always}
     ids: {description: Node ids under which it is known., type: list, elements: str, returned: always}
+    addresses: {description: Its addresses in gossip and in the catalog., type: list, elements: str, returned: always}
+    successors:
+      description: Names of other members that are alive with one of its node ids.
+      type: list
+      elements: str
+      returned: always
     leader: {description: It leads., type: bool, returned: always}
     voter: {description: It votes., type: bool, returned: always}
 """
@@ -98,18 +111,30 @@ def peers_of(cluster, name, address):
     return [peer for peer in cluster["peers"] if name == peer["Node"] or peer["Address"] == f"{address}:{RAFT_PORT}"]
 
 
-def describe(cluster, name, address):
-    """State of the member; the keys as in RETURN."""
-    peers = peers_of(cluster, name, address)
+def describe(cluster, name, address, renamed=False):
+    """State of the member; the keys as in RETURN.
+
+    :param renamed: its peer is known by its name or node id: at its address may be a peer with another name
+    """
     members = [member for member in cluster["members"] if member["Name"] == name]
-    ids = {peer["ID"] for peer in peers} | {member["Tags"].get("id", "") for member in members}
-    if cluster["node"]:
-        ids.add(cluster["node"]["ID"])
+    ids = {member["Tags"].get("id", "") for member in members} | ({cluster["node"]["ID"]} if cluster["node"] else set())
+    if renamed:
+        peers = [peer for peer in cluster["peers"] if peer["Node"] == name or peer["ID"] in ids - {""}]
+    else:
+        peers = peers_of(cluster, name, address)
+    ids |= {peer["ID"] for peer in peers}
+    addresses = {member["Addr"] for member in members} | ({cluster["node"]["Address"]} if cluster["node"] else set())
     return {
+        "addresses": sorted(addresses),
         "alive": any(member["Status"] in (ALIVE, LEAVING) for member in members),
         "known": bool(peers or members or cluster["node"]),
         "ids": sorted(ids - {""}),
         "leader": any(peer["Leader"] for peer in peers),
+        "successors": sorted(
+            member["Name"]
+            for member in cluster["members"]
+            if member["Name"] != name and member["Status"] in (ALIVE, LEAVING) and member["Tags"].get("id", "") in ids - {""}
+        ),
         "voter": any(peer["Voter"] for peer in peers),
     }
 
@@ -133,6 +158,21 @@ def removal_problem(cluster, name, address):
             f" not healthy: {ill}. Bring those back (or replace them) first"
         )
     return ""
+
+
+def rename_problem(member, name):
+    """Reason against the removal of a name whose node goes on under another one; '' for none.
+
+    With the old name Consul removes the Raft peer with its node id: the server that runs with it loses its vote, until autopilot
+    gives it one again.
+    """
+    if not member["successors"]:
+        return ""
+    found = member["successors"][0]
+    return (
+        f"its node goes on under the name {found}, and would lose its vote for a while. It was renamed: run"
+        f" playbooks/rename_node.yml -e rename_from={name} -e rename_host=HOST, where HOST is the inventory's name of {found}"
+    )
 
 
 def removal_steps(cluster, name, address):
@@ -202,6 +242,7 @@ def main():
             "address": {"type": "str", "required": True},
             "server": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "renamed": {"type": "bool", "default": False},
             "token": {"type": "str", "default": "", "no_log": True},
             "timeout": {"type": "int", "default": 120},
         },
@@ -213,7 +254,7 @@ def main():
         cluster = read(api, name)
     except (OSError, ApiError) as error:
         module.fail_json(msg=f"the Consul agent of this host does not report the state of {name}: {error}")
-    member = describe(cluster, name, address)
+    member = describe(cluster, name, address, module.params["renamed"])
     if module.params["state"] == "present":
         left = "" if module.check_mode else wait_until(
             lambda: missing(read(api, name), name, address, module.params["server"]), timeout
@@ -222,6 +263,8 @@ def main():
             module.fail_json(msg=f"not within {timeout} s: {left}", member=member)
         module.exit_json(changed=False, member=member)
     if problem := removal_problem(cluster, name, address):
+        module.fail_json(msg=f"{name} must not be removed: {problem}", member=member)
+    if not (module.params["renamed"] and module.check_mode) and (problem := rename_problem(member, name)):
         module.fail_json(msg=f"{name} must not be removed: {problem}", member=member)
     if member["alive"] and not module.check_mode:
         module.fail_json(msg=f"{name} must not be removed: its agent runs; stop it first", member=member)

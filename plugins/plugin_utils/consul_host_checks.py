@@ -91,14 +91,15 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
     """Reasons against installing or changing Consul on a host, one message each.
 
     :param states: host name to `state`, for this host and the others that were asked
-    :param settings: node (what Consul calls the host), server (whether it is to run one), version, addresses (IPv4, all of this
-        host), min_free_disk_mb, max_clock_skew (seconds)
+    :param settings: node (what Consul calls the host), old_node (what it may still call it), server (whether it is to run one),
+        version, addresses (IPv4, all of this host), min_free_disk_mb, max_clock_skew (seconds)
     """
     members = {member["name"]: member for other in states.values() for member in other["members"]}
     return [
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
+        *_renamed_problems(host, settings["node"], settings["old_node"], states[host]["node_id"], members.values()),
         *_role_problems(host, settings["node"], bool(settings["server"]), states[host]["node_id"], members.values()),
         *_clone_problems(host, settings["node"], settings["addresses"], states, members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
@@ -157,6 +158,17 @@ def _name_problems(host: str, node: str, node_id: str, addresses: Iterable[str],
         " Consul on the other machine"
         for member in members
         if member["name"].lower() == node.lower() and member["address"] not in addresses and member["id"] != node_id
+    ]
+
+
+def _renamed_problems(host: str, node: str, old: str, node_id: str, members: Iterable[Mapping]) -> list[str]:
+    """The same machine under another name: its old name would stay behind, with its tokens."""
+    return [
+        f"host {host} is node {member['name']} in the running cluster, and would become {node}: run"
+        f" playbooks/rename_node.yml -e rename_from={member['name']} -e rename_host={host}, or keep the name with"
+        f" discovery_node_name: {member['name']}"
+        for member in members
+        if node_id and member["id"] == node_id and member["name"].lower() not in (node.lower(), old.lower())
     ]
 
 

@@ -65,6 +65,47 @@ def node_name_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
     return problems
 
 
+def rename_problems(old: str, host: str, agents: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Why a host cannot be renamed, one message each: the inventory has its new name, and nobody has its old one any more.
+
+    :param old: what the cluster calls it (rename_from)
+    :param host: inventory name of the host (rename_host)
+    :param agents: inventory names of all hosts with an agent
+    """
+    agents = list(agents)
+    if host not in agents:
+        return [
+            f"rename_host is {host!r}, which is no host with a Consul agent in this inventory: give the host its new name there"
+            f" first, and set rename_host to that (one of {', '.join(agents)})"
+        ]
+    if not NODE_NAME.fullmatch(old):
+        return [f"rename_from is {old!r}: set it to the name that the running cluster has for {host}"]
+    return [
+        f"rename_from is {old!r}, which is the node of host {owner} in this inventory: give {owner} another name first"
+        for owner, name in zip(agents, node_names(agents, hostvars), strict=True)
+        if name == old
+    ]
+
+
+def dead_name_problems(name: str, agents: Iterable[str], hostvars: Mapping) -> list[str]:
+    """Why a name that no host of the inventory has cannot be removed from the cluster, one message each.
+
+    :param name: of a node (remove_host)
+    :param agents: inventory names of all hosts with an agent
+    """
+    agents = list(agents)
+    if not NODE_NAME.fullmatch(name):
+        return [
+            f"{name!r} is no host with a Consul agent in this inventory, and no name of a node: set it to one of"
+            f" {', '.join(agents)}"
+        ]
+    return [
+        f"{name!r} is the node of host {owner}: set it to {owner}"
+        for owner, found in zip(agents, node_names(agents, hostvars), strict=True)
+        if found == name
+    ]
+
+
 def _variables(name: str, hostvars: Mapping) -> Mapping:
     if name in hostvars:
         return hostvars[name]

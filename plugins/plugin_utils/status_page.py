@@ -195,7 +195,11 @@ def _hosts(asked, found, refused, cluster, leader, site, problems) -> list[str]:
         rows.append(f"{name:<16}{kind:<8}{own.get('unit', '?'):<10}{member:<9}{installed or '-':<11}{running or '-'}")
     stay = {name for name, member in cluster.get("members", {}).items() if member["state"] != "left"}
     unknown = sorted(stay - set(site["hosts"]))
-    problems += [f"{name} is a member, but not in the inventory" for name in unknown]
+    problems += [
+        f"{name} is a member, but not in the inventory: playbooks/remove_node.yml -e remove_host={name} removes a dead one,"
+        f" playbooks/rename_node.yml -e rename_from={name} the old name of a host"
+        for name in unknown
+    ]
     if len(versions) > 1:
         problems.append(f"Consul runs in different versions: {', '.join(sorted(versions))}")
     return _row("agents", rows)

@@ -25,13 +25,16 @@ ON_SERVERS = (
 )
 FOR_SERVERS = re.compile(r" if (__role_item in consul_servers|__consul_is_server) else ")
 SECRET = re.compile(r"""(?:lookup|query)\('fewnodes\.discovery\.secret', *((?:'[^']*'|[^,)'])+)""")
-# The node's name of the host that is given the secret.
-NODES = "__consul_node_name|__consul_restarted_node|__scale_node|__balancer_node|__drain_node|__consul_template_node"
+# The node's name of the host that is given the secret; its old one is the administrator's word, and no other host has it.
+NODES = (
+    "__consul_node_name|consul_member_old_node|__consul_restarted_node|__scale_node|__balancer_node|__drain_node"
+    "|__consul_template_node"
+)
 PER_HOST = re.compile(rf"'tokens/[a-z_]+-' ~ ({NODES})\s*")
 # Names that are no literals: each is of the host that is given the secret, by the option `host` or by the test below.
 OTHER_NAMES = {
     "registrator_token_secret", "registrator_clear_token_secret", "__docker_cluster_store_token", "__consul_status_token",
-    "__consul_rotated_here[-1] ~ '.next'", "__common_ca_stem ~ '.key'",
+    "__consul_rotated_here[-1] ~ '.next'", "__common_ca_stem ~ '.key'", "*__consul_old_tokens",
 }  # fmt: skip
 
 

@@ -20,7 +20,10 @@ members {json.dumps(MEMBERS)}
 time 1000.7
 """
 BARE = "time 1000.5\nfree /var/lib 512000 4096\nfree /opt 25600 4096\nnode_id \ninstalled \ntime 1000.7\n"
-SETTINGS = {"version": "1.22.7", "addresses": ["192.0.2.1"], "min_free_disk_mb": 1024, "max_clock_skew": 5, "server": True}
+SETTINGS = {
+    "version": "1.22.7", "addresses": ["192.0.2.1"], "min_free_disk_mb": 1024, "max_clock_skew": 5, "server": True,
+    "old_node": "",
+}  # fmt: skip
 A = {"name": "a", "address": "192.0.2.1", "id": "id-a", "version": "1.22.7", "server": True}
 
 
@@ -125,7 +128,7 @@ def test_a_new_host_joins_with_no_older_version_than_the_servers():
 
 
 def test_a_client_s_version_does_not_bind_others():
-    client = A | {"name": "d", "server": False, "version": "1.23.0"}
+    client = A | {"name": "d", "id": "id-d", "server": False, "version": "1.23.0"}
     assert problems(states={"a": host(members=[client])}) == []
 
 
@@ -198,3 +201,14 @@ def test_w55_hosts_without_data_are_no_copies():
 def test_w55_a_host_is_no_copy_of_itself(member):
     """With a new name, or a new address, until its agent has been restarted."""
     assert problems(states={"a": host(members=[member])}) == []
+
+
+def test_w28_a_renamed_host_is_refused_with_the_way():
+    states = {"a": host(members=[A | {"name": "old"}])}
+    one(
+        problems(states=states), "host a is node old in the running cluster, and would become a",
+        "playbooks/rename_node.yml -e rename_from=old -e rename_host=a", "discovery_node_name: old",
+    )  # fmt: skip
+    assert problems(states=states, old_node="old") == [], "the operation itself"
+    assert problems(states={"a": host(members=[A | {"name": "A"}])}) == [], "for Consul the same name"
+    assert problems(states={"a": host(node_id="", members=[A | {"name": "old", "id": ""}])}) == []

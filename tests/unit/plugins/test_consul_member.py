@@ -126,3 +126,70 @@ def test_it_stops_when_the_others_lose_their_quorum_meanwhile():
     api = FakeApi(cluster(healthy=(A,), left=4))
     assert "healthy" in module.forget(api, "c", "10.0.0.3", 0)
     assert api.asked == []
+
+
+def renamed(status=4):
+    """c has gone on as ward-3, with its node id and address; gossip has still its old name."""
+    state = cluster(left=status)
+    state["members"].append({"Name": "ward-3", "Addr": "10.0.0.3", "Status": module.ALIVE, "Tags": {"id": C}})
+    state["peers"][2]["Node"] = "ward-3"
+    return state
+
+
+def test_w28_the_name_of_a_node_that_goes_on_under_another_is_not_removed():
+    """Consul would take the vote of its node id."""
+    member = module.describe(renamed(), "c", "")
+    assert member["successors"] == ["ward-3"]
+    problem = module.rename_problem(member, "c")
+    assert "under the name ward-3" in problem and "rename_node.yml -e rename_from=c" in problem
+    assert module.rename_problem(module.describe(cluster(left=4), "c", ""), "c") == ""
+    gone = renamed()
+    gone["members"][-1]["Status"] = 3
+    assert module.describe(gone, "c", "")["successors"] == [], "it has left: now its old name may go"
+
+
+def test_w28_a_name_that_is_gone_is_not_known_by_the_address_of_the_next():
+    """A renaming that is run again ends nothing; while the old name is there, the peer is the one that has its id."""
+    state = renamed() | {"node": None}
+    assert module.describe(state, "c", "10.0.0.3", renamed=True)["voter"]
+    state["members"].pop(2)
+    assert not module.describe(state, "c", "10.0.0.3", renamed=True)["known"]
+    assert module.describe(state, "c", "10.0.0.3")["known"]
+
+
+def test_w28_a_dead_name_is_found_by_its_name_alone():
+    """Without an address: the peer at its address may be another node."""
+    other = cluster(left=4)
+    other["peers"][2] |= {"Node": "ward-3", "ID": "id-new"}
+    assert module.describe(other, "c", "")["ids"] == [C]
+    other["members"].pop()
+    assert module.removal_steps(other, "c", "") == []
+    assert module.describe(cluster(), "c", "")["addresses"] == ["10.0.0.3"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_w28_the_module_refuses_it_but_for_the_check_before_the_agent_ends(monkeypatch, check, known):
+    class Ended(Exception):
+        pass
+
+    class Module:
+        check_mode = check
+        params = {"name": "c", "address": "10.0.0.3", "server": False, "state": "absent", "renamed": known, "token": "",
+                  "timeout": 1}  # fmt: skip
+
+        def __init__(self, **_unused):
+            pass
+
+        def fail_json(self, msg, **_unused):
+            raise Ended(msg)
+
+        def exit_json(self, **found):
+            raise Ended(f"changed={found['changed']}")
+
+    monkeypatch.setattr(module, "AnsibleModule", Module)
+    monkeypatch.setattr(module, "Api", lambda token: None)
+    monkeypatch.setattr(module, "read", lambda api, name: renamed())
+    with pytest.raises(Ended) as ended:
+        module.main()
+    assert ("rename_node.yml" in str(ended.value)) == (not (check and known))
