@@ -99,7 +99,7 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
-        *_renamed_problems(host, settings["node"], settings["old_node"], states[host]["node_id"], members.values()),
+        *_renamed_problems(host, settings, states[host]["node_id"], members.values()),
         *_role_problems(host, settings["node"], bool(settings["server"]), states[host]["node_id"], members.values()),
         *_clone_problems(host, settings["node"], settings["addresses"], states, members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
@@ -161,14 +161,16 @@ def _name_problems(host: str, node: str, node_id: str, addresses: Iterable[str],
     ]
 
 
-def _renamed_problems(host: str, node: str, old: str, node_id: str, members: Iterable[Mapping]) -> list[str]:
-    """The same machine under another name: its old name would stay behind, with its tokens."""
+def _renamed_problems(host: str, settings: Mapping, node_id: str, members: Iterable[Mapping]) -> list[str]:
+    """The same machine under another name: its old name would stay behind, with its tokens. One at another address is a copy."""
+    node, old = settings["node"], settings["old_node"]
     return [
         f"host {host} is node {member['name']} in the running cluster, and would become {node}: run"
         f" playbooks/rename_node.yml -e rename_from={member['name']} -e rename_host={host}, or keep the name with"
         f" discovery_node_name: {member['name']}"
         for member in members
         if node_id and member["id"] == node_id and member["name"].lower() not in (node.lower(), old.lower())
+        if member["address"] in settings["addresses"]
     ]
 
 

@@ -142,7 +142,7 @@ def test_a_name_that_another_machine_holds(name):
 @pytest.mark.parametrize("same", [{"id": "id-a"}, {"address": "192.0.2.1"}])
 def test_a_host_whose_address_changes_or_whose_disk_is_new_is_the_same_machine(same):
     member = {"name": "a", "address": "192.0.2.77", "id": "id-other", "version": "1.22.7", "server": True} | same
-    assert problems(states={"a": host(members=[member])}) == []
+    assert problems(states={"a": host(members=[member])}, old_node=member["name"]) == []
 
 
 def test_a_clock_that_is_off_is_told_once_by_the_host_that_is_off():
@@ -200,7 +200,7 @@ def test_w55_hosts_without_data_are_no_copies():
 @pytest.mark.parametrize("member", [A, A | {"name": "old"}, A | {"address": "192.0.2.77"}, A | {"name": "A"}])
 def test_w55_a_host_is_no_copy_of_itself(member):
     """With a new name, or a new address, until its agent has been restarted."""
-    assert problems(states={"a": host(members=[member])}) == []
+    assert problems(states={"a": host(members=[member])}, old_node=member["name"]) == []
 
 
 def test_w28_a_renamed_host_is_refused_with_the_way():
