@@ -53,3 +53,10 @@ def test_colours_are_no_hindrance(run):
 def test_each_scenario_ends_with_the_search_for_secrets(file):
     own, shared = (parse_yaml(path.read_text()).get("scenario", {}) for path in (file, ROOT / ".config/molecule/config.yml"))
     assert (shared | own)["test_sequence"][-2:] == ["verify ../shared/after", "destroy"]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "molecule").glob("*/converge.yml")), ids=lambda path: path.parent.name)
+def test_a_scenario_with_a_converge_of_its_own_names_it(file):
+    """Else the shared one of .config/molecule/config.yml runs."""
+    scenario = parse_yaml(file.with_name("molecule.yml").read_text()) if file.parent.name != "shared" else None
+    assert scenario is None or scenario["ansible"]["playbooks"]["converge"] == file.name
