@@ -50,6 +50,16 @@ def forwarding_needed(config: Mapping) -> bool:
     return config.get("ip-forward") is not False and config.get("bridge") != "none"
 
 
+def forwarding_lost(action: str, config: Mapping | None, kernel: str) -> bool:
+    """Whether somebody has taken from the kernel what dockerd set at its start. A start sets it again.
+
+    :param action: what dockerd waits for: none, start, reload or restart
+    :param config: what dockerd runs with, None when unknown
+    :param kernel: net.ipv4.ip_forward
+    """
+    return action in ("none", "reload") and forwarding_needed(config or {}) and kernel.strip() != "1"
+
+
 def configuration_lost(config, written: Mapping) -> list[str]:
     """Settings of the role that daemon.json no longer has.
 

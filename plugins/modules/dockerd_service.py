@@ -65,6 +65,10 @@ reasons:
   type: list
   elements: str
   returned: when probed
+forward:
+  description: Whether dockerd needs the kernel to forward packets, and somebody has switched that off since its start.
+  type: bool
+  returned: when probed
 seconds:
   description: How long the restart took until the host was healthy again.
   type: float
@@ -89,6 +93,8 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import dockerd 
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import passing
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
+from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import forwarding_lost
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown
 
 UNIT = "docker.service"
@@ -99,6 +105,7 @@ FILES = (
     "/etc/docker/tls/*.pem", "/etc/docker/tls/*.key", "/etc/docker/*.env",
     "/etc/systemd/system/docker.service.d/10-discovery.conf",
 )  # fmt: skip
+FORWARD = "/proc/sys/net/ipv4/ip_forward"
 AGENT_TOKENS = "/etc/consul.d/tokens.json"
 
 
@@ -114,8 +121,11 @@ def main():
     )
     state = module.params["state"]
     if state == "probed":
-        action, reasons = core.pending(read_state(module), module.params["site"])
-        module.exit_json(changed=module.check_mode and action != "none", action=action, reasons=reasons)
+        found = read_state(module)
+        action, reasons = core.pending(found, module.params["site"])
+        forward = forwarding_lost(action, found.started or found.config, text(FORWARD))
+        predicted = module.check_mode and (action != "none" or forward)
+        module.exit_json(changed=predicted, action=action, reasons=reasons, forward=forward)
     if module.check_mode:
         module.exit_json(changed=True)
     if state == "reloaded":

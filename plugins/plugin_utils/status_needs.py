@@ -126,8 +126,8 @@ def _firewall(firewall: Mapping) -> Iterator[str]:
 def _dockerd(dockerd: Mapping) -> Iterator[str]:
     if dockerd["forwards"] is False:
         yield (
-            "net.ipv4.ip_forward is 0: no other host reaches a published port of its containers. Run"
-            " 'sysctl -w net.ipv4.ip_forward=1' there, and take the 0 out of the file in /etc/sysctl.d that has it"
+            "net.ipv4.ip_forward is 0: no other host reaches a published port of its containers. Run playbooks/docker.yml, and"
+            " take the 0 out of the file in /etc/sysctl.d that has it"
         )
     if dockerd["lost"]:
         yield (

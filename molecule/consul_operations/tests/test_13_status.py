@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from tests.support.playbook import status_page
+from tests.support.playbook import play, status_page
 from tests.support.token_rights import send
 from tests.support.wait import eventually, everywhere
 
@@ -125,6 +125,18 @@ def test_w45_w46_w47_w49_w51_w52_w54_status_names_what_a_host_lacks(site, settle
         assert any("inodes are free under /var/lib/nginx/body" in line for line in found), text
     text, _ = status_page(site)
     assert [expected for _, _, expected in faults if expected in text] == [], text
+
+
+@pytest.mark.more
+def test_w47_a_run_lets_a_host_forward_again(site, settled):
+    node = site.docker_hosts[0]
+    node.run("sysctl -qw net.ipv4.ip_forward=0")
+    try:
+        done, _ = play(site, "playbooks/docker.yml", "--limit", node.name)
+        assert done.returncode == 0 and "changed=1 " in done.stdout, done.stdout[-3000:]
+        assert node.run("cat /proc/sys/net/ipv4/ip_forward").strip() == "1"
+    finally:
+        node.run("sysctl -qw net.ipv4.ip_forward=1")
 
 
 UDP_BLOCKED = "; ".join((

@@ -71,6 +71,21 @@ def test_w47_forwarding_is_dockerds_own_setting(config, needed):
     assert host_needs.forwarding_needed(config) is needed
 
 
+@pytest.mark.parametrize(
+    ("action", "config", "kernel", "lost"),
+    [
+        ("none", {}, "0\n", True),
+        ("reload", None, "0\n", True),
+        ("none", {}, "1\n", False),
+        ("none", {"ip-forward": False}, "0\n", False),
+        ("restart", {}, "0\n", False),  # it does it itself
+        ("start", {}, "0\n", False),
+    ],
+)
+def test_w47_the_role_lets_the_kernel_forward_again(action, config, kernel, lost):
+    assert host_needs.forwarding_lost(action, config, kernel) is lost
+
+
 WRITTEN = {"tlsverify": True, "hosts": ["fd://"], "log-opts": {"max-size": "10m"}}
 
 
