@@ -33,9 +33,15 @@ def resolver_problems(method: str, resolv_conf: str, own: str) -> list[str]:
     return resolv_conf_problems(resolv_conf, [FIRST[method]], needed)
 
 
-def udp_lost(log: str) -> dict[str, int]:
-    """Members that an agent's log reports as reached by TCP and not by UDP: name to the number of reports."""
-    return dict(Counter(UDP_LOST.findall(log)).most_common(50))
+def udp_lost(log: str, seconds: int, members: int) -> dict[str, int]:
+    """Members that an agent reaches by TCP and not by UDP: name to the number of reports in its log.
+
+    :param log: of the last so many seconds
+    :param members: of the ring, the agent itself among them. It probes one of the others each second, one after the other. Busy
+        hosts lose a probe now and then, so a third of a member's probes counts, and a single one never
+    """
+    least = max(2, seconds / max(1, members - 1) / 3)
+    return {name: count for name, count in Counter(UDP_LOST.findall(log)).most_common(50) if count >= least}
 
 
 def refused_configuration(message: str) -> str:

@@ -154,15 +154,18 @@ def agent(api: Api, node: str) -> dict:
         "running": "",
         "leader": "",
     }
+    alive: list[dict] = []
     try:
         found["leader"] = api.get("/v1/status/leader") or ""
         # A token of the node may list the node; what the agent says of itself needs rights to write it.
-        builds = [member["Tags"]["build"] for member in api.get("/v1/agent/members") if member["Name"] == node]
+        members = api.get("/v1/agent/members")
+        alive = [member for member in members if STATES.get(member["Status"]) == "alive"]
+        builds = [member["Tags"]["build"] for member in members if member["Name"] == node]
         found["running"] = builds[0].partition(":")[0] if builds else ""
     except (OSError, ApiError) as error:
         found["problem"] = str(error)
     log = output("journalctl", "--unit=consul.service", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
-    return found | {"blocked": blocked(log), "udp_lost": udp_lost(log)}
+    return found | {"blocked": blocked(log), "udp_lost": udp_lost(log, RECENT, len(alive))}
 
 
 def blocked(log: str) -> list[str]:

@@ -18,7 +18,6 @@ FULL = {
 }
 CLIENT_DAYS = 30  # a certificate of clients that ends sooner is a problem
 SHARE = 3  # of one that is good for less than SHARE * CLIENT_DAYS: when less than this part of its time is left
-LEAST_LOST = 3  # probes by UDP without an answer in RECENT seconds; a busy host loses one
 RECENT = 70  # seconds of the agent's log, see site_facts
 DAY = 86400
 
@@ -85,8 +84,7 @@ def _disks(disks: Mapping) -> Iterator[str]:
 
 
 def _consul(consul: Mapping) -> Iterator[str]:
-    lost = consul.get("udp_lost", {})
-    if sum(lost.values()) >= LEAST_LOST:
+    if lost := consul.get("udp_lost", {}):
         yield (
             f"its agent reaches {', '.join(list(lost)[:5])} by TCP 8301, but not by UDP 8301, {sum(lost.values())} times in"
             f" {RECENT} s: a firewall or switch between them drops UDP. Allow it in both directions"

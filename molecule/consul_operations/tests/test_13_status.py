@@ -151,7 +151,7 @@ def test_w53_status_names_members_that_udp_does_not_reach(site, settled):
     node, by_udp = site.servers[0], "by TCP 8301, but not by UDP 8301"
     node.run(f"nft '{UDP_BLOCKED}'")
     try:
-        eventually(lambda: f"{node.name}: its agent reaches" in status_page(site)[0], 60)
+        eventually(lambda: f"{node.name}: its agent reaches" in status_page(site)[0], 90)
         assert all(member["Status"] == 1 for member in site.consul().get("/v1/agent/members"))
     finally:
         node.run("nft delete table inet w53")

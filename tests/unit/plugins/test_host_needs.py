@@ -34,9 +34,13 @@ WARNING = (
 
 
 def test_w53_the_log_names_members_that_only_tcp_reaches():
-    log = "".join(WARNING.format(ring="lan", name=name) for name in ("b", "c", "b")) + WARNING.format(ring="wan", name="b.dc1")
-    assert host_needs.udp_lost(log) == {"b": 2, "c": 1}
-    assert host_needs.udp_lost("2026-11-30T14:38:17.000Z [INFO]  agent: Synced service: service=web\n") == {}
+    log = WARNING.format(ring="lan", name="b") * 12 + WARNING.format(ring="lan", name="c") * 11
+    log += WARNING.format(ring="wan", name="b.dc1") * 50
+    assert host_needs.udp_lost(log, 70, 3) == {"b": 12}, "each of two others is probed 35 times in 70 s"
+    assert host_needs.udp_lost(log, 70, 8) == {"b": 12, "c": 11}
+    one, two = (WARNING.format(ring="lan", name="b") * count for count in (1, 2))
+    assert host_needs.udp_lost(one, 70, 100) == {} and host_needs.udp_lost(two, 70, 100) == {"b": 2}
+    assert host_needs.udp_lost("2026-11-30T14:38:17.000Z [INFO]  agent: Synced service: service=web\n", 70, 0) == {}
 
 
 @pytest.mark.parametrize(
