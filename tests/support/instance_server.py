@@ -39,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_PUT(self):
+        self.do_GET()
+
     def do_POST(self):
         POSTS.append(self.path)
         self.do_GET()

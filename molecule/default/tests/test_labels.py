@@ -40,6 +40,14 @@ def test_w8_p1_long_headers_of_answers(site, serve, show):
         show(f"{balancer.name}: headers of 32 KiB from any service, of 64 KiB from one with the label")
 
 
+def test_p1_largest_body(site, serve, show):
+    host = served(site, serve, "test-small", max_body_size="20k")
+    for balancer in site.balancers:
+        found = [ask(balancer, host, "/", "PUT", b"x" * length)[0] for length in (20 * 1024, 20 * 1024 + 1)]
+        show(f"{balancer.name}: of 20 KiB and of one byte more: {found}")
+        assert found == [200, 413]
+
+
 def test_w15_headers_with_underscores(site, serve, show):
     """They arrive where the site wants them, and none looks like ours."""
     host = served(site, serve, "test-plain")

@@ -58,6 +58,7 @@ ALLOWED = {
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
             "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",
+            "client_max_body_size": "[1-9][0-9]{0,5}[kmg]",
             "proxy_(request_)?buffering": "off",
             "proxy_buffers": r"8 [1-9]\d?k",
             "proxy_ssl_server_name": "on",

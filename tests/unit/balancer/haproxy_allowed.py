@@ -24,6 +24,7 @@ ALLOWED = {
     rf"backend http_({NAME})": [
         "balance roundrobin", "option http-no-delay",
         rf"timeout (connect|server|tunnel) {MS}",
+        r"http-request deny deny_status 413 if \{ req\.body_size gt [1-9]\d{0,14} \}",
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
         r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",
         rf"http-request set-header X-Forwarded-Prefix {PATH}",

@@ -469,6 +469,37 @@ def test_w17_a_request_without_a_body_is_sent_again(serve, ask, instance):
     assert bad.asked
 
 
+def test_p1_largest_body_of_a_service(serve, send, instance):
+    """Less and more than the site's, which is 100m; a longer one is refused before an instance has it."""
+    one = instance()
+    serve(low=[entry(one.port, max_body_size="1k")], high=[entry(one.port, max_body_size="2g")])
+    for host, length, status in (("low", 1024, 200), ("low", 1025, 413), ("high", 2 * 2**30 + 1, 413)):
+        body = b"x" * min(length, 2000)
+        client = send(f"PUT /{length} HTTP/1.1\r\nHost: {host}.{DOMAIN}\r\nContent-Length: {length}\r\n\r\n".encode() + body)
+        assert int(until(client, b"\r\n\r\n").split(b" ")[1]) == status
+    assert [path for _, path, _ in one.asked] == ["/1024"]
+
+
+def test_p1_largest_body_in_chunks(server, serve, send, instance):
+    if server is real_haproxy:
+        pytest.skip("HAProxy compares the length that the client names")
+    serve(low=[entry(instance().port, max_body_size="1k")])
+    for length, status in ((1024, 200), (1025, 413)):
+        head = f"PUT / HTTP/1.1\r\nHost: low.{DOMAIN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client = send(head.encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (length, b"x" * length))
+        assert int(until(client, b"\r\n\r\n").split(b" ")[1]) == status
+
+
+def test_p1_a_service_may_take_more_than_the_site(server, ask, instance):
+    with server.Balancer(balancer_client_max_body_size="1k") as small:
+        small.sync(catalog())
+        small.start()
+        one = instance()
+        apply(small, usual=[entry(one.port)], more=[entry(one.port, max_body_size="20k")])
+        for host, length, status in (("usual", 1025, 413), ("more", 20 * 1024, 200), ("more", 20 * 1024 + 1, 413)):
+            assert ask(f"{host}.{DOMAIN}", method="PUT", body="x" * length, port=small.http_port)[0] == status
+
+
 def test_a_client_has_its_share_of_requests_and_others_theirs(serve, ask, instance, busy):
     one, another = "127.0.71.21", "127.0.71.22"
     apply(busy, web=[entry(instance(1.5).port)])

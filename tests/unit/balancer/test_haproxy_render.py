@@ -46,6 +46,7 @@ def test_virtual_host():
     made = rendered(http=(web(Instance("10.0.0.1", 8080), Instance("[2001:db8::1]", 81, 3)),))
     assert section(made["services.cfg"], "http_web") == (
         "backend http_web\n    balance roundrobin\n    timeout tunnel 60000ms\n"
+        "    http-request deny deny_status 413 if { req.body_size gt 104857600 }\n"
         "    http-request disable-l7-retry if { method POST PATCH LOCK } or { nbsrv lt 2 }\n"
         f"    server 10.0.0.1:8080 10.0.0.1:8080 weight 1{CHECK}{KEPT}\n"
         f"    server 2001:db8::1:81 [2001:db8::1]:81 weight 3{CHECK}{KEPT}\n"
@@ -68,9 +69,16 @@ def test_w8_p1_long_headers_of_answers_need_nothing():
     assert rendered(http=(web(header_size="64k"),)) == rendered(http=(web(),))
 
 
+@pytest.mark.parametrize(("label", "site", "bytes_"), [("2g", "1m", 2 * 2**30), ("2g", "0", 2 * 2**30), ("", "1m", 2**20)])
+def test_p1_largest_body(label, site, bytes_):
+    own = HaproxyOptions(limits={"client_max_body_size": site})
+    text = section(rendered(http=(web(max_body_size=label),), own=own)["services.cfg"], "http_web")
+    assert f"    http-request deny deny_status 413 if {{ req.body_size gt {bytes_} }}\n" in text
+
+
 def test_w17_p1_chunks_are_sent_at_once():
     text = section(rendered(http=(web(unbuffered=True),))["services.cfg"], "http_web")
-    assert "    timeout tunnel 60000ms\n    option http-no-delay\n    http-request disable-l7-retry " in text
+    assert "    timeout tunnel 60000ms\n    option http-no-delay\n    http-request deny " in text
 
 
 def test_grpc_is_not_stripped_and_speaks_http_2():
@@ -145,13 +153,13 @@ UNUSED = {"body_buffer_size", "response_disk_size"}  # HAProxy passes bodies on 
 @pytest.mark.parametrize("limit", [limit for limit in LIMITS if limit.name not in UNUSED], ids=lambda limit: limit.name)
 def test_each_limit_is_rendered(limit):
     value = {"time": "7h", "size": "7m", "count": "7", "header": "17k"}[limit.kind]
-    plan = {"tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),)}
+    plan = {"http": (web(),), "tcp": (Service("echo-9999", (Instance("10.0.0.1", 7),), 9999),)}
     assert rendered(own=HaproxyOptions(limits={limit.name: value}), **plan) != rendered(**plan)
 
 
 def test_no_limit_at_all():
     own = HaproxyOptions(limits={"client_connections": 0, "client_requests": "0", "client_max_body_size": "0"})
-    text = rendered(own=own)["services.cfg"]
+    text = rendered(own=own, http=(web(),))["services.cfg"]
     assert "429" not in text and "413" not in text and "track-sc0" not in text
 
 

@@ -22,8 +22,8 @@ TLS = {
     "access_log", "grpc_pass", "grpc_read_timeout", "grpc_send_timeout", "hostnames", "proxy_connect_timeout", "proxy_protocol",
     "proxy_read_timeout", "proxy_send_timeout", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_timeout", "real_ip_header",
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
-    "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size", "proxy_buffers",
-    "proxy_busy_buffers_size",
+    "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
+    "proxy_buffers", "proxy_busy_buffers_size",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, names of hosts, and of what they lead to.
 HOST = re.compile(r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -136,6 +136,7 @@ def test_path_that_is_stripped():
         ({"header_size": "64k", "protocol": "grpc"}, "        grpc_buffer_size 68k;\n"),
         ({"unbuffered": True}, "        proxy_buffering off;\n        proxy_request_buffering off;\n"),
         ({"unbuffered": True, "protocol": "grpc"}, ""),
+        ({"max_body_size": "2g"}, "        client_max_body_size 2g;\n"),
     ],
 )
 def test_w8_p1_w17_lines_of_a_label(chosen, lines):

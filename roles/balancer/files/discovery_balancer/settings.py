@@ -19,6 +19,9 @@ TIME = re.compile(r"[1-9][0-9]{0,5}(ms|s|m|h)")
 LONGEST_TIME = 24 * 3600  # seconds
 PROTOCOLS = ("http", "https", "grpc")
 HIGHEST_WEIGHT = 1000
+SIZE = re.compile(r"([1-9][0-9]{0,5})([kmg])")
+LARGEST_BODY = 100 * 2**30  # bytes
+UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
 LONGEST_TEXT = 100
 
@@ -38,6 +41,7 @@ class Settings:
     read_timeout: str = ""  # such as 500ms or 30s; empty: the site's
     connect_timeout: str = ""
     unbuffered: bool = False  # whether bodies pass as they come, both ways
+    max_body_size: str = ""  # of a request, such as 2g; empty: the site's
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
@@ -159,6 +163,13 @@ def _header_size(value):
     return value.lower()
 
 
+def _body_size(value):
+    match = SIZE.fullmatch(value.lower())
+    if not match or int(match[1]) * UNITS[match[2]] > LARGEST_BODY:
+        raise Rejected("not a size such as 500k, 20m or 2g, at most 100g")
+    return value.lower()
+
+
 def _weight(value):
     if not re.fullmatch("[1-9][0-9]{0,3}", value) or int(value) > HIGHEST_WEIGHT:
         raise Rejected(f"not a number from 1 to {HIGHEST_WEIGHT}")
@@ -169,6 +180,7 @@ PARSERS = {
     "connect_timeout": _time,
     "header_size": _header_size,
     "hosts": _hosts,
+    "max_body_size": _body_size,
     "path": _path,
     "protocol": _protocol,
     "read_timeout": _time,

@@ -229,7 +229,7 @@ def _frontend(options, own):
 
 
 def _client_limits(own):
-    """Answers to requests that are too many or too large."""
+    """Answers to requests that are too many, or whose header is too large."""
     text, conditions = "", []
     if int(own.limit("client_connections")):
         conditions.append(f"{{ sc_conn_cur(0) gt {int(own.limit('client_connections'))} }}")
@@ -239,8 +239,6 @@ def _client_limits(own):
         text += "    http-request track-sc0 var(txn.client) table discovery_clients\n"
         text += _return(429, f" if {' or '.join(conditions)}", retry=True)
         text += "    http-request sc-inc-gpc0(0)\n"  # those that were refused do not count
-    if size := _bytes(own.limit("client_max_body_size")):
-        text += f"    http-request deny deny_status 413 if {{ req.hdr_val(Content-Length) gt {size} }}\n"
     text += _return(431, f" if {{ req.hdrs,length gt {_bytes(own.limit('header_size')) + OTHER_LINES} }}")
     return text
 
@@ -347,6 +345,8 @@ def _http(service, options, own):
     # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
+    if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
+        text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
     if chosen.path and chosen.strip and chosen.protocol != "grpc":
         path = chosen.path.replace(".", "[.]")

@@ -122,6 +122,7 @@ def _proxied(service):
     lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
     lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
+    lines += [f"client_max_body_size {chosen.max_body_size}"] if chosen.max_body_size else []
     # gRPC is never buffered.
     lines += ["proxy_buffering off", "proxy_request_buffering off"] if chosen.unbuffered and by == "proxy" else []
     lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
