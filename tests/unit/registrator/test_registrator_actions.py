@@ -1,3 +1,5 @@
+import pytest
+
 from registrator.actions import Deregister, Register, plan
 from registrator.marker import Owner
 from registrator.options import Options
@@ -127,7 +129,7 @@ def test_a_predecessors_entry_is_adopted_when_wanted_and_removed_only_with_clean
 def test_after_a_new_host_name_the_old_entries_go():
     renamed = wanted([container(ports={"80/tcp": 32768})], OPTIONS, "node-9")
     actions = steps(renamed, *state(WEB), owner=Owner("node-9", "engine-1", "token-1"))
-    assert [(type(step), step.service) for step in actions] == [(Deregister, ID), (Register, "node-9:web:80")]
+    assert [(type(step), step.service) for step in actions] == [(Register, "node-9:web:80"), (Deregister, ID)]
 
 
 def test_after_dockerds_data_were_wiped_the_old_entries_go():
@@ -140,8 +142,53 @@ def test_a_dockerd_without_an_id_owns_nothing():
 
 
 def test_entries_go_before_others_come():
-    other = want(container("zz", ports={"80/tcp": 32768}))
+    other = want(container("zz", ports={"80/tcp": 32768}, labels={"SERVICE_NAME": "other"}))
     assert [type(step) for step in steps(other, *state(WEB))] == [Deregister, Register]
+
+
+def test_w61_of_a_renamed_container_the_new_entry_comes_before_the_old_one_goes():
+    renamed = want(container("live", ports={"80/tcp": 32768}))
+    actions = steps(renamed, *state(WEB))
+    assert short(actions) == [("Register", "node-1:live:80"), ("Deregister", ID)]
+    assert actions[1].reason == "it is node-1:live:80 now"
+    assert steps(renamed, *apply(actions, *state(WEB))) == []
+
+
+def test_w61_each_port_of_a_renamed_container_has_its_own_entry_all_the_time():
+    ports = {"80/tcp": 1, "81/tcp": 2, "82/udp": 3}
+    before, after = want(container("a", ports=ports)), want(container("b", ports=ports))
+    services, checks = state(before)
+    wanted_now = {(service.name, service.port) for service in after.services}
+    for action in steps(after, services, checks):
+        services, checks = apply([action], services, checks)
+        assert {(entry["Service"], entry["Port"]) for entry in services.values()} == wanted_now
+    assert sorted(services) == ["node-1:b:80", "node-1:b:81", "node-1:b:82:udp"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [container("zz", ports={"80/tcp": 32769}), container("zz", ports={"80/udp": 32768})],
+    ids=["port", "protocol"],
+)
+def test_w61_an_entry_for_another_place_goes_first(other):
+    assert [type(step) for step in steps(want(other), *state(WEB))] == [Deregister, Register]
+
+
+def checked(name):
+    return want(container(name, ports={"80/tcp": 1}, labels={"SERVICE_CHECK_HTTP": "/", "SERVICE_NAME": "web"}))
+
+
+@pytest.mark.parametrize(("status", "renamed", "new"), [
+    ("passing", "live", "passing"), ("critical", "live", None), ("passing", "other", None),
+])  # fmt: skip
+def test_w61_a_renamed_container_keeps_the_status_that_consul_has_found(status, renamed, new):
+    """A container that is another one under the old one's port does not."""
+    services, checks = state(checked("web"))
+    checks = {check_id: check | {"Status": status} for check_id, check in checks.items()}
+    register, deregister = plan(checked("live"), services, checks, OWNER, False, frozenset({renamed}))[0]
+    assert register.payload["Check"].get("Status") == new
+    hashed = plan(checked("live"), {}, {}, OWNER, False)[0][0].payload["Meta"]
+    assert register.payload["Meta"] == hashed, "or the next comparison would find a difference"
 
 
 def test_a_failed_containers_service_stays_and_is_critical():

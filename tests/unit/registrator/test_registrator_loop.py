@@ -142,6 +142,25 @@ def test_a_container_that_starts_again_is_back_at_once(site):
     assert "node-1:web:80" in names(agent)
 
 
+@pytest.mark.parametrize(("then", "status"), [(None, "passing"), ("start", "critical")])
+def test_w61_a_renamed_container_is_in_the_catalog_all_the_time(site, then, status):
+    """With the status that Consul has found; a new process in it has none."""
+    loop, dockerd, agent, web = site
+    web["Config"]["Labels"]["SERVICE_CHECK_HTTP"] = "/"
+    loop.reconcile()
+    agent.state[1]["service:node-1:web:80:http"]["Status"] = "passing"
+    web["Name"] = "/live"
+    loop.track(event("rename", web, name="live", oldName="/web"))
+    if then:
+        loop.track(event(then, web))
+    states, write = [], agent._write
+    agent._write = lambda action: (write(action), states.append(names(agent)))
+    loop.reconcile()
+    assert states == [["node-1:api:80", "node-1:live:80", "node-1:web:80"], ["node-1:api:80", "node-1:live:80"]]
+    assert agent.state[1]["service:node-1:live:80:http"]["Status"] == status
+    assert loop.renamed == {}
+
+
 def test_another_signal_changes_nothing(site):
     loop, _, agent, web = site
     loop.track(event("kill", web, signal="10"))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .marker import HASH, Owner, described, is_ours, is_own_check, is_predecessors, mark, stands_for
+from .marker import HASH, PROTOCOL, Owner, described, is_ours, is_own_check, is_predecessors, mark, stands_for
 from .wanted import Service, Skipped, Wanted
 
 
@@ -59,7 +59,12 @@ def line(action: Action) -> tuple[str, dict[str, object]]:
 
 
 def plan(
-    wanted: Wanted, services: dict[str, dict], checks: dict[str, dict], owner: Owner, cleanup: bool
+    wanted: Wanted,
+    services: dict[str, dict],
+    checks: dict[str, dict],
+    owner: Owner,
+    cleanup: bool,
+    renamed: frozenset[str] = frozenset(),
 ) -> tuple[list[Action], list[Skipped]]:
     """The actions that make the agent's services and checks the wanted ones, and the conflicts.
 
@@ -68,32 +73,54 @@ def plan(
     :param checks: the agent's answer to GET /v1/agent/checks: id to check
     :param owner: identifies our own entries
     :param cleanup: also remove entries that a registrator without our marker left on this host
+    :param renamed: new names of containers that have another name since the last plan, and are the same processes
     :returns: actions in the order to do them, and services whose id somebody else holds
 
-    Entries go before others come, so that a port which changes hands is never served under its old name.
+    Entries go before others come, so that a port which changes hands is never served under its old name. Where only the id
+    changes, as with `docker rename`, the new entry comes first: of the only instance of a service one is always there.
     """
     targets = {service.id: service for service in wanted.services}
     checks_of: dict[str, dict[str, dict]] = {}
     for check_id, check in sorted(checks.items()):
         checks_of.setdefault(check["ServiceID"], {})[check_id] = check
+    new_ids = {
+        _endpoint(registration(service, owner), "Name"): service_id
+        for service_id, service in targets.items()
+        if service_id not in services
+    }
     actions: list[Action] = []
+    last: list[Action] = []
+    replaced: dict[str, str] = {}  # new id to the old one
     conflicts: list[Skipped] = []
     for service_id, entry in sorted(services.items()):
         if service_id in targets or not (is_ours(entry, owner) or (cleanup and is_predecessors(entry, owner))):
             continue
         if service_id in wanted.kept:
             actions += _fade(service_id, wanted.kept[service_id], checks, described(entry))
+        elif new_id := new_ids.get(_endpoint(entry)):
+            replaced.setdefault(new_id, service_id)
+            last.append(Deregister(service_id, described(entry), f"it is {new_id} now"))
         else:
             reason = "no container offers it" if is_ours(entry, owner) else "left by an earlier registrator"
             actions.append(Deregister(service_id, described(entry), reason))
     for service_id, service in sorted(targets.items()):
         entry = services.get(service_id)
         if entry is None or is_ours(entry, owner) or _adopted(entry, service, owner, cleanup):
-            actions += _service_actions(service, entry, checks_of.get(service_id, {}), owner)
+            status = ""
+            if service.container in renamed and service_id in replaced:
+                old = replaced[service_id]
+                status = checks_of.get(old, {}).get(_check_id(old, service), {}).get("Status", "")
+            actions += _service_actions(service, entry, checks_of.get(service_id, {}), owner, status)
         else:
             reason = "another program registered this id"
             conflicts.append(Skipped(service_id, f"service {service.name}", reason))
-    return actions, conflicts
+    return actions + last, conflicts
+
+
+def _endpoint(entry: dict, name: str = "Service") -> tuple:
+    """The name and where it is, of an agent's entry or a payload."""
+    udp = (entry.get("Meta") or {}).get(PROTOCOL, "")
+    return entry.get(name), entry.get("Address") or "", entry.get("Port") or 0, udp
 
 
 def registration(service: Service, owner: Owner) -> dict:
@@ -104,7 +131,7 @@ def registration(service: Service, owner: Owner) -> dict:
         "Address": service.address,
         "Port": service.port,
         "Tags": list(service.tags),
-        "Check": {"CheckID": _check_id(service), **service.check},
+        "Check": {"CheckID": _check_id(service.id, service), **service.check},
     }
     content = json.dumps([payload, owner.token], sort_keys=True)
     payload["Meta"] = service.meta | mark(owner, service.container, service.udp)
@@ -118,8 +145,13 @@ def _adopted(entry: dict, service: Service, owner: Owner, cleanup: bool) -> bool
     return is_predecessors(entry, owner) or (cleanup and stands_for(entry, service.name, service.address))
 
 
-def _service_actions(service: Service, entry: dict | None, checks: dict[str, dict], owner: Owner) -> list[Action]:
+def _service_actions(
+    service: Service, entry: dict | None, checks: dict[str, dict], owner: Owner, status: str = ""
+) -> list[Action]:
+    """:param status: of the same check under another id; else a new one would be critical until its first run"""
     payload = registration(service, owner)
+    if status == "passing":
+        payload["Check"]["Status"] = status
     about, check_id = described(payload, "Name"), payload["Check"]["CheckID"]
     actions: list[Action] = []
     if reason := _difference(entry, payload, owner) or ("" if check_id in checks else "check missing"):
@@ -149,9 +181,9 @@ def _difference(entry: dict | None, payload: dict, owner: Owner) -> str:
     return ", ".join(differ) + " changed" if differ else ""
 
 
-def _check_id(service: Service) -> str:
+def _check_id(service_id: str, service: Service) -> str:
     """One id for each kind: under one id Consul lets the check of the old kind run on."""
-    return f"service:{service.id}:{service.check['Name']}"
+    return f"service:{service_id}:{service.check['Name']}"
 
 
 def _fade(service_id: str, why: str, checks: dict[str, dict], about: dict) -> list[Action]:

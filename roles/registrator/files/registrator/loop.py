@@ -32,6 +32,7 @@ class Loop:
         self.events: queue.SimpleQueue = queue.SimpleQueue()
         self.dockerd_id: str | None = None
         self.leaving: dict[str, float] = {}  # container id → when it is registered again
+        self.renamed: dict[str, str] = {}  # container id → its new name, until the catalog has it
         self.skipped: set[Skipped] = set()
         self.refused: dict[str, str] = {}  # service id → reason of the agent's refusal
         self.trouble = ""  # error of the last attempt
@@ -104,6 +105,9 @@ class Loop:
                     self.leaving[container] = time.monotonic() + patience + GRACE
             elif event["Action"] in ("start", "die", "destroy"):
                 self.leaving.pop(container, None)
+                self.renamed.pop(container, None)  # another process: the status of the one before is not its own
+            elif event["Action"] == "rename":
+                self.renamed[container] = event["Actor"]["Attributes"].get("name", "").lstrip("/")
 
     # --- reconcile ---
 
@@ -128,9 +132,10 @@ class Loop:
         owner = Owner(self.host, self.dockerd_id, token_digest())
         self.alive.step()
         services, checks = self.agent.services(), self.agent.checks()
-        todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup)
+        todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup, frozenset(self.renamed.values()))
         self.report(set(target.skipped) | set(conflicts))
         forbidden = self.apply(todo)
+        self.renamed.clear()
         return self.due(now, forbidden)
 
     def apply(self, todo: list[do.Action]) -> bool:
