@@ -1,5 +1,6 @@
 """The loop with an dockerd and an agent in memory."""
 
+import dataclasses
 import signal
 
 import pytest
@@ -119,18 +120,36 @@ def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
     assert agent.writes == 10  # a health is written after its registration
 
 
-def test_a_stopping_container_leaves_and_comes_back_if_it_goes_on(site, clock):
+@pytest.mark.parametrize(("own", "stays_out"), [(None, 600), (0, 600), (-1, 600), (20, 600), (3600, 3602)])
+def test_w62_a_stopping_container_is_out_until_it_ends_and_back_where_it_runs_on(site, clock, own, stays_out):
+    """`docker stop -t` may give it more than its own stop timeout, and no event says so."""
     loop, _, agent, web = site
+    loop.options = dataclasses.replace(loop.options, resync=0)
+    web["Config"]["StopTimeout"] = own
     loop.reconcile()
     loop.track(event("kill", web, signal="15"))
-    assert loop.reconcile() == pytest.approx(12)
-    assert names(agent) == ["node-1:api:80"]
-    clock[0] += 11.9
+    assert loop.reconcile() == pytest.approx(stays_out)
+    clock[0] += stays_out - 0.1
     loop.reconcile()
     assert names(agent) == ["node-1:api:80"]
     clock[0] += 0.2
-    assert loop.reconcile() == 30
+    assert loop.reconcile() is None
     assert names(agent) == ["node-1:api:80", "node-1:web:80"]
+
+
+def test_w62_the_second_signal_of_a_long_stop_keeps_it_out(site, clock):
+    """SIGKILL after `-t`."""
+    loop, dockerd, agent, web = site
+    loop.reconcile()
+    loop.track(event("kill", web, signal="15"))
+    for second in (12, 22):
+        clock[0] = 1000 + second
+        loop.reconcile()
+        assert names(agent) == ["node-1:api:80"]
+    loop.track(event("kill", web, signal="9"))
+    loop.track(event("die", dockerd.all.pop("01web")))
+    loop.reconcile()
+    assert names(agent) == ["node-1:api:80"] and loop.leaving == {}
 
 
 def test_a_container_that_starts_again_is_back_at_once(site):
@@ -140,6 +159,20 @@ def test_a_container_that_starts_again_is_back_at_once(site):
     loop.track(event("start", web))
     loop.reconcile()
     assert "node-1:web:80" in names(agent)
+
+
+@pytest.mark.parametrize(("start", "registered"), [("2026-11-30T17:00:00Z", False), ("2026-11-30T18:00:00Z", True)])
+def test_w62_a_container_that_was_started_while_dockerd_was_away_is_back_at_once(site, start, registered):
+    """No event says so."""
+    loop, _, agent, web = site
+    web["State"]["StartedAt"] = "2026-11-30T17:00:00Z"
+    loop.reconcile()
+    loop.track(event("kill", web, signal="15"))
+    loop.reconcile()
+    web["State"]["StartedAt"] = start
+    loop.track("connected")
+    loop.reconcile()
+    assert ("node-1:web:80" in names(agent)) == registered
 
 
 @pytest.mark.parametrize(("then", "status"), [(None, "passing"), ("start", "critical")])

@@ -17,8 +17,10 @@ from .wanted import Skipped, wanted
 
 FAILURES = (OSError, http.client.HTTPException, ValueError, DockerdError, AgentError)
 CONNECTED = "connected"
-GRACE = 2  # grace period in seconds: how long a container may outlive its stop timeout before it is registered again
-STOP_TIMEOUT = 10  # seconds; dockerd's default
+# How long a container that was sent its stop signal may run on before it is registered again, in seconds. No event and no field
+# of dockerd tells `docker stop -t 300` from a container that takes the signal for something else: while it ends it would refuse.
+ENDING = 600
+GRACE = 2  # seconds that a container may outlive a stop timeout of its own that is longer
 
 
 class Stopped(BaseException):
@@ -31,7 +33,7 @@ class Loop:
         self.alive = alive or Alive("")
         self.events: queue.SimpleQueue = queue.SimpleQueue()
         self.dockerd_id: str | None = None
-        self.leaving: dict[str, float] = {}  # container id → when it is registered again
+        self.leaving: dict[str, tuple[float, str]] = {}  # container id → when it is registered again, and its start
         self.renamed: dict[str, str] = {}  # container id → its new name, until the catalog has it
         self.skipped: set[Skipped] = set()
         self.refused: dict[str, str] = {}  # service id → reason of the agent's refusal
@@ -100,9 +102,8 @@ class Loop:
             if event["Action"] == "kill":
                 inspected = self.dockerd.container(container)
                 if inspected and ends(event["Actor"]["Attributes"].get("signal", ""), inspected["Config"]):
-                    patience = inspected["Config"].get("StopTimeout")
-                    patience = STOP_TIMEOUT if patience is None else max(patience, 0)
-                    self.leaving[container] = time.monotonic() + patience + GRACE
+                    patience = (inspected["Config"].get("StopTimeout") or 0) + GRACE
+                    self.leaving[container] = time.monotonic() + max(patience, ENDING), started(inspected)
             elif event["Action"] in ("start", "die", "destroy"):
                 self.leaving.pop(container, None)
                 self.renamed.pop(container, None)  # another process: the status of the one before is not its own
@@ -114,8 +115,15 @@ class Loop:
     def reconcile(self) -> float | None:
         """Compare and correct; returns the seconds until the next comparison."""
         now = time.monotonic()
-        self.leaving = {container: until for container, until in self.leaving.items() if until > now}
+        self.leaving = {container: kept for container, kept in self.leaving.items() if kept[0] > now}
         if self.dockerd_id is None:
+            # Events may have been missed: a container that has another start runs again, as another process.
+            self.renamed.clear()
+            self.leaving = {
+                container: kept
+                for container, kept in self.leaving.items()
+                if (inspected := self.dockerd.container(container)) and started(inspected) == kept[1]
+            }
             self.dockerd_id = self.dockerd.id()
             self.alive.step()
         containers = self.dockerd.containers(stopped=self.options.deregister == "on-success")
@@ -171,7 +179,7 @@ class Loop:
         log(event, **fields)
 
     def due(self, now: float, forbidden: bool) -> float | None:
-        waits = [until - now for until in self.leaving.values()]
+        waits = [until - now for until, _unused in self.leaving.values()]
         if self.options.resync:
             waits.append(self.options.resync)
         if forbidden:
@@ -206,6 +214,11 @@ def ends(sent: str, config: dict) -> bool:
     """Does this signal end the container: its own stop signal, or SIGKILL?"""
     number = signal_number(sent)
     return number > 0 and number in (signal.SIGKILL, signal_number(config.get("StopSignal") or "SIGTERM"))
+
+
+def started(inspected: dict) -> str:
+    """When a container was started the last time, as dockerd writes it."""
+    return inspected["State"].get("StartedAt", "")
 
 
 def signal_number(text: str) -> int:
