@@ -16,7 +16,7 @@ OWN = HaproxyOptions()
 CERTIFICATE = {"names": ["*.hospital.example", "a.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
 ENDING_TLS = Options(domain="hospital.example", certificates=(CERTIFICATE,))
 CHECK = " check inter 1h fastinter 1000ms downinter 1000ms rise 1 fall 1 observe layer4 error-limit 3 on-error mark-down"
-KEPT = " pool-max-conn 64 pool-purge-delay 4000ms"
+KEPT = " pool-max-conn 64 pool-purge-delay 500ms"
 
 
 def rendered(*, options=OPTIONS, own=OWN, **plan) -> dict:
@@ -52,6 +52,13 @@ def test_virtual_host():
         f"    server 2001:db8::1:81 [2001:db8::1]:81 weight 3{CHECK}{KEPT}\n"
     )
     assert made["hosts.map"] == "web.hospital.example/ web\n"
+
+
+def test_w60_haproxy_closes_an_idle_connection_before_a_usual_server_closes_it():
+    """It looks twice within the time."""
+    options = dataclasses.replace(OPTIONS, keepalive_timeout="3s")
+    assert " pool-purge-delay 1500ms" in rendered(http=(web(),), options=options)["services.cfg"]
+    assert " pool-purge-delay 500ms" in rendered(http=(web(),))["services.cfg"]
 
 
 def test_path_that_is_stripped():

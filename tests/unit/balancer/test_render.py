@@ -79,7 +79,7 @@ upstream http_web {
     server 10.0.0.1:8080 max_fails=0 backup;
     server [2001:db8::1]:81 weight=3 max_fails=0 backup;
     keepalive 64;
-    keepalive_timeout 4s;
+    keepalive_timeout 1s;
 }
 server {
     listen 0.0.0.0:80;
@@ -187,6 +187,11 @@ def test_every_address_is_listened_on():
     options = Options(domain="x.example", listen=("10.0.0.1", "::"))
     text = render_nginx(Plan(tcp=(Service("e-99", (Instance("10.0.0.1", 7),), 99),)), options)["stream.conf"]
     assert "    listen 10.0.0.1:99;\n    listen [::]:99;\n" in text
+
+
+def test_w60_an_idle_connection_is_closed_before_a_usual_server_closes_it():
+    """gunicorn does after 2 s. A second is left for a program that does not get the processor."""
+    assert "    keepalive_timeout 1s;\n" in http_conf(web())
 
 
 def test_keepalive_can_be_off():

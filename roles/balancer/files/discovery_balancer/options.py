@@ -41,7 +41,7 @@ class Options:
     tries: int = 3  # instances tried for one request
     fail_timeout: str = "5s"
     keepalive: int = 64
-    keepalive_timeout: str = "4s"
+    keepalive_timeout: str = "1s"
     reload_interval: float = 1.0
     sync_interval: float = 15  # seconds between two syncs that nothing has asked for
     agent: str = "127.0.0.1:8501"  # Consul's, by HTTPS
