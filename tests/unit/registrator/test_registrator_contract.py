@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from registrator.options import parse
+from registrator.actions import registration
+from registrator.marker import Owner
+from registrator.options import Options, parse
 from registrator.wanted import wanted
 from registrator_cases import HOST, container
 
@@ -203,3 +205,11 @@ def test_every_row_has_a_verdict_and_a_test_that_exists():
         assert verdict in VERDICTS, form
         assert verdict == "same" or text, form
         assert test == "golden case" or (named and named <= known), (form, test)
+
+
+def test_w63_the_document_says_which_check_an_application_passes():
+    given = container("shop", ports={"8080/tcp": 32768}, labels={"SERVICE_CHECK_TTL": "30s"})
+    (service,) = wanted([given], Options(ip="192.0.2.1"), "app-1").services
+    check = registration(service, Owner("app-1"))["Check"]
+    assert check["TTL"] == "30s"
+    assert f"PUT /v1/agent/check/pass/{check['CheckID']} " in DOCS.read_text()
