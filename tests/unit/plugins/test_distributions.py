@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
@@ -70,3 +73,13 @@ def test_systemd_resolved_of_debian_11_has_no_package_of_its_own():
 def test_wrong_input_is_named(call):
     with pytest.raises(AnsibleFilterError, match="fewnodes.discovery"):
         call()
+
+
+def test_w64_the_documented_list_takes_every_server_s_package_from_the_timer():
+    """unattended-upgrades compares the begin of a name (a regular expression)."""
+    text = Path(__file__).parents[3].joinpath("docs/operations.md").read_text()
+    patterns = re.findall(r'"([^"]+)";', re.search(r"Package-Blacklist \{(.+?)\};\n", text)[1] + ";")
+    rows = [family["packages"] for family in FAMILIES.values()] + [row.get("packages", {}) for row in RELEASES.values()]
+    named = {name for row in rows for need in ("docker", "nginx", "haproxy") for name in row.get(need, [])} - {"ca-certificates"}
+    missed = [name for name in sorted(named | {"containerd", "runc"}) if not any(re.match(one, name) for one in patterns)]
+    assert named and missed == []
