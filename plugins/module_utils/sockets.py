@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-RAW_COMMAND = ("ss", "--numeric", "--listening", "--raw", "--processes", "--no-header")
-COMMAND = (*RAW_COMMAND, "--tcp", "--udp")
+# All three kinds: of a single one ss does not print which it is.
+COMMAND = ("ss", "--numeric", "--listening", "--raw", "--tcp", "--udp", "--processes", "--no-header")
 LINKS_COMMAND = ("ip", "-json", "-details", "address", "show")
 # The names that an allow rule takes for IP protocols; all others are numbers.
 PROTOCOLS = {"ah": 51, "esp": 50, "gre": 47, "igmp": 2, "ospf": 89, "sctp": 132, "vrrp": 112}

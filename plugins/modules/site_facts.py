@@ -86,8 +86,8 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs impo
 from ansible_collections.fewnodes.discovery.plugins.module_utils.nftables import CONFIRMED, NFT, TABLE
 from ansible_collections.fewnodes.discovery.plugins.module_utils.site_answer import fitted
 from ansible_collections.fewnodes.discovery.plugins.module_utils.sockets import (
+    COMMAND,
     LINKS_COMMAND,
-    RAW_COMMAND,
     listeners,
     tunnels,
     unheard,
@@ -201,7 +201,7 @@ def firewall() -> dict | None:
     if not os.path.exists(CONFIRMED):
         return None
     tables = output(NFT, "list", "tables") if os.path.exists(NFT) else ""
-    listening = listeners(output(*RAW_COMMAND)) + tunnels(json.loads(output(*LINKS_COMMAND)))
+    listening = listeners(output(*COMMAND)) + tunnels(json.loads(output(*LINKS_COMMAND)))
     return {"loaded": f"table {' '.join(TABLE)}" in tables.splitlines(), "unheard": unheard(listening, text(CONFIRMED) or "")}
 
 

@@ -186,7 +186,7 @@ class Asked(resolver.Change):
 )
 def test_w4_a_setting_that_is_not_in_force_is_a_problem_though_names_resolve(text, problems):
     """The drop-in was in a directory that systemd-resolved could not enter, and another server answered."""
-    found = Asked(text, {"asked": ["127.0.0.1", "192.0.2.2"]}).not_in_force()
+    found = Asked(text, {"asked": ["127.0.0.1", "192.0.2.2"], "domain": ""}).not_in_force()
     assert [problem.partition(":")[0] for problem in found] == problems
 
 
