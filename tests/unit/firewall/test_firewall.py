@@ -1,5 +1,6 @@
 """Allow rules of a host, the nftables rules made of them, mistakes, and the status."""
 
+import socket
 import subprocess
 from types import SimpleNamespace
 
@@ -262,6 +263,13 @@ def test_w19_raw_sockets_and_tunnels_of_the_kernel_are_found():
     assert [(one["protocol"], one["port"], one["program"]) for one in sockets.listeners(RAW) + sockets.tunnels(LINKS)] == [
         ("raw", 112, "keepalived"), ("raw", 89, ""), ("raw", 47, "gre1"),
     ]  # fmt: skip
+
+
+def test_w19_a_raw_socket_of_this_machine_is_found_by_the_command():
+    """What ss really prints: of one kind of sockets alone it does not name the kind."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, 112):
+        shown = subprocess.run(sockets.COMMAND, capture_output=True, text=True, check=True).stdout
+    assert ("raw", 112) in [(one["protocol"], one["port"]) for one in sockets.listeners(shown)]
 
 
 @pytest.mark.parametrize(
