@@ -21,6 +21,7 @@ TAKERS = {
 ALLOWED = {
     "roles/consul/tasks/recover_quorum/main.yml: name",  # of a report, compared with consul_servers
     "roles/docker_cluster_store/tasks/token.yml: __docker_cluster_store_missing",  # a message
+    "roles/dockerd/tasks/warnings.yml: loop",  # messages
     "roles/overlay_network/tasks/service.yml: delegate_to",
 }
 NODE = re.compile(r"node_names|__\w+_node(_name)?\b|__drain_here[.]node|<component>|^site_node$")

@@ -100,7 +100,7 @@ def thawed(site, settled):
     everywhere(site.balancers, lambda node: node.run("discovery-balancer status"), 60)
 
 
-def test_l6_w31_frozen_programs_are_noticed_and_restarted(site, start_container, thawed, show):
+def test_l6_w31_frozen_programs_are_noticed_and_restarted(site, thawed, start_container, show):
     """Each on another host, all at the same time: each host notices by itself."""
     one, other = site.balancers[-1], site.balancers[0]
     third = next(node for node in reversed(site.docker_hosts) if node not in (one, other))

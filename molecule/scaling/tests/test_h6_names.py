@@ -1,8 +1,8 @@
 """H6 on the overlay network: containers of glibc and musl images resolve both kinds of name, with and without the local agent."""
 
 import pytest
+from tests.support.dns_load import PATIENT, frozen_agent, lookup_times, unresolved
 from tests.support.dns_load import asking as asking_in
-from tests.support.dns_load import assert_resolved, frozen_agent, lookup_times, unresolved
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_h6_containers_on_the_overlay_resolve_without_the_local_agent(node, both
 
 def test_w42_containers_on_the_overlay_resolve_while_their_host_s_agent_hangs(site, follower, both, show):
     """By the second name server, which dockerd's own DNS asks."""
-    with asking_in(follower, [site.network]) as containers, frozen_agent(follower):
+    with asking_in(follower, [site.network], PATIENT) as containers, frozen_agent(follower):
         hanging = lookup_times(follower, containers, both)
-    assert_resolved(hanging, 6, unless="musl")
+    assert {place: seconds for place, seconds in hanging.items() if isinstance(seconds, str) or seconds > 6} == {}
     show(f"seconds of a lookup in a container while the agent hangs: {hanging}")
