@@ -8,7 +8,7 @@ from tests.support.catalog_watch import Watch
 from tests.support.clients import http_get
 from tests.support.http_load import await_served, http_load
 from tests.support.playbook import play
-from tests.support.wait import eventually, side_by_side
+from tests.support.wait import eventually, everywhere, side_by_side
 
 SERVICE, IMAGE = "test-drain", "httpbackend:v1.0.0"
 OPTIONS = f"-e SERVICE_NAME={SERVICE} -e VERSION={SERVICE} -e SERVICE_TAGS=http"
@@ -29,10 +29,17 @@ def running(site):
 
 @pytest.fixture
 def instances(site, running) -> dict[str, str]:
-    """The same, all of them served; each test leaves them so."""
+    """The same, all of them served by each balancer: one that has only those that an earlier test brought back first would have
+    no other instance to ask."""
     eventually(lambda: len(site.passing(SERVICE)) == len(site.docker_hosts), 30)
-    await_served(site, site.backend(SERVICE))
+    everywhere(site.balancers, lambda balancer: running.keys() <= answering(site, balancer), 30)
     return running
+
+
+def answering(site, balancer) -> set[str]:
+    """The names of the instances that answer some requests to a balancer in a row."""
+    host = site.host_of(SERVICE)
+    return {http_get(balancer.address, host).headers.get("X-Instance", "") for _ in range(4 * len(site.docker_hosts))}
 
 
 def run(site, playbook: str, **given):
