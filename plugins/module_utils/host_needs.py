@@ -16,7 +16,7 @@ FIRST = {"resolvconf": "127.0.0.1", "systemd_resolved": "127.0.0.53", "dnsmasq":
 # memberlist's, for each probe of a member that TCP alone answers; of the ring of the datacenter.
 UDP_LOST = re.compile(r"memberlist\.lan: memberlist: Was able to connect to (\S+) over TCP but UDP probes failed")
 # A parser of HCL quotes the word that it does not take, which may be a secret.
-QUOTED = re.compile(r"(Unknown token: \S+ \S+) .*")
+QUOTED = re.compile(r"(Unknown token: \S+ \S+|: key(?= ')) .*")
 MOST = 10**9  # of a number in an answer
 NEVER = ("Created", "Exited", "Dead")  # the status of a container that does not run begins with one of these
 
@@ -38,10 +38,12 @@ def udp_lost(log: str, seconds: int, members: int) -> dict[str, int]:
 
     :param log: of the last so many seconds
     :param members: of the ring, the agent itself among them. It probes one of the others each second, one after the other. Busy
-        hosts lose a probe now and then, so a third of a member's probes counts, and a single one never
+        hosts lose a probe now and then, so a third of a member's probes counts, and a single one never; or a third of all probes
     """
     least = max(2, seconds / max(1, members - 1) / 3)
-    return {name: count for name, count in Counter(UDP_LOST.findall(log)).most_common(50) if count >= least}
+    found = Counter(UDP_LOST.findall(log))
+    least = 1 if sum(found.values()) >= seconds / 3 else least
+    return {name: count for name, count in found.most_common(50) if count >= least}
 
 
 def refused_configuration(message: str) -> str:

@@ -34,7 +34,7 @@ def address_pools(avoided: Iterable[str], dockerd: Mapping) -> list[dict]:
     :returns: [] where dockerd's own pools will do, and where somebody else has chosen pools in daemon.json. A network as wide
         as a pool counts as long as another network is left.
     """
-    if dockerd["config"] is None or dockerd["config"].get(POOLS) != dockerd["written"].get(POOLS):
+    if dockerd["config"] is None or dockerd["config"].get(POOLS) not in (None, dockerd["written"].get(POOLS)):
         return []
     networks = [ipaddress.IPv4Network(text) for text in avoided]
     narrow = [one for one in networks if not any(ipaddress.IPv4Network(base).subnet_of(one) for base in OWN_POOLS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # One line for each package, user and released program in use: quicker than the package manager's answer for each of them.
+# What is called a part of the platform has a name that nobody else uses: a consul-template or a registrator of others is none.
 # Of each main file and site of nginx and HAProxy also the checksum, and whether it is ours; conffile has that of the package.
 REPORT = r"""
 awk 'FILENAME == "/etc/passwd" {split($0, user, ":"); print "user " user[1]}
@@ -20,10 +21,11 @@ for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enab
   echo "server $(md5sum <"$file" | cut -d' ' -f1) $whose $file"
 done
 [ ! -e /etc/systemd/system/consul-template.service ] || echo "template balancer"
-for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template balancer:/usr/local/sbin/discovery-balancer \
-  balancer:/etc/systemd/system/consul-template.service registrator:/etc/registrator registrator:/etc/registrator-clear \
-  registrator:/opt/registrator dockerd:/etc/systemd/system/docker.service.d/10-discovery.conf \
-  overlay:/etc/docker/consul.env overlay:/var/lib/docker/swarm/docker-state.json; do
+data=$(sed -n 's/.*"data-root"[^"]*"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
+for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template/catalog.json.ctmpl \
+  balancer:/usr/local/sbin/discovery-balancer registrator:/usr/local/sbin/registrator-clear registrator:/etc/registrator-clear \
+  dockerd:/etc/systemd/system/docker.service.d/10-discovery.conf \
+  overlay:/etc/docker/consul.env "overlay:${data:-/var/lib/docker}/swarm/docker-state.json"; do
   [ ! -e "${mark#*:}" ] || echo "part ${mark%%:*}"
 done
 [ ! -e /etc/discovery-templates ] || echo "template templates"

@@ -40,7 +40,9 @@ def left_problems(
                 f"no host is in the group {group}, but {host} has {name}: put it back if the group is missing by mistake. To"
                 f" remove it from {host} all the same, run this with -e leave_last=true"
             )
-    if overlay != "none" and "overlay" in parts and host not in groups.get("docker_hosts", ()):
+    # A host that never was a docker host of the site may have a swarm of its own.
+    was = {"dockerd", "registrator"} & set(parts)
+    if overlay != "none" and was and "overlay" in parts and host not in groups.get("docker_hosts", ()):
         problems.append(
             f"host {host} is not in docker_hosts, but its dockerd is in the overlay network (discovery_overlay: {overlay}): put"
             f" it back there, run playbooks/remove_node.yml -e remove_host={host}, and then take it out of docker_hosts"

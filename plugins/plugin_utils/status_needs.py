@@ -16,8 +16,9 @@ FULL = {
     "nginx": "requests with a larger body are answered with 500",
     "log": "nothing is logged",
 }
-CLIENT_DAYS = 30  # a certificate of clients that ends sooner is a problem
-SHARE = 3  # of one that is good for less than SHARE * CLIENT_DAYS: when less than this part of its time is left
+# A certificate of clients that ends sooner is a problem; clients of ACME renew one in the day after 30 days are left.
+CLIENT_DAYS = 21
+SHARE = 4  # of one that is good for less than SHARE * CLIENT_DAYS: when less than this part of its time is left
 RECENT = 70  # seconds of the agent's log, see site_facts
 DAY = 86400
 

@@ -224,7 +224,9 @@ def _needs(asked, found, site, problems) -> list[str]:
         # The action has written them; whatever else stands there is of a host that was read without it.
         if clock and all(isinstance(moment, (int, float)) and math.isfinite(moment) for moment in times):
             problems += clock_problems(name, clock, *times, most)
-        parts = {part: value for part, value in facts.items() if not _lost(value)}
+        # dockerd of a host that has left docker_hosts keeps its settings, which are its owner's now.
+        foreign = {"dockerd"} if name not in site["docker_hosts"] else set()
+        parts = {part: value for part, value in facts.items() if part not in foreign and not _lost(value)}
         problems += needs_problems(name, parts, {"now": site["now"]})
     return []
 

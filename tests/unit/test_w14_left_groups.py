@@ -1,12 +1,14 @@
 """A host that leaves a group of the inventory: what is found there, when nothing may be removed, which tokens go."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_acl import accessor_id, surplus_tokens, wanted_tokens
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.left_groups import left_parts, left_problems
 from tests.yaml_text import parse_yaml
 
@@ -35,6 +37,27 @@ def test_w14_a_dockerd_in_the_overlay_network_is_refused_with_the_way():
     assert "host c is not in docker_hosts" in problem and "playbooks/remove_node.yml -e remove_host=c" in problem
     assert left_problems(ALL, "b", GROUPS, overlay="swarm") == []
     assert left_problems(["balancer", "registrator"], "c", GROUPS, overlay="swarm") == [], "it has left the network"
+
+
+def test_w14_a_swarm_of_somebody_else_is_nobody_s_business():
+    """Of a host that never was a docker host of the site."""
+    assert left_problems(["overlay"], "c", GROUPS, overlay="swarm") == []
+
+
+def test_w14_what_others_may_have_as_well_is_no_part_of_the_platform():
+    """A consul-template or a registrator of a user, on a host outside of the groups, would be removed."""
+    marks = re.findall(r"\b(balancer|registrator):(/\S+)", REPORT)
+    assert {part for part, _ in marks} == {"balancer", "registrator"}
+    for _, path in marks:
+        assert any(own in path for own in ("discovery-balancer", "registrator-clear", "catalog.json.ctmpl")), path
+
+
+def test_w14_facts_that_are_listed_again_have_what_they_had():
+    """Roles that run later in site.yml read all of them."""
+    tasks = [task for path in ("roles/common/tasks/facts_gather.yml", "playbooks/tasks/leave_groups.yml")
+             for task in parse_yaml((ROOT / path).read_text())]  # fmt: skip
+    given = [set(task["fewnodes.discovery.host_facts"] or {}) for task in tasks if "fewnodes.discovery.host_facts" in task]
+    assert len(given) == 2 and given[0] == given[1]
 
 
 def listed(component: str, host: str, secret: str) -> dict:

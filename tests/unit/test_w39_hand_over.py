@@ -121,6 +121,13 @@ def test_w39_x5_somebody_else_on_the_port_gets_no_token(host, tmp_path, capsys):
     assert asked == [] and "CERTIFICATE_VERIFY_FAILED" in capsys.readouterr().out
 
 
+def test_w39_a_damaged_token_is_not_logged(host, capsys):
+    host[1](1)
+    program.TOKEN.write_text("token\nof-the-host\n")
+    program.main([OWN])
+    assert capsys.readouterr().out == f"the lead was not handed over: {program.TOKEN} holds no token\n"
+
+
 @pytest.mark.parametrize("lacks", ["agent", "token"])
 def test_w39_without_agent_or_token_the_server_stops(host, capsys, lacks):
     host[1](1)

@@ -17,11 +17,18 @@ LABEL = f"{HOURS}h"
 LONG = 30  # seconds
 
 
-def long_lived(site, serve, tmp_path, show, times: int, others: list[Websocket]) -> None:
-    """Reload the balancers so often: websockets of a service with a label, and these others, live on, and no request fails."""
-    where, host = site.docker_hosts[0], site.host_of("test-labelled")
-    serve(where, "test-labelled", "http", read_timeout=LABEL)
+@pytest.fixture
+def labelled(site, settled, serve) -> str:
+    """The virtual host of a service with a label, which each balancer serves."""
+    host = site.host_of("test-labelled")
+    serve(site.docker_hosts[0], "test-labelled", "http", read_timeout=LABEL)
     everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    return host
+
+
+def long_lived(site, host: str, tmp_path, show, times: int, others: list[Websocket]) -> None:
+    """Reload the balancers so often: websockets of a service with a label, and these others, live on, and no request fails."""
+    where = site.docker_hosts[0]
     ended = {balancer.name: status(balancer)["ended_workers"] for balancer in site.balancers}
     sockets = [*others, *(Websocket(balancer, host) for balancer in site.balancers for _ in range(5))]
     begin = time.monotonic()
@@ -44,7 +51,7 @@ def long_answer(balancer, host: str) -> tuple[int, str]:
     return answer.status, json.loads(answer.read())[1]
 
 
-def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, settled, serve, tmp_path, show):
+def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, labelled, serve, tmp_path, show):
     """Of a service without a label a request and a websocket on each balancer; of one with a label websockets."""
     where, host = site.docker_hosts[0], site.host_of("test-long")
     serve(where, "test-long", "http")
@@ -53,7 +60,7 @@ def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, settled, serve,
     sockets, begin = [Websocket(balancer, host) for balancer in site.balancers], time.monotonic()
     with ThreadPoolExecutor(len(site.balancers)) as pool:
         asked = {balancer.name: pool.submit(long_answer, balancer, host) for balancer in site.balancers}
-        long_lived(site, serve, tmp_path, show, 10, sockets)
+        long_lived(site, labelled, tmp_path, show, 10, sockets)
         reloaded = time.monotonic() - begin
         answered = {name: one.result() for name, one in asked.items()}
     show(f"reloaded until {reloaded:.0f} s after the requests; the answers after {time.monotonic() - begin:.0f} s: {answered}")
@@ -63,8 +70,8 @@ def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, settled, serve,
 
 
 @pytest.mark.more
-def test_l7_w10_websockets_live_over_50_reloads(site, settled, serve, tmp_path, show):
-    long_lived(site, serve, tmp_path, show, 50, [])
+def test_l7_w10_websockets_live_over_50_reloads(site, labelled, tmp_path, show):
+    long_lived(site, labelled, tmp_path, show, 50, [])
 
 
 def test_l7_old_workers_are_told_to_stop_by_their_own_generation(site, settled, serve):

@@ -46,6 +46,12 @@ def test_w39_one_that_was_killed_starts_at_once_and_without_a_sync(unit):
     assert "RestartSec=0" in unit.lines and "StartLimitIntervalSec=0" in unit.lines
 
 
+def test_w39_one_that_crashes_at_its_start_is_started_once_a_second(unit):
+    """Without a core file a crash is a signal for systemd as well."""
+    assert unit.run("ExecStopPost", SERVICE_RESULT="signal") == []
+    assert unit.run("ExecStopPost", SERVICE_RESULT="signal") == ["sleep 1"]
+
+
 @pytest.mark.parametrize(
     ("result", "pause"), [("exit-code", ["sleep 1"]), ("core-dump", ["sleep 1"]), ("success", []), ("timeout", [])]
 )

@@ -40,6 +40,8 @@ def test_w53_the_log_names_members_that_only_tcp_reaches():
     assert host_needs.udp_lost(log, 70, 8) == {"b": 12, "c": 11}
     one, two = (WARNING.format(ring="lan", name="b") * count for count in (1, 2))
     assert host_needs.udp_lost(one, 70, 100) == {} and host_needs.udp_lost(two, 70, 100) == {"b": 2}
+    every = "".join(WARNING.format(ring="lan", name=f"n{number}") for number in range(49))
+    assert len(host_needs.udp_lost(every, 70, 50)) == 49, "one report each: this host has lost all UDP"
     assert host_needs.udp_lost("2026-11-30T14:38:17.000Z [INFO]  agent: Synced service: service=web\n", 70, 0) == {}
 
 
@@ -59,6 +61,11 @@ def test_w53_the_log_names_members_that_only_tcp_reaches():
         (
             "Config validation failed: failed to parse /etc/consul.d/m.hcl: At 1:33: Unknown token: 1:33 IDENT hunter2\n",
             "failed to parse /etc/consul.d/m.hcl: At 1:33: Unknown token: 1:33 IDENT",
+        ),
+        (
+            "Config validation failed: failed to parse /etc/consul.d/m.hcl: At 1:34: key 'agent \"hunter2\"' expected start of"
+            " object ('{') or assignment ('=')\n",
+            "failed to parse /etc/consul.d/m.hcl: At 1:34: key",
         ),
         ("fatal error: out of memory\n", "fatal error: out of memory"),
         ("", ""),

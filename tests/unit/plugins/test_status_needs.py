@@ -95,12 +95,12 @@ YEAR, QUARTER, WEEK = 365 * DAY, 90 * DAY, 7 * DAY
 @pytest.mark.parametrize(
     ("whole", "left", "expected"),
     [
-        (YEAR, 31 * DAY, ""),
-        (YEAR, 29.5 * DAY, "ends in 29 d"),
-        (QUARTER, 30 * DAY, ""),  # Let's Encrypt's; it is renewed when 30 days are left
-        (QUARTER, 29 * DAY, "ends in 29 d"),
-        (WEEK, 3 * DAY, ""),
-        (WEEK, 2 * DAY, "ends in 2 d"),
+        (YEAR, 22 * DAY, ""),
+        (YEAR, 20.5 * DAY, "ends in 20 d"),
+        (QUARTER, 29 * DAY, ""),  # Let's Encrypt's; it is renewed in the day after 30 days are left
+        (QUARTER, 20.5 * DAY, "ends in 20 d"),
+        (WEEK, 2 * DAY, ""),
+        (WEEK, 1 * DAY, "ends in "),
         (YEAR, -3 * DAY, "has ended 3 d ago"),
     ],
 )

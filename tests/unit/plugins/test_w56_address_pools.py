@@ -68,6 +68,7 @@ def test_w56_pools_of_others_in_daemon_json_stay_and_ours_are_made_again():
     theirs, ours = [{"base": "10.200.0.0/16", "size": 24}], address_pools(["172.18.0.0/16"], BARE)
     assert address_pools(["172.18.0.0/16"], {"config": {KEY: theirs}, "written": {}}) == []
     assert address_pools(["172.18.0.0/16"], {"config": {KEY: ours}, "written": {KEY: ours}}) == ours
+    assert address_pools(["172.18.0.0/16"], {"config": {}, "written": {KEY: ours}}) == ours, "somebody else wrote the file anew"
     assert address_pools(["172.18.0.0/16"], {"config": None, "written": {}}) == []
 
 

@@ -152,6 +152,18 @@ def test_w62_the_second_signal_of_a_long_stop_keeps_it_out(site, clock):
     assert names(agent) == ["node-1:api:80"] and loop.leaving == {}
 
 
+def test_w62_an_event_that_was_lost_with_another_one_is_made_up_for(site):
+    """dockerd does not answer for one container, and the start of another comes in the same moment."""
+    loop, _, agent, web = site
+    web["State"]["StartedAt"] = "2026-11-30T17:00:00Z"
+    loop.reconcile()
+    loop.track(event("kill", web, signal="15"))
+    web["State"]["StartedAt"] = "2026-11-30T18:00:00Z"
+    loop.failed(TimeoutError("dockerd does not answer"))
+    loop.reconcile()
+    assert "node-1:web:80" in names(agent)
+
+
 def test_a_container_that_starts_again_is_back_at_once(site):
     loop, _, agent, web = site
     loop.track(event("kill", web, signal="9"))

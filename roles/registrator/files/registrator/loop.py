@@ -195,6 +195,7 @@ class Loop:
 
     def failed(self, error: Exception) -> None:
         self.failures += 1
+        self.dockerd_id = None  # events after the one that failed were lost
         trouble = f"{type(error).__name__}: {error}"
         if trouble != self.trouble:
             log("failed", reason=trouble, retry=f"{self.options.retry_interval}ms")
