@@ -77,7 +77,8 @@ def plan(
     :returns: actions in the order to do them, and services whose id somebody else holds
 
     Entries go before others come, so that a port which changes hands is never served under its old name. Where only the id
-    changes, as with `docker rename`, the new entry comes first: of the only instance of a service one is always there.
+    changes, as with `docker rename`, the new entry comes first: of the only instance of a service one is always there. Not where
+    several containers take each other's names between two plans: their entries begin anew.
     """
     targets = {service.id: service for service in wanted.services}
     checks_of: dict[str, dict[str, dict]] = {}
