@@ -34,14 +34,14 @@ OVERLAY_FILES = (
 
 STRICT = """
 table {table} {{
-	chain strict_input {{
-		type filter hook input priority filter - 6; policy accept;
-		iif "lo" accept
-{judged}	}}
-	chain strict_forward {{
-		type filter hook forward priority filter - 6; policy accept;
-		ct state established ct status & dnat != 0 ct direction original goto forwarded
-	}}
+    chain strict_input {{
+        type filter hook input priority filter - 6; policy accept;
+        iif "lo" accept
+{judged}    }}
+    chain strict_forward {{
+        type filter hook forward priority filter - 6; policy accept;
+        ct state established ct status & dnat != 0 ct direction original goto forwarded
+    }}
 }}
 """
 

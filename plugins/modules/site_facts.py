@@ -108,7 +108,8 @@ WATCH = "/run/registrator-watch/state.json"
 MOST_STOPPED = 300  # containers that do not run and are looked at
 CONFIGURATION = "/etc/consul.d"
 DOCKER = "/etc/docker/daemon.json"
-DOCKER_STARTED, DOCKER_LOADED = "/run/dockerd-discovery/started.json", "/run/dockerd-discovery/loaded.json"
+DOCKER_STARTED = "/run/dockerd-discovery/started.json"
+DOCKER_LOADED = "/run/dockerd-discovery/loaded.json"
 DOCKER_WRITTEN = "/var/lib/dockerd-discovery/daemon.json"
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 RESOLV_CONF = "/etc/resolv.conf"
@@ -121,7 +122,10 @@ METHODS = {
     ),
     "resolvconf": (("/etc/systemd/system/resolvconf.service.d/10-discovery.conf",), "/etc/resolvconf/resolv.conf.d/base"),
 }
-DATA, DOCKER_DATA, LOG, NGINX = "/var/lib/consul", "/var/lib/docker", "/var/log", "/var/lib/nginx"
+DATA = "/var/lib/consul"
+DOCKER_DATA = "/var/lib/docker"
+LOG = "/var/log"
+NGINX = "/var/lib/nginx"
 NGINX_PID = "/run/nginx.pid"
 BALANCER_OPTIONS = "/etc/discovery-balancer.json"
 REGISTERED = "/var/lib/consul/services"
