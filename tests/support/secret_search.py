@@ -34,6 +34,7 @@ PLACES = [
     ("tokens/registrator-.+", "/etc/registrator/token"),
     ("tokens/registrator_clear-.+", "/etc/registrator-clear/token"),
     ("tokens/consul_template-.+", "/etc/consul-template/token"),
+    ("tokens/templates-.+", "/etc/discovery-templates/token|/run/discovery-template-[^/]+/token"),  # each unit has its own copy
     ("tokens/docker-.+", r"/etc/docker/consul\.env|environment of (dockerd|docker-proxy)"),
     ("tokens/.+|management_token", r"/var/lib/consul(\.removed)?/.+|/var/backups/consul/.+\.snap"),
 ]
