@@ -17,6 +17,7 @@ FIRST = {"resolvconf": "127.0.0.1", "systemd_resolved": "127.0.0.53", "dnsmasq":
 UDP_LOST = re.compile(r"memberlist\.lan: memberlist: Was able to connect to (\S+) over TCP but UDP probes failed")
 # A parser of HCL quotes the word that it does not take, which may be a secret.
 QUOTED = re.compile(r"(Unknown token: \S+ \S+|: key(?= ')) .*")
+FORWARD = "/proc/sys/net/ipv4/ip_forward"  # what forwarding_needed and forwarding_lost are about
 MOST = 10**9  # of a number in an answer
 NEVER = ("Created", "Exited", "Dead")  # the status of a container that does not run begins with one of these
 

@@ -94,7 +94,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent im
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
-from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import forwarding_lost
+from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import FORWARD, forwarding_lost
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown
 
 UNIT = "docker.service"
@@ -105,7 +105,6 @@ FILES = (
     "/etc/docker/tls/*.pem", "/etc/docker/tls/*.key", "/etc/docker/*.env",
     "/etc/systemd/system/docker.service.d/10-discovery.conf",
 )  # fmt: skip
-FORWARD = "/proc/sys/net/ipv4/ip_forward"
 AGENT_TOKENS = "/etc/consul.d/tokens.json"
 
 

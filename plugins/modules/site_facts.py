@@ -73,6 +73,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api impo
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, dockerd_runs
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import (
+    FORWARD,
     configuration_lost,
     configuration_waiting,
     forwarding_needed,
@@ -111,7 +112,6 @@ DOCKER = "/etc/docker/daemon.json"
 DOCKER_STARTED = "/run/dockerd-discovery/started.json"
 DOCKER_LOADED = "/run/dockerd-discovery/loaded.json"
 DOCKER_WRITTEN = "/var/lib/dockerd-discovery/daemon.json"
-FORWARD = "/proc/sys/net/ipv4/ip_forward"
 RESOLV_CONF = "/etc/resolv.conf"
 # Files of a method that nobody but the role consul_dns writes, and the one that names the servers of the site.
 METHODS = {

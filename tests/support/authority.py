@@ -1,8 +1,11 @@
 """A CA as a site has one, with what it signs."""
 
+import contextlib
 import datetime
+import http.server
 import ipaddress
 import ssl
+import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -57,3 +60,17 @@ def tls(authority, *addresses, clients_of=None):
         context.load_verify_locations(clients_of.ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+@contextlib.contextmanager
+def serving(authority, handler):
+    """A server on a port of 127.0.0.1, with a certificate of a CA; yields the port.
+
+    :param handler: class of http.server, which answers
+    """
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *_: None
+        server.socket = tls(authority, "127.0.0.1").wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_port
+        server.shutdown()

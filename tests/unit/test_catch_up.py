@@ -3,11 +3,10 @@
 import contextlib
 import http.server
 import json
-import threading
 
 import pytest
 from programs import load
-from tests.support.authority import Authority, tls
+from tests.support.authority import Authority, serving
 
 program = load("consul/files/consul-catch-up")
 
@@ -75,12 +74,8 @@ def served(authority, close=False):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None
-        server.socket = tls(authority, "127.0.0.1").wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server.server_port, opened
-        server.shutdown()
+    with serving(authority, Handler) as port:
+        yield port, opened
 
 
 def test_x5_the_agent_is_verified_and_asked_on_one_connection(tmp_path):

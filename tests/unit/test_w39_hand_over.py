@@ -3,12 +3,11 @@
 import contextlib
 import http.server
 import json
-import threading
 
 import jinja2
 import pytest
 from programs import ROLES, load
-from tests.support.authority import Authority, tls
+from tests.support.authority import Authority, serving
 from tests.yaml_text import parse_yaml
 
 program = load("consul/files/consul-hand-over")
@@ -76,12 +75,8 @@ def served(authority, leaders, status=200):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None
-        server.socket = tls(authority, "127.0.0.1").wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server.server_port, asked
-        server.shutdown()
+    with serving(authority, Handler) as port:
+        yield port, asked
 
 
 @pytest.fixture

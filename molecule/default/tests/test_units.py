@@ -8,6 +8,7 @@ from tests.support.balancer import backend
 from tests.support.clients import lost_lookups
 from tests.support.exposure import BOUND, exposures, table
 from tests.support.http_load import http_load, longest_gap
+from tests.support.modes import closed
 from tests.support.reboot import reboot
 from tests.support.stalls import Stalls, assert_within
 from tests.support.wait import eventually, side_by_side
@@ -114,18 +115,9 @@ def test_h2_h4_node_returns_from_a_reboot(site, settled, site_name, show):
     assert not any(failed.values()), failed
 
 
-# Directories that daemons and people without root enter, where they are on a host.
-OPEN = (
-    "/etc/systemd/resolved.conf.d /etc/systemd/system/*.service.d"
-    " /etc/systemd/network/*.d /etc/docker/tls /opt/consul/* /opt/registrator /usr/local/lib/discovery-balancer"
-    " /usr/local/lib/discovery-balancer/*"
-)
-
-
 @pytest.mark.on("consul_servers")
 def test_w4_everybody_enters_the_directories_that_are_for_everybody(node):
-    closed = node.run(f"for one in {OPEN}; do [ ! -d $one ] || find $one -maxdepth 0 -type d ! -perm -0055; done")
-    assert closed == "", "sudo's umask, or somebody, closed these"
+    assert closed(node) == "", "sudo's umask, or somebody, closed these"
 
 
 @pytest.mark.on("load_balancers")

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 from tests.support.clients import lost_lookups
+from tests.support.modes import closed
 from tests.support.playbook import assert_unchanged, play, recap, refused
 from tests.support.site import ROOT
 
 NODES = {"Web-01.Haus.Example": "web-01", "DB_02": "db-02"}  # what Consul calls the hosts of the inventory
 ADMIN = ("-e", "ansible_user=deploy")
 # Directories that daemons and people without root enter, where they are on a host.
-OPEN = (
-    "/etc/systemd/resolved.conf.d /etc/systemd/system/*.service.d /etc/systemd/network/*.d /etc/docker/tls /opt/consul/*"
-    " /opt/registrator /usr/local/lib/discovery-balancer /usr/local/lib/discovery-balancer/*"
-)
 NOISE = re.compile(r"^.*(?:\[WARNING\]|\[ERROR\]|\[DEPRECATION WARNING\]|FutureWarning|Traceback).*$", re.MULTILINE)
 
 
@@ -121,8 +118,7 @@ def test_w29_a_part_of_one_host_by_its_name(site, settled, show):
 
 @pytest.mark.on("docker_hosts")
 def test_w4_everybody_enters_the_directories_that_are_for_everybody(node):
-    closed = node.run(f"for one in {OPEN}; do [ ! -d $one ] || find $one -maxdepth 0 -type d ! -perm -0055; done")
-    assert closed == "", "sudo's umask has closed these"
+    assert closed(node) == "", "sudo's umask has closed these"
 
 
 @pytest.mark.on("docker_hosts")
