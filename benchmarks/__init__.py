@@ -10,3 +10,9 @@ site           the lab, made with the collection's own roles, and what the measu
 figures        percentiles and what wrk printed (pure)
 report         results to tables and plots in docs/benchmarks.md (pure, but for the files)
 """
+
+import sys
+from pathlib import Path
+
+# The tests' view of a site imports the collection; pytest has its own list of paths (pyproject.toml).
+sys.path.insert(0, str(Path(__file__).parents[1] / "collections"))

@@ -5,6 +5,7 @@ a machine that gets slower does so for all of them; the middle one of the rounds
 """
 
 import time
+from collections.abc import Iterator
 
 from tests.support.http_load import request_once
 
@@ -18,9 +19,9 @@ SETTLE = 2  # seconds from the first answer to the measurement: the units have j
 DIRECT = "backend"  # the name of what is asked without a balancer
 
 
-def measure(bench: Bench, external_host, seconds: int, rounds: int, connections: int, who=ALL, log=print) -> list[dict]:
-    """One entry for the backend alone and each balancer: {"balancer", "rounds": [the result of figures.wrk, and of a balancer
-    "cpu": CPU time of its processes for one request, in s]}.
+def measure(bench: Bench, external_host, seconds: int, rounds: int, connections: int, who=ALL, log=print) -> Iterator[dict]:
+    """At the end one entry for the backend alone and each balancer: {"balancer", "rounds": [the result of figures.wrk, and of a
+    balancer "cpu": CPU time of its processes for one request, in s]}.
 
     :param external_host: a node that is no host of the site; the load comes from there
     """
@@ -50,7 +51,7 @@ def measure(bench: Bench, external_host, seconds: int, rounds: int, connections:
                 log(f"throughput, round {number + 1}, {balancer.title}: {found[balancer.name][-1]}")
     finally:
         bench.remove_all()
-    return [{"balancer": name, "rounds": observed} for name, observed in found.items()]
+    yield from ({"balancer": name, "rounds": observed} for name, observed in found.items())
 
 
 def _wrk(external_host, address, port, host, seconds, connections) -> dict:

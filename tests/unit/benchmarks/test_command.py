@@ -1,6 +1,9 @@
 """The command line: what is chosen, and that everything measured is also told."""
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -72,3 +75,9 @@ def test_an_inventory_without_the_host_that_joins():
     assert provision.without(hosts, "two") == {
         "all": {"children": {"a": {"hosts": {"one": {"ansible_host": "x"}}}, "b": {"hosts": {}}}}
     }
+
+
+def test_the_collection_is_found_without_pytest():
+    """`make bench` starts it alone; a result of a site is read with the collection's own modules."""
+    imports = "import benchmarks, ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets"
+    subprocess.run([sys.executable, "-c", imports], cwd=Path(__file__).parents[3], check=True)

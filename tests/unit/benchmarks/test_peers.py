@@ -103,3 +103,10 @@ def test_the_collections_backends_stand_beside_each_other_and_nginx_is_last():
     kept = [one["ansible.builtin.copy"]["dest"] for one in tasks if "ansible.builtin.copy" in one]
     assert kept == ["/etc/bench/options-haproxy.json", "/etc/bench/options-nginx.json"]
     assert set(kept) == {balancer.options for balancer in ALL if balancer.options}
+
+
+def test_the_own_backends_stay_beside_each_other():
+    """What backend.yml of the role needs; main.yml finds out what it is on a host."""
+    found = [one["vars"] for play in PLAYS for one in play["tasks"] if "ansible.builtin.include_role" in one]
+    assert [one["balancer_backend"] for one in found] == ["haproxy", "nginx"]
+    assert all(one["__balancer_others"] == [] for one in found)
