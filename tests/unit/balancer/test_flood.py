@@ -102,8 +102,8 @@ def test_w10_a_flood_is_reported_and_a_change_is_loaded_all_the_same(tmp_path):
 
 @pytest.fixture
 def flood():
-    """Called with a balancer: takes its connections until ten questions in a row get no answer. One is not enough: while nginx takes
-    those that wait, it closes for them what has not sent its request yet, a question too."""
+    """Called with a balancer: takes its connections until ten questions in a row get no answer. One is not enough: while nginx
+    takes those that wait, it closes for them what has not sent its request yet, a question too."""
     held = []
 
     def flooded(balancer, most=500):
