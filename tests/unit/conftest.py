@@ -1,8 +1,13 @@
-"""What every unit test gives back."""
+"""What every unit test gives back, and no time limit for examples."""
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy with nodes may take a second for an example; hypothesis allows that only where it finds a CI.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,8 @@
-"""Examples have no time limit: the machine may be busy with nodes. And the instances of a test, which end with it."""
+"""The instances of a test, which end with it."""
 
 import pytest
-from hypothesis import settings
 
 from instances import Instance
-
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.scale import (
     scale_request,
     scale_waiting,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 GOOD = {"scale_service": "web", "scale_image": "web:1.0", "scale_count": "3"}
@@ -144,7 +144,6 @@ def sites(draw):
 
 
 @given(sites())
-@settings(deadline=None)
 def test_the_plan_is_even_complete_and_moves_no_more_than_that_needs(site):
     containers, wanted = site
     plan = scale_plan(containers, wanted)
@@ -162,7 +161,6 @@ def test_the_plan_is_even_complete_and_moves_no_more_than_that_needs(site):
 
 
 @given(sites())
-@settings(deadline=None)
 def test_once_done_there_is_nothing_to_do(site):
     containers, wanted = site
     plan = scale_plan(containers, wanted)

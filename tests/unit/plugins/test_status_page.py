@@ -338,7 +338,7 @@ def answers(draw):
     return answer
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from(NAMES), answer=answers())
 def test_no_answer_of_a_host_raises_or_changes_a_row_of_another(name, answer):
     """Also one that is good by its form, but a lie."""
@@ -351,7 +351,6 @@ def test_no_answer_of_a_host_raises_or_changes_a_row_of_another(name, answer):
 
 
 @given(value=JSON, name=st.sampled_from(sorted(PARTS)))
-@settings(deadline=None)
 def test_what_a_host_reports_is_what_the_controller_takes(value, name):
     """Whatever a probe finds."""
     assert parts_of({"parts": host(cluster=CLUSTER) | {name: fitted(name, value)}}, cluster=True)

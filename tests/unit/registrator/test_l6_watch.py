@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.wait import eventually
 
@@ -114,7 +114,6 @@ def test_one_that_works_is_never_restarted_and_dockerd_is_not_asked(machine):
     assert (machine.restarts, machine.asked) == ([], 0)
 
 
-@settings(deadline=None)
 @given(gaps=st.lists(st.floats(0.1, 11.9), min_size=1, max_size=60), every=st.floats(1.5, 6))
 def test_late_signs_are_signs(gaps, every):
     """On a machine that is loaded, whenever the watch gets to look."""

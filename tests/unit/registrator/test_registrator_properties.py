@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import replace
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registrator.actions import Register, line, plan, registration
@@ -16,9 +16,6 @@ from registrator.marker import Owner, is_ours, is_own_check, is_predecessors, st
 from registrator.options import Options
 from registrator.wanted import wanted
 from registrator_cases import HOST, apply, container
-
-settings.register_profile("any", deadline=None)
-settings.load_profile("any")
 
 OWNER = Owner(HOST, "engine-1", "token-1")
 NAMES = st.sampled_from(["web", "api", "db", "Web", "a.b"])
