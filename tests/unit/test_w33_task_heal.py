@@ -49,6 +49,23 @@ def test_w33_everything_else_is_left_alone(other):
     assert heal.lost([other]) == []
 
 
+class Clock:
+    """Time passes while the program sleeps, and at no other time: how fast the machine is does not count."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(heal, "time", Clock())
+
+
 def started(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *arguments])
 
@@ -75,18 +92,16 @@ def test_w33_a_process_that_is_another_one_by_now_is_left_alone(tmp_path):
     assert list(heal.of_container(bundle, ID, proc)) == [77]
 
 
-def test_w33_what_containerd_knows_is_left_alone(monkeypatch):
+def test_w33_what_containerd_knows_is_left_alone(monkeypatch, clock):
     """It is asked for each container, right before anything is done."""
     answers = {"docker ps": ID, "docker inspect": heal.json.dumps([container()]), "ctr --namespace": f"{OTHER}\n{ID}\n"}
     monkeypatch.setattr(heal, "output", lambda *command, check=True: answers[" ".join(command[:2])])
     monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
-    monkeypatch.setattr(heal, "SECONDS", 0.01)
-    monkeypatch.setattr(heal, "EVERY", 0)
     monkeypatch.setattr(heal, "remove", lambda identity: pytest.fail("it was removed"))
     heal.main()
 
 
-def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path):
+def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path, clock):
     ran, there = [], [container()]
     monkeypatch.setattr(heal, "TASKS", str(tmp_path))
     monkeypatch.setattr(heal, "STATES", str(tmp_path / "docker"))
@@ -96,8 +111,6 @@ def test_w33_what_it_does_not_know_is_removed_and_started(monkeypatch, tmp_path)
     monkeypatch.setattr(heal, "inspected", lambda: there)
     monkeypatch.setattr(heal, "known", set)
     monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
-    monkeypatch.setattr(heal, "EVERY", 0)
-    monkeypatch.setattr(heal, "SECONDS", 0.05)
 
     def start(command, **_):
         there.clear()
@@ -116,12 +129,10 @@ def test_w33_a_dockerd_that_was_stopped_is_not_asked(monkeypatch):
     heal.main()
 
 
-def test_w33_one_that_cannot_be_mended_does_not_end_the_program(monkeypatch, capsys):
+def test_w33_one_that_cannot_be_mended_does_not_end_the_program(monkeypatch, capsys, clock):
     monkeypatch.setattr(heal, "dockerd_runs", lambda: True)
     monkeypatch.setattr(heal, "inspected", lambda: [container(), container(identity=ID)])
     monkeypatch.setattr(heal, "known", set)
-    monkeypatch.setattr(heal, "EVERY", 0)
-    monkeypatch.setattr(heal, "SECONDS", 0.01)
     monkeypatch.setattr(heal, "remove", lambda identity: (_ for _ in ()).throw(FileNotFoundError("gone")))
     heal.main()
-    assert capsys.readouterr().out.count("web: gone") >= 2
+    assert capsys.readouterr().out.count("web: gone") == 2 * heal.SECONDS / heal.EVERY
