@@ -22,7 +22,7 @@ def systemctl(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(docker_api, "SOCKET", str(tmp_path / "docker.sock"))
     for module in (docker_api, systemd):
-        monkeypatch.setattr(module, "SECONDS", 5)
+        monkeypatch.setattr(module, "SECONDS", 60)
 
     def does(script):
         (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n{script}\n')
@@ -32,6 +32,7 @@ def systemctl(tmp_path, monkeypatch):
         of_systemd.bind(str(tmp_path / "docker.sock"))
         of_systemd.listen()
         of_systemd.setblocking(False)
+        (tmp_path / "asked").touch()  # one that hangs may be ended before it has written
         yield does
         with pytest.raises(BlockingIOError):
             of_systemd.accept()
