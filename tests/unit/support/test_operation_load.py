@@ -1,5 +1,7 @@
 """What the load during operations may observe: a machine that stands still is allowed for, up to a ceiling, and nothing else."""
 
+from types import SimpleNamespace
+
 import pytest
 from tests.support import stalls
 from tests.support.http_load import Sample
@@ -46,6 +48,13 @@ def test_what_passes_the_load():
 
 
 def test_a_disk_that_is_slow_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(stalls.os, "fsync", lambda _: stalls.time.sleep(0.2))
+    """And nothing else: time passes by the nap and the disk alone."""
+    now = [100.0]
+
+    def pass_by(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(stalls, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=pass_by))
+    monkeypatch.setattr(stalls.os, "fsync", lambda _: pass_by(0.2))
     with (tmp_path / "file").open("wb") as file:
-        assert 0.2 <= stalls.once(file) < 2
+        assert stalls.once(file) == pytest.approx(0.2)
