@@ -144,13 +144,11 @@ def catalog(**services) -> dict:
 
 def apply(balancer, **services) -> dict:
     """Have a running balancer serve these services alone; no old worker answers any more. The status."""
-    before = balancer.workers()
+    before = balancer.taking()
     status = balancer.sync(catalog(**services))
     assert status["state"] == "ok", status["reason"]
-    deadline = time.monotonic() + 20
-    while status["last_reload"] == status["time"] and before & balancer.workers():
-        assert time.monotonic() < deadline, "old worker still listen"
-        time.sleep(0.02)
+    if status["last_reload"] == status["time"]:
+        balancer.taken_over(before)
     return status
 
 

@@ -17,6 +17,8 @@ import time
 import typing
 from pathlib import Path
 
+from tests.support.wait import eventually
+
 from allowed import foreign
 from discovery_balancer import backends, sync
 from discovery_balancer.backends.nginx import workers
@@ -54,6 +56,22 @@ def free_ports() -> list[int]:
             found.append(port)
     assert len(found) > 5000, "hardly a free port on this machine"
     return found
+
+
+def open_sockets(pid: int) -> set[str]:
+    """The sockets that a process has open; none of one that has ended."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for file in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.add(os.readlink(file.path))
+    return found
+
+
+def listening() -> set[str]:
+    """The TCP sockets of this machine that listen, named as in /proc/<pid>/fd (proc(5), net/tcp: the state, and the inode)."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
 
 
 def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", more=None, **variables) -> Written:
@@ -207,8 +225,18 @@ class Balancer:
         return backends.make(self.options)
 
     def workers(self) -> set:
-        """Process ids of its workers that take connections."""
-        return {worker.pid for worker in workers.serving(workers.workers(self.backend.master()))}
+        """Process ids of its workers, also of those that finish their connections."""
+        return {worker.pid for worker in workers.workers(self.backend.master())}
+
+    def taking(self) -> set:
+        """Process ids of the workers that may take a connection. One that was asked to finish may do so until it has closed the
+        sockets on which it listens: on a busy machine it gets the signal late, and its title changes before it closes them."""
+        sockets = listening()
+        return {pid for pid in self.workers() if sockets & open_sockets(pid)}
+
+    def taken_over(self, before: set, seconds: float = 60) -> None:
+        """Wait until none of these workers takes a connection any more."""
+        eventually(lambda: not before & self.taking(), seconds, every=0.01)
 
     def sync(self, catalog: dict) -> dict:
         """One sync with this catalog, as consul-template starts it; its status."""

@@ -24,7 +24,7 @@ from discovery_balancer.backends.haproxy.runtime import Runtime
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from discovery_balancer.store import Store
-from instances import catalog, certificate, entry
+from instances import apply, catalog, certificate, entry
 from real_haproxy import SPARE, Balancer
 from real_nginx import DOMAIN
 from test_l7_handover import Websocket
@@ -118,7 +118,7 @@ def test_hosts_of_a_known_service_change_without_a_reload(balancer, instance):
 
 def test_a_new_service_is_one_reload(balancer, instance):
     before = balancer.sync(catalog())
-    after = balancer.sync(catalog(new=[entry(instance().port)]))
+    after = apply(balancer, new=[entry(instance().port)])
     assert (after["reloads"], balancer.ask("new")[0]) == (before["reloads"] + 1, 200)
 
 

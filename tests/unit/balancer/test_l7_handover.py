@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
@@ -82,9 +83,11 @@ def websocket(balancer):
 
 
 def changed(balancer, instance, number, **settings):
-    """One reload: the same service beside a new one. The status; old workers may live on."""
+    """One reload: the same service beside a new one. The status; old workers may live on, but take no connection."""
+    before = balancer.taking()
     status = balancer.sync(services(instance, number, **settings))
     assert status["state"] == "ok", status["reason"]
+    balancer.taken_over(before)
     return status
 
 
@@ -94,13 +97,7 @@ def services(instance, number, **settings):
 
 def idle_ones_have_ended(balancer, most):
     """Wait until at most so many old workers are left: those without a connection need a moment, and count meanwhile."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        found = workers.workers(balancer.backend.master())
-        if len(found) - len(workers.serving(found)) <= most:
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: len(balancer.workers() - balancer.taking()) <= most, SECONDS, every=0.01)
 
 
 def test_l7_w10_a_connection_lives_as_long_as_the_label_of_its_generation_says(balancer, instance, websocket):
@@ -123,6 +120,7 @@ def test_w10_the_bound_ends_the_oldest_and_the_status_reports_it(balancer, insta
         idle_ones_have_ended(balancer, min(number, 2))
         sockets.append(websocket())
     changed(balancer, instance, 3)
+    idle_ones_have_ended(balancer, 2)
     deadline = time.monotonic() + SECONDS
     while (status := balancer.sync(services(instance, 3)))["old_workers"] > 1:
         assert time.monotonic() < deadline
@@ -133,7 +131,9 @@ def test_w10_the_bound_ends_the_oldest_and_the_status_reports_it(balancer, insta
 
 @pytest.mark.parametrize("reloads", [50])
 def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, reloads):
-    """Websockets of before, and one of each generation; new requests meanwhile."""
+    """Websockets of before, and one of each generation; new requests meanwhile. Old workers that end count until they have."""
+    own = balancer.options.backend | {"old_workers": 1000}
+    balancer.options = dataclasses.replace(balancer.options, backend=own)
     changed(balancer, instance, 0, read_timeout="1h")
     sockets, failed, stop = [websocket() for _ in range(5)], [], threading.Event()
 
