@@ -69,9 +69,13 @@ def open_sockets(pid: int) -> set[str]:
 
 
 def listening() -> set[str]:
-    """The TCP sockets of this machine that listen, named as in /proc/<pid>/fd (proc(5), net/tcp: the state, and the inode)."""
-    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
+    """The sockets of this machine that listen, of TCP and unix ones, named as in /proc/<pid>/fd (proc(5): net/tcp with state and
+    inode, net/unix with flags and inode)."""
+    found = set()
+    for file, (at, listens), inode in (("tcp", (3, "0A"), 9), ("unix", (3, "00010000"), 6)):
+        lines = (line.split() for line in Path(f"/proc/net/{file}").read_text().splitlines()[1:])
+        found |= {f"socket:[{fields[inode]}]" for fields in lines if fields[at] == listens}
+    return found
 
 
 def written_by_the_roles(http_port: int, backend="nginx", main="nginx.conf", more=None, **variables) -> Written:
