@@ -8,10 +8,10 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
@@ -121,11 +121,9 @@ def test_tls_goes_through_to_the_service_that_has_the_name(server, request, whic
         assert (status, json.loads(body)[0]) == (200, who)
     with pytest.raises(ssl.SSLCertVerificationError):  # it is the service's own certificate
         get(balancer, f"own.{DOMAIN}", files["site"][0])
-    place, deadline = f"{one.server.server_address[0]}:{one.port}", time.monotonic() + 10
+    place = f"{one.server.server_address[0]}:{one.port}"
     line = rf'^{CLIENT} .* TCP (200|--) .* service=tls_own instance="{re.escape(place)}" .*name="own.{DOMAIN}"$'
-    while not re.search(line, log := balancer.log.read_text(), re.M) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert re.search(line, log, re.M), log[-1000:]
+    eventually(lambda: re.search(line, balancer.log.read_text(), re.M), 60, every=0.05)
 
 
 @pytest.mark.parametrize("which", ["through", "ending"])
@@ -166,7 +164,7 @@ def test_tls_ends_with_the_certificate_for_the_name(ending, files, instance):
         assert {key: received[2].get(key) for key in ("X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Host")} == {
             "X-Forwarded-For": CLIENT, "X-Real-IP": CLIENT, "X-Forwarded-Proto": "https", "Host": name
         }  # fmt: skip
-    assert f"{CLIENT} web.{DOMAIN} " in ending.log.read_text()
+    eventually(lambda: f"{CLIENT} web.{DOMAIN} " in ending.log.read_text(), 60, every=0.05)  # it is written after the answer
     assert ending.ask("web")[0] == 200  # and in plain
 
 
@@ -204,13 +202,11 @@ def speaks_http_2_only(ending, tmp_path):
     tmp_path.joinpath("nginx.conf").write_text(text)
     program = real_nginx.UNPACKED / "usr/sbin/nginx"
     with subprocess.Popen([program, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]) as process:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection((ADDRESS, port), 1):
-                break
-            time.sleep(0.05)
-        yield port
-        process.terminate()
+        try:
+            eventually(lambda: socket.create_connection((ADDRESS, port), 1).close() or True, 60, every=0.05)
+            yield port
+        finally:
+            process.terminate()
 
 
 def test_grpc(ending, files, speaks_http_2_only):
