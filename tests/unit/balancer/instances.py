@@ -102,9 +102,10 @@ class Wire:
         while ready := select.select(listeners, [], [], seconds)[0]:
             connection = ready[0].accept()[0]
             connection.settimeout(seconds)
-            if received := until(connection, b"\r\n\r\n"):
-                return connection, received
-            connection.close()  # a check
+            with contextlib.suppress(ConnectionResetError):
+                if received := until(connection, b"\r\n\r\n"):
+                    return connection, received
+            connection.close()  # a check, which ends or resets the connection
         raise TimeoutError("nobody asks")
 
     def close(self):

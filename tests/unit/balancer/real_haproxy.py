@@ -88,7 +88,7 @@ class Balancer(real_nginx.Balancer):
         command += ["-p", own["pid_file"]]
         with open(self.log_file, "ab") as out, open(self.folder / "haproxy.log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=out, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self.backend.running():
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "haproxy.log").read_text()
             time.sleep(0.02)

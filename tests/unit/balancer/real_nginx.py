@@ -204,7 +204,7 @@ class Balancer:
     def __exit__(self, *_):
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(10)
+            self.process.wait(60)
         shutil.rmtree(self.folder)
 
     def start(self):
@@ -213,7 +213,7 @@ class Balancer:
         command = [self.options.backend["binary"], "-c", self.config / "nginx.conf", "-g", "daemon off;"]
         with open(self.folder / "nginx.log", "ab") as log:
             self.process = subprocess.Popen(command, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self.backend.running():
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "nginx.log").read_text()
             time.sleep(0.02)

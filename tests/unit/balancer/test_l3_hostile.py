@@ -77,8 +77,8 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
 
 
 def unanswered(balancer, hostile: Hostile) -> list[str]:
-    """Good services of which nobody hears within 5 s from one of their instances: a old worker may answer first."""
-    found, deadline = [], time.monotonic() + 5
+    """Good services of which nobody hears within a minute from one of their instances: an old worker may answer first."""
+    found, deadline = [], time.monotonic() + 60
     for service in hostile.good:
         while (answer := balancer.ask(service.name, service.port, service.kind == "tls"))[1] not in service.places:
             if time.monotonic() > deadline:
