@@ -11,14 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.ports import free_port
 
 IMAGES = Path(__file__).parents[2] / "lab/images"
 BACKEND = "this is httpbackendservice, version: v1.0.0\n"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def start():
             stderr=subprocess.DEVNULL,
         )
         started.append(program)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -97,6 +93,7 @@ def test_tcpfront_echoes_lines(start):
 
 @pytest.mark.parametrize("name", ["httpbackend", "httpfront", "tcpfront"])
 def test_program_ends_at_once(start, name):
+    """Docker would kill it after ten seconds."""
     _, program = start(name)
     program.send_signal(signal.SIGTERM)
-    assert program.wait(timeout=2) == 0
+    assert program.wait(timeout=9) == 0

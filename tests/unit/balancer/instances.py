@@ -124,13 +124,6 @@ def _titled(headers) -> dict:
     return {UPPER.get(name.title(), name.title()): value for name, value in headers.items()}
 
 
-def free_port() -> int:
-    """A port without a listener."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return probe.getsockname()[1]
-
-
 def entry(port: int, tags=("http",), **settings) -> dict:
     """An instance as in the catalog, with settings in its meta."""
     meta = {f"balancer_{key}": value for key, value in settings.items()}

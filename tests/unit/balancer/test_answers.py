@@ -10,11 +10,12 @@ import socket
 import time
 
 import pytest
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, free_port, until
+from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, until
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"

@@ -3,6 +3,7 @@
 import http.client
 
 import pytest
+from tests.support.ports import free_port
 
 from discovery_balancer.backends.haproxy.options import HaproxyOptions
 from discovery_balancer.backends.haproxy.render import files, layout
@@ -10,7 +11,7 @@ from discovery_balancer.options import Options
 from discovery_balancer.plan import Plan
 from instances import Instance, catalog, entry
 from real_haproxy import Balancer
-from real_nginx import ADDRESS, free_ports
+from real_nginx import ADDRESS
 
 NETWORK, ADMIN, STRANGER = "127.0.71.0/24", "127.0.71.9", "127.0.72.9"
 
@@ -47,7 +48,7 @@ def test_what_could_not_be_rendered_is_refused(wrong):
 @pytest.fixture(scope="module")
 def running():
     """It serves one instance, and its page on a port."""
-    port, instance = free_ports()[-1], Instance("web")
+    port, instance = free_port(), Instance("web")
     with Balancer(haproxy_stats_port=port, haproxy_stats_networks=[NETWORK, f"{ADDRESS}/32"]) as balancer:
         balancer.stats_port = port
         balancer.sync(catalog(web=[entry(instance.port)]))

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.support.ports import free_port
 from tests.yaml_text import parse_yaml
 
 from discovery_balancer import __main__ as command
@@ -28,12 +29,6 @@ def at(path):
 @pytest.fixture
 def site(tmp_path):
     return Site(tmp_path)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return probe.getsockname()[1]
 
 
 def test_first_run_without_a_catalog_makes_an_empty_generation(site):

@@ -11,11 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, Instance, apply, catalog, certificate, entry, free_port
+from instances import ADDRESS, Instance, apply, catalog, certificate, entry
 from real_nginx import DOMAIN
 
 CLIENT = "127.0.71.8"
