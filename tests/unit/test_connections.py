@@ -4,6 +4,7 @@ A host's environment may name a proxy, which sudo may keep; and while the agent 
 """
 
 import ast
+import functools
 import re
 import socket
 import threading
@@ -15,7 +16,7 @@ from programs import load
 from tests.support.authority import Authority, tls
 from tests.yaml_text import parse_yaml
 
-from discovery_balancer.source import Source
+from discovery_balancer import source
 from registrator.agent import Agent
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ REQUESTS = ("uri", "get_url", "unarchive", "wait_for_connection")
 # Subcommands of the program consul that talk to no agent.
 OFFLINE = {"agent", "keygen", "inspect", "validate", "version", "tls"}
 SECRET = "11111111-2222-3333-4444-555555555555"
+PATIENCE = 60  # seconds for an answer: this machine may be busy
 
 
 def steps(value):
@@ -180,7 +182,7 @@ class Listener:
             self.connections += 1
             try:
                 with self.context.wrap_socket(client, server_side=True) if self.context else client as heard:
-                    heard.settimeout(1)
+                    heard.settimeout(PATIENCE)
                     self.heard.append(heard.recv(65536))
             except OSError:
                 pass
@@ -204,14 +206,15 @@ def clients(tmp_path, monkeypatch):
     monkeypatch.setenv("CONSUL_CACERT", ca)
     peers = load("docker_cluster_store/files/dockerd-overlay-peers")
     monkeypatch.setattr(peers, "CA", ca)
+    monkeypatch.setattr(source, "Agent", functools.partial(source.Agent, timeout=PATIENCE))
     monkeypatch.setattr(peers, "token", lambda: {"X-Consul-Token": SECRET})
 
     def made(port):
         monkeypatch.setattr(peers, "CONSUL", f"https://127.0.0.1:{port}/v1/kv/x?recurse&stale")
         return [
-            lambda: Api(SECRET, timeout=2, base=f"https://127.0.0.1:{port}", ca=ca).get("/v1/agent/self"),
-            lambda: Agent(f"consul-tls://127.0.0.1:{port}", timeout=2).services(),
-            lambda: Source(f"127.0.0.1:{port}", token, "n", Path(ca))._ask("GET", "/v1/agent/self"),
+            lambda: Api(SECRET, timeout=PATIENCE, base=f"https://127.0.0.1:{port}", ca=ca).get("/v1/agent/self"),
+            lambda: Agent(f"consul-tls://127.0.0.1:{port}", timeout=PATIENCE).services(),
+            lambda: source.Source(f"127.0.0.1:{port}", token, "n", Path(ca))._ask("GET", "/v1/agent/self"),
             lambda: peers.endpoints("0", 1),
         ]
 

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import http.server
 import json
 import os
@@ -93,7 +94,9 @@ def unit(monkeypatch):
 
 
 @pytest.fixture
-def watched(tmp_path, agent, unit, authority):
+def watched(tmp_path, agent, unit, authority, monkeypatch):
+    """It waits longer for an answer than on a host: this machine may be busy."""
+    monkeypatch.setattr(source, "Agent", functools.partial(source.Agent, timeout=60))
     token, ca = tmp_path / "token", tmp_path / "ca" / "ca.pem"
     token.write_text("secret\n")
     for file in (token, ca):

@@ -248,7 +248,7 @@ def test_wait_until_counts_an_error_as_missing(error):
 class Module:
     """AnsibleModule, as far as a reload needs it."""
 
-    params = {"token": "secret", "timeout": 2, "node": "a"}
+    params = {"token": "secret", "timeout": 60, "node": "a"}
 
     def __init__(self):
         self.commands = []

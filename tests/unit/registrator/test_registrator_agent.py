@@ -143,7 +143,8 @@ def test_a_ca_file_that_is_none_is_named(environment, tmp_path, content):
 def test_what_clears_a_host_uses_tls_as_well(authority, environment, capsys, monkeypatch):
     environment("CONSUL_CACERT", authority.ca)
     monkeypatch.setattr("os.uname", lambda: type("Name", (), {"nodename": HOST}))
-    monkeypatch.setattr(clear, "DEADLINE", 5)
+    monkeypatch.setattr(clear, "DEADLINE", 60)
+    monkeypatch.setattr(clear, "PATIENCE", 60)
     with agent_at(context=tls(authority, "127.0.0.1")) as (port, _):
         assert clear.main([f"consul-tls://127.0.0.1:{port}"]) == 0
     assert "cleared services=0" in capsys.readouterr().out
