@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+# The file, and what the role wrote into it the last time; what dockerd was started with, and what it has loaded since.
+DAEMON_JSON = "/etc/docker/daemon.json"
+DAEMON_JSON_WRITTEN = "/var/lib/dockerd-discovery/daemon.json"
+DAEMON_JSON_STARTED = "/run/dockerd-discovery/started.json"
+DAEMON_JSON_LOADED = "/run/dockerd-discovery/loaded.json"
+
 EMPTY = (None, "", [], {})
 
 # Settings of Docker 20.10 and their types (daemon/config of moby v20.10.5): that dockerd cannot check a file itself.

@@ -83,6 +83,8 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    DAEMON_JSON,
+    DAEMON_JSON_WRITTEN,
     filled,
     masked,
     merged,
@@ -91,8 +93,6 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config 
 )
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import make_directories
 
-CONFIG = "/etc/docker/daemon.json"
-RECORD = "/var/lib/dockerd-discovery/daemon.json"
 MODE = 0o600
 
 
@@ -125,7 +125,7 @@ def check(module: AnsibleModule, content: str) -> None:
     if not module.params["validate"]:
         found = problems(json.loads(content))
         if found:
-            module.fail_json(msg=f"{CONFIG} is unchanged: {'; '.join(found)}. Check dockerd_extra_config.")
+            module.fail_json(msg=f"{DAEMON_JSON} is unchanged: {'; '.join(found)}. Check dockerd_extra_config.")
         return
     with tempfile.NamedTemporaryFile("w", dir=module.tmpdir, suffix=".json", encoding="utf-8") as copy:
         copy.write(content)
@@ -133,8 +133,8 @@ def check(module: AnsibleModule, content: str) -> None:
         command = [module.params["binary"], "--validate", f"--config-file={copy.name}", *module.params["flags"]]
         code, out, error = module.run_command(command)
     if code:
-        message = masked((error or out).strip().replace(copy.name, CONFIG))
-        module.fail_json(msg=f"{CONFIG} is unchanged, dockerd would refuse it: {message}. Check dockerd_extra_config.")
+        message = masked((error or out).strip().replace(copy.name, DAEMON_JSON))
+        module.fail_json(msg=f"{DAEMON_JSON} is unchanged, dockerd would refuse it: {message}. Check dockerd_extra_config.")
 
 
 def differs(path: str, content: str | None) -> bool:
@@ -151,7 +151,7 @@ def put(module: AnsibleModule, path: str, content: str | None) -> None:
         os.unlink(path)
         return
     folder = os.path.dirname(path)
-    make_directories(folder, 0o755 if path == CONFIG else 0o700)
+    make_directories(folder, 0o755 if path == DAEMON_JSON else 0o700)
     handle, name = tempfile.mkstemp(dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(content)
@@ -174,12 +174,12 @@ def main():
         supports_check_mode=True,
     )
     gone, config = module.params["state"] == "absent", module.params["config"] | {"proxies": module.params["proxies"]}
-    before, record = read(CONFIG), table(read(RECORD)) or {}
+    before, record = read(DAEMON_JSON), table(read(DAEMON_JSON_WRITTEN)) or {}
     present = table(before)
     restored = present is None
     if restored:
         if not record:
-            module.fail_json(msg=f"{CONFIG} is broken and has no record: repair it or remove it")
+            module.fail_json(msg=f"{DAEMON_JSON} is broken and has no record: repair it or remove it")
         present = record["file"]
     ours, theirs = record.get("written", {}), record.get("replaced", {})
     if gone:
@@ -188,7 +188,7 @@ def main():
         lost = []
         after, note = (written(result) if result else None), None
         if not record:
-            module.exit_json(changed=False, path=CONFIG, replaced=[], restored=False)
+            module.exit_json(changed=False, path=DAEMON_JSON, replaced=[], restored=False)
     else:
         result = merged(present, config, ours)
         lost = replaced(present, result, ours)
@@ -196,18 +196,23 @@ def main():
         check(module, after)
         theirs = {key: present[key] for key in lost} | {key: theirs[key] for key in theirs if key in config}
         note = written({"written": filled(config), "replaced": theirs, "file": result})
-    changes = [(path, content) for path, content in ((CONFIG, after), (RECORD, note)) if differs(path, content)]
+    changes = [(path, content) for path, content in ((DAEMON_JSON, after), (DAEMON_JSON_WRITTEN, note)) if differs(path, content)]
     if not module.check_mode:
         for path, content in changes:
             put(module, path, content)
     if lost:
-        module.warn(f"{CONFIG}: values of others are replaced: {', '.join(lost)}")
+        module.warn(f"{DAEMON_JSON}: values of others are replaced: {', '.join(lost)}")
     module.exit_json(
         changed=bool(changes),
-        path=CONFIG,
+        path=DAEMON_JSON,
         replaced=lost,
         restored=restored,
-        diff={"before": masked(before or ""), "after": masked(after or ""), "before_header": CONFIG, "after_header": CONFIG},
+        diff={
+            "before": masked(before or ""),
+            "after": masked(after or ""),
+            "before_header": DAEMON_JSON,
+            "after_header": DAEMON_JSON,
+        },
     )
 
 

@@ -130,7 +130,7 @@ import re
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd import capabilities
-from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import masked
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import DAEMON_JSON, DAEMON_JSON_WRITTEN, masked
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.swarm import swarm
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import shown
@@ -138,7 +138,6 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import sho
 PACKAGES = ("docker.io", "docker-ce")
 PARTS = (*PACKAGES, "docker-cli", "docker-ce-cli")
 BINARIES = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/sbin/dockerd", "/usr/local/bin/dockerd")
-CONFIG = "/etc/docker/daemon.json"
 RECORD = "/var/lib/dockerd-discovery"
 DEFAULTS = "/etc/default/docker"
 CERTIFICATE = "/etc/docker/tls/server.pem"
@@ -220,7 +219,7 @@ def config() -> dict:
     """daemon.json and what we wrote into it."""
     found = {"config": {}, "config_error": "", "written": {}}
     try:
-        with open(CONFIG, encoding="utf-8") as file:
+        with open(DAEMON_JSON, encoding="utf-8") as file:
             content = masked(file.read())
         found["config"] = json.loads(content) if content.strip() else {}
         if not isinstance(found["config"], dict):
@@ -230,7 +229,7 @@ def config() -> dict:
     except (OSError, ValueError) as error:
         found |= {"config": None, "config_error": str(error)}
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        found["written"] = json.loads(masked(text(f"{RECORD}/daemon.json")))["written"]
+        found["written"] = json.loads(masked(text(DAEMON_JSON_WRITTEN)))["written"]
     return found
 
 

@@ -93,12 +93,16 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import dockerd 
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import passing
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError, wait_until
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import DockerApi, DockerError
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    DAEMON_JSON,
+    DAEMON_JSON_LOADED,
+    DAEMON_JSON_STARTED,
+)
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import FORWARD, forwarding_lost
 from ansible_collections.fewnodes.discovery.plugins.module_utils.unit import journal, read_json, shown
 
 UNIT = "docker.service"
-CONFIG = "/etc/docker/daemon.json"
 RECORD = "/run/dockerd-discovery"
 # What the drop-in takes the checksums of (templates/10-discovery.conf.j2 of the role dockerd).
 FILES = (
@@ -151,9 +155,9 @@ def read_state(module: AnsibleModule) -> core.State:
         enabled=unit["UnitFileState"] == "enabled",
         program=program,
         reload_units=unit["NeedDaemonReload"] == "yes",
-        config=read_json(CONFIG),
-        started=read_json(f"{RECORD}/started.json"),
-        loaded=read_json(f"{RECORD}/loaded.json"),
+        config=read_json(DAEMON_JSON),
+        started=read_json(DAEMON_JSON_STARTED),
+        loaded=read_json(DAEMON_JSON_LOADED),
         files={path: checksum(path) for pattern in FILES for path in glob.glob(pattern)},
         started_files=sums(f"{RECORD}/started.sum"),
     )
@@ -188,7 +192,7 @@ def reload(module: AnsibleModule) -> None:
     if missing:
         fail(module, f"it has not loaded its new configuration: {missing}")
     os.umask(0o077)
-    shutil.copyfile(CONFIG, f"{RECORD}/loaded.json")
+    shutil.copyfile(DAEMON_JSON, DAEMON_JSON_LOADED)
 
 
 def tried(probe, seconds: float) -> str:

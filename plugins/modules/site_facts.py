@@ -71,6 +71,12 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.catalog_entries
 from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate import not_after, not_before
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import Api, ApiError
 from ansible_collections.fewnodes.discovery.plugins.module_utils.docker_api import SOCKET, dockerd_runs
+from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    DAEMON_JSON,
+    DAEMON_JSON_LOADED,
+    DAEMON_JSON_STARTED,
+    DAEMON_JSON_WRITTEN,
+)
 from ansible_collections.fewnodes.discovery.plugins.module_utils.files import text
 from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs import (
     FORWARD,
@@ -108,10 +114,6 @@ LISTING = "/usr/local/sbin/registrator-services"
 WATCH = "/run/registrator-watch/state.json"
 MOST_STOPPED = 300  # containers that do not run and are looked at
 CONFIGURATION = "/etc/consul.d"
-DOCKER = "/etc/docker/daemon.json"
-DOCKER_STARTED = "/run/dockerd-discovery/started.json"
-DOCKER_LOADED = "/run/dockerd-discovery/loaded.json"
-DOCKER_WRITTEN = "/var/lib/dockerd-discovery/daemon.json"
 RESOLV_CONF = "/etc/resolv.conf"
 # Files of a method that nobody but the role consul_dns writes, and the one that names the servers of the site.
 METHODS = {
@@ -211,7 +213,7 @@ def firewall() -> dict | None:
 
 def disks() -> dict:
     """The room on each file system that the platform writes to; one that several parts share is given once."""
-    data_root = (read_json(DOCKER) or {}).get("data-root") or DOCKER_DATA
+    data_root = (read_json(DAEMON_JSON) or {}).get("data-root") or DOCKER_DATA
     uses = [("consul", DATA), ("docker", data_root), *(("nginx", path) for path in temporary()), ("log", LOG)]
     found: dict[str, dict] = {}
     seen = set()
@@ -428,14 +430,14 @@ def inspected(names: list[str]) -> list[str]:
 def dockerd() -> dict | None:
     """Whether the kernel forwards packets, None where dockerd does not need it; settings of the role that daemon.json has lost,
     and those that dockerd would have after its next start only. None where dockerd does not run, or is not the role's."""
-    if not os.path.exists(DOCKER_WRITTEN) or not dockerd_runs():
+    if not os.path.exists(DAEMON_JSON_WRITTEN) or not dockerd_runs():
         return None
-    config, written = read_json(DOCKER), (read_json(DOCKER_WRITTEN) or {}).get("written", {})
-    started = read_json(DOCKER_STARTED)
+    config, written = read_json(DAEMON_JSON), (read_json(DAEMON_JSON_WRITTEN) or {}).get("written", {})
+    started = read_json(DAEMON_JSON_STARTED)
     return {
         "forwards": text(FORWARD).strip() == "1" if forwarding_needed(started or config or {}) else None,
         "lost": configuration_lost(config, written),
-        "waiting": configuration_waiting(config, started, read_json(DOCKER_LOADED)),
+        "waiting": configuration_waiting(config, started, read_json(DAEMON_JSON_LOADED)),
     }
 
 

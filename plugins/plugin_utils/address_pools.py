@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from ..module_utils.dockerd import OWN_POOLS
+from ..module_utils.dockerd_config import DAEMON_JSON
 
 POOLS = "default-address-pools"
 
@@ -66,7 +67,7 @@ def pool_problems(host: str, avoided: Iterable[str], after: Mapping, extra: Mapp
     chosen = [(POOLS, pool.get("base")) for pool in after.get(POOLS) or [] if isinstance(pool, Mapping)]
     chosen += [(key, after.get(key)) for key in ("bip", "fixed-cidr")]
     return [
-        f"{'dockerd_extra_config' if key in extra else '/etc/docker/daemon.json'} sets {key} on {host} to {text}, which would"
+        f"{'dockerd_extra_config' if key in extra else DAEMON_JSON} sets {key} on {host} to {text}, which would"
         f" hide {network} of dockerd_avoided_networks (discovery_management_networks, discovery_resolvers, docker hosts): set it"
         " to a network that nothing else uses, such as 10.200.0.0/16"
         for key, text in chosen

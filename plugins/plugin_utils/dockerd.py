@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 
 from ..module_utils.dockerd import OLDEST, described, upstream
-from ..module_utils.dockerd_config import merged, problems
+from ..module_utils.dockerd_config import DAEMON_JSON, merged, problems
 from .address_pools import hiding_networks, pool_problems
 from .docker_cluster_store import cluster_store_problems
 
-CONFIG = "/etc/docker/daemon.json"
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
 PLAIN, PLAIN_URL = re.compile(r"""[^'"\\\x00-\x1f]*"""), re.compile(r"""[^'"\\\s\x00-\x1f]*""")
 # Limits that dockerd knows (ulimit.go of docker/go-units).
@@ -207,13 +206,13 @@ def _unit(host: str, dockerd: Mapping) -> list[str]:
 def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
     """Check daemon.json as it would be."""
     if dockerd["config"] is None and not dockerd["written"]:
-        return [f"{CONFIG} of {host} cannot be read ({dockerd['config_error']}): repair it, or remove it to start anew"]
+        return [f"{DAEMON_JSON} of {host} cannot be read ({dockerd['config_error']}): repair it, or remove it to start anew"]
     present, written = dockerd["config"] or {}, dockerd["written"]
     after = merged(present, settings["config"], written)
     foreign = {key: value for key, value in present.items() if written.get(key) != value}
 
     def source(key: str) -> str:
-        return "dockerd_extra_config" if key in settings["extra_config"] else CONFIG
+        return "dockerd_extra_config" if key in settings["extra_config"] else DAEMON_JSON
 
     found = []
     overlay = settings["overlay"]
@@ -244,6 +243,6 @@ def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
     if not dockerd["validate"] and upstream(dockerd["version"]) >= OLDEST:
         for problem in problems(after):
             key = problem.split(" ", 1)[0].rstrip(":")
-            owner = CONFIG if key in foreign and key not in settings["config"] else "dockerd_extra_config"
+            owner = DAEMON_JSON if key in foreign and key not in settings["config"] else "dockerd_extra_config"
             found.append(f"{owner} on {host}: {problem}; dockerd is {described(dockerd)}")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ..module_utils.dockerd_config import DAEMON_JSON
 from ..module_utils.sockets import protocol_name
 
 # Free MB below which a part cannot work, and what it cannot do then.
@@ -130,12 +131,12 @@ def _dockerd(dockerd: Mapping) -> Iterator[str]:
         )
     if dockerd["lost"]:
         yield (
-            f"/etc/docker/daemon.json was written by somebody else, settings of the site are gone: {', '.join(dockerd['lost'])}."
+            f"{DAEMON_JSON} was written by somebody else, settings of the site are gone: {', '.join(dockerd['lost'])}."
             " Run playbooks/docker.yml before dockerd restarts"
         )
     elif dockerd["waiting"]:
         yield (
-            f"/etc/docker/daemon.json has changed since dockerd started ({', '.join(dockerd['waiting'])}): its next restart"
+            f"{DAEMON_JSON} has changed since dockerd started ({', '.join(dockerd['waiting'])}): its next restart"
             " applies it. Run playbooks/docker.yml, which restarts one host at a time"
         )
 

@@ -1,7 +1,14 @@
 """daemon.json: what others wrote stays, ours wins, what we no longer want goes, and nothing wrong reaches dockerd."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd_config import (
+    DAEMON_JSON,
+    DAEMON_JSON_LOADED,
+    DAEMON_JSON_STARTED,
+    DAEMON_JSON_WRITTEN,
     filled,
     masked,
     merged,
@@ -107,3 +114,32 @@ def test_what_docker_20_10_refuses_is_found(change, message):
 )
 def test_users_and_passwords_of_urls_are_not_shown(content, shown):
     assert masked(content) == shown
+
+
+PLUGINS = Path(__file__).parents[3] / "plugins"
+# Assigned texts that cannot name a constant: documentation, and commands of a shell.
+OTHER_LANGUAGES = {"DOCUMENTATION", "EXAMPLES", "RETURN", "REPORT"}
+
+
+def texts(path: Path) -> list[str]:
+    """The texts in the code of a file, also those that are part of an f-string."""
+    tree = ast.parse(path.read_text())
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and {getattr(target, "id", "") for target in node.targets} & OTHER_LANGUAGES:
+            prose.add(id(node.value))
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose)
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize("file", [DAEMON_JSON, DAEMON_JSON_WRITTEN, DAEMON_JSON_STARTED, DAEMON_JSON_LOADED])
+def test_each_path_of_daemon_json_stands_once(file):
+    """Who writes a file, who reads it and who names it in a message mean the same one."""
+    found = [(str(path.relative_to(PLUGINS)), text) for path in PLUGINS.rglob("*.py") for text in texts(path) if file in text]
+    assert found == [("module_utils/dockerd_config.py", file)]
+
+
+def test_the_unit_records_where_the_modules_read():
+    unit = (PLUGINS.parent / "roles/dockerd/templates/10-discovery.conf.j2").read_text()
+    for record in (DAEMON_JSON_STARTED, DAEMON_JSON_LOADED):
+        assert f"/usr/bin/install --mode=0600 {DAEMON_JSON} {record}\n" in unit

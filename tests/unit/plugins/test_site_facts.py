@@ -82,7 +82,7 @@ def folders(monkeypatch, tmp_path, **paths):
     for name in ("DATA", "DOCKER_DATA", "LOG", "NGINX"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(site_facts, name, str(tmp_path / name))
-    for name in ("DOCKER", "NGINX_PID"):
+    for name in ("DAEMON_JSON", "NGINX_PID"):
         monkeypatch.setattr(site_facts, name, str(tmp_path / f"no {name}"))
 
 
@@ -98,7 +98,7 @@ def test_w49_each_file_system_is_read_once_and_the_fullest_of_nginx(tmp_path, mo
     (tmp_path / "NGINX/body").mkdir()
     (tmp_path / "NGINX/proxy").mkdir()
     (tmp_path / "data").mkdir()
-    (tmp_path / "no DOCKER").write_text(f'{{"data-root": "{tmp_path}/data"}}')
+    (tmp_path / "no DAEMON_JSON").write_text(f'{{"data-root": "{tmp_path}/data"}}')
     devices = {"DATA": 1, "data": 2, "NGINX": 1, "body": 3, "proxy": 4, "LOG": 1}
     free = {"DATA": 9, "data": 8, "body": 7, "proxy": 6}
     real = os.stat
@@ -141,10 +141,10 @@ def test_containers_that_run_and_those_that_dockerd_could_not_start(monkeypatch,
 def test_w51_the_files_of_dockerd_are_compared(monkeypatch, tmp_path):
     """Names of settings only: values may hold a password."""
     for name, content in {
-        "DOCKER": {"log-driver": "journald", "registry-mirrors": ["https://u:p@x"]},
-        "DOCKER_WRITTEN": {"written": {"tlsverify": True, "log-driver": "journald"}},
-        "DOCKER_STARTED": {"log-driver": "journald", "tlsverify": True},
-        "DOCKER_LOADED": {"log-driver": "journald", "tlsverify": True},
+        "DAEMON_JSON": {"log-driver": "journald", "registry-mirrors": ["https://u:p@x"]},
+        "DAEMON_JSON_WRITTEN": {"written": {"tlsverify": True, "log-driver": "journald"}},
+        "DAEMON_JSON_STARTED": {"log-driver": "journald", "tlsverify": True},
+        "DAEMON_JSON_LOADED": {"log-driver": "journald", "tlsverify": True},
     }.items():
         (tmp_path / name).write_text(json.dumps(content))
         monkeypatch.setattr(site_facts, name, str(tmp_path / name))
@@ -152,7 +152,7 @@ def test_w51_the_files_of_dockerd_are_compared(monkeypatch, tmp_path):
     monkeypatch.setattr(site_facts, "FORWARD", str(tmp_path / "forward"))
     monkeypatch.setattr(site_facts, "dockerd_runs", lambda: True)
     assert site_facts.dockerd() == {"forwards": False, "lost": ["tlsverify"], "waiting": ["tlsverify changed"]}
-    (tmp_path / "DOCKER").write_text("{")
+    (tmp_path / "DAEMON_JSON").write_text("{")
     assert site_facts.dockerd()["waiting"] == ["daemon.json is gone or no table of JSON"]
     monkeypatch.setattr(site_facts, "dockerd_runs", lambda: False)
     assert site_facts.dockerd() is None
