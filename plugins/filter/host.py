@@ -11,6 +11,7 @@ from ..plugin_utils.host import host_problems, server_problems
 from ..plugin_utils.host_addresses import host_addresses
 from ..plugin_utils.image import image_problems
 from ..plugin_utils.packages import package_failure, package_lock
+from ..plugin_utils.quick_restart import quick_restart
 from ..plugin_utils.unit_sandbox import unit_sandbox
 
 
@@ -29,6 +30,13 @@ def package_names_filter(wanted, facts):
     if isinstance(wanted, str) or not hasattr(wanted, "__iter__"):
         raise AnsibleFilterError(f"fewnodes.discovery.package_names: needs a list of packages or needs, got {wanted!r}")
     return package_names(wanted, _facts("package_names", facts))
+
+
+def quick_restart_filter(name):
+    try:
+        return quick_restart(name)
+    except ValueError as error:
+        raise AnsibleFilterError(f"fewnodes.discovery.quick_restart: {error}") from error
 
 
 def unit_sandbox_filter(differences, mount_namespace=True):
@@ -54,6 +62,7 @@ class FilterModule:
             "package_failure": package_failure,
             "package_lock": package_lock,
             "package_names": package_names_filter,
+            "quick_restart": quick_restart_filter,
             "server_problems": server_problems,
             "unit_sandbox": unit_sandbox_filter,
         }

@@ -6,17 +6,27 @@ import subprocess
 import time
 from pathlib import Path
 
+import jinja2
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.quick_restart import quick_restart
 from tests.support.balancer import BACKENDS
 
 ROLES = Path(__file__).parents[3] / "roles"
+
+
+def rendered(backend: str) -> str:
+    """A backend's drop-in as Ansible renders it; of the role's variables those of its restart count."""
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
+    environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": str}
+    template = environment.from_string((ROLES / backend / "templates/10-discovery.conf.j2").read_text())
+    return template.render({f"__{backend}_restart": quick_restart(backend)})
 
 
 class Unit:
     """The commands of a backend's drop-in, run here: `discovery-balancer` and `sleep` only say that they were called."""
 
     def __init__(self, backend: str, folder: Path):
-        text = (ROLES / backend / "templates/10-discovery.conf.j2").read_text().replace("\\\n", "")
+        text = rendered(backend).replace("\\\n", "")
         self.lines = text.splitlines()
         self.flag, self.folder = folder / f"discovery-{backend}-killed", folder
         for name in ("discovery-balancer", "sleep"):
@@ -72,3 +82,16 @@ def test_w39_one_that_was_killed_long_ago_syncs(unit):
 
 def test_w39_a_sync_follows_each_start(unit):
     assert "ExecStartPost=-/usr/local/sbin/discovery-balancer sync" in unit.lines
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_w39_what_starts_a_backend_again_stands_once(backend):
+    """In one filter for all of them; a role names the mark nowhere itself."""
+    files = [path for path in (ROLES / backend).rglob("*") if path.is_file()]
+    own = [line for path in files for line in path.read_text().splitlines() if "SERVICE_RESULT" in line or "-killed" in line]
+    assert own == []
+
+
+def test_w39_a_name_that_a_shell_reads_as_something_else_is_refused():
+    with pytest.raises(ValueError, match="needs a name such as nginx"):
+        quick_restart("nginx; reboot")
