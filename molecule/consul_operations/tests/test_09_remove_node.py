@@ -3,6 +3,7 @@
 import pytest
 from tests.support.cluster import agents, known, others_of, peers, victim, without_ssh
 from tests.support.playbook import play
+from tests.support.resolver import servers
 from tests.support.wait import eventually
 
 
@@ -36,6 +37,7 @@ def test_k9_a_server_is_removed_and_added_again(site, settled, load, show, added
         assert set(peers(site, asked)) == {server.name for server in others}
     assert node.unit("consul", "ActiveState", "UnitFileState") == ["inactive", "disabled"]
     assert set(node.run("docker ps --format '{{.Names}}'").split()) == containers - {"registrator"}
+    assert [server for server in servers(node) if server.startswith("127.")] == [], "its agent has ended"
     secret = "/var/lib/consul* /var/backups/consul /etc/consul.d /etc/registrator/token /etc/consul-template/token"
     assert node.run(f"ls -d {secret} 2>/dev/null || true") == ""
     known_now = {token["SecretID"] for token in site.consul().get("/v1/acl/tokens")}
