@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ..plugin_utils.resolver_methods import resolver_method, resolver_problems
+from ..plugin_utils.resolver_methods import found_resolvers, resolver_method, resolver_problems
 
 
 class FilterModule:
     def filters(self):
-        return {"resolver_method": resolver_method, "resolver_problems": resolver_problems}
+        return {
+            "found_resolvers": found_resolvers,
+            "resolver_method": resolver_method,
+            "resolver_problems": resolver_problems,
+        }

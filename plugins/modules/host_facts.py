@@ -58,6 +58,11 @@ parts:
   returned: always
   type: list
   elements: str
+resolvers:
+  description: The site's name servers that the role consul_dns has written into the resolver of the host, in order.
+  returned: always
+  type: list
+  elements: str
 packages_lock_timeout:
   description: The option of this name.
   returned: where it was given

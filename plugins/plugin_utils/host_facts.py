@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # One line for each package, user and released program in use: quicker than the package manager's answer for each of them.
 # What is called a part of the platform has a name that nobody else uses: a consul-template or a registrator of others is none.
+# The site's name servers are those that the files of consul_dns name: resolv.conf has room for one beside two of ours.
 # Of each main file and site of nginx and HAProxy also the checksum, and whether it is ours; conffile has that of the package.
 REPORT = r"""
 awk 'FILENAME == "/etc/passwd" {split($0, user, ":"); print "user " user[1]}
@@ -28,6 +29,13 @@ for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template/
   overlay:/etc/docker/consul.env "overlay:${data:-/var/lib/docker}/swarm/docker-state.json"; do
   [ ! -e "${mark#*:}" ] || echo "part ${mark%%:*}"
 done
+{
+  sed -n 's/^server=\([0-9A-Fa-f.:]*\)$/\1/p' /etc/discovery-dns.conf
+  sed -n 's/^DNS=//p' /etc/systemd/network/*.d/10-discovery.conf
+  sed -n 's/^ExecStart=.*resolvectl dns [^ ]* //p' /etc/systemd/system/discovery-resolved-link.service
+  [ ! -e /etc/systemd/system/resolvconf.service.d/10-discovery.conf ] \
+    || sed -n 's/^nameserver //p' /etc/resolvconf/resolv.conf.d/base
+} 2>/dev/null | tr ' ' '\n' | sed -n 's/./resolver &/p'
 [ ! -e /etc/discovery-templates ] || echo "template templates"
 [ ! -e /usr/lib/python3/dist-packages/apt/__init__.py ] || echo package_tool
 """
@@ -38,10 +46,11 @@ def host_facts(report: str) -> dict:
 
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
         of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
-        balancer, templates), parts (what groups have put there: balancer, dockerd, overlay, registrator), and package_tool:
-        Ansible can ask the package manager
+        balancer, templates), parts (what groups have put there: balancer, dockerd, overlay, registrator),
+        resolvers (the site's name servers that the files of consul_dns name, in order), and package_tool: Ansible can ask the
+        package manager
     """
-    kinds = ("package", "user", "program", "conffile", "server", "template", "part")
+    kinds = ("package", "user", "program", "conffile", "server", "template", "part", "resolver")
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     package_tool = False
     for line in report.splitlines():
@@ -56,6 +65,7 @@ def host_facts(report: str) -> dict:
         "configurations": {path: _whose(mark, checksum, found["conffile"]) for checksum, mark, path in _split(found["server"])},
         "consul_template": found["template"],
         "parts": sorted(set(found["part"])),
+        "resolvers": list(dict.fromkeys(found["resolver"])),
         "package_tool": package_tool,
     }
 

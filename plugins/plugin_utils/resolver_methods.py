@@ -8,6 +8,7 @@ from ..module_utils.resolv_conf import STUB
 
 METHODS = ("resolvconf", "systemd_resolved", "dnsmasq")
 DNSMASQ = "127.0.0.2"
+MOST = 2  # name servers of the site that the files of the role have room for
 
 
 def overwriter(found: Mapping) -> str:
@@ -33,13 +34,32 @@ def resolver_method(found: Mapping, configured: str = "auto") -> str:
     return "" if overwriter(found) else "dnsmasq"
 
 
+def found_resolvers(facts: Mapping, recorded: Iterable[str] = ()) -> list[str]:
+    """The site's name servers as a host has them, where the site names none.
+
+    Not those that are the host itself: one that answers there may ask the host's resolver, and so itself. The resolver of an
+    earlier run has written at most one of them into resolv.conf, so what that run found counts, unless resolv.conf has another.
+
+    :param facts: `ansible_facts`; {} where none are gathered
+    :param recorded: what the files of the role name, `common_host.resolvers`. An address that the host has got since stays
+    :returns: the first two in order, whether the role has run before or not; [] where there are none
+    """
+    own, recorded = set(facts.get("all_ipv4_addresses") or []), list(recorded)
+    named = (facts.get("dns") or {}).get("nameservers") or []
+    others = [server for server in named if not _is_loopback(server) and server not in own]
+    return (recorded if set(others) <= set(recorded) else others)[:MOST]
+
+
+def _is_loopback(server: str) -> bool:
+    return server.startswith("127.") or server == "::1"
+
+
 def resolver_problems(
     host: str,
     found: Mapping,
     configured: str,
     resolvers: Iterable[str],
     options: Iterable[str],
-    own: Iterable[str],
     address: str,
 ) -> list[str]:
     """Reasons why the resolver of a host cannot be led to Consul, one message each.
@@ -48,7 +68,6 @@ def resolver_problems(
     :param configured: consul_dns_method
     :param resolvers: addresses of the site's name servers
     :param options: resolver options that are wanted
-    :param own: all addresses of the host
     :param address: where Consul answers other hosts and containers, beside 127.0.0.1
     :returns: [] without a problem
     """
@@ -59,7 +78,7 @@ def resolver_problems(
     method = resolver_method(found, configured)
     return (
         manager_problems(host, found, configured, method)
-        + server_problems(host, found, list(resolvers), set(own))
+        + server_problems(host, found, list(resolvers), address)
         + option_problems(host, options)
         + listener_problems(host, found, method, address)
     )
@@ -83,9 +102,10 @@ def manager_problems(host: str, found: Mapping, configured: str, method: str) ->
     return problems
 
 
-def server_problems(host: str, found: Mapping, resolvers: list[str], own: set[str]) -> list[str]:
-    """The site's name servers: at least one, none of them the host itself."""
-    wrong = [server for server in resolvers if server.startswith("127.") or server == "::1" or server in own]
+def server_problems(host: str, found: Mapping, resolvers: list[str], address: str) -> list[str]:
+    """The site's name servers: at least one, none of them this host's Consul. Another address of the host may be a name server's
+    that moves between hosts."""
+    wrong = [server for server in resolvers if _is_loopback(server) or server == address]
     if resolvers and not wrong:
         return []
     return [

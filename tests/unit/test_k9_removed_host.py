@@ -37,12 +37,12 @@ def test_k9_a_reset_gives_the_resolver_back_before_consul_goes():
 
 
 @pytest.mark.parametrize(("state", "settings", "servers"), [
-    ("dnsmasq", {}, ["192.0.2.53"]),
+    ("dnsmasq", {}, ["192.0.2.53", "192.0.2.54"]),
     ("dnsmasq", {"discovery_resolvers": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]}, ["192.0.2.1", "192.0.2.2"]),
-    ("resolvconf", {}, ["192.0.2.53"]),
+    ("resolvconf", {}, ["192.0.2.53", "192.0.2.54"]),
 ])  # fmt: skip
-def test_k9_the_resolver_comes_back_without_facts_of_the_host(tmp_path, state, settings, servers):
-    """The playbook gathers none. A resolvconf stays in charge, with the site's name servers as its base."""
+def test_k9_the_resolver_asks_the_name_servers_of_the_site(tmp_path, state, settings, servers):
+    """All that its files name; resolv.conf has the first. A resolvconf stays in charge, with them as its base."""
     (task,) = [one for one in parse_yaml((ROLE / "tasks/reset.yml").read_text()) if "fewnodes.discovery.resolver" in one]
     facts = {"resolver": STATE[state] | {"search": [], "networkd_ours": [], "resolved_ours": False}}
     (tmp_path / "templates").symlink_to(ROLE / "templates")
@@ -50,7 +50,10 @@ def test_k9_the_resolver_comes_back_without_facts_of_the_host(tmp_path, state, s
     play = {
         "hosts": "localhost", "connection": "local", "gather_facts": False,
         "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
-        "vars": settings | task["vars"] | {"__consul_dns_facts": facts, "made": task["fewnodes.discovery.resolver"]},
+        "vars": settings | task["vars"] | {
+            "common_host": {"resolvers": ["192.0.2.53", "192.0.2.54"]}, "__consul_dns_facts": facts,
+            "made": task["fewnodes.discovery.resolver"],
+        },
         "tasks": [{"ansible.builtin.copy": copy, "when": task["when"]}],
     }  # fmt: skip
     (tmp_path / "play.json").write_text(json.dumps([play]))

@@ -15,11 +15,11 @@ docker_hosts:
   hosts: {a: {discovery_address: 192.0.2.1}, b: {discovery_address: 192.0.2.2}}
 """
 # What of the roles reads the addresses that a host has now, and why that is none of its identity.
-PRESENT = re.compile(r"host_addresses|all_ipv4_addresses|all_ipv6_addresses|ipv4_secondaries")
+PRESENT = re.compile(r"host_addresses|all_ipv4_addresses|all_ipv6_addresses|ipv4_secondaries|discovery[.]found_resolvers")
 READERS = {
+    "roles/consul/defaults/main.yml": "that a name server is not the host itself, before the resolver has its own",
     "roles/consul/tasks/preflight/hosts.yml": "that the declared one is there",
-    "roles/consul_dns/tasks/preflight.yml": "that the declared one is there",
-    "roles/consul_dns/vars/main.yml": "that a name server is not the host itself",
+    "roles/consul_dns/vars/main.yml": "that a name server is not the host itself, before the resolver has its own",
     "roles/dockerd/vars/main.yml": "which undeclared ones a certificate of an earlier version may have",
 }
 RENDERED = "{{ {'names': __dockerd_certificate_san, 'spare': __dockerd_certificate_spare_san} | to_json }}"

@@ -14,6 +14,7 @@ def test_a_report_is_read():
         "configurations": {},
         "consul_template": ["templates"],
         "parts": ["balancer", "overlay"],
+        "resolvers": [],
         "package_tool": True,
     }
 
@@ -26,6 +27,7 @@ def test_a_host_without_python_apt_has_no_package_tool():
         "configurations": {},
         "consul_template": [],
         "parts": [],
+        "resolvers": [],
         "package_tool": False,
     }
 

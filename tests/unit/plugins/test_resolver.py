@@ -1,11 +1,19 @@
 """Method of a resolver, refused settings, and what files and the kernel tell about it."""
 
+import subprocess
+from pathlib import Path
+
+import jinja2
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.filter.resolver import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolv_conf
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
+from tests.yaml_text import parse_yaml
 
 FILTERS = FilterModule().filters()
-resolver_method, resolver_problems = FILTERS["resolver_method"], FILTERS["resolver_problems"]
+resolver_method, resolver_problems, found_resolvers = (
+    FILTERS[name] for name in ("resolver_method", "resolver_problems", "found_resolvers")
+)
 
 
 def seen(**other):
@@ -49,7 +57,7 @@ def test_a_named_method_wins(case, asked):
 
 
 def problems(asked="auto", resolvers=("192.0.2.53",), options=("timeout:1",), **found):
-    return resolver_problems("h", seen(**found), asked, resolvers, options, ["192.0.2.1", "127.0.0.1"], "192.0.2.1")
+    return resolver_problems("h", seen(**found), asked, resolvers, options, "192.0.2.1")
 
 
 def held(address, process, protocol="udp"):
@@ -65,6 +73,7 @@ FINE = {
     "all is there": {"listeners": [held("127.0.0.1", "consul"), held("127.0.0.2", "dnsmasq")]},
     "stub of systemd-resolved": {**STUB, "listeners": [held(a, "systemd-resolve") for a in ("127.0.0.53", "127.0.0.54")]},
     "dnsmasq of virtual machines": {"listeners": [held("192.168.122.1", "dnsmasq")]},
+    "a name server whose address moves between hosts, and is here now": {"resolvers": ["192.0.2.99"]},
     "127.0.0.2, with another method": {"asked": "resolvconf", "listeners": [held("127.0.0.2", "named")]},
 }
 
@@ -104,6 +113,76 @@ def test_wrong(case):
     given, words = WRONG[case]
     (problem,) = problems(**given)
     assert [word for word in words if word not in problem] == []
+
+
+def of_host(*nameservers):
+    return {"all_ipv4_addresses": ["192.0.2.1", "192.0.2.99"], "dns": {"nameservers": list(nameservers)}}
+
+
+@pytest.mark.parametrize(("nameservers", "recorded", "expected"), [
+    (["192.0.2.53", "192.0.2.54", "192.0.2.55"], [], ["192.0.2.53", "192.0.2.54"]),
+    (["127.0.0.53"], [], []),
+    (["192.0.2.99", "192.0.2.53"], [], ["192.0.2.53"]),  # the host itself
+    (["127.0.0.2", "127.0.0.1", "192.0.2.53"], ["192.0.2.53", "192.0.2.54"], ["192.0.2.53", "192.0.2.54"]),
+    (["127.0.0.1"], ["192.0.2.53"], ["192.0.2.53"]),  # somebody has written over it
+    (["127.0.0.2", "127.0.0.1", "192.0.2.53"], ["192.0.2.99", "192.0.2.53"], ["192.0.2.99", "192.0.2.53"]),  # it has moved here
+    (["192.0.2.60", "192.0.2.53"], ["192.0.2.53", "192.0.2.54"], ["192.0.2.60", "192.0.2.53"]),  # another one
+])  # fmt: skip
+def test_name_servers_as_a_host_has_them(nameservers, recorded, expected):
+    assert found_resolvers(of_host(*nameservers), recorded) == expected
+
+
+def test_without_facts_there_are_the_recorded_ones():
+    assert found_resolvers({}, ["192.0.2.53"]) == ["192.0.2.53"] and found_resolvers({}) == []
+
+
+ROLE = Path(__file__).parents[3] / "roles/consul_dns"
+
+
+def written(folder, method, servers):
+    """The files that a run writes, below a directory; what facts have of resolv.conf then."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.ChainableUndefined
+    )
+    environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": str}
+    spec = parse_yaml((ROLE / "vars/main.yml").read_text())["__consul_dns_methods"][method.partition(", ")[0]]
+    resolved = {
+        "/etc/systemd/network/10-eth0.network.d/10-discovery.conf" if "networkd" in method
+        else "/etc/systemd/system/discovery-resolved-link.service": "10-discovery.conf.j2" if "networkd" in method
+        else "discovery-resolved-link.service.j2"
+    }  # fmt: skip
+    files = spec["files"] if isinstance(spec["files"], dict) else resolved
+    values = {
+        "__consul_dns_site": servers, "__consul_dns_spec": spec, "__consul_dns_interface": "eth0", "consul_dns_domain": "consul",
+        "consul_dns_address": "192.0.2.1", "__consul_dns_others": ["192.0.2.2"],
+    }  # fmt: skip
+    for path, template in files.items():
+        (folder / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path[1:]).write_text(environment.get_template(template).render(values))
+    if "link" in spec:
+        return ["127.0.0.1", *servers]
+    return resolv_conf.parse_resolv_conf(environment.get_template("resolv.conf.j2").render(values))["servers"]
+
+
+@pytest.mark.parametrize("method", ["dnsmasq", "resolvconf", "systemd_resolved", "systemd_resolved, networkd"])
+@pytest.mark.parametrize("servers", [["192.0.2.53"], ["192.0.2.53", "2001:db8::53"]])
+def test_a_second_run_finds_the_name_servers_of_the_first(tmp_path, method, servers):
+    """resolv.conf has room for three, of which two are ours with dnsmasq and systemd-resolved."""
+    named = written(tmp_path, method, servers)
+    report = REPORT.replace("/etc/", f"{tmp_path}/etc/")
+    done = subprocess.run(["sh", "-c", report], capture_output=True, text=True, check=False)
+    recorded = host_facts(done.stdout)["resolvers"]
+    assert recorded == servers
+    assert found_resolvers(of_host(*named), recorded) == servers
+
+
+def test_a_host_without_our_files_has_no_record(tmp_path):
+    (tmp_path / "etc/resolvconf/resolv.conf.d").mkdir(parents=True)
+    (tmp_path / "etc/resolvconf/resolv.conf.d/base").write_text("nameserver 192.0.2.53\n")
+    done = subprocess.run(
+        ["sh", "-c", REPORT.replace("/etc/", f"{tmp_path}/etc/")], capture_output=True, text=True, check=False
+    )
+    assert host_facts(done.stdout)["resolvers"] == []
 
 
 def test_parse():
