@@ -48,6 +48,20 @@ def test_p1_largest_body(site, serve, show):
         assert found == [200, 413]
 
 
+def test_p1_a_client_keeps_its_instance(site, serve, show):
+    """Each balancer takes the cookie of any other one."""
+    for node in (site.docker_hosts[0], site.docker_hosts[-1]):
+        serve(node, "test-sticky", "http", sticky="cookie")
+    host = site.host_of("test-sticky")
+    everywhere(site.balancers, lambda b: len({ask(b, host)[2].partition(",")[0] for _ in range(4)}) == 2, SECONDS)
+    for balancer in site.balancers:
+        _status, headers, body = ask(balancer, host)
+        cookie, name = headers["Set-Cookie"].partition(";")[0], json.loads(body)[0]
+        answers = [json.loads(ask(other, host, Cookie=cookie)[2])[0] for other in site.balancers for _ in range(4)]
+        show(f"{balancer.name}: {name}; with its cookie at every balancer: {sorted(set(answers))}")
+        assert set(answers) == {name}
+
+
 def test_w15_headers_with_underscores(site, serve, show):
     """They arrive where the site wants them, and none looks like ours."""
     host = served(site, serve, "test-plain")

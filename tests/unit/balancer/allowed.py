@@ -20,6 +20,8 @@ TIME = r"[0-9]{1,9}(ms|s|m|h)"
 
 PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
 FILE = r"/[A-Za-z0-9._/@+-]+"
+SERVICE, VALUE = "[0-9a-f]{16}", "[0-9a-f]{4}"  # in the name of a sticky cookie, and of one
+TAKEN = r"~^(.+) \1$"  # the cookie is of the instance that answered
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 
@@ -36,9 +38,28 @@ ANSWER = {
 ALLOWED = {
     "main.conf": {"": {"worker_shutdown_timeout": TIME}},
     "http.conf": {
-        "": {"upstream": f"http_{NAME}", "server": "", "map": r' \$discovery_(service|prefix|page_\d+)'},
+        "": {
+            "upstream": f"(http_{NAME}|sticky_{NAME}_{VALUE})",
+            "server": "",
+            "map": r" \$discovery_(service|prefix|page_\d+)|\$upstream_addr \$discovery_answered"
+            r"|\$discovery_sticky \$discovery_(answered \$discovery_by|cookie \$discovery_to)"
+            r"|\$discovery_by \$discovery_cookie \$discovery_set_cookie|\$discovery_set_cookie \$discovery_cache",
+        },
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
         r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
+        r"map \$upstream_addr \$discovery_answered": {
+            "default": r"\$upstream_addr",
+            re.escape("~ (?<discovery_answerer>[^ ]+)$"): r"\$discovery_answerer",
+        },
+        r"map \$discovery_sticky \$discovery_answered \$discovery_by": {"default": "", f"{SERVICE} {PLACE}": VALUE},
+        r"map \$discovery_by \$discovery_cookie \$discovery_set_cookie": {
+            "default": r"sticky_\$discovery_sticky=\$discovery_by; Path=/; HttpOnly",
+            f"{re.escape('~^ ')}|{re.escape(TAKEN)}": "",
+        },
+        r"map \$discovery_set_cookie \$discovery_cache": {"default": "private", "": ""},
+        r"map \$discovery_sticky \$discovery_cookie \$discovery_to": {
+            "default": r"http_\$discovery_service", f"{SERVICE} {VALUE}": f"sticky_{NAME}_{VALUE}",
+        },
         "upstream": UPSTREAM | {"keepalive": r"\d+", "keepalive_timeout": TIME},
         "server": ANSWER
         | {
@@ -53,8 +74,10 @@ ALLOWED = {
         },
         "server location": ANSWER
         | {
-            "set": rf"\$discovery_(service {NAME}|prefix {PATH})",
-            "proxy_pass": rf"https?://http_{NAME}/?",
+            "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
+            "add_header": r"Retry-After 5 always|Set-Cookie \$discovery_set_cookie always|Cache-Control \$discovery_cache always",
+            "rewrite": r"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)+/\?\(\.\*\)\$ /\$1 break",
+            "proxy_pass": rf"https?://(http_{NAME}/?|\$discovery_to)",
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
             "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",

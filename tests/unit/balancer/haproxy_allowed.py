@@ -8,7 +8,7 @@ empty catalog comes from the site's options alone.
 import re
 from pathlib import Path
 
-from allowed import HOST, NAME, PATH, PLACE, PORT
+from allowed import HOST, NAME, PATH, PLACE, PORT, SERVICE, VALUE
 from discovery_balancer.backends.haproxy.render import files, layout
 from discovery_balancer.plan import Plan
 
@@ -19,6 +19,8 @@ POOL = rf"( pool-max-conn \d+ pool-purge-delay {MS})?"
 SERVER = rf"server {ADDRESS}:{PORT} {PLACE} weight [1-9]\d{{0,2}}{CHECK}"
 SPARE = rf"server spare-\d+ 0\.0\.0\.0:1 disabled{CHECK}"
 LOG = r"log-format %ci\\ \[%T\]\\ TCP\\ %ts\\ %B\\ %U\\ %Tt\\ service=<name>\\ instance=\\\"%si:%sp\\\"\\ port=%fp"
+VALUES = rf"str\({SERVICE}/\),concat\(,txn\.(cookie|server)\),map\(discovery/sticky\.map\)"
+NEW = "if discovery_new !discovery_same"
 # section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
 ALLOWED = {
     rf"backend http_({NAME})": [
@@ -28,6 +30,12 @@ ALLOWED = {
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
         r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",
         rf"http-request set-header X-Forwarded-Prefix {PATH}",
+        rf"http-request set-var\(txn\.cookie\) req\.cook\(sticky_{SERVICE}\)",
+        rf"use-server %\[({VALUES})\] if \{{ \1 -m found \}}",
+        r"http-response set-var\(txn\.server\) srv_name", rf"http-response set-var\(txn\.value\) {VALUES}",
+        r"acl discovery_new var\(txn\.value\) -m found", r"acl discovery_same var\(txn\.value\),strcmp\(txn\.cookie\) eq 0",
+        rf"http-response add-header Set-Cookie sticky_{SERVICE}=%\[var\(txn\.value\)\];\\ Path=/;\\ HttpOnly {NEW}",
+        rf"http-response add-header Cache-Control private {NEW}",
         rf"({SERVER}|{SPARE}){POOL}( ssl verify none sni var\(txn\.host\)| proto h2)?",
     ],
     rf"backend tls_({NAME})": [
@@ -43,6 +51,7 @@ ALLOWED = {
 MAPS = {
     "hosts.map": rf"{HOST}({PATH})?/ {NAME}",
     "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https)",
+    "sticky.map": rf"{SERVICE}/({VALUE} {ADDRESS}:{PORT}|{ADDRESS}:{PORT} {VALUE})",
     "structure.map": rf"(stop \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
     "marker.map": "marker [0-9a-f]{16}",
 }

@@ -14,7 +14,8 @@ from discovery_balancer.settings import PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 FINE = {
     "connect_timeout": "2s", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org", "max_body_size": "2g",
-    "path": "/", "protocol": "http", "read_timeout": "1m", "strip": "false", "unbuffered": "true", "weight": "7",
+    "path": "/", "protocol": "http", "read_timeout": "1m", "sticky": "cookie", "strip": "false", "unbuffered": "true",
+    "weight": "7",
 }  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.
@@ -50,7 +51,7 @@ VALUES = (
     "/", "/api", "/api/", "/a/../b", "//", "/a b", "/%2e%2e/", "/api;v=1", "/ä", "/~x", "/" + "a/" * 200,
     "1", "10", "0", "-1", "1e3", "007", "100000", "+5", "5s", "30", "5m", "500ms", "0s", "1d", "5 s", "99999999999s", "1h30m",
     "http", "https", "HTTP", "h2c", "grpc", "tls", "tcp", "ftp", "true", "false", "on", "off", "v1.0.0", "1.2.3", "2",
-    "2g", "101g", "102400M", "104857601k", "1t", "4k", "64K", "65k", "0k", "007k", "1m", "16 k",
+    "cookie", "Cookie", "address", "2g", "101g", "102400M", "104857601k", "1t", "4k", "64K", "65k", "0k", "007k", "1m", "16 k",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from discovery_balancer.backends.haproxy.changes import (
     running,
 )
 from discovery_balancer.backends.haproxy.options import HaproxyOptions
-from discovery_balancer.backends.haproxy.render import HOSTS, MAPS, NAMES, SPARE, layout
+from discovery_balancer.backends.haproxy.render import HOSTS, MAPS, NAMES, SPARE, STICKY, layout
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance, Plan, Service
 from discovery_balancer.settings import Settings
@@ -200,6 +200,21 @@ def test_a_haproxy_that_can_add_no_server_has_spare_ones():
         "set server http_web/10.0.0.1:81 state ready",
         "set server http_web/spare-1 state maint",
     )
+
+
+def test_p1_servers_that_cookies_name_need_a_reload_where_none_can_be_added():
+    """A spare one has the wrong name."""
+    for own, version, reason in ((HaproxyOptions(spare=2), OLD, "no spare server"), (OWN, NEW, "")):
+        fake = Fake(wanted(web(ONE, sticky="cookie"), own=own), version)
+        found = changes(fake.running, wanted(web(ONE, TWO, sticky="cookie"), own=own))
+        assert reason in found.reason and bool(found.commands) == (not reason)
+
+
+def test_p1_cookies_are_changed_while_it_runs():
+    want = wanted(web(TWO, THREE, sticky="cookie"))
+    fake = Fake(wanted(web(ONE, TWO, sticky="cookie")))
+    fake.do(*changes(fake.running, want).commands)
+    assert fake.maps[STICKY] == want.maps[STICKY] and len(want.maps[STICKY]) == 4
 
 
 def test_only_servers_that_take_nothing_are_deleted():

@@ -88,6 +88,27 @@ def test_w17_p1_chunks_are_sent_at_once():
     assert "    timeout tunnel 60000ms\n    option http-no-delay\n    http-request deny " in text
 
 
+def test_p1_sticky():
+    made = rendered(http=(web(Instance("10.0.0.1", 80), Instance("[2001:db8::1]", 81), sticky="cookie"),))
+    key = "4b5e57f6eb2f42b9"
+    to, by = (f"str({key}/),concat(,txn.{name}),map(discovery/sticky.map)" for name in ("cookie", "server"))
+    assert (
+        f"    http-request set-var(txn.cookie) req.cook(sticky_{key})\n"
+        f"    use-server %[{to}] if {{ {to} -m found }}\n"
+        "    http-response set-var(txn.server) srv_name\n"
+        f"    http-response set-var(txn.value) {by}\n"
+        "    acl discovery_new var(txn.value) -m found\n"
+        "    acl discovery_same var(txn.value),strcmp(txn.cookie) eq 0\n"
+        f"    http-response add-header Set-Cookie sticky_{key}=%[var(txn.value)];\\ Path=/;\\ HttpOnly"
+        " if discovery_new !discovery_same\n"
+        "    http-response add-header Cache-Control private if discovery_new !discovery_same\n"
+        "    server 10.0.0.1:80 "
+    ) in section(made["services.cfg"], "http_web")
+    assert made["sticky.map"] == (
+        f"{key}/10.0.0.1:80 e15b\n{key}/2001:db8::1:81 c1c7\n{key}/c1c7 2001:db8::1:81\n{key}/e15b 10.0.0.1:80\n"
+    )
+
+
 def test_grpc_is_not_stripped_and_speaks_http_2():
     text = section(rendered(http=(web(path="/p.S", strip=True, protocol="grpc"),))["services.cfg"], "http_web")
     assert "replace-path" not in text and text.endswith(" proto h2\n")
@@ -208,7 +229,8 @@ def test_the_structure_has_no_servers_and_no_names():
 
 
 @pytest.mark.parametrize(
-    "chosen", [{"read_timeout": "5s"}, {"protocol": "https"}, {"path": "/a", "strip": True}, {"unbuffered": True}]
+    "chosen",
+    [{"read_timeout": "5s"}, {"protocol": "https"}, {"path": "/a", "strip": True}, {"unbuffered": True}, {"sticky": "cookie"}],
 )
 def test_the_structure_has_the_settings_of_a_service(chosen):
     one, two = (layout(Plan(http=(web(**given),)), OPTIONS, OWN).structure for given in ({}, chosen))

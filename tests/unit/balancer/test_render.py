@@ -23,10 +23,13 @@ TLS = {
     "proxy_read_timeout", "proxy_send_timeout", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_timeout", "real_ip_header",
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
-    "proxy_buffers", "proxy_busy_buffers_size",
+    "proxy_buffers", "proxy_busy_buffers_size", "rewrite",
 }  # fmt: skip
-# What stands in the blocks of maps: ports, names of hosts, and of what they lead to.
-HOST = re.compile(r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
+# What stands in the blocks of maps: ports, names of hosts, and of what they lead to; cookies and addresses of a sticky service.
+HOST = re.compile(
+    r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
+    r"|~\^ |~\^\(\.\+\) \\1\$|~ \(\?<discovery_answerer>\[\^ \]\+\)\$"
+)
 
 
 def directives(text):
@@ -143,6 +146,75 @@ def test_w8_p1_w17_lines_of_a_label(chosen, lines):
     assert http_conf(web(**chosen)).endswith(f"http_web;\n{lines}    }}\n}}\n")
 
 
+def test_p1_sticky():
+    """Each instance has an upstream in which the next ones are its backups, those on other hosts first."""
+    places = [Instance("10.0.0.1", 80), Instance("10.0.0.1", 81), Instance("10.0.0.2", 82), Instance("[2001:db8::1]", 83)]
+    options = Options(domain="hospital.example", tries=2)
+    text = http_conf(web(*places, sticky="cookie"), options=options)
+    key, limits = "4b5e57f6eb2f42b9", "max_fails=3 fail_timeout=5s"
+    assert text[text.index("map $upstream_addr") :].startswith(
+        f"""\
+map $upstream_addr $discovery_answered {{
+    default $upstream_addr;
+    "~ (?<discovery_answerer>[^ ]+)$" $discovery_answerer;
+}}
+map "$discovery_sticky $discovery_answered" $discovery_by {{
+    default "";
+    "{key} 10.0.0.1:80" e15b;
+    "{key} 10.0.0.1:81" 0767;
+    "{key} 10.0.0.2:82" f8d9;
+    "{key} [2001:db8::1]:83" 2611;
+}}
+map "$discovery_by $discovery_cookie" $discovery_set_cookie {{
+    default "sticky_$discovery_sticky=$discovery_by; Path=/; HttpOnly";
+    "~^ " "";
+    "~^(.+) \\1$" "";
+}}
+map $discovery_set_cookie $discovery_cache {{
+    default private;
+    "" "";
+}}
+map "$discovery_sticky $discovery_cookie" $discovery_to {{
+    default http_$discovery_service;
+    "{key} e15b" sticky_web_e15b;
+    "{key} 0767" sticky_web_0767;
+    "{key} f8d9" sticky_web_f8d9;
+    "{key} 2611" sticky_web_2611;
+}}
+upstream sticky_web_e15b {{
+    server 10.0.0.1:80 {limits};
+    server 10.0.0.2:82 max_fails=0 backup;
+    server [2001:db8::1]:83 max_fails=0 backup;
+    keepalive 64;
+    keepalive_timeout 1s;
+}}
+"""
+    )
+    assert text.endswith(
+        f"""\
+    location / {{
+        set $discovery_service web;
+        set $discovery_sticky {key};
+        set $discovery_cookie $cookie_sticky_{key};
+        add_header Set-Cookie $discovery_set_cookie always;
+        add_header Cache-Control $discovery_cache always;
+        proxy_pass http://$discovery_to;
+    }}
+}}
+"""
+    )
+
+
+def test_p1_sticky_paths_are_stripped_before():
+    text = http_conf(web(sticky="cookie", path="/a.b", strip=True, protocol="https"))
+    lines = '        rewrite "(?s)^/a[.]b/?(.*)$" /$1 break;\n        proxy_pass https://$discovery_to;\n'
+    assert text.count(lines) == 2
+
+
+def test_p1_a_single_instance_needs_no_upstream_of_its_own():
+    assert "upstream sticky" not in http_conf(web(sticky="cookie"))
+
+
 @pytest.mark.parametrize("size", range(4, 65))
 def test_w8_nginx_takes_the_buffers_of_each_size(size):
     """Those that are busy have to be as large as the first one, and leave one of the others free."""
@@ -225,6 +297,7 @@ nasty = st.one_of(
 )  # fmt: skip
 MEANT = [f"balancer_{key}" for key in PARSERS]
 SAID = ["a.example", "b.a.example", "x.hospital.example", "a.example,b.example", "/a", "/a/b", "true", "https", "grpc", "5", "5s"]
+SAID += ["cookie"]
 scalars = st.one_of(nasty, st.integers(-5, 70000), st.booleans(), st.none(), st.floats(allow_nan=False))
 instances = st.fixed_dictionaries(
     {

@@ -18,6 +18,7 @@ LONGEST_PATH = 200
 TIME = re.compile(r"[1-9][0-9]{0,5}(ms|s|m|h)")
 LONGEST_TIME = 24 * 3600  # seconds
 PROTOCOLS = ("http", "https", "grpc")
+STICKY = ("cookie",)
 HIGHEST_WEIGHT = 1000
 SIZE = re.compile(r"([1-9][0-9]{0,5})([kmg])")
 LARGEST_BODY = 100 * 2**30  # bytes
@@ -43,6 +44,7 @@ class Settings:
     unbuffered: bool = False  # whether bodies pass as they come, both ways
     max_body_size: str = ""  # of a request, such as 2g; empty: the site's
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
+    sticky: str = ""  # by what a client keeps its instance; empty: it does not
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -151,6 +153,12 @@ def _protocol(value):
     return value.lower()
 
 
+def _sticky(value):
+    if value.lower() not in STICKY:
+        raise Rejected(f"not {' or '.join(STICKY)}")
+    return value.lower()
+
+
 def _time(value):
     if not TIME.fullmatch(value) or seconds(value) > LONGEST_TIME:
         raise Rejected("not a time such as 500ms, 30s, 5m or 2h, at most 24h")
@@ -184,6 +192,7 @@ PARSERS = {
     "path": _path,
     "protocol": _protocol,
     "read_timeout": _time,
+    "sticky": _sticky,
     "strip": _boolean,
     "unbuffered": _boolean,
     "weight": _weight,

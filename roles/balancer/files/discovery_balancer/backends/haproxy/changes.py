@@ -126,7 +126,7 @@ def _join(section, have, wanted, version):
             commands += [f"set server {here} state ready"] if state.maintained else []
         elif version >= ADDS_SERVERS:
             commands += _add(section, server, wanted.keywords)
-        elif spare:
+        elif spare and not wanted.named:
             here = f"{section}/{spare.pop(0)}"
             commands.append(f"set server {here} addr {server.address} port {server.port}")
             commands += [f"set server {here} weight {server.weight}", f"set server {here} state ready"]

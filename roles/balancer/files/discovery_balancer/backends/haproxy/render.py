@@ -12,11 +12,12 @@ import typing
 
 from ...settings import LONGEST_TIME
 from ...times import longest, seconds
+from .. import sticky
 from ..pages import RETRY_SECONDS, page
 
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)
-HOSTS, NAMES, MARKER, STRUCTURE = (f"{name}.map" for name in ("hosts", "names", "marker", "structure"))
+HOSTS, NAMES, STICKY, MARKER, STRUCTURE = (f"{name}.map" for name in ("hosts", "names", "sticky", "marker", "structure"))
 HIGHEST_WEIGHT = 256  # of HAProxy
 LONGEST_MS = 2**31 - 1  # of HAProxy's timers
 LONGEST_LABEL = f"{LONGEST_TIME}s"
@@ -56,6 +57,7 @@ class Section(typing.NamedTuple):
     keywords: str = ""  # of each server
     servers: tuple = ()
     listens: bool = False
+    named: bool = False  # its servers are asked for by their names, so that a spare one is of no use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ def layout(plan, options, own, main="") -> Layout:
         _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
         + _internal(options, own),
         sections,
-        {HOSTS: hosts, NAMES: names},
+        {HOSTS: hosts, NAMES: names, STICKY: _values(plan)},
         _pages(),
     )
 
@@ -352,12 +354,43 @@ def _http(service, options, own):
         path = chosen.path.replace(".", "[.]")
         text += f"    http-request replace-path ^{path}(/(.*))?$ /\\2\n"
         text += f"    http-request set-header X-Forwarded-Prefix {chosen.path}\n"
+    text += _sticky(service) if chosen.sticky else ""
     keywords = _passive(options, own)
     if options.keepalive:
         # HAProxy looks each delay, and closes a connection that nobody needed since it looked last: within two of them.
         keywords += f" pool-max-conn {options.keepalive} pool-purge-delay {_ms(options.keepalive_timeout) // 2}ms"
     keywords += {"http": "", "https": " ssl verify none sni var(txn.host)", "grpc": " proto h2"}[chosen.protocol]
-    return Section(text, keywords, weights(service.instances))
+    return Section(text, keywords, weights(service.instances), named=bool(chosen.sticky))
+
+
+def _values(plan):
+    """Of the cookies of all services: to their servers, and back."""
+    found = {}
+    for service in plan.http:
+        if service.settings.sticky:
+            for value, instance in sticky.values(service).items():
+                name = f"{instance.address.strip('[]')}:{instance.port}"
+                found[f"{sticky.key(service)}/{value}"] = name
+                found[f"{sticky.key(service)}/{name}"] = value
+    return found
+
+
+def _sticky(service):
+    """Before version 3.0 a server that is added while HAProxy runs cannot have a cookie. So a map leads from the client's cookie
+    to the server, and back. A server that is in maintenance, or could not be reached, is not used."""
+    at, cookie = f"str({sticky.key(service)}/)", sticky.cookie(service)
+    to, by = (f"{at},concat(,txn.{name}),map({MAPS}{STICKY})" for name in ("cookie", "server"))
+    new = "if discovery_new !discovery_same"
+    return (
+        f"    http-request set-var(txn.cookie) req.cook({cookie})\n"
+        f"    use-server %[{to}] if {{ {to} -m found }}\n"
+        "    http-response set-var(txn.server) srv_name\n"
+        f"    http-response set-var(txn.value) {by}\n"
+        "    acl discovery_new var(txn.value) -m found\n"
+        "    acl discovery_same var(txn.value),strcmp(txn.cookie) eq 0\n"
+        f"    http-response add-header Set-Cookie {cookie}=%[var(txn.value)];\\ Path=/;\\ HttpOnly {new}\n"
+        f"    http-response add-header Cache-Control private {new}\n"
+    )
 
 
 def _tls(service, options, own):

@@ -7,6 +7,7 @@ $discovery_service (http and stream) and $discovery_prefix (http).
 import pathlib
 
 from ...times import longest
+from .. import sticky
 from ..pages import RETRY_SECONDS, TEXTS, page
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
@@ -63,6 +64,7 @@ def _http(plan, options, tls_directory):
             if name not in hosts:
                 text += _https(name, tls_directory, certificate, _answer(_nobody(name, options), REFUSED))
     text += "".join(_http_upstream(service, options) for service in plan.http)
+    text += _sticky([service for service in plan.http if service.settings.sticky], options)
     for host, services in sorted(hosts.items()):
         body = _locations(host, services, options)
         text += _plain(host, options, body)
@@ -118,7 +120,9 @@ def _proxied(service):
     strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
     lines = [f"set $discovery_service {service.name}"]
     lines += [f"set $discovery_prefix {chosen.path}"] if strip else []
-    lines += [f"{by}_pass {chosen.protocol}://http_{service.name}{'/' if strip else ''}"]
+    lines += _kept(service, strip) if chosen.sticky else []
+    upstream = "$discovery_to" if chosen.sticky else f"http_{service.name}{'/' if strip else ''}"
+    lines += [f"{by}_pass {chosen.protocol}://{upstream}"]
     lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
     lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
@@ -129,6 +133,18 @@ def _proxied(service):
     return "".join(f"        {line};\n" for line in lines)
 
 
+def _kept(service, strip):
+    """What the maps of `_sticky` need. A path has to be stripped before the upstream is one of several."""
+    path = service.settings.path.replace(".", "[.]")
+    return [
+        f"set $discovery_sticky {sticky.key(service)}",
+        f"set $discovery_cookie $cookie_{sticky.cookie(service)}",
+        "add_header Set-Cookie $discovery_set_cookie always",
+        "add_header Cache-Control $discovery_cache always",
+        *([f'rewrite "(?s)^{path}/?(.*)$" /$1 break'] if strip else []),
+    ]
+
+
 def _buffers(by, size):
     """The header of an answer has to fit into the first buffer, of this size in KiB."""
     if by == "grpc":
@@ -137,8 +153,54 @@ def _buffers(by, size):
 
 
 def _http_upstream(service, options):
+    return _upstream("http", service, options, _keepalive(options))
+
+
+def _keepalive(options):
     settings = f"    keepalive {options.keepalive};\n    keepalive_timeout {options.keepalive_timeout};\n"
-    return _upstream("http", service, options, settings if options.keepalive else "")
+    return settings if options.keepalive else ""
+
+
+def _sticky(services, options):
+    """The open source nginx has no sticky cookies. So each instance has an upstream of its own, in which some others are backups,
+    and a map leads from the cookie to it; without the cookie of one that is there, the service's own upstream is asked. Who has
+    got an answer from another instance than that of his cookie gets the cookie of that one.
+    """
+    if not services:
+        return ""
+    by, to, text = {"default": '""'}, {"default": "http_$discovery_service"}, ""
+    for service in services:
+        key, values = sticky.key(service), sticky.values(service)
+        for value, instance in values.items():
+            by[f'"{key} {instance.address}:{instance.port}"'] = value
+            if len(service.instances) > 1:
+                to[f'"{key} {value}"'] = f"sticky_{service.name}_{value}"
+                text += _upstream_of(instance, f"sticky_{service.name}_{value}", service, options)
+    last = {"default": "$upstream_addr", '"~ (?<discovery_answerer>[^ ]+)$"': "$discovery_answerer"}
+    new = {
+        "default": '"sticky_$discovery_sticky=$discovery_by; Path=/; HttpOnly"',
+        '"~^ "': '""',  # nobody answered, or one without a value
+        '"~^(.+) \\1$"': '""',
+    }
+    return (
+        _map("$upstream_addr", "$discovery_answered", last)
+        + _map('"$discovery_sticky $discovery_answered"', "$discovery_by", by)
+        + _map('"$discovery_by $discovery_cookie"', "$discovery_set_cookie", new)
+        + _map("$discovery_set_cookie", "$discovery_cache", {"default": "private", '""': '""'})
+        + _map('"$discovery_sticky $discovery_cookie"', "$discovery_to", to)
+        + text
+    )
+
+
+def _upstream_of(instance, name, service, options):
+    """One instance before others: as many as may be tried for a request, on other hosts where there are some."""
+    at = service.instances.index(instance)
+    others = service.instances[at + 1 :] + service.instances[:at]
+    others = sorted(others, key=lambda other: other.address == instance.address)[: max(options.tries, 1)]
+    limits = f"max_fails={options.max_fails} fail_timeout={options.fail_timeout}"
+    servers = [f"    server {instance.address}:{instance.port} {limits};\n"]
+    servers += [f"    server {other.address}:{other.port} max_fails=0 backup;\n" for other in others]
+    return f"upstream {name} {{\n{''.join(servers)}{_keepalive(options)}}}\n"
 
 
 def _stream(plan, options, tls_directory):
