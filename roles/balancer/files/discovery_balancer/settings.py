@@ -59,6 +59,8 @@ def settings(entries) -> tuple:
         values, wrong = _read(entry)
         read.append(Settings(**values))
         problems += wrong
+    if len(set(read)) == 1:  # of most services, which need no vote on each setting
+        return read[0], list(dict.fromkeys(problems))
     chosen = {}
     for field in dataclasses.fields(Settings):
         able = [one for one in read if not one.bad_path] or read if field.name in ("path", "bad_path") else read
