@@ -29,10 +29,11 @@ UPSTREAM = {
     "zone": rf"{NAME} \d+k",
     "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=(\d+ fail_timeout={TIME}|0 backup)",
 }
+RETRY = r"Retry-After (5|\$discovery_retry_after) always"
 ANSWER = {
     "default_type": "text/(plain|html)",
-    "add_header": "Retry-After 5 always",
-    "return": r"(200 [0-9a-f]{16}|(?P<status>404|429|431|502|503) \$discovery_page_(?P=status))",
+    "add_header": RETRY,
+    "return": r"(200 ([0-9a-f]{16}|\$discovery_error)|(?P<status>404|503) \$discovery_page_(?P=status))",
 }
 # file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
 ALLOWED = {
@@ -41,12 +42,15 @@ ALLOWED = {
         "": {
             "upstream": f"(http_{NAME}|sticky_{NAME}_{VALUE})",
             "server": "",
-            "map": r" \$discovery_(service|prefix|page_\d+)|\$upstream_addr \$discovery_answered"
+            "map": r" \$discovery_(service|prefix|page_\d+)|\$status \$discovery_(error|retry_after)"
+            r"|\$upstream_addr \$discovery_answered"
             r"|\$discovery_sticky \$discovery_(answered \$discovery_by|cookie \$discovery_to)"
             r"|\$discovery_by \$discovery_cookie \$discovery_set_cookie|\$discovery_set_cookie \$discovery_cache",
         },
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
         r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
+        r"map \$status \$discovery_error": {"default|429|431": r"\$discovery_page_(429|431|502)"},
+        r"map \$status \$discovery_retry_after": {"default|431": "5?"},
         r"map \$upstream_addr \$discovery_answered": {
             "default": r"\$upstream_addr",
             re.escape("~ (?<discovery_answerer>[^ ]+)$"): r"\$discovery_answerer",
@@ -66,16 +70,16 @@ ALLOWED = {
             "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
-            "error_page": r"(502 504 @discovery_failed|494 =431 @discovery_large|429 @discovery_many)",
+            "error_page": r"(429 502 504|494 =431) @discovery_error",
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
-            "location": rf"(/|= {PATH}|{PATH}/|@discovery_(failed|large|many))",
+            "location": rf"(/|= {PATH}|{PATH}/|@discovery_error)",
         },
         "server location": ANSWER
         | {
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
-            "add_header": r"Retry-After 5 always|Set-Cookie \$discovery_set_cookie always|Cache-Control \$discovery_cache always",
+            "add_header": rf"{RETRY}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always",
             "rewrite": r"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)+/\?\(\.\*\)\$ /\$1 break",
             "proxy_pass": rf"https?://(http_{NAME}/?|\$discovery_to)",
             "grpc_pass": f"grpc://http_{NAME}",

@@ -87,22 +87,12 @@ upstream http_web {
 server {
     listen 0.0.0.0:80;
     server_name web.hospital.example;
-    error_page 502 504 @discovery_failed;
-    location @discovery_failed {
-        add_header Retry-After 5 always;
+    error_page 429 502 504 @discovery_error;
+    error_page 494 =431 @discovery_error;
+    location @discovery_error {
+        add_header Retry-After $discovery_retry_after always;
         default_type text/html;
-        return 502 $discovery_page_502;
-    }
-    error_page 494 =431 @discovery_large;
-    location @discovery_large {
-        default_type text/html;
-        return 431 $discovery_page_431;
-    }
-    error_page 429 @discovery_many;
-    location @discovery_many {
-        add_header Retry-After 5 always;
-        default_type text/html;
-        return 429 $discovery_page_429;
+        return 200 $discovery_error;
     }
     location / {
         set $discovery_service web;

@@ -14,22 +14,17 @@ TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
-# nginx's own 502 and 504: an application's answers are not touched. The status stays what it was.
-FAILED = (
-    "    error_page 502 504 @discovery_failed;\n"
-    "    location @discovery_failed {\n"
-    f"        add_header Retry-After {RETRY_SECONDS} always;\n"
+# What nginx answers by itself, and no instance: 502 and 504, a header of the client that does not fit, a client that asks for too
+# much. One location for all of them, because each costs memory for each service: the status stays what it was, and the maps of
+# `_pages` choose by it.
+ERRORS = (
+    "    error_page 429 502 504 @discovery_error;\n"
+    "    error_page 494 =431 @discovery_error;\n"
+    "    location @discovery_error {\n"
+    "        add_header Retry-After $discovery_retry_after always;\n"
     "        default_type text/html;\n"
-    "        return 502 $discovery_page_502;\n"
+    "        return 200 $discovery_error;\n"
     "    }\n"
-)
-# A header of the client that does not fit, and a client that asks for too much; also where no service is known yet.
-REFUSED = (
-    "    error_page 494 =431 @discovery_large;\n"
-    "    location @discovery_large {\n        default_type text/html;\n        return 431 $discovery_page_431;\n    }\n"
-    "    error_page 429 @discovery_many;\n"
-    f"    location @discovery_many {{\n        add_header Retry-After {RETRY_SECONDS} always;\n"
-    "        default_type text/html;\n        return 429 $discovery_page_429;\n    }\n"
 )
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
@@ -56,13 +51,13 @@ def _http(plan, options, tls_directory):
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages()
-    text += _plain("_", options, _answer(404, REFUSED), " default_server")
-    text += _plain(f"*.{options.domain}", options, _answer(503, REFUSED))
+    text += _plain("_", options, _answer(404, ERRORS), " default_server")
+    text += _plain(f"*.{options.domain}", options, _answer(503, ERRORS))
     if ended:
-        text += _https("_", tls_directory, ended[0], _answer(404, REFUSED), " ssl http2 proxy_protocol default_server")
+        text += _https("_", tls_directory, ended[0], _answer(404, ERRORS), " ssl http2 proxy_protocol default_server")
         for name, certificate in options.certified.items():
             if name not in hosts:
-                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options), REFUSED))
+                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options), ERRORS))
     text += "".join(_http_upstream(service, options) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     for host, services in sorted(hosts.items()):
@@ -74,8 +69,11 @@ def _http(plan, options, tls_directory):
 
 
 def _pages():
-    """A variable for each page: it stands once in the configuration, however many services there are."""
-    return "".join(f'map "" $discovery_page_{status} {{ default "{page(status)}\\n"; }}\n' for status in TEXTS)
+    """A variable for each page, and those of ERRORS: they stand once in the configuration, however many services there are."""
+    text = "".join(f'map "" $discovery_page_{status} {{ default "{page(status)}\\n"; }}\n' for status in TEXTS)
+    by_status = {"default": "$discovery_page_502", 429: "$discovery_page_429", 431: "$discovery_page_431"}
+    text += _map("$status", "$discovery_error", by_status)
+    return text + _map("$status", "$discovery_retry_after", {"default": RETRY_SECONDS, 431: '""'})
 
 
 def _plain(name, options, body, flags=""):
@@ -103,7 +101,7 @@ def _nobody(name, options):
 
 def _locations(host, services, options):
     """The locations of one host: the longest path wins. A path without a service is answered as a host without one."""
-    text = FAILED + REFUSED
+    text = ERRORS
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
         body = _proxied(service)
