@@ -80,6 +80,12 @@ def status(node) -> dict:
     return json.loads(node.run(f"cat {STATE}/status.json"))
 
 
+def synced(node, service: str) -> int:
+    """With how many instances a balancer serves a virtual host since its last sync has ended; 0 while it does not. A request that
+    is answered proves less: the next one may come to a worker of before, which takes connections until that moment."""
+    return status(node)["http"].get(service, 0)
+
+
 def skipped(node) -> dict[str, str]:
     """Services that the balancer skips, with the reason."""
     return {entry["name"]: entry["reason"] for entry in status(node)["skipped"]}

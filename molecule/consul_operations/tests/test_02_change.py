@@ -103,7 +103,7 @@ def test_w39_a_leader_that_is_stopped_by_hand_hands_its_lead_over(site, load):
     with load.within("the leader's unit is stopped by hand", STOPPED_GAP, 1):
         leader.run("systemctl stop consul")
         eventually(lambda: site.consul(other).get("/v1/status/leader") not in ("", f"{leader.address}:8300"), 10)
-        assert ":8300 leads" in leader.run("journalctl -q --no-pager -n 20 -u consul -t consul-hand-over")
+        eventually(lambda: ":8300 leads" in leader.run("journalctl -q --no-pager -n 20 -u consul -t consul-hand-over"), 10)
         leader.run("systemctl start consul")
         site.settle()
 

@@ -90,7 +90,7 @@ def test_k7_a_failed_backup_removes_nothing_and_is_reported(site):
     try:
         assert node.tries("systemctl start consul-backup").rc != 0
         assert "consul-backup.service" in node.run("systemctl --failed --no-legend --plain")
-        assert "Error saving snapshot" in node.run("journalctl -u consul-backup -n 20 --no-pager")
+        eventually(lambda: "Error saving snapshot" in node.run("journalctl -u consul-backup -n 20 --no-pager"), 10)
         assert node.run(f"ls {SNAPSHOTS}") == before
     finally:
         node.run("mv /root/backup.token /etc/consul.d/backup.token && systemctl start consul-backup")

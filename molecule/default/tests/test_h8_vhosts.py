@@ -3,6 +3,7 @@
 import http.client
 import json
 
+from tests.support.balancer import synced
 from tests.support.clients import http_get
 from tests.support.wait import everywhere
 
@@ -33,7 +34,7 @@ def test_h8_services_share_a_host_by_path(site, serve, show):
     names = {"/": f"test-web-{web.port}", "/apix": f"test-web-{web.port}", "/api/x?y=1": f"test-api-{api.port}"}
     took = everywhere(
         site.balancers,
-        lambda b: {path: answer_of(b, "portal.example.org", path)[0] for path in names} == names,
+        lambda b: {path: answer_of(b, "portal.example.org", path)[0] for path in names} == names and synced(b, "test-api"),
         30,
     )
     show(f"both services on one host after: {took}")
@@ -60,7 +61,7 @@ def test_h8_invalid_settings_are_reported_and_ignored(site, serve):
 def test_h8_forwarding_headers_of_clients_are_not_trusted(site, serve):
     serve(site.docker_hosts[0], "test-web", "http")
     host = site.host_of("test-web")
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and synced(b, "test-web"), 30)
     lies = {"X_Forwarded_For": "192.0.2.1", "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X_Forwarded_Proto": "https"}
     for balancer in site.balancers:
         _, _, body, source = ask(balancer, host, **lies)

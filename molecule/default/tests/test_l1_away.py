@@ -2,6 +2,7 @@
 
 import time
 
+from tests.support.balancer import synced
 from tests.support.clients import http_get
 from tests.support.wait import eventually, everywhere
 
@@ -10,7 +11,7 @@ def test_l1_all_instances_away_for_a_second(site, serve, show):
     """Consul is not involved: the balancer has its own observations only."""
     host = site.host_of("test-short")
     instances = [serve(site.docker_hosts[0], "test-short", "http"), serve(site.docker_hosts[-1], "test-short", "http")]
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and synced(b, "test-short") == 2, 30)
     for instance in instances:
         instance.stop()
     gone = time.monotonic()

@@ -44,7 +44,7 @@ def frozen_consul_template(site, balancer, start_container, show) -> None:
     start_container(site.docker_hosts[0], "test-frozen", "httpbackend:v1.0.0", options)
     eventually(lambda: restarts(balancer, unit) == before + 1, NOTICED)
     noticed = time.monotonic() - begin
-    assert "consul-template hangs" in balancer.run("journalctl --no-pager -q -n 100 -u discovery-balancer")
+    eventually(lambda: "consul-template hangs" in balancer.run("journalctl --no-pager -q -n 100 -u discovery-balancer"), 10)
     eventually(lambda: http_get(balancer.address, site.host_of("test-frozen")).body == BACKEND_BODY, HEALED - noticed)
     show(f"frozen consul-template: restarted after {noticed:.1f} s, a new service served after {time.monotonic() - begin:.1f} s")
 
@@ -85,7 +85,8 @@ def frozen_registrator(site, node, start_container, show) -> None:
         show(f"frozen registrator: restarted after {noticed:.1f} s, a new container registered after {time.time() - begin:.1f} s")
         assert [instance for instance in stayed if others.left(instance, begin)] == [], "a restart takes nothing out"
     assert registrator(node) != pid
-    assert "restarted container=registrator" in node.run("journalctl --no-pager -q -n 20 -u registrator-watch")
+    logged = "journalctl --no-pager -q -n 20 -u registrator-watch"
+    eventually(lambda: "restarted container=registrator" in node.run(logged), 10)
 
 
 @pytest.fixture

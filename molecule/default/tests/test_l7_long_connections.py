@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.support.balancer import CURRENT, Reloading, backend, status
+from tests.support.balancer import CURRENT, Reloading, backend, status, synced
 from tests.support.clients import Websocket, http_get
 from tests.support.http_load import http_load
 from tests.support.wait import everywhere
@@ -22,7 +22,7 @@ def labelled(site, settled, serve) -> str:
     """The virtual host of a service with a label, which each balancer serves."""
     host = site.host_of("test-labelled")
     serve(site.docker_hosts[0], "test-labelled", "http", read_timeout=LABEL)
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, 30)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and synced(b, "test-labelled"), 30)
     return host
 
 
@@ -56,7 +56,7 @@ def test_h18_l7_w10_long_connections_live_over_ten_reloads(site, labelled, serve
     where, host = site.docker_hosts[0], site.host_of("test-long")
     serve(where, "test-long", "http")
     # Each balancer reports it after its reload, which is none of the ten.
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and "test-long" in status(b)["http"], 30)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and synced(b, "test-long"), 30)
     sockets, begin = [Websocket(balancer, host) for balancer in site.balancers], time.monotonic()
     with ThreadPoolExecutor(len(site.balancers)) as pool:
         asked = {balancer.name: pool.submit(long_answer, balancer, host) for balancer in site.balancers}

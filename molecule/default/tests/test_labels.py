@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 
+from tests.support.balancer import synced
 from tests.support.clients import http_get
 from tests.support.wait import eventually, everywhere
 
@@ -27,7 +28,7 @@ def served(site, serve, name: str, **settings: str) -> str:
     """Serve an instance with these settings by every balancer; its host."""
     serve(site.docker_hosts[0], name, "http", **settings)
     host = site.host_of(name)
-    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200, SECONDS)
+    everywhere(site.balancers, lambda b: http_get(b.address, host).status == 200 and synced(b, name), SECONDS)
     return host
 
 

@@ -8,7 +8,7 @@ import ipaddress
 import time
 
 import pytest
-from tests.support.balancer import skipped, status
+from tests.support.balancer import skipped, status, synced
 from tests.support.clients import BACKEND_BODY, FRONT_BODY, http_get, tcp_echo
 from tests.support.docker import restart_dockerd
 from tests.support.http_load import Client, Expected
@@ -100,7 +100,7 @@ def test_s6_changes_reload_and_the_master_stays(site, settled, node, start_conta
         start_container(node, "test-new", "httpbackend:v1.0.0", "-e SERVICE_NAME=test-new -e SERVICE_TAGS=http")
         eventually(lambda: http_get(node.address, host).body == BACKEND_BODY, 30)
         node.run("docker rm -f test-new")
-        _, seconds = eventually(lambda: http_get(node.address, host).status == 503, 30)
+        _, seconds = eventually(lambda: http_get(node.address, host).status == 503 and not synced(node, "test-new"), 30)
         reloads = status(node)["reloads"]
         for options, refused in ((["-e", "balancer_client_max_body_size=1k"], True), ([], False)):
             done, _ = play(site, "playbooks/load_balancer.yml", *options)

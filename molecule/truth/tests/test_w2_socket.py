@@ -50,5 +50,5 @@ def test_w2_a_socket_that_was_made_anew_is_seen(site, settled, worker, start_con
         _, gone = eventually(lambda: not registered(), WITHIN)
         after = worker.run("stat -c %i /run/docker.sock; docker inspect -f '{{.Id}}' registrator").split()
         assert before[0] != after[0] and before[1] == after[1], "another socket, and the same container"
-        assert "made anew" in worker.run("journalctl --no-pager -q -n 20 -u registrator-watch")
+        eventually(lambda: "made anew" in worker.run("journalctl --no-pager -q -n 20 -u registrator-watch"), 10)
         show(f"a container that ended was gone {gone:.1f} s after dockerd's start")
