@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,33 +43,48 @@ table inet discovery_overlay {{
 BOUND = [22, 80, 4444, 5432, 8081, 8300, 8501]  # TCP ports on which host and member listen; 8081 as docker-proxy does
 ROUTES = {"member": MEMBER, "external": EXTERNAL, "management": MANAGEMENT}
 
+# Says "done" for each line of its input, when it has answered all that has come until then.
 SERVE_UDP = """
-import selectors, socket, sys
+import os, selectors, socket, sys
 sockets = selectors.DefaultSelector()
 for port in map(int, sys.argv[1:]):
     server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     server.bind(("::", port))
     sockets.register(server, selectors.EVENT_READ)
+sockets.register(0, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
-    for key, _ in sockets.select():
-        key.fileobj.sendto(b"answer", key.fileobj.recvfrom(100)[1])
+    lines, pause = b"", None
+    while ready := [key.fileobj for key, _ in sockets.select(pause)]:
+        for one in ready:
+            if one == 0:
+                lines += os.read(0, 100) or sys.exit()
+            else:
+                one.sendto(b"answer", one.recvfrom(100)[1])
+        pause = 0
+    for _ in lines.splitlines():
+        print("done", flush=True)
 """
+# Asks each port, and reads the answers half a second later, when it is told that the servers have given all of theirs.
 KNOCK_UDP = """
-import json, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-def answers(port):
+import json, select, socket, sys, time
+asked = {}
+for port in map(int, sys.argv[2:]):
     client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(0.5)
     client.connect((sys.argv[1], port))
+    client.send(b"question")
+    asked[port] = client
+end = time.monotonic() + 0.5
+while time.monotonic() < end and len(select.select(asked.values(), [], [], 0.05)[0]) < len(asked):
+    pass
+print("asked", flush=True)
+sys.stdin.readline()
+def answered(client):
     try:
-        client.send(b"question")
-        client.recv(100)
+        return bool(client.recv(100, socket.MSG_DONTWAIT))
     except OSError:
         return False
-    return True
-ports = list(map(int, sys.argv[2:]))
-print(json.dumps([port for port, found in zip(ports, ThreadPoolExecutor(32).map(answers, ports)) if found]))
+print(json.dumps([port for port, client in asked.items() if answered(client)]))
 """
 SERVE = """
 import socket, sys, threading
@@ -208,6 +224,7 @@ class Networks:
 
     def __init__(self):
         self.prefix, self.names, self.servers = f"f1-{os.getpid()}-", [], []
+        self.of_udp, self.one_asks = [], threading.Lock()
 
     def ip(self, *words: str) -> None:
         subprocess.run(["ip", *words], check=True, capture_output=True)
@@ -237,6 +254,8 @@ class Networks:
         inside = ["ip", "netns", "exec", self.prefix + name, sys.executable, "-c", program, *map(str, ports)]
         server = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.servers.append(server)
+        if program == SERVE_UDP:
+            self.of_udp.append(server)
         assert server.stdout.readline() == "ready\n"
 
     def open(self, name: str, address: str, ports: list[int] = BOUND) -> list[int]:
@@ -255,8 +274,18 @@ class Networks:
         return self.both(name, HOST, **OVERLAY)
 
     def udp(self, name: str, address: str, ports: list[int]) -> list[int]:
-        """UDP ports of an address that answer."""
-        return json.loads(self.run(name, f"{sys.executable} - {address} {' '.join(map(str, ports))}", KNOCK_UDP))
+        """UDP ports of an address that answer. A server that has not been scheduled for a while is no port that is closed, so a
+        silent one counts when all servers have answered all that has come to them."""
+        words = [sys.executable, "-c", KNOCK_UDP, address, *map(str, ports)]
+        inside = ["ip", "netns", "exec", self.prefix + name, *words]
+        with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
+            assert asking.stdout.readline() == "asked\n", f"{name}: {address}"
+            with self.one_asks:
+                for server in self.of_udp:
+                    server.stdin.write("\n")
+                    server.stdin.flush()
+                    assert server.stdout.readline() == "done\n"
+            return json.loads(asking.communicate("\n")[0])
 
     def forge(self, name: str, source: str, target: str, protocol: str, port: int) -> bool:
         """Send one packet; whether it has passed the firewall of the host."""
