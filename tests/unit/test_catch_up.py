@@ -11,6 +11,12 @@ from tests.support.authority import Authority, serving
 program = load("consul/files/consul-catch-up")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """This machine may be busy."""
+    monkeypatch.setattr(program, "PATIENCE", 60)
+
+
 class Cluster:
     """A leader that stands still, and a server that reads on each time somebody waits.
 

@@ -29,7 +29,7 @@ def make_test(tmp_path):
         (folder / "requirements.lock").touch()
         (folder / ".venv/ready").touch()
         free = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-        done = subprocess.run(["make", "test"], cwd=folder, env=free, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["make", "test"], cwd=folder, env=free, capture_output=True, text=True, timeout=300, check=False)
         return done, notes.read_text().split()
 
     return make_test
@@ -45,7 +45,7 @@ def test_unit_tests_run_beside_lint(make_test, tmp_path):
     """Each waits for the other one, and prints in one piece; the other half of the unit tests comes later."""
     os.mkfifo(tmp_path / "there")
     os.mkfifo(tmp_path / "back")
-    wait = "timeout 20 bash -c '{}' || exit 1"  # for a fifo that the other one never opens
+    wait = "timeout 120 bash -c '{}' || exit 1"  # for a fifo that the other one never opens
     lint = f"echo lint-1; {wait.format(f'echo >{tmp_path}/there; read <{tmp_path}/back')}; echo lint-2"
     unit = f"echo unit-1; {wait.format(f'read <{tmp_path}/there')}; echo unit-2; {wait.format(f'echo >{tmp_path}/back')}"
     done, _ = make_test(yamllint=lint, pytest=f'[[ "$*" == *--ignore* ]] && exit\n{unit}')

@@ -83,6 +83,7 @@ def served(authority, leaders, status=200):
 def host(monkeypatch, tmp_path):
     """A function that puts the program on a host, whose agent listens on a port; gives the CA of the site."""
     site = Authority(tmp_path / "site")
+    monkeypatch.setattr(program, "PATIENCE", 60)  # this machine may be busy
     monkeypatch.setattr(program, "CA", site.ca)
     monkeypatch.setattr(program, "TOKEN", tmp_path / "token")
     monkeypatch.setenv("MAINPID", "4711")
