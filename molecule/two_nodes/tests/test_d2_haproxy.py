@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 
-from tests.support.balancer import status
+from tests.support.balancer import status, synced
 from tests.support.clients import http_get
 from tests.support.http_load import await_served, http_load
 from tests.support.scaling import remove, up_and_down
+from tests.support.wait import eventually
 
 PORT, MANY = 8090, 6
 NAME = re.compile(r"^\s+server (\S+) (\S+)", re.MULTILINE)
@@ -19,6 +20,7 @@ def test_d2_equal_ports_have_different_names(site, settled, start_container, tmp
         start_container(node, f"test-equal-{node.name}", "httpbackend:v1.0.0", options)
     await_served(site, site.backend("test-equal"))
     (balancer,) = site.balancers
+    eventually(lambda: synced(balancer, "test-equal") == len(site.docker_hosts), 30)  # the first one may have been there before
     servers = NAME.findall(balancer.run("cat /etc/haproxy/discovery/services.cfg"))
     mine = {name for name, address in servers if address.endswith(f":{PORT}")}
     assert len(mine) == len(site.docker_hosts), servers
