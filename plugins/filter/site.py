@@ -12,7 +12,7 @@ from ..plugin_utils.node_names import dead_name_problems, node_name_problems, no
 from ..plugin_utils.renamed import renamed_operation_variables
 from ..plugin_utils.site import GROUPS, site_problems, site_warnings
 from ..plugin_utils.status_page import status_page
-from ..plugin_utils.variables import variable_problems
+from ..plugin_utils.variables import as_list, variable_problems
 
 
 def addresses_filter(names, hostvars):
@@ -54,6 +54,7 @@ class FilterModule:
     def filters(self):
         return {
             "addresses": addresses_filter,
+            "as_list": as_list,
             "controller_problems": controller_problems,
             "dead_name_problems": dead_name_problems,
             "left_parts": left_parts,

@@ -13,6 +13,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.certificate imp
 
 from .addresses import address
 from .node_names import node_name
+from .variables import as_list
 
 try:
     from cryptography import x509
@@ -189,7 +190,7 @@ def _names_of(name: str, variables: Mapping) -> set[str]:
 
 def _asked(variables: Mapping) -> set[str]:
     """Names that the inventory asks for by itself, in canonical form."""
-    given = variables.get("dockerd_certificate_san")
+    given = as_list(variables.get("dockerd_certificate_san"))
     found = set()
     for name in given if isinstance(given, Iterable) and not isinstance(given, str) else []:
         try:

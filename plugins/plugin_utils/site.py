@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from .addresses import address
 from .node_names import node_name_problems
 from .renamed import FIREWALL, INVENTORY
+from .variables import as_list
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
 DATACENTER = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
@@ -82,7 +83,7 @@ def service_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
                     f"discovery_service_hosts has {service}: {hosts!r}: set it to a list of hosts of the inventory, such as"
                     f" [{names[0]}]"
                 ] = True
-        prefixes = hostvars[name].get("registrator_service_prefixes") or []
+        prefixes = as_list(hostvars[name].get("registrator_service_prefixes") or [])
         if not isinstance(prefixes, list) or not all(map(is_service, prefixes)):
             problems[
                 f"registrator_service_prefixes of host {name} is {prefixes!r}: set it to a list of names of services, or of"

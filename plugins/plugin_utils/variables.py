@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -42,8 +44,8 @@ def documented_options(root: Path = ROOT) -> dict[str, dict]:
 def variable_problems(hosts: Iterable[str], hostvars: Mapping, options: Mapping[str, Mapping] | None = None) -> list[str]:
     """Variables of hosts whose values have another type or content than documented, one message for each value.
 
-    Where everything is text, with -e and in INI files, numbers and booleans may be text; a list or a dictionary may not, because
-    nobody could tell its elements.
+    Where everything is text, with -e and in INI files, numbers and booleans may be text, and so may lists of texts or numbers
+    (`as_list`). A list of dictionaries and a dictionary may not.
 
     :param hosts: names of the hosts whose variables count
     :param hostvars: Ansible's, or host name to its variables
@@ -86,13 +88,47 @@ def _value(variables: Mapping, name: str) -> object:
         return object()
 
 
-def value_problem(name: str, value: object, option: Mapping) -> str:
+def as_list(value: object) -> object:
+    """The list that a value stands for, so that a single text will do.
+
+    :param value: a list, which stays as it is; a tuple, as INI files have `80, 81`; one number; or a text: a list of JSON or of
+        Python (`["a", "b"]`, `['a', 'b']`), words in brackets (`[a, b]`), or words with commas between them (`a`, `a, b`), none
+        of them empty: of `-e x=a, b` Ansible drops the last word, and leaves `a,`
+    :returns: a list; any other value as it is, for whoever finds it wrong
+    """
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
+    if not isinstance(value, str):
+        return [value]
+    text = str(value).strip()
+    if not text.startswith("["):
+        return value if (words := _words(text)) is None else words
+    if not text.endswith("]"):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return read(text)
+    return value if (words := _words(text[1:-1].strip())) is None else words
+
+
+def _words(text: str) -> list[str] | None:
+    """Words with commas between them, None where one is empty."""
+    words = [one.strip().strip("'\"").strip() for one in text.split(",")] if text else []
+    return words if all(words) else None
+
+
+def value_problem(name: str, value: object, option: Mapping, part: bool = False) -> str:
     """What is wrong with one value, '' when nothing is.
 
     :param name: the variable, or the part of it, such as `balancer_certificates[0].names`
     :param option: of the argument specs
+    :param part: whether it is part of another value, where a list is a list
     """
     kind = option.get("type", "str")
+    if kind == "list" and not part and _may_be_text(value, option):
+        value = as_list(value)
     secret = bool(option.get("no_log"))
     if value is None:
         return "" if option.get("required") else f"{name} is empty: set it to {NOUNS.get(kind, 'a value')}, or remove it"
@@ -103,13 +139,22 @@ def value_problem(name: str, value: object, option: Mapping) -> str:
         element = {"type": option.get("elements", "raw")} | {
             key: option[key] for key in ("options", "choices", "no_log") if key in option
         }
-        problems = [value_problem(f"{name}[{number}]", one, element) for number, one in enumerate(value)]
+        problems = [value_problem(f"{name}[{number}]", one, element, part=True) for number, one in enumerate(value)]
         return next(filter(None, problems), "")
     if kind == "dict" and isinstance(value, Mapping) and option.get("options"):
         return _of_parts(name, value, option["options"])
     if kind != "list" and option.get("choices") and str(value) not in map(str, option["choices"]) and _known(value):
         return f"{name} is {_shown(value, secret)}: set it to one of {', '.join(map(str, option['choices']))}"
     return ""
+
+
+def _may_be_text(value: object, option: Mapping) -> bool:
+    """Whether a value may stand for a list of this kind. Ansible's own check of a role's arguments, which comes later, splits a
+    text at commas and does no more, so numbers and words of a choice may not be written in another way."""
+    elements = option.get("elements")
+    if elements not in ("str", "int") or not isinstance(value, str) or (elements == "str" and not option.get("choices")):
+        return elements in ("str", "int")
+    return [one.strip() if elements == "int" else one for one in value.split(",")] == as_list(value)
 
 
 def _of_kind(name: str, value: object, kind: str) -> str:
@@ -145,9 +190,10 @@ def _as_list(name: str, value: object) -> str:
         return "set it to a list"
     elements = [one.strip() for one in str(value).strip("[]").split(",")] if isinstance(value, str) else [value]
     elements = [one.strip("'\" ") if isinstance(one, str) else one for one in elements if one != ""]
+    hint = "with -e a text with spaces needs quotes within the quotes; " if str(value).rstrip().endswith(",") else ""
     example = _masked(json.dumps({name: elements}, ensure_ascii=False))
     listed = _masked(json.dumps(elements, ensure_ascii=False))
-    return f"set it to {listed} in the inventory; with -e as JSON: -e '{example}'"
+    return f"{hint}set it to {listed} in the inventory; with -e as JSON: -e '{example}'"
 
 
 def _of_parts(name: str, value: Mapping, options: Mapping[str, Mapping]) -> str:
@@ -158,7 +204,7 @@ def _of_parts(name: str, value: Mapping, options: Mapping[str, Mapping]) -> str:
     for key, option in options.items():
         if option.get("required") and value.get(key) is None:
             return f"{name} has no {key}: set it to {NOUNS.get(option.get('type', 'str'), 'a value')}"
-        if key in value and (problem := value_problem(f"{name}.{key}", value[key], option)):
+        if key in value and (problem := value_problem(f"{name}.{key}", value[key], option, part=True)):
             return problem
     return ""
 

@@ -25,6 +25,8 @@ NOTE = "# The comments are made from meta/argument_specs.yml: make docs\n"
 MARKUP = re.compile(r"\b[COVMP]\(((?:[^()#]|\([^()]*\))*)(?:#\w+)?\)")
 # {{ discovery_x | default(y) }}: the site's variable, else y.
 OR_ELSE = re.compile(r"\{\{ (\w+) \| default\((.*)\) \}\}")
+# A single text may stand for a list, which is said once for all of them.
+CONVERTED = " | fewnodes.discovery.as_list"
 QUOTES, EMPTY = "'\"", '""'
 # Expressions that many defaults have.
 PHRASES = {
@@ -81,7 +83,7 @@ def default(name: str, option: dict, defaults: dict) -> str:
     if name not in defaults and "default" not in option:
         return ""
     value = defaults.get(name, option.get("default"))
-    text = code(value)
+    text = code(value).replace(CONVERTED, "")
     computed = in_words(option.get("default", "computed"))
     if text in PHRASES:
         return PHRASES[text]

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.unit_sandbox import BASE, FURTHER, MOUNT_NAMESPACE, unit_sandbox
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import as_list
 from tests.support.exposure import BOUND, table
 from tests.yaml_text import parse_yaml
 
@@ -18,6 +19,7 @@ def rendered(template: Path, backend: str = "nginx", others: tuple[str, ...] = (
     """A unit as Ansible renders it; of the role's variables those count that the sandbox reads."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
     environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": unit_sandbox, "combine": dict.__or__}
+    environment.filters["fewnodes.discovery.as_list"] = as_list
     values = parse_yaml((template.parents[1] / "vars/main.yml").read_text())
     values |= {"consul_backup_dir": "/var/backups/consul", "consul_start_timeout": 90}
     values |= {"balancer_backend": backend, "__balancer_tested": [backend, *others]}

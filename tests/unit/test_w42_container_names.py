@@ -9,7 +9,7 @@ ROLE = Path(__file__).parents[2] / "roles/dockerd"
 
 def test_w42_the_options_reach_daemon_json():
     config = parse_yaml((ROLE / "vars/main.yml").read_text())["__dockerd_base_config"]
-    assert config["dns-opts"] == "{{ dockerd_dns_options }}"
+    assert config["dns-opts"] == "{{ dockerd_dns_options | fewnodes.discovery.as_list }}"
 
 
 def test_w42_a_lost_packet_costs_no_more_than_on_the_host():

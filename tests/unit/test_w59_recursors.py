@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_agent import RELOADABLE
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import as_list
 from jinja2 import Environment
 from tests.yaml_text import parse_yaml
 
@@ -14,7 +15,9 @@ ANSWER = 200  # milliseconds for the answer of the second server
 
 def timeout(*servers: str) -> str:
     default = parse_yaml((ROLE / "defaults/main.yml").read_text())["consul_recursor_timeout"]
-    return Environment().from_string(default).render(consul_recursors=list(servers))
+    environment = Environment()
+    environment.filters["fewnodes.discovery.as_list"] = as_list
+    return environment.from_string(default).render(consul_recursors=list(servers))
 
 
 @pytest.mark.parametrize("servers", [["192.0.2.1", "192.0.2.2"], ["192.0.2.1", "192.0.2.2", "192.0.2.3"]])

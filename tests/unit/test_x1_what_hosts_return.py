@@ -172,7 +172,7 @@ def test_x1_results_that_all_hosts_are_given_are_listed():
         and not SERVERS.search(step["delegate_to"])
     }  # fmt: skip
     assert given == set(GIVEN)
-    assert all(step["loop"].startswith(("{{ consul_servers", "{{ __consul_cluster_servers")) for step in of_servers())
+    assert all(step["loop"].startswith(("{{ __consul_servers", "{{ __consul_cluster_servers")) for step in of_servers())
 
 
 def of_servers() -> list[dict]:
@@ -184,7 +184,7 @@ def orders(tmp_path, results: dict) -> list[str]:
     """The order in which the role restarts agents that returned these results, in a real run."""
     document = parse_yaml((ROOT / "roles/consul/tasks/apply/restart.yml").read_text())
     play = {
-        "hosts": "all", "gather_facts": False, "vars": document[0]["vars"] | {"consul_servers": ["s1", "s2", "s3"]},
+        "hosts": "all", "gather_facts": False, "vars": document[0]["vars"] | {"__consul_servers": ["s1", "s2", "s3"]},
         "tasks": [
             {"ansible.builtin.set_fact": {"__consul_agent": "{{ results[inventory_hostname] }}"}},
             {"ansible.builtin.debug": {"msg": "ORDER {{ __consul_restart_order | join(' ') }}"}, "run_once": True},

@@ -67,7 +67,8 @@ def test_x6_variables_of_servers_name_servers():
     variables = parse_yaml((ROOT / "roles/consul/vars/main.yml").read_text())
     holding = [name for name, value in variables.items() if "lookup" in str(value) and "management_token" in str(value)]
     assert holding == []
-    assert variables["__consul_acl_server"].startswith("{{ consul_servers | select(")
-    assert all("consul_servers" in part for part in variables["__consul_acl_server"].split("default(")[1:])
+    assert variables["__consul_servers"] == "{{ consul_servers | fewnodes.discovery.as_list }}"
+    assert variables["__consul_acl_server"].startswith("{{ __consul_servers | select(")
+    assert all("__consul_servers" in part for part in variables["__consul_acl_server"].split("default(")[1:])
     find_host = (ROOT / "roles/consul/tasks/backup/find_host.yml").read_text()
-    assert "{{ consul_servers | select('in', ansible_play_hosts) | map('extract', hostvars)" in find_host
+    assert "{{ __consul_servers | select('in', ansible_play_hosts) | map('extract', hostvars)" in find_host

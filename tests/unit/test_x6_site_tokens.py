@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[2]
 VARIABLES = sorted([*ROOT.glob("roles/*/vars/*.yml"), *ROOT.glob("roles/*/defaults/*.yml"), *ROOT.glob("playbooks/vars/*.yml")])
 SITE_TOKENS = parse_yaml((ROOT / "roles/consul/defaults/main.yml").read_text())["consul_site_tokens"]
 # Variables that name servers alone, beside those of the management token.
-ASKED = SERVERS | {"{{ __consul_other_server }}", "{{ shift_consul_servers | first }}"}
+ASKED = SERVERS | {"{{ __consul_other_server }}", "{{ shift_consul_servers | fewnodes.discovery.as_list | first }}"}
 # Conditions under which a task runs on a server.
 ON_SERVERS = (
     {"inventory_hostname == __consul_backup_host"},
-    {"inventory_hostname == consul_member_host", "consul_member_host in consul_servers"},
+    {"inventory_hostname == consul_member_host", "consul_member_host in __consul_servers"},
 )
-FOR_SERVERS = re.compile(r" if (__role_item in consul_servers|__consul_is_server) else ")
+FOR_SERVERS = re.compile(r" if (__role_item in __consul_servers|__consul_is_server) else ")
 SECRET = re.compile(r"""(?:lookup|query)\('fewnodes\.discovery\.secret', *((?:'[^']*'|[^,)'])+)""")
 # The node's name of the host that is given the secret; its old one is the administrator's word, and no other host has it.
 NODES = (

@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.fewnodes.discovery.plugins.filter.resolver import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolv_conf
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import as_list
 from tests.yaml_text import parse_yaml
 
 FILTERS = FilterModule().filters()
@@ -145,6 +146,7 @@ def written(folder, method, servers):
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.ChainableUndefined
     )
     environment.filters |= {"comment": "# {}".format, "fewnodes.discovery.unit_sandbox": str}
+    environment.filters["fewnodes.discovery.as_list"] = as_list
     spec = parse_yaml((ROLE / "vars/main.yml").read_text())["__consul_dns_methods"][method.partition(", ")[0]]
     resolved = {
         "/etc/systemd/network/10-eth0.network.d/10-discovery.conf" if "networkd" in method

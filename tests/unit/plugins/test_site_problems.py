@@ -120,7 +120,7 @@ def test_hosts_of_a_service_are_hosts_of_the_site(value):
     one(problems(**{name: {"discovery_service_hosts": value} for name in "abcd"}), "discovery_service_hosts", "set it to")
 
 
-@pytest.mark.parametrize("value", ["shop", ["shop_1"], ["shop*x"], ["consul"], ["-a"], [7.5], {"a": 1}])
+@pytest.mark.parametrize("value", ["shop_1", ["shop_1"], ["shop*x"], ["consul"], ["-a"], [7.5], {"a": 1}])
 def test_service_prefixes_are_names_and_prefixes(value):
     one(problems(a={"registrator_service_prefixes": value}), "registrator_service_prefixes of host a", "set it to a list")
 
@@ -128,6 +128,7 @@ def test_service_prefixes_are_names_and_prefixes(value):
 def test_good_lists_of_services():
     hosts = {"shop": ["a", "d"], "shop.site.example": ["b"]}
     assert problems(a={"discovery_service_hosts": hosts, "registrator_service_prefixes": ["a", "b-*"]}) == []
+    assert problems(a={"registrator_service_prefixes": "a, b-*"}) == []
 
 
 @pytest.mark.parametrize("value", ["Main", "dc.1", "", "dc 1", "dc-", 1, True, None])

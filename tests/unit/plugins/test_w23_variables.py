@@ -1,10 +1,13 @@
 """Every variable is checked for type and content before anything changes, by the argument specs."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import (
+    as_list,
     documented_options,
     literal_problems,
     value_problem,
@@ -14,7 +17,7 @@ from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = documented_options(ROOT)
-LISTS = sorted(name for name, option in OPTIONS.items() if option["type"] == "list")
+LISTS = {name: option["elements"] for name, option in sorted(OPTIONS.items()) if option["type"] == "list"}
 GOOD = {
     "str": ["a", "", 1, 1.5], "path": ["/a", "~/a", ""], "bool": [True, False, "false", "Yes", 1, "0"],
     "int": [1, "1", -1, " 8 ", 2.0], "float": [1, 1.5, "1.5", "2"], "list": [[], [1], ("a",)], "dict": [{}, {"a": 1}],
@@ -38,11 +41,63 @@ def test_w23_all_variables_have_one_type():
     assert len(OPTIONS) > 200 and {option["type"] for option in OPTIONS.values()} <= set(GOOD)
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_w23_a_text_in_place_of_a_list_is_refused(name):
+@pytest.mark.parametrize("name", [name for name, elements in LISTS.items() if elements == "dict"])
+def test_w23_a_text_in_place_of_a_list_of_dictionaries_is_refused(name):
     (found,) = variable_problems(["a", "b"], {host: {name: "192.0.2.1"} for host in "ab"}, OPTIONS)
     assert found.startswith(f"on a, b, {name} is '192.0.2.1', but must be a list: set it to [\"192.0.2.1\"]")
     assert f"""-e '{{"{name}": ["192.0.2.1"]}}'""" in found
+
+
+@pytest.mark.parametrize("name", [name for name, elements in LISTS.items() if elements != "dict"])
+def test_w23_a_list_is_taken_as_a_single_text(name):
+    choices = OPTIONS[name].get("choices")
+    words = list(choices or (["80", "81"] if LISTS[name] == "int" else ["192.0.2.1", "10.8.0.0/24"]))
+    texts = [words[0], ",".join(words)]
+    if LISTS[name] == "str" and not choices:
+        texts += ["", f"{words[0]} , {words[1]}"]
+        texts += [json.dumps(words), repr(words), f"[{', '.join(words)}]", "[]"]
+    of_ansible = ArgumentSpecValidator({name: {key: OPTIONS[name].get(key) for key in ("type", "elements", "choices")}})
+    assert [text for text in texts if of_ansible.validate({name: text}).error_messages] == [], "it would end the run later"
+    assert [text for text in texts if variable_problems(["a"], {"a": {name: text}}, OPTIONS)] == []
+    (found,) = variable_problems(["a"], {"a": {name: f"{words[0]},"}}, OPTIONS)
+    assert "must be a list: with -e a text with spaces needs quotes" in found, "what Ansible leaves of -e x=a, b"
+    assert variable_problems(["a"], {"a": {name: True}}, OPTIONS) and variable_problems(["a"], {"a": {name: {}}}, OPTIONS)
+    assert variable_problems(["a"], {"a": {name: f"[{words[0]}"}}, OPTIONS)
+
+
+def test_w23_the_types_of_elements_are_known():
+    """Another one needs a decision whether a text can stand for a list of them."""
+    assert set(LISTS.values()) == {"str", "int", "dict"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("192.0.2.1", ["192.0.2.1"]),
+        (" 192.0.2.1 , 192.0.2.2", ["192.0.2.1", "192.0.2.2"]),
+        ('["192.0.2.1", "a, b"]', ["192.0.2.1", "a, b"]),
+        ("['192.0.2.1','192.0.2.2']", ["192.0.2.1", "192.0.2.2"]),
+        ("[192.0.2.1, 2001:db8::1]", ["192.0.2.1", "2001:db8::1"]),
+        ("'a', \"b\"", ["a", "b"]),
+        ("a b", ["a b"]),
+        ("", []), ("[]", []), ("[ ]", []), ("a,", "a,"), (",", ","), ("a,,b", "a,,b"), ("[a, ]", "[a, ]"), ('["a",', '["a",'),
+        ("80,81", ["80", "81"]), ("[80, 81]", [80, 81]), (80, [80]), (1.5, [1.5]),
+        ("[a", "[a"),
+        (["a, b"], ["a, b"]), (("a", "b"), ["a", "b"]), ({"a": 1}, {"a": 1}), (True, True), (None, None),
+    ],
+)  # fmt: skip
+def test_w23_forms_of_a_list(value, expected):
+    """A list is never split, a tuple is what INI files make of 80,81, and what stands for no list is left to the check."""
+    assert as_list(value) == expected
+
+
+def test_w23_a_list_is_the_same_one():
+    value = ["a"]
+    assert as_list(value) is value
+
+
+def test_w23_a_huge_text_is_no_traceback():
+    assert as_list("[" * 100_000 + "]") is not None
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -65,8 +120,10 @@ def test_w23_a_word_that_is_no_choice(name):
 @pytest.mark.parametrize(
     ("name", "value", "parts"),
     [
-        ("discovery_resolvers", "192.0.2.1,192.0.2.2", ['["192.0.2.1", "192.0.2.2"]']),
-        ("discovery_resolvers", "['192.0.2.1']", ['["192.0.2.1"]']),
+        ("balancer_reserved_ports", "[22, 80]", ['["22", "80"]']),
+        ("balancer_reserved_ports", "22, ssh", ["balancer_reserved_ports[1] is 'ssh'", "whole number"]),
+        ("discovery_resolvers", '["192.0.2.1", ["192.0.2.2"]]', ["discovery_resolvers[1]", "a text"]),
+        ("discovery_resolvers", "['192.0.2.1'", ['["192.0.2.1"]']),
         ("discovery_resolvers", ["192.0.2.1", ["192.0.2.2"]], ["discovery_resolvers[1]", "a text"]),
         ("balancer_reserved_ports", [22, "ssh"], ["balancer_reserved_ports[1] is 'ssh'", "whole number"]),
         ("balancer_access_log", False, ["is False", "'off'"]),
@@ -75,7 +132,7 @@ def test_w23_a_word_that_is_no_choice(name):
         ("balancer_certificates", [{"names": "a.example"}], ["balancer_certificates[0].names", '["a.example"]']),
         ("balancer_certificates", [{"names": ["a.example"], "key": "/k"}], ["has no certificate"]),
         ("balancer_certificates", [{"name": "a.example"}], ["'name'", "names, certificate, key"]),
-        ("dockerd_registry_mirrors", "https://user:word@mirror.example", ["https://…@mirror.example"]),
+        ("dockerd_registry_mirrors", "[https://user:word@mirror.example", ["https://…@mirror.example"]),
     ],
 )
 def test_w23_messages_say_what_to_set(name, value, parts):
@@ -102,13 +159,13 @@ def test_w23_a_value_that_only_a_play_can_tell_is_left_to_it():
 
 def test_w23_templates_of_a_play_are_left_to_it():
     values = {
-        "consul_servers": "a",
+        "balancer_certificates": "a",
         "discovery_resolvers": "{{ x }}",
         "balancer_http_port": "{% if x %}",
         "consul_tokens": ["{{ y }}"],
     }
     (found,) = literal_problems("a", values, OPTIONS)
-    assert "on a, consul_servers is 'a'" in found
+    assert "on a, balancer_certificates is 'a'" in found
 
 
 def test_w23_values_are_not_changed():
