@@ -8,6 +8,8 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+# DNS, DHCP, NTP, the overlay network and Consul.
+UDP_OF_HOSTS = (53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600)
 RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
 # One source of patterns and limits: the program on the hosts has the same files.
 PROGRAM = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer"
@@ -25,8 +27,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
-        balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_certificates,
-        balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address,
+        balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
+        balancer_certificates, balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address,
         and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
@@ -54,6 +56,12 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     tls = _number(settings["balancer_tls_port"])
     if not 0 <= tls <= 65535 or tls == _number(settings["balancer_http_port"]):
         yield "balancer_tls_port", "set it to a port from 1 to 65535 that is not balancer_http_port, or to 0 for none"
+    if settings["balancer_udp_ports"] and not _is_range(settings["balancer_udp_ports"], UDP_OF_HOSTS):
+        listed = ", ".join(map(str, UDP_OF_HOSTS))
+        yield (
+            "balancer_udp_ports",
+            f"set it to the lowest and the highest port, such as 5140-5149, without those of hosts ({listed}), or leave it empty",
+        )
     mode = settings["balancer_deployment"]
     if mode not in ("host", "overlay") or (mode == "overlay" and not settings["balancer_network"]):
         yield (
@@ -94,11 +102,16 @@ def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_tls_port", "balancer_certificates need a port, such as 443"
 
 
-def _of_the_container(settings: Mapping) -> Iterator[tuple[str, str]]:
-    bounds = RANGE.fullmatch(str(settings["balancer_tcp_ports"]))
+def _is_range(value, others: Iterable[int]) -> bool:
+    """Whether it is a lowest and a highest port, with none of the others between them."""
+    bounds = RANGE.fullmatch(str(value))
     low, high = map(int, bounds.groups()) if bounds else (0, 0)
+    return 0 < low <= high <= 65535 and not any(low <= port <= high for port in others)
+
+
+def _of_the_container(settings: Mapping) -> Iterator[tuple[str, str]]:
     others = [_number(settings["balancer_http_port"]), _number(settings["balancer_tls_port"])]
-    if not 0 < low <= high <= 65535 or any(low <= port <= high for port in others):
+    if not _is_range(settings["balancer_tcp_ports"], others):
         listed = " and ".join(map(str, others))
         yield (
             "balancer_tcp_ports",

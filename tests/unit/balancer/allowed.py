@@ -94,20 +94,24 @@ ALLOWED = {
     },
     "stream.conf": {
         "": {
-            "upstream": f"((tcp|tls)_{NAME}|discovery_(https|through))",
+            "upstream": f"((tcp|tls|udp)_{NAME}|discovery_(https|through))",
             "server": "",
-            "map": r"\$(server_port \$discovery_service|ssl_preread_server_name \$discovery_tls|discovery_tls \$discovery_step)",
+            "map": r"\$(protocol\$server_port \$discovery_service|ssl_preread_server_name \$discovery_tls"
+            r"|discovery_tls \$discovery_step)",
         },
-        r"map \$server_port \$discovery_service": {"default": "-", PORT: rf"({NAME}|\$discovery_tls)", "": r"\$discovery_tls"},
+        r"map \$protocol\$server_port \$discovery_service": {
+            "default": "-", f"TCP({PORT})?": rf"({NAME}|\$discovery_tls)", f"UDP{PORT}": NAME,
+        },
         r"map \$ssl_preread_server_name \$discovery_tls": {
             "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
         },
         r"map \$discovery_tls \$discovery_step": {"default": "discovery_through", "": "", "discovery_https": "discovery_https"},
         "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SECOND}/(https|through)\.sock)", "least_conn": ""},
         "server": {
-            "listen": rf"({PLACE}|{SECOND}/through\.sock proxy_protocol)",
-            "proxy_pass": rf"(tcp_{NAME}|\$discovery_(tls|step))",
+            "listen": rf"({PLACE}( udp reuseport)?|{SECOND}/through\.sock proxy_protocol)",
+            "proxy_pass": rf"((tcp|udp)_{NAME}|\$discovery_(tls|step))",
             "(proxy_connect|proxy)_timeout": TIME,
+            "proxy_responses": r"\d{1,3}",
             "(ssl_preread|proxy_protocol)": "on",
             "access_log": "off",
         },

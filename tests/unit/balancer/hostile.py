@@ -14,8 +14,8 @@ from discovery_balancer.settings import PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 FINE = {
     "connect_timeout": "2s", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org", "max_body_size": "2g",
-    "path": "/", "protocol": "http", "read_timeout": "1m", "sticky": "cookie", "strip": "false", "unbuffered": "true",
-    "weight": "7",
+    "path": "/", "protocol": "http", "read_timeout": "1m", "responses": "1", "sticky": "cookie", "strip": "false",
+    "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.
@@ -43,6 +43,7 @@ SHARES = (
     {"shares": {"x" * 10**5: 5}},
 )  # fmt: skip
 PORTS = 8  # of one catalog: five for services that must be served, the others for conflicts
+TAGGED = (["http"], ["tcp"], ["tls"], ["udp"], ["http", "tcp"], ["tcp", "tls"], ["tcp", "udp"], ["http", "tcp", "tls"])
 NUMBERS = (0, -1, 65536, 10**20, 1.5, True, None, "80", "80;", float("inf"))
 # Good and nearly good values, whatever the setting is.
 VALUES = (
@@ -143,7 +144,7 @@ class Maker:
         return {"name": name, "instances": [self.any_instance() for _ in range(self.random.randint(0, 4))]}
 
     def any_instance(self) -> dict:
-        kinds = self.random.choice((["http"], ["tcp"], ["tls"], ["http", "tcp"], ["tcp", "tls"], ["http", "tcp", "tls"]))
+        kinds = self.random.choice(TAGGED)
         address, port = self.random.choice(self.places)
         made = self.instance(*kinds, address=address, port=port) | {"meta": self.meta()}
         if self.random.random() < 0.3:
@@ -157,7 +158,7 @@ class Maker:
     def instance(self, *tags, address, port, weight=1) -> dict:
         """An instance whose texts nobody should rely on are hostile."""
         extra = [self.twisted(("a",)) for _ in range(self.random.randint(0, 2))]
-        extra = [tag for tag in extra if tag not in ("http", "tcp", "tls")]
+        extra = [tag for tag in extra if tag not in ("http", "tcp", "tls", "udp")]
         return {
             "id": self.twisted(NAMES), "node": self.twisted(NAMES), "address": address, "port": port,
             "tags": [*extra, *tags], "meta": None, "weight": weight,

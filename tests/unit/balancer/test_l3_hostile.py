@@ -42,7 +42,7 @@ def make(key, balancer):
 def balancer(request, key):
     """One that may end TLS: what differs then comes with the options of a run."""
     chosen = {"names": [f"*.{DOMAIN}", "b.example.org"], "certificate": key[0], "key": key[1]}
-    with request.param.Balancer(balancer_certificates=[chosen]) as made:
+    with request.param.Balancer(balancer_certificates=[chosen], balancer_udp_ports="20000-32000") as made:
         yield made
 
 
@@ -61,7 +61,7 @@ def problems(balancer, hostile: Hostile, reason: str) -> list[str]:
     if balancer.store.current() == before:
         found.append("there is no new generation")
     found += balancer.foreign()
-    served = status["http"] | status["tls"] | status["tcp"]
+    served = status["http"] | status["tls"] | status["tcp"] | status["udp"]
     skipped = {entry["name"]: entry["reason"] for entry in status["skipped"]}
     for service in hostile.good:
         if service.name not in status[service.kind]:

@@ -23,13 +23,13 @@ from discovery_balancer.settings import PARSERS, PREFIX, cut
 from hostile import ADDRESSES, BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
 
 RUN = "/run/discovery-balancer"
-OPTIONS = Options(domain="hospital.example")
+OPTIONS = Options(domain="hospital.example", udp_ports=(7000, 9999))
 TLS = Path(f"{RUN}-tls")
 CERTIFICATE = {"names": ["*.hospital.example", "b.example.org"], "certificate": "/etc/ssl/site.pem", "key": "/etc/ssl/site.key"}
 ENDING = dataclasses.replace(OPTIONS, certificates=(CERTIFICATE,))
 PLACES = [("10.0.0.1", 8080), ("10.0.0.2", 8080), ("2001:db8::1", 81)]
 PORTS = range(20000, 21000)
-TAGS = ["http", "tcp", "tls"]
+TAGS = ["http", "tcp", "tls", "udp"]
 
 
 SHARP = ";{}\"'\\ \n\r\0#$*/.%,٩"  # what a pattern that is a little too wide lets through
@@ -139,7 +139,7 @@ def test_l3_no_odd_value_passes_in_any_place(outside, options):
 @given(catalogs)
 def test_l3_every_tagged_service_is_served_or_skipped(services):
     result = plan({"services": services}, OPTIONS)
-    there = {s.name for s in result.http + result.tls + result.tcp} | {name for name, _ in result.skipped}
+    there = {s.name for s in result.http + result.tls + result.tcp + result.udp} | {name for name, _ in result.skipped}
     for entry in services:
         if any({"http", "tcp", "tls"} & set(instance["tags"] or []) for instance in entry["instances"] or []):
             assert cut(entry["name"]) in there or entry["name"].lower() in there

@@ -11,7 +11,7 @@ from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance, Plan, Service, plan
 from discovery_balancer.settings import PARSERS, Settings
 
-OPTIONS = Options(domain="hospital.example")
+OPTIONS = Options(domain="hospital.example", udp_ports=(9000, 9999))
 CERTIFICATE = {"names": ["*.hospital.example", "a.example"], "certificate": "/etc/c.pem", "key": "/etc/k.pem"}
 ENDING_TLS = Options(domain="hospital.example", certificates=(CERTIFICATE,))
 ALLOWED = {
@@ -24,10 +24,11 @@ TLS = {
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
     "proxy_buffers", "proxy_busy_buffers_size", "rewrite",
+    "proxy_responses",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, names of hosts, and of what they lead to; cookies and addresses of a sticky service.
 HOST = re.compile(
-    r"[0-9]{1,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
+    r"(TCP|UDP)[0-9]{0,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
     r"|~\^ |~\^\(\.\+\) \\1\$|~ \(\?<discovery_answerer>\[\^ \]\+\)\$"
 )
 
@@ -292,7 +293,7 @@ scalars = st.one_of(nasty, st.integers(-5, 70000), st.booleans(), st.none(), st.
 instances = st.fixed_dictionaries(
     {
         "id": nasty, "node": nasty, "address": st.one_of(nasty, st.ip_addresses().map(str)), "port": scalars,
-        "tags": st.lists(st.one_of(nasty, st.sampled_from(["http", "tcp", "tls"]))), "weight": scalars,
+        "tags": st.lists(st.one_of(nasty, st.sampled_from(["http", "tcp", "tls", "udp"]))), "weight": scalars,
         "meta": st.dictionaries(st.one_of(nasty, st.sampled_from(MEANT)), st.one_of(nasty, st.sampled_from(SAID)), max_size=4),
     }
 )  # fmt: skip

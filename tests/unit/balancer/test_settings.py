@@ -32,9 +32,9 @@ def test_without_settings_the_defaults_apply():
 def test_all_settings():
     values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
-        unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie",
+        unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
     )  # fmt: skip
-    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, "2g", "64k", "cookie")
+    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, "2g", "64k", "1", "cookie")
     assert values == (expected, [])
 
 
@@ -63,7 +63,7 @@ def test_a_bad_path_is_reported(path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("strip", "yes"), ("unbuffered", "1"), ("sticky", "true"), ("sticky", "cookie;"),
+    [("strip", "yes"), ("unbuffered", "1"), ("sticky", "true"), ("sticky", "cookie;"), ("responses", "101"), ("responses", "01"),
      ("max_body_size", "0"), ("max_body_size", "101g"), ("max_body_size", "100"), ("max_body_size", "1m;"),
      ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),

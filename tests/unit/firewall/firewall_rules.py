@@ -28,5 +28,6 @@ def platform(**on: bool) -> dict:
     """The table of allow rules; a host has them all, but for those named."""
     table = parse_yaml((ROLE / "vars/main.yml").read_text())["__firewall_platform"]
     table["ssh"]["tcp"], table["balancer"]["tcp"] = [22], [80, 443, "9990-9999"]
+    table["balancer"]["udp"] = ["5140-5149"]
     table["balancer_stats"]["tcp"] = [8404]
     return {name: rule | {"on": on.get(name, True)} for name, rule in table.items()}

@@ -6,7 +6,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils import balancer
 CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/ssl/chain.pem", "key": "/etc/ssl/key.pem"}
 GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
-    "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_certificates": [CERTIFICATE],
+    "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_udp_ports": "", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
     **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
@@ -20,8 +20,12 @@ def balancer_problems(host, settings):
 
 
 @pytest.mark.parametrize(
-    "good", [GOOD, OVERLAY, {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"}]
-)
+    "good",
+    [
+        GOOD, OVERLAY, {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
+        {**GOOD, "balancer_udp_ports": "5140-5149"}, {**OVERLAY, "balancer_udp_ports": "9990-9999"},
+    ],
+)  # fmt: skip
 def test_nothing_is_wrong(good):
     assert balancer_problems("lb-1", good) == []
 
@@ -32,6 +36,7 @@ def test_nothing_is_wrong(good):
         ("balancer_backend", "haproxy", "set discovery_balancer to a known backend: nginx, other"),
         ("balancer_consul_address", "127.0.0.1:8500", "127.0.0.1:8501"),
         ("balancer_sync_interval", 4, "5 to 30"), ("balancer_sync_interval", "31", "5 to 30"),
+        ("balancer_udp_ports", "5140", "such as 5140-5149"), ("balancer_udp_ports", "8000-9000", "those of hosts (53, "),
         ("balancer_domain", "Hospital.example", "discovery_domain"), ("balancer_domain", "", "discovery_domain"),
         ("balancer_http_port", 0, "1 to 65535"), ("balancer_http_port", "x", "1 to 65535"),
         ("balancer_tls_port", 80, "not balancer_http_port"), ("balancer_tls_port", 70000, "not balancer_http_port"),

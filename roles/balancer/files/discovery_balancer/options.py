@@ -13,7 +13,7 @@ AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 # Options that the backend's file may replace: only it knows where the backend runs, where it listens for itself, and what it can.
-OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size")
+OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Options:
     tls_port: int = 443  # for TLS, passed through or ended here; 0: none
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
+    udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
+    udp: bool = True  # whether the backend balances UDP
     reserved_ports: tuple = (22, 53, 80, 443, 2376, 2377, 7946, 8300, 8301, 8302, 8500, 8501, 8600)
     hosts: dict = dataclasses.field(default_factory=dict)  # name of each host of the site to its address
     balancers: tuple = ()  # addresses of the site's load balancers
@@ -61,8 +63,10 @@ class Options:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name}: {value!r} is not a whole number")
-        if self.tcp_ports and not (len(self.tcp_ports) == 2 and 1 <= self.tcp_ports[0] <= self.tcp_ports[1] <= 65535):
-            raise ValueError(f"tcp_ports: {self.tcp_ports!r} is not a lowest and a highest port")
+        for name in ("tcp_ports", "udp_ports"):
+            ports = getattr(self, name)
+            if ports and not (len(ports) == 2 and 1 <= ports[0] <= ports[1] <= 65535):
+                raise ValueError(f"{name}: {ports!r} is not a lowest and a highest port")
         for one in self.certificates:
             if set(one) != {"names", "certificate", "key"} or not one["names"]:
                 raise ValueError(f"certificates: {one!r} has not names, certificate and key")

@@ -19,6 +19,8 @@ NAME = re.compile(r"[a-z0-9_-]{1,128}")
 TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
 # SSH, DNS, dockerd, the overlay network and Consul: no instance on a host of the site.
 PLATFORM_PORTS = frozenset((22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600))
+# DNS, DHCP, NTP, the overlay network and Consul: no udp service listens there.
+UDP_PLATFORM_PORTS = frozenset((53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600))
 # Meta by which our registrator knows its entries, and which of them are UDP ports.
 REGISTRATOR_MARK, UDP_MARK = "registrator", "registrator-protocol"
 
@@ -35,7 +37,7 @@ class Instance:
 class Service:
     name: str  # safe in a configuration file: lower case letters, digits, "-" and "_"
     instances: tuple
-    port: int = 0  # the listening port of a tcp service
+    port: int = 0  # the listening port of a tcp or udp service
     hosts: tuple = ()  # the names that an http or tls service is reached by
     settings: Settings = Settings()
     shifted: bool = False  # its weights are shares of requests: nothing else may change them, such as the number of connections
@@ -52,16 +54,22 @@ class Plan:
     tls_port: int = 0  # where TLS is listened for; 0: nowhere
     owners: dict = dataclasses.field(default_factory=dict, compare=False)  # claim to service, see owners.py
     asking: frozenset = dataclasses.field(default=frozenset(), compare=False)  # (claim, kind, service) of all in the catalog
+    udp: tuple = ()  # listeners for datagrams
 
     @property
     def ports(self) -> frozenset:
-        """The ports of the stream listeners."""
-        return frozenset([s.port for s in self.tcp] + [self.tls_port] * bool(self.tls_port))
+        """The ports of the stream listeners: numbers of TCP, and "5140/udp"."""
+        return frozenset([s.port for s in self.tcp] + [self.tls_port] * bool(self.tls_port) + [_udp(s.port) for s in self.udp])
 
     def without_ports(self, reasons: dict) -> "Plan":
         """The same plan without what would listen on these ports ({port: reason})."""
         dropped = [(s.name, reasons[s.port]) for s in self.tcp if s.port in reasons]
-        plan = dataclasses.replace(self, tcp=tuple(s for s in self.tcp if s.port not in reasons))
+        dropped += [(s.name, reasons[_udp(s.port)]) for s in self.udp if _udp(s.port) in reasons]
+        plan = dataclasses.replace(
+            self,
+            tcp=tuple(s for s in self.tcp if s.port not in reasons),
+            udp=tuple(s for s in self.udp if _udp(s.port) not in reasons),
+        )
         if self.tls_port in reasons:
             dropped += [(s.name, reasons[self.tls_port]) for s in self.tls]
             dropped += [] if self.tls else [("TLS", reasons[self.tls_port])]
@@ -69,8 +77,13 @@ class Plan:
         return dataclasses.replace(plan, skipped=self.skipped + tuple(dropped))
 
 
+def _udp(port) -> str:
+    return f"{port}/udp"
+
+
 def plan(catalog: dict, options, own=frozenset()) -> Plan:
-    """Every service tagged `http`, `tls` or `tcp` is either in the plan or skipped with a reason.
+    """Every service tagged `http`, `tls` or `tcp` is either in the plan or skipped with a reason; so is one tagged `udp` whose
+    name ends with one of the site's ports for these. Registrators give that tag to every UDP port of a container.
 
     :param catalog: what consul-template wrote: {"services": [{"name", "instances": [{"id", "node", "address",
         "port", "tags", "meta", "weight"}], "failing": [the same of those that are not passing]}],
@@ -87,12 +100,13 @@ def plan(catalog: dict, options, own=frozenset()) -> Plan:
     served, shifted, warnings = {kind: {} for kind in KINDS}, {}, []
     asked, asking, neighbours = _asked_for(catalog.get("services") or [], options)
     claims = Claims(register_of(register_text(catalog)), asking)
-    listening = _listening(claims, options)
+    listening = {protocol: _listening(claims, protocol, options) for protocol in ("tcp", "udp")}
     for kind, name, tagged, chosen, problems, bad in asked:
         warnings += [(cut(name), problem) for problem in problems]
         skipped += [(cut(name), reason) for reason in bad]
         try:
-            instances, bad = _instances(tagged, options, own, listening)
+            protocol = "udp" if kind == "udp" else "tcp"
+            instances, bad = _instances(tagged, options, own, protocol, listening[protocol])
             skipped += [(cut(name), reason) for reason in bad]
             instances, bounded = _bounded(instances, options.weight_ratio)
             warnings += [(cut(name), reason) for reason in bounded]
@@ -102,8 +116,8 @@ def plan(catalog: dict, options, own=frozenset()) -> Plan:
             known = f"name {kind} {name.lower()}"
             if not claims.free(known, name):
                 raise Rejected(f"{kind} {cut(name.lower())} is already taken by another service of that name")
-            if kind == "tcp":
-                _left_to_instances(name, listening, neighbours, options)
+            if kind in ("tcp", "udp"):
+                _left_to_instances(kind, name, listening[kind], neighbours[kind], options)
             service, lost = KINDS[kind](name, spread.instances, chosen, options, claims)
             claims.take(known, name)
             served[kind][name.lower()] = dataclasses.replace(service, shifted=bool(spread.percent))
@@ -112,28 +126,28 @@ def plan(catalog: dict, options, own=frozenset()) -> Plan:
                 shifted[name] = spread.percent
         except Rejected as rejected:
             skipped.append((cut(name), str(rejected)))
-    http, tls, tcp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in ("http", "tls", "tcp"))
+    http, tls, tcp, udp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in KINDS)
     tls_port = options.tls_port if tls or options.certificates else 0
     warnings = tuple(dict.fromkeys(warnings))
-    return Plan(http, tcp, tuple(skipped), warnings, shifted, tls, tls_port, claims.owners, frozenset(asking))
+    return Plan(http, tcp, tuple(skipped), warnings, shifted, tls, tls_port, claims.owners, frozenset(asking), udp)
 
 
 def _asked_for(entries, options):
     """(kind, name, instances with its tag, settings, problems, reasons of skipped instances) of each service, all that is asked
-    for, {(claim, kind, name)}, and the instances at load balancers, {port: names of their services}. The order is that in which
-    they may choose where there is no owner: by name, but those that ask for hosts in meta come last, so that none of them takes
-    the name that another has by itself.
+    for, {(claim, kind, name)}, and the instances at load balancers, {"tcp" or "udp": {port: names of their services}}. The order
+    is that in which they may choose where there is no owner: by name, but those that ask for hosts in meta come last, so that
+    none of them takes the name that another has by itself.
 
     Instances that are not passing count for what is asked for: a service that fails keeps what it has.
     """
-    found, asking, neighbours = [], set(), {}
+    found, asking, neighbours = [], set(), {"tcp": {}, "udp": {}}
     for entry in entries:
         name = str(entry["name"])
         for kind in KINDS:
-            tagged, datagrams = _tagged(entry.get("instances"), kind)
+            tagged, datagrams = _tagged(name, entry.get("instances"), kind, options)
             there, bad = _allowed(name, tagged, options)
             bad += datagrams
-            failing, _unused = _allowed(name, _tagged(entry.get("failing"), kind)[0], options)
+            failing, _unused = _allowed(name, _tagged(name, entry.get("failing"), kind, options)[0], options)
             chosen, problems = settings(there)
             if there and chosen.hosts and options.service_hosts:
                 there, more = _allowed(name, there, options, chosen.hosts)
@@ -141,18 +155,30 @@ def _asked_for(entries, options):
             if there or bad:
                 found.append((kind, name, there, chosen, problems, bad))
             for port in (instance.get("port") for instance in there + failing if _place(instance) in options.at_balancers):
-                neighbours.setdefault(port if isinstance(port, int) else 0, set()).add(name)
+                at = neighbours["udp" if kind == "udp" else "tcp"]
+                at.setdefault(port if isinstance(port, int) else 0, set()).add(name)
             for one in {chosen, *(settings([instance])[0] for instance in there + failing)} if there or failing else ():
                 asking |= {(claim, kind, name) for claim in _claims_of(kind, name, one, options)}
-    found.sort(key=lambda one: (one[0] != "tcp" and bool(one[3].hosts), one[1], list(KINDS).index(one[0])))
+    found.sort(key=lambda one: (one[0] not in ("tcp", "udp") and bool(one[3].hosts), one[1], list(KINDS).index(one[0])))
     return found, asking, neighbours
 
 
-def _tagged(instances, kind):
-    """The instances with a tag, and the reasons of those that are UDP ports: their number of TCP may be another service's."""
+def _tagged(name, instances, kind, options):
+    """The instances with a tag, and the reasons of those that are UDP ports: their number of TCP may be another service's. The
+    ports of a container have the same tags, so of those that are balanced as UDP nothing is said for the other kinds."""
     tagged = [instance for instance in instances or [] if kind in (instance.get("tags") or [])]
+    balanced = _is_balanced_udp(name, options)
+    if kind == "udp":
+        return [instance for instance in tagged if balanced and _is_udp(instance)], []
     datagrams = [f"{_titled(instance)}: it is a UDP port, and {kind} is TCP" for instance in tagged if _is_udp(instance)]
+    datagrams = [] if balanced else datagrams
     return [instance for instance in tagged if not _is_udp(instance)], datagrams
+
+
+def _is_balanced_udp(name, options) -> bool:
+    """Whether the site lets a service of this name have a UDP port of its load balancers."""
+    match = TCP_NAME.fullmatch(name.lower())
+    return bool(match and options.udp_ports and options.udp_ports[0] <= int(match["port"]) <= options.udp_ports[1])
 
 
 def _is_udp(instance) -> bool:
@@ -197,9 +223,9 @@ def _titled(instance):
 def _claims_of(kind, name, chosen, options):
     """All that a service may become the owner of."""
     claims = [f"name {kind} {name.lower()}"]
-    if kind == "tcp":
+    if kind in ("tcp", "udp"):
         match = TCP_NAME.fullmatch(name.lower())
-        return [*claims, f"tcp {int(match['port'])}"] if match else claims
+        return [*claims, f"{kind} {int(match['port'])}"] if match else claims
     for host in chosen.hosts or (f"{name.lower()}.{options.domain}",):
         claims += [f"tls {host}"] + [_http_claim(host, chosen.path)] * (kind == "http")
     return claims
@@ -255,14 +281,26 @@ def _tls_service(name, instances, chosen, options, claims):
 def _tcp_service(name, instances, chosen, options, claims):
     """A stream listener, on the port that ends the name."""
     port = _port_of(name)
-    if problem := _port_problem(port, options):
+    if problem := _port_problem("tcp", port, options):
         raise Rejected(problem)
     _some(instances)
     _left(*_claimed(name, {f"tcp {port}": port}, claims))
     return Service(name.lower(), instances, port, settings=chosen), []
 
 
-KINDS = {"http": _http_service, "tls": _tls_service, "tcp": _tcp_service}
+def _udp_service(name, instances, chosen, options, claims):
+    """A listener for datagrams, on the port that ends the name."""
+    port = _port_of(name)
+    if not options.udp:
+        raise Rejected(f"{options.balancer} does not balance UDP; discovery_balancer: nginx does")
+    if problem := _port_problem("udp", port, options):
+        raise Rejected(problem)
+    _some(instances)
+    _left(*_claimed(name, {f"udp {port}": port}, claims))
+    return Service(name.lower(), instances, port, settings=chosen), []
+
+
+KINDS = {"http": _http_service, "tls": _tls_service, "tcp": _tcp_service, "udp": _udp_service}
 
 
 def _port_of(name) -> int:
@@ -273,10 +311,12 @@ def _port_of(name) -> int:
     return int(match["port"])
 
 
-def _port_problem(port, options) -> str:
-    """Why the balancer listens on no such port for tcp services, "" when it may."""
+def _port_problem(kind, port, options) -> str:
+    """Why the balancer listens on no such port for tcp or udp services, "" when it may."""
     if port > 65535:
         return f"{port} is not a port"
+    if kind == "udp":
+        return f"port {port} is reserved" if port in (*UDP_PLATFORM_PORTS, *options.reserved_ports) else ""
     if port in (options.http_port, options.tls_port, *options.reserved_ports):
         return f"port {port} is reserved"
     if options.tcp_ports and not options.tcp_ports[0] <= port <= options.tcp_ports[1]:
@@ -284,18 +324,21 @@ def _port_problem(port, options) -> str:
     return ""
 
 
-def _listening(claims, options) -> dict:
-    """{port: service} of the tcp services that have a port already: an instance at a load balancer with such a port is none."""
-    ports = {claim.partition(" ")[2]: service for claim, service in claims.owners.items() if claim.startswith("tcp ")}
+def _listening(claims, protocol, options) -> dict:
+    """{port: service} of the tcp or udp services that have a port already: an instance at a load balancer with such a port is
+    none."""
+    ports = {claim.partition(" ")[2]: service for claim, service in claims.owners.items() if claim.startswith(f"{protocol} ")}
     found = {int(port): service for port, service in ports.items() if port.isascii() and port.isdecimal()}
-    return {port: service for port, service in found.items() if not _port_problem(port, options)}
+    if protocol == "udp":
+        found = {port: service for port, service in found.items() if _is_balanced_udp(service, options)}
+    return {port: service for port, service in found.items() if not _port_problem(protocol, port, options)}
 
 
-def _left_to_instances(name, listening, neighbours, options):
+def _left_to_instances(kind, name, listening, neighbours, options):
     """Reject a service whose port nobody has yet, and that instances on load balancers have: listening there would keep them from
     starting, and who called the port of a balancer would call itself. So a newcomer hurts neither a service nor an instance."""
     port = _port_of(name)
-    if port in listening or port not in neighbours or _port_problem(port, options):
+    if port in listening or port not in neighbours or _port_problem(kind, port, options):
         return
     if name in neighbours[port]:
         raise Rejected(f"port {port} belongs to its instance on a load balancer; publish that one on another port")
@@ -352,19 +395,19 @@ def _some(instances):
         raise Rejected("no usable instance")
 
 
-def _instances(entries, options, own, listening):
+def _instances(entries, options, own, protocol, listening):
     """The usable instances, each address and port once, in a fixed order; and the problems of the others."""
     good, bad = [], []
     for entry in entries:
         try:
-            good.append(_instance(entry, options, own, listening))
+            good.append(_instance(entry, options, own, protocol, listening))
         except Rejected as rejected:
             bad.append(f"{_titled(entry)}: {rejected}")
     by_socket = {(i.address, i.port): i for i in sorted(good, reverse=True)}
     return tuple(sorted(by_socket.values())), bad
 
 
-def _instance(entry, options, own, listening):
+def _instance(entry, options, own, protocol, listening):
     try:
         address, plain = _address(str(entry.get("address")))
     except ValueError:
@@ -378,7 +421,7 @@ def _instance(entry, options, own, listening):
     port = _integer(entry.get("port"), "port", 65535)
     if port in PLATFORM_PORTS and plain in options.at_hosts:
         raise Rejected(f"port {port} of a host of the site belongs to the platform")
-    if port in (options.http_port, options.tls_port) and plain in options.at_balancers:
+    if protocol == "tcp" and port in (options.http_port, options.tls_port) and plain in options.at_balancers:
         raise Rejected(f"{plain} port {port} is a load balancer")
     if port in listening and plain in options.at_balancers:
         raise Rejected(f"{plain} port {port} is a load balancer, which listens there for the service {cut(listening[port])}")

@@ -19,6 +19,7 @@ TIME = re.compile(r"[1-9][0-9]{0,5}(ms|s|m|h)")
 LONGEST_TIME = 24 * 3600  # seconds
 PROTOCOLS = ("http", "https", "grpc")
 STICKY = ("cookie",)
+RESPONSES = re.compile(r"0|[1-9][0-9]?|100")
 HIGHEST_WEIGHT = 1000
 SIZE = re.compile(r"([1-9][0-9]{0,5})([kmg])")
 LARGEST_BODY = 100 * 2**30  # bytes
@@ -44,6 +45,7 @@ class Settings:
     unbuffered: bool = False  # whether bodies pass as they come, both ways
     max_body_size: str = ""  # of a request, such as 2g; empty: the site's
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
+    responses: str = ""  # datagrams that answer one of a client; empty: any number
     sticky: str = ""  # by what a client keeps its instance; empty: it does not
     bad_path: bool = False  # a path was asked for that cannot be had
 
@@ -155,6 +157,12 @@ def _protocol(value):
     return value.lower()
 
 
+def _responses(value):
+    if not RESPONSES.fullmatch(value):
+        raise Rejected("not a number from 0 to 100")
+    return value
+
+
 def _sticky(value):
     if value.lower() not in STICKY:
         raise Rejected(f"not {' or '.join(STICKY)}")
@@ -194,6 +202,7 @@ PARSERS = {
     "path": _path,
     "protocol": _protocol,
     "read_timeout": _time,
+    "responses": _responses,
     "sticky": _sticky,
     "strip": _boolean,
     "unbuffered": _boolean,

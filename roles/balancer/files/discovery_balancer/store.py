@@ -28,7 +28,7 @@ STATUS_SECONDS = 5  # a change of the status takes milliseconds
 class Generation:
     path: pathlib.Path
     marker: str
-    ports: frozenset  # ports of tcp services
+    ports: frozenset  # as in Plan.ports
     balancer: str = ""  # the backend that it is for; "" of an earlier version
 
     @property
@@ -137,7 +137,7 @@ class Store:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         try:
-            about = json.dumps({"marker": marker, "ports": sorted(ports), "balancer": balancer})
+            about = json.dumps({"marker": marker, "ports": sorted(ports, key=str), "balancer": balancer})
             for name, text in {**files, "about.json": about}.items():
                 _write_synced(new / name, text)
             _sync_directory(new)

@@ -15,7 +15,7 @@ from .source import UNREADABLE
 LOAD_SECONDS, LOAD_PAUSE = 10, 0.002  # for a reload; between two questions whether it is done
 REPEAT_SECONDS = 15  # in which the same status is not written again while a catalog is waited for
 ENDED_SECONDS = 3600  # for which the status warns of connections that the bound on old workers has ended
-KINDS = ("http", "tls", "tcp")  # of services in a plan
+KINDS = ("http", "tls", "tcp", "udp")  # of services in a plan
 SERVED = {kind: {} for kind in KINDS} | {"traffic": {}, "skipped": [], "warnings": []}  # the plan in the status
 
 
@@ -119,7 +119,7 @@ def _run(store, options, balancer, clock, finishing):
     if master and not running and (problem := balancer.hangs()):  # a reload would wait for it in vain, longer than it may hang
         return Outcome(problem, unloaded=True), False
     held = held_ports(store.generations(), master, running)
-    taken = {port: balancer.port_taken(port) for port in sorted(wanted.ports) if port not in held}
+    taken = {port: balancer.port_taken(port) for port in sorted(wanted.ports, key=str) if port not in held}
     wanted = wanted.without_ports({port: why for port, why in taken.items() if why})
 
     files, marker = balancer.files(wanted)
@@ -196,7 +196,7 @@ def is_unusable(store) -> bool:
 
 
 def held_ports(generations, master, running) -> frozenset:
-    """The tcp ports that the balancer itself listens on."""
+    """The ports that the balancer itself listens on, as in `Plan.ports`."""
     if not master:
         return frozenset()
     serving = [g for g in generations if g.marker == running] or generations

@@ -36,8 +36,8 @@ class Balancer(typing.Protocol):
     def answers(self, marker: str) -> bool:
         """Whether the generation with this marker answers, though an earlier one may still answer as well."""
 
-    def port_taken(self, port: int) -> str:
-        """Why the balancer could not listen on a port that it does not hold; "" when it could."""
+    def port_taken(self, port) -> str:
+        """Why the balancer could not listen on a port (as in Plan.ports) that it does not hold; "" when it could."""
 
     def reload(self) -> object:
         """Have it serve the generation of the last `files`, to which the link points, without closing a connection. Returns what

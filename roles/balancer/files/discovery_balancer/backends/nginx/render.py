@@ -12,6 +12,7 @@ from ..pages import RETRY_SECONDS, TEXTS, page
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
+UDP_TIMEOUT = "30s"  # longest silence of a session of datagrams
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # What nginx answers by itself, and no instance: 502 and 504, a header of the client that does not fit, a client that asks for too
@@ -202,13 +203,15 @@ def _upstream_of(instance, name, service, options):
 
 
 def _stream(plan, options, tls_directory):
-    listeners = {service.port: service.name for service in plan.tcp}
+    listeners = {f"TCP{service.port}": service.name for service in plan.tcp}
+    listeners |= {f"UDP{service.port}": service.name for service in plan.udp}
     if plan.tls_port:
-        listeners |= {plan.tls_port: "$discovery_tls", '""': "$discovery_tls"}  # the second step has no port
-    text = _map("$server_port", "$discovery_service", {"default": '"-"', **listeners})
+        listeners |= {f"TCP{plan.tls_port}": "$discovery_tls", "TCP": "$discovery_tls"}  # the second step has no port
+    text = _map("$protocol$server_port", "$discovery_service", {"default": '"-"', **listeners})
     if plan.tls_port:
         text += _tls(plan, options, tls_directory)
-    return text + "".join(_listener(service, options) for service in plan.tcp)
+    text += "".join(_listener(service, options) for service in plan.tcp)
+    return text + "".join(_datagrams(service, options) for service in plan.udp)
 
 
 def _map(value, variable, entries, first=""):
@@ -252,6 +255,20 @@ def _listener(service, options):
     return (
         _upstream("tcp", service, options, _turns(service))
         + f"server {{\n{_listen(service.port, options)}    proxy_pass tcp_{service.name};\n{lines}}}\n"
+    )
+
+
+def _datagrams(service, options):
+    """Datagrams of one address and port of a client are a session, which ends after some silence, or with its last answer.
+
+    The kernel gives all of a session to one worker only where each has a socket of its own (reuseport)."""
+    chosen = service.settings
+    lines = f"    proxy_timeout {chosen.read_timeout or UDP_TIMEOUT};\n"
+    lines += f"    proxy_responses {chosen.responses};\n" if chosen.responses else ""
+    listen = _listen(service.port, options, " udp reuseport")
+    return (
+        _upstream("udp", service, options, _turns(service))
+        + f"server {{\n{listen}    proxy_pass udp_{service.name};\n{lines}}}\n"
     )
 
 
