@@ -3,6 +3,7 @@ network, no files."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections import Counter
@@ -136,6 +137,16 @@ def not_started(listed: Mapping[str, str], inspected: Iterable[str]) -> list[str
         if asked and json.loads(error or '""'):
             found.append(name)
     return sorted(found)
+
+
+def held(addresses: Iterable[str], links: Iterable[Mapping]) -> list[str]:
+    """The addresses that a host has, sorted.
+
+    :param addresses: that are looked for
+    :param links: what `ip -json address show` prints
+    """
+    here = {ipaddress.ip_address(one["local"]) for link in links for one in link.get("addr_info", []) if "local" in one}
+    return sorted(one for one in addresses if ipaddress.ip_address(one) in here)
 
 
 def room(blocks: int, size: int, files: int, free_files: int) -> dict:

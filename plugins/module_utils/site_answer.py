@@ -212,6 +212,9 @@ PARTS: dict[str, object] = {
     "disks": Record({}, dict.fromkeys(DISKS, Record({"path": TEXT, "free_mb": COUNT, "free_inodes": Either(COUNT)}))),
     "client_certificates": Names(Either(Record({"begin": TIME, "end": TIME})), 100),
     "dockerd": Either(Record({"forwards": Either(Flag()), "lost": WORDS, "waiting": WORDS})),
+    "floating_addresses": Either(
+        Record({"unit": TEXT, "check": TEXT, "priority": Either(Number(1000)), "drained": Flag(), "held": List(TEXT, 64)})
+    ),
     "clock": Record({"begin": CLOCK, "end": CLOCK}),
 }
 

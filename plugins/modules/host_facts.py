@@ -53,8 +53,8 @@ consul_template:
   elements: str
 parts:
   description: >-
-    What the groups of the inventory have put on the host, V(balancer), V(registrator), V(dockerd) for dockerd's settings,
-    V(overlay) for a membership in an overlay network.
+    What the groups of the inventory have put on the host, V(balancer), V(floating_address), V(registrator), V(dockerd) for
+    dockerd's settings, V(overlay) for a membership in an overlay network.
   returned: always
   type: list
   elements: str

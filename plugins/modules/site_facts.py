@@ -43,7 +43,8 @@ parts:
     - Consul (of this agent), cluster (the same for all agents), certificates, client_certificates (of load balancers), backups,
       balancer, services (what differs between the catalog and what runs here, and services that containers ask for in vain),
       containers, templates (of a user, each with the state of its unit), configuration (of the agent, whether it would start
-      with it), resolver, firewall (with IP protocols that no rule allows), disks, dockerd, clock (when this module began and
+      with it), resolver, firewall (with IP protocols that no rule allows), disks, dockerd,
+      floating_addresses (which the host holds, and what moves them), clock (when this module began and
       ended). Each is what was found, as C(module_utils/site_answer.py) has it, or a dict with the only key C(error).
   returned: always
   type: dict
@@ -83,6 +84,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.host_needs impo
     configuration_lost,
     configuration_waiting,
     forwarding_needed,
+    held,
     not_started,
     refused_configuration,
     resolver_problems,
@@ -137,6 +139,10 @@ BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(
 RECENT = 70  # seconds of the log
 UNITS = "/etc/systemd/system"
 RUN = "/run"
+FLOATING = "/etc/discovery-floating-address/options.json"
+FLOATING_PRIORITY = "/run/discovery-floating-address/priority"
+FLOATING_DRAINED = "/var/lib/discovery-floating-address/drained"
+FLOATING_UNITS = ("discovery-floating-address.service", "discovery-floating-address-check.service")
 TEMPLATE = "discovery-template-"
 ATTEMPTS = 3  # comparisons of catalog and containers
 PAUSE = 2  # seconds between two of them
@@ -360,6 +366,26 @@ def balancer() -> dict | None:
         return None
 
 
+def floating_addresses() -> dict | None:
+    """Which of the floating addresses the host holds, and what moves them; None on a host without any."""
+    known = read_json(FLOATING)
+    if known is None:
+        return None
+    states = [unit_state(unit) for unit in FLOATING_UNITS]
+    priority = text(FLOATING_PRIORITY).strip()
+    return {
+        "unit": states[0],
+        "check": states[1],
+        "priority": int(priority) if re.fullmatch(r"-?\d{1,3}", priority) else None,
+        "drained": os.path.exists(FLOATING_DRAINED),
+        "held": held(known.get("addresses", []), json.loads(output(*LINKS_COMMAND))),
+    }
+
+
+def unit_state(unit: str) -> str:
+    return output("systemctl", "show", unit, "-p", "ActiveState", "--value").strip()
+
+
 def services(api: Api, node: str) -> dict:
     """What differs between the catalog and what runs here, see `differences`; lost, services that containers ask for in vain; and
     settings, whether tags and meta of containers were compared. Looks again while something is found: a container that starts or
@@ -516,6 +542,7 @@ def main():
         "disks": (disks,),
         "client_certificates": (client_certificates,),
         "dockerd": (dockerd,),
+        "floating_addresses": (floating_addresses,),
         # The last: what is asked takes the time between.
         "clock": (clock, begin),
     }

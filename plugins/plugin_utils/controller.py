@@ -10,7 +10,7 @@ from ansible import constants
 # Tags of the plays of site.yml.
 PARTS = (
     "preflight", "leave", "firewall", "consul", "dns", "consul_dns", "docker", "dockerd", "overlay", "overlay_network",
-    "registrator", "load_balancer", "balancer", "nginx", "haproxy", "templates", "consul_template",
+    "registrator", "load_balancer", "balancer", "nginx", "haproxy", "floating_address", "templates", "consul_template",
 )  # fmt: skip
 # Of a checkout; an installed collection has none.
 CONFIG = Path(__file__).resolve().parents[2] / "ansible.cfg"

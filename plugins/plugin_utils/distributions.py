@@ -10,6 +10,7 @@ FAMILIES: dict[str, dict] = {
         "packages": {
             "docker": ["docker.io", "ca-certificates"],
             "haproxy": ["haproxy"],
+            "keepalived": ["keepalived"],
             "nginx": ["nginx", "libnginx-mod-stream"],
             "nftables": ["nftables", "netbase"],  # netbase: nft before 1.1 reads the names of protocols from /etc/protocols
             "resolvconf": ["resolvconf"],

@@ -25,6 +25,7 @@ done
 data=$(sed -n 's/.*"data-root"[^"]*"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
 for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template/catalog.json.ctmpl \
   balancer:/usr/local/sbin/discovery-balancer registrator:/usr/local/sbin/registrator-clear registrator:/etc/registrator-clear \
+  floating_address:/etc/discovery-floating-address \
   dockerd:/etc/systemd/system/docker.service.d/10-discovery.conf \
   overlay:/etc/docker/consul.env "overlay:${data:-/var/lib/docker}/swarm/docker-state.json"; do
   [ ! -e "${mark#*:}" ] || echo "part ${mark%%:*}"
@@ -46,7 +47,7 @@ def host_facts(report: str) -> dict:
 
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
         of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
-        balancer, templates), parts (what groups have put there: balancer, dockerd, overlay, registrator),
+        balancer, templates), parts (what groups have put there: balancer, dockerd, floating_address, overlay, registrator),
         resolvers (the site's name servers that the files of consul_dns name, in order), and package_tool: Ansible can ask the
         package manager
     """

@@ -11,6 +11,9 @@ from .renamed import FIREWALL, INVENTORY
 from .variables import as_list
 
 GROUPS = ("consul_servers", "consul_clients", "docker_hosts", "load_balancers")
+# What makes one network of all docker hosts, and one site of all load balancers.
+OF_DOCKER_HOSTS = ("discovery_overlay", "discovery_overlay_network", "discovery_overlay_subnet")
+OF_BALANCERS = ("discovery_floating_addresses", "floating_address_router_id", "floating_address_advertise_interval")
 DATACENTER = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)([.](?!-)[a-z0-9-]{1,63}(?<!-))*")
 # Top-level domains that programs do not ask DNS for, and why (RFC 6761, 6762 and 7686).
@@ -64,7 +67,9 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
             " hosts, for example hospital.example"
         )
     problems += service_problems(hosts, hostvars)
-    return problems + overlay_problems(members["docker_hosts"], hostvars) + address_problems(hosts, hostvars)
+    problems += differing_problems(OF_DOCKER_HOSTS, members["docker_hosts"], "docker hosts", hostvars)
+    problems += differing_problems(OF_BALANCERS, members["load_balancers"], "load balancers", hostvars)
+    return problems + address_problems(hosts, hostvars)
 
 
 def service_problems(names: Iterable[str], hostvars: Mapping) -> list[str]:
@@ -175,16 +180,20 @@ def site_warnings(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
     ]
 
 
-def overlay_problems(docker_hosts: Iterable[str], hostvars: Mapping) -> list[str]:
-    """Docker hosts that are to be on different overlay networks."""
-    problems = []
-    for variable in ("discovery_overlay", "discovery_overlay_network", "discovery_overlay_subnet"):
+def differing_problems(variables: Iterable[str], names: Iterable[str], kind: str, hostvars: Mapping) -> list[str]:
+    """Variables that hosts of one kind have to agree on, and do not.
+
+    :param names: of the hosts
+    :param kind: how people call them
+    """
+    names, problems = list(names), []
+    for variable in variables:
         values: dict[str, list[str]] = {}
-        for name in docker_hosts:
+        for name in names:
             values.setdefault(str(hostvars[name].get(variable, "not set")), []).append(name)
         if len(values) > 1:
-            found = "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items())
-            problems.append(f"{variable} differs between docker hosts ({found}): set it once, for all hosts")
+            found = "; ".join(f"{value} for {', '.join(hosts)}" for value, hosts in values.items())
+            problems.append(f"{variable} differs between {kind} ({found}): set it once, for all hosts")
     return problems
 
 

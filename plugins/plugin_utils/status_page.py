@@ -21,6 +21,7 @@ HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 
 CA_DAYS = 180
 OLD = 90  # seconds after which a balancer has not synced for too long
 MAX_CLOCK_SKEW = 5  # seconds, the default of discovery_max_clock_skew
+GIVEN_UP = -254  # of a load balancer that does not answer (floating_address/judge.py)
 TITLE = 13  # width of the first column
 # Differences between the catalog and a host (module_utils/catalog_entries.py), and services that containers ask for in vain
 # (registrator/listing.py), as problems.
@@ -39,7 +40,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         that was not asked. Any value of JSON: a host that answers anything else is reported as such
     :param site: datacenter, now (seconds since 1970), hosts, servers, docker_hosts and balancers (names), secrets_dir and
         backup_dir on the controller, and files in them (path to time of change); other_services, names that programs of the
-        site register by themselves; max_clock_skew (seconds, else MAX_CLOCK_SKEW)
+        site register by themselves; max_clock_skew (seconds, else MAX_CLOCK_SKEW); floating_addresses
     :returns: lines (the page) and problems (texts), both without secrets
     """
     now = site["now"]
@@ -65,6 +66,7 @@ def status_page(nodes: Mapping[str, object], site: Mapping) -> dict:
         *_secrets(site, now, problems),
         *_backups(found, site, now, problems),
         *_balancers(found, site, now, problems),
+        *_floating(found, site, problems),
         *_templates(found, problems),
         *_services(asked, found, cluster, site, now, problems),
     ]
@@ -322,6 +324,41 @@ def _balancers(found, site, now, problems) -> list[str]:
         if name not in site["balancers"] and _part(facts, "balancer", {})
     ]
     return _row("balancers", rows)
+
+
+def _floating(found, site, problems) -> list[str]:
+    """Who holds each of the floating addresses; nothing where there is none."""
+    addresses = [str(one) for one in site.get("floating_addresses", [])]
+    if not addresses:
+        return []
+    parts = {name: _part(found.get(name, {}), "floating_addresses", {}) for name in site["balancers"]}
+    known = {name: part for name, part in parts.items() if part}
+    rows = []
+    for address in addresses:
+        holders = [name for name, part in known.items() if address in part["held"]]
+        rows.append(f"{address:<16}{', '.join(holders) or 'nobody'}")
+        if len(holders) > 1:
+            problems.append(
+                f"{address} is held by {' and '.join(holders)} at the same time: VRRP (IP protocol 112) does not pass between"
+                " them. Look for a firewall or a switch that drops it"
+            )
+        elif not holders and known:
+            silent = [name for name, part in parts.items() if not part]
+            problems.append(
+                f"nobody holds the floating address {address}, as far as {', '.join(known)} report"
+                f"{' (not ' + ', '.join(silent) + ')' if silent else ''}: see 'systemctl status discovery-floating-address'"
+            )
+    for name, part in parts.items():
+        if not part and name in found:
+            problems.append(f"{name}: it has no part in the floating addresses: run playbooks/load_balancer.yml")
+        for unit, what in (("unit", ""), ("check", "-check")):
+            if part and part[unit] != "active":
+                problems.append(f"{name}: discovery-floating-address{what} is {part[unit]}: see its journal")
+        if part and part["drained"]:
+            rows.append(f"{name} is drained and holds none until playbooks/undrain.yml -e drain_host={name}")
+        elif part and part["priority"] == GIVEN_UP:
+            problems.append(f"{name}: its load balancer does not answer, so it holds no floating address")
+    return _row("addresses", rows)
 
 
 def _templates(found, problems) -> list[str]:

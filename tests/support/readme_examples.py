@@ -12,7 +12,7 @@ BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # In this order each example finds what it needs on hosts that the earlier ones made.
 ORDER = (
     "common", "consul", "consul_dns", "firewall", "dockerd", "docker_cluster_store", "registrator", "consul_template", "balancer",
-    "haproxy", "nginx", "overlay_network", "scale", "shift", "drain",
+    "haproxy", "nginx", "floating_address", "overlay_network", "scale", "shift", "drain",
 )  # fmt: skip
 
 

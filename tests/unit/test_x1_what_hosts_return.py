@@ -102,6 +102,7 @@ READ = {
     ("playbooks/vars/consul.yml", "registrator_service_prefixes"): "a variable of the inventory",
     ("playbooks/vars/site.yml", "consul_template_templates"): "a variable of the inventory",
     ("playbooks/vars/status.yml", "consul_status"): "shown",
+    ("playbooks/vars/status.yml", "discovery_floating_addresses"): "a variable of the inventory",
     ("roles/consul/tasks/acl/write_missing.yml", "__consul_own"): "a server writes what the site wants, once more",
     ("roles/consul/tasks/apply/changes.yml", "__consul_agent"): "a host's action: what the liar's own agent needs",
     ("roles/consul/tasks/apply/close_http.yml", "__consul_host"): "every agent is compared with its files, once more",

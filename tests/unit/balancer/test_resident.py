@@ -556,14 +556,17 @@ def test_the_program_is_told_by_systemd_and_ends_with_0(tmp_path):
         environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
         try:
+            assert systemd.recv(1000).startswith(b"STATUS=failed: ")
             assert systemd.recv(100) == b"READY=1"
             assert json.loads((tmp_path / "state/status.json").read_text())["state"] == "failed"
             (tmp_path / "state/new").write_text("{}")
             (tmp_path / "state/new").rename(tmp_path / "state/catalog.json")
-            assert systemd.recv(100) == b"WATCHDOG=1"
+            while (told := systemd.recv(1000)).startswith(b"STATUS="):
+                pass
+            assert told == b"WATCHDOG=1"
             process.send_signal(signal.SIGHUP)
             process.send_signal(signal.SIGTERM)
-            while systemd.recv(100) != b"STOPPING=1":
+            while systemd.recv(1000) != b"STOPPING=1":
                 pass
             assert process.wait(30) == 0
         finally:

@@ -30,4 +30,6 @@ def platform(**on: bool) -> dict:
     table["ssh"]["tcp"], table["balancer"]["tcp"] = [22], [80, 443, "9990-9999"]
     table["balancer"]["udp"] = ["5140-5149"]
     table["balancer_stats"]["tcp"] = [8404]
+    vrrp = ["vrrp"] if on.get("floating_addresses") else []
+    table["floating_addresses"] |= {"protocols": vrrp, "from": ["192.0.2.251", "192.0.2.252"]}
     return {name: rule | {"on": on.get(name, True)} for name, rule in table.items()}

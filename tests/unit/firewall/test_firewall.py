@@ -9,9 +9,10 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils import nftables
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall as module
 from ansible_collections.fewnodes.discovery.plugins.modules import firewall_facts as facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import firewall
-from firewall_rules import platform, rendered, variable
+from firewall_rules import ROLE, platform, rendered, variable
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.yaml_text import parse_yaml
 
 PLATFORM = {
     "ssh": {"on": True, "tcp": [22], "from": ["any"]},
@@ -291,6 +292,16 @@ def test_w19_a_protocol_that_no_rule_allows_is_unheard(allowed, unheard):
 def test_w19_without_a_firewall_every_protocol_is_heard():
     overlay = rendered("overlay", __firewall_ruleset=firewall.firewall_ruleset(settings(platform=platform()), []))
     assert sockets.unheard(sockets.listeners(RAW), "") == sockets.unheard(sockets.listeners(RAW), overlay) == []
+
+
+def test_v6_vrrp_passes_between_the_load_balancers_only_and_only_with_floating_addresses():
+    """A site's own rule called vrrp is another one, and counts on any host."""
+    with_them = rendered(__firewall_ruleset=firewall.firewall_ruleset(settings(platform=platform(floating_addresses=True)), []))
+    line = "ip saddr { 192.0.2.251, 192.0.2.252 } meta l4proto vrrp accept"
+    assert line in with_them and with_them.count("meta l4proto vrrp") == with_them.count(line)
+    assert firewall.allow_rules(platform(), {"vrrp": {"protocols": ["vrrp"], "from": ["site"]}})["vrrp"]["from"] == ["site"]
+    protocols = parse_yaml((ROLE / "vars/main.yml").read_text())["__firewall_platform"]["floating_addresses"]["protocols"]
+    assert "else []" in protocols, "the rules of other hosts have no line of it either, where there are no floating addresses"
 
 
 def test_w19_the_status_of_the_firewall_lists_protocols():

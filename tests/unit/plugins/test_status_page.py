@@ -70,6 +70,7 @@ def host(**changes):
         "disks": {"consul": {"path": "/var/lib/consul", "free_mb": 9000, "free_inodes": 10**6}},
         "client_certificates": {},
         "dockerd": {"forwards": True, "lost": [], "waiting": []},
+        "floating_addresses": None,
         "clock": {"begin": NOW - 1, "end": NOW},
     } | changes
 
@@ -148,6 +149,49 @@ def test_templates_have_a_row_where_there_are_any():
     page = status_page(nodes(c={"templates": {"shop": TEMPLATE, "motd": TEMPLATE}}), SITE)
     assert "templates    c               shop, motd" in page["lines"]
     assert page["problems"] == []
+
+
+FLOATING = {"unit": "active", "check": "active", "priority": 0, "drained": False, "held": ["192.0.2.100"]}
+FLOATING_SITE = {"balancers": ["a", "b"], "floating_addresses": ["192.0.2.100"]}
+
+
+def floating(a=None, b=None):
+    """The page of a site with a floating address; changes of what its two load balancers report."""
+    changes = {"a": FLOATING | (a or {}), "b": FLOATING | {"held": []} | (b or {})}
+    found = nodes(**{name: {"balancer": BALANCER, "floating_addresses": part} for name, part in changes.items()})
+    return status_page(found, SITE | FLOATING_SITE)
+
+
+def test_v6_the_holder_of_a_floating_address_has_a_row():
+    page = floating()
+    assert "addresses    192.0.2.100     a" in page["lines"]
+    assert page["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"b": {"held": ["192.0.2.100"]}}, "192.0.2.100 is held by a and b at the same time: VRRP (IP protocol 112)"),
+        ({"a": {"held": []}}, "nobody holds the floating address 192.0.2.100, as far as a, b report"),
+        ({"b": {"unit": "failed"}}, "b: discovery-floating-address is failed"),
+        ({"b": {"check": "activating"}}, "b: discovery-floating-address-check is activating"),
+        ({"b": {"priority": -254}}, "b: its load balancer does not answer"),
+    ],
+)
+def test_v6_what_is_wrong_with_floating_addresses(changes, expected):
+    (problem,) = floating(**changes)["problems"]
+    assert problem.startswith(expected)
+
+
+def test_a_drained_load_balancer_is_no_problem():
+    page = floating(b={"priority": -254, "drained": True})
+    assert page["problems"] == [] and any("b is drained and holds none" in line for line in page["lines"])
+
+
+def test_a_load_balancer_without_the_part_is_named():
+    found = nodes(a={"balancer": BALANCER, "floating_addresses": FLOATING}, b={"balancer": BALANCER})
+    (problem,) = status_page(found, SITE | FLOATING_SITE)["problems"]
+    assert problem == "b: it has no part in the floating addresses: run playbooks/load_balancer.yml"
 
 
 MEMBERS, SERVERS = CLUSTER["members"], CLUSTER["servers"]

@@ -146,6 +146,7 @@ class Resident:
         if done.unloaded:  # it refused, or it hangs: that it did not answer a sync counts as a look
             self.timetable.again("sync", now + AFTER_ERROR)
             self._look_at_balancer(chosen, weight=TRIES - 1)
+        notify(f"STATUS={status.line(done.status)}")
         if status.changed(before, done.status):
             print(status.page(done.status, self.clock.time())[0], flush=True)
 
@@ -167,6 +168,7 @@ class Resident:
             if text:
                 print(status.printable(f"failed: {text}"), flush=True)
                 sync.note(self.store, text, {"restarts": self.restarts})
+                notify(f"STATUS={status.line({'state': 'failed', 'reason': text})}")
             self.timetable.again("sync", max(self.free_at, now))
 
     def _verify(self, chosen):

@@ -3,6 +3,7 @@
 from .preview import printable
 from .sync import KINDS, SERVED
 
+LONGEST_LINE = 200  # characters
 STALE_SECONDS = 60  # the program syncs every 15 s, at most every 30
 EMPTY = {
     "state": "failed",
@@ -53,6 +54,13 @@ def page(status, now) -> tuple:
 def changed(before, after) -> bool:
     """Whether people want to see the new status in the journal."""
     return any(after.get(key) != before.get(key) for key in ("state", "reason", "generation", "skipped", "warnings"))
+
+
+def line(status) -> str:
+    """The state in one line, which begins with `ok` where nothing is wrong; for systemd, which shows it to everybody."""
+    shown = {**EMPTY, **status}
+    state = shown["state"] if shown["state"] != "ok" or not shown["reason"] else "degraded"
+    return printable(f"{state}: {shown['reason']}" if shown["reason"] else state)[:LONGEST_LINE]
 
 
 def _age(seconds):

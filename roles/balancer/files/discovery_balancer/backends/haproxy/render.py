@@ -31,6 +31,7 @@ REASONS = {502: "502 Bad Gateway", 504: "504 Gateway Timeout"}
 # Status that HAProxy has by itself, to the file of our answer. Its 503 is an instance that refused: a service without any has no
 # backend that is asked for.
 FAILED = {502: "502.http", 503: "502.http", 504: "504.http"}
+CHECKED_HOST = "_floating-address"  # no service can have this name; see floating_address/judge.py
 SAFE_METHODS = "POST PATCH LOCK"  # which never reach two instances
 
 
@@ -218,6 +219,8 @@ def _frontend(options, own):
         "    http-request set-var(txn.authority) var(txn.host)\n"
         "    http-request set-var(txn.authority) var(txn.host),concat(:,txn.port,) if { var(txn.port) -m len 1:5 }\n"
     )
+    # Of the check of the floating addresses, four a second.
+    text += f"    http-request set-log-level silent if {{ var(txn.host) -m str {CHECKED_HOST} }}\n"
     text += _client_limits(own)
     text += (
         "    http-request set-var(txn.path) path,url_dec\n"

@@ -1,0 +1,18 @@
+"""Filters of the role floating_address; each is documented in the file <name>.yml beside this one."""
+
+from __future__ import annotations
+
+from ..plugin_utils.floating_address import (
+    floating_address_config,
+    floating_address_options,
+    floating_address_problems,
+)
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "floating_address_config": floating_address_config,
+            "floating_address_options": floating_address_options,
+            "floating_address_problems": floating_address_problems,
+        }
