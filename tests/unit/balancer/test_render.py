@@ -26,9 +26,9 @@ TLS = {
     "proxy_buffers", "proxy_busy_buffers_size", "rewrite",
     "proxy_responses",
 }  # fmt: skip
-# What stands in the blocks of maps: ports, names of hosts, and of what they lead to; cookies and addresses of a sticky service.
+# What stands in the blocks of maps: ports, statuses, names of hosts and of what they lead to; cookies and addresses.
 HOST = re.compile(
-    r"(TCP|UDP)[0-9]{0,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
+    r"[0-9]{3}|(TCP|UDP)[0-9]{0,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
     r"|~\^ |~\^\(\.\+\) \\1\$|~ \(\?<discovery_answerer>\[\^ \]\+\)\$"
 )
 
