@@ -28,8 +28,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address,
-        and each limit (limits.py)
+        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_trusted_proxies, balancer_access_log,
+        balancer_sync_interval, balancer_consul_address, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
@@ -68,6 +68,11 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
             "balancer_deployment",
             ("set discovery_balancer_deployment to host, or to overlay together with discovery_overlay, whose network it is"),
         )
+    patterns = _of_the_program("patterns")
+    if not patterns.REDIRECT.fullmatch(str(settings["balancer_https_redirect"]).lower()):
+        yield "balancer_https_redirect", "set it to 301, 308 or false"
+    if not patterns.MAX_AGE.fullmatch(str(settings["balancer_hsts"]) or "0"):
+        yield "balancer_hsts", "set it to a number of seconds from 0 to 99999999, or leave it empty for none"
     wrong = [str(proxy) for proxy in settings["balancer_trusted_proxies"] if not _is_network(proxy)]
     if wrong:
         yield "balancer_trusted_proxies", f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"

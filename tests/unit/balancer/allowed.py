@@ -24,15 +24,15 @@ SERVICE, VALUE = "[0-9a-f]{16}", "[0-9a-f]{4}"  # in the name of a sticky cookie
 TAKEN = r"~^(.+) \1$"  # the cookie is of the instance that answered
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
-
+HSTS = r"Strict-Transport-Security max-age=\d{1,8}"
 UPSTREAM = {
     "zone": rf"{NAME} \d+k",
     "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=(\d+ fail_timeout={TIME}|0 backup)",
 }
-RETRY = r"Retry-After (5|\$discovery_retry_after) always"
+ADDED = rf"(Retry-After (5|\$discovery_retry_after)|{HSTS}) always"
 ANSWER = {
     "default_type": "text/(plain|html)",
-    "add_header": RETRY,
+    "add_header": ADDED,
     "return": r"(200 ([0-9a-f]{16}|\$discovery_error)|(?P<status>404|503) \$discovery_page_(?P=status))",
 }
 # file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
@@ -74,12 +74,14 @@ ALLOWED = {
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
+            "(proxy|grpc)_hide_header": "Strict-Transport-Security",
             "location": rf"(/|= {PATH}|{PATH}/|@discovery_error)",
         },
         "server location": ANSWER
         | {
+            "if": r"\$discovery_clear",
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
-            "add_header": rf"{RETRY}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always",
+            "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always",
             "rewrite": r"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)+/\?\(\.\*\)\$ /\$1 break",
             "proxy_pass": rf"https?://(http_{NAME}/?|\$discovery_to)",
             "grpc_pass": f"grpc://http_{NAME}",
@@ -91,6 +93,7 @@ ALLOWED = {
             "proxy_ssl_server_name": "on",
             "proxy_ssl_name": r"\$host",
         },
+        "server location if": {"return": rf"30[18] https://{HOST}(:{PORT})?\$request_uri"},
     },
     "stream.conf": {
         "": {

@@ -26,6 +26,9 @@ ALLOWED = {
     rf"backend http_({NAME})": [
         "balance roundrobin", "option http-no-delay",
         rf"timeout (connect|server|tunnel) {MS}",
+        rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if !\{{ ssl_fc \}}"
+        r" \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
+        r" !\{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}",
         r"http-request deny deny_status 413 if \{ req\.body_size gt [1-9]\d{0,14} \}",
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
         r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",
@@ -52,6 +55,8 @@ MAPS = {
     "hosts.map": rf"{HOST}({PATH})?/ {NAME}",
     "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https)",
     "sticky.map": rf"{SERVICE}/({VALUE} {ADDRESS}:{PORT}|{ADDRESS}:{PORT} {VALUE})",
+    "encrypted.map": f"{HOST} yes",
+    "hsts.map": rf"{HOST} \d{{1,8}}",
     "structure.map": rf"(stop \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
     "marker.map": "marker [0-9a-f]{16}",
 }

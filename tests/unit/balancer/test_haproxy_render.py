@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from discovery_balancer.backends.haproxy.options import HaproxyOptions
-from discovery_balancer.backends.haproxy.render import files, layout, weights
+from discovery_balancer.backends.haproxy.render import CHANGED, files, layout, weights
 from discovery_balancer.limits import LIMITS
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance, Plan, Service
@@ -81,6 +81,53 @@ def test_p1_largest_body(label, site, bytes_):
     own = HaproxyOptions(limits={"client_max_body_size": site})
     text = section(rendered(http=(web(max_body_size=label),), own=own)["services.cfg"], "http_web")
     assert f"    http-request deny deny_status 413 if {{ req.body_size gt {bytes_} }}\n" in text
+
+
+REDIRECT = (
+    "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
+    " {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"
+    " !{{ var(txn.path) -m beg /.well-known/acme-challenge/ }}\n"
+)
+
+
+def encrypted(**chosen):
+    return dataclasses.replace(web(**chosen), encrypted=("web.hospital.example",))
+
+
+@pytest.mark.parametrize("status", ["301", "308"])
+@pytest.mark.parametrize(("port", "shown"), [(443, ""), (8443, ":8443")])
+def test_p1_redirect_to_https(status, port, shown):
+    options = dataclasses.replace(ENDING_TLS, tls_port=port)
+    made = rendered(http=(encrypted(https_redirect=status),), tls_port=port, options=options)
+    redirect = REDIRECT.format(status=status, port=shown)
+    assert f"    timeout tunnel 60000ms\n{redirect}    http-request deny " in section(made["services.cfg"], "http_web")
+    assert made["encrypted.map"] == "web.hospital.example yes\n"
+
+
+def test_p1_redirect_of_the_site_and_a_service_that_wants_none():
+    options = dataclasses.replace(ENDING_TLS, https_redirect="301")
+    assert REDIRECT.format(status=301, port="") in rendered(http=(encrypted(),), options=options)["services.cfg"]
+    assert "redirect location" not in rendered(http=(encrypted(https_redirect="false"),), options=options)["services.cfg"]
+
+
+def test_p1_no_redirect_where_tls_does_not_end_here():
+    """It goes through to another service, or nobody listens for it: its port is another program's."""
+    assert rendered(http=(web(https_redirect="308"),), tls_port=443, options=ENDING_TLS)["encrypted.map"] == ""
+    assert rendered(http=(encrypted(https_redirect="308"),), options=ENDING_TLS)["encrypted.map"] == ""
+    assert "redirect location" not in rendered(http=(web(https_redirect="308"),))["services.cfg"]
+
+
+@pytest.mark.parametrize(("site", "default"), [("", ""), ("600", ",600")])
+def test_p1_hsts(site, default):
+    """A map of hosts, which changes while it runs; all answers of HAProxy itself have the header."""
+    options = dataclasses.replace(ENDING_TLS, hsts=site)
+    services = (encrypted(hsts="0"), dataclasses.replace(encrypted(path="/api"), name="api"))
+    made = rendered(http=services, tls_port=443, options=options)
+    front = section(made["services.cfg"], "discovery_http")
+    assert f"    http-request set-var(txn.hsts) var(txn.host),map(discovery/hsts.map{default}) if {{ ssl_fc }}\n" in front
+    header = "    http-after-response set-header Strict-Transport-Security max-age=%[var(txn.hsts)]"
+    assert f"{header} if {{ var(txn.hsts) -m found }}\n" in front
+    assert made["hsts.map"] == "web.hospital.example 0\n"
 
 
 def test_w17_p1_chunks_are_sent_at_once():
@@ -262,3 +309,7 @@ def test_options_that_cannot_be_rendered_are_refused(wrong):
 def test_a_layout_is_a_value():
     plan = Plan(http=(web(),))
     assert layout(plan, OPTIONS, OWN) == dataclasses.replace(layout(plan, OPTIONS, OWN))
+
+
+def test_all_maps_change_while_it_runs():
+    assert tuple(layout(Plan(), OPTIONS, OWN).maps) == CHANGED

@@ -369,6 +369,32 @@ def test_tls_that_a_lower_name_has_does_not_end_here():
     assert reported(result) == {"b": "TLS for x.hospital.example goes through to the service a"}
 
 
+def test_p1_hosts_for_which_tls_ends_here():
+    """Not the one whose connections go to another service."""
+    result = plan(
+        catalog(
+            web=[labelled(hosts="a.hospital.example,b.hospital.example,c.example", https_redirect="308", hsts="600")],
+            a=[instance(port=443, tags=["tls"])],
+        ),
+        ENDING_TLS,
+    )
+    assert result.http[0].encrypted == ("b.hospital.example",)
+    ignored = "has no effect for a.hospital.example, c.example: TLS for it does not end here"
+    assert result.warnings[-2:] == (("web", f"balancer_https_redirect {ignored}"), ("web", f"balancer_hsts {ignored}"))
+
+
+def test_p1_no_word_about_what_the_site_wants():
+    options = dataclasses.replace(OPTIONS, https_redirect="308", hsts="600")
+    result = plan(catalog(web=[labelled(https_redirect="false")], api=[instance()]), options)
+    assert (result.warnings, [service.encrypted for service in result.http]) == ((), [(), ()])
+
+
+def test_p1_no_service_decides_hsts_for_the_other_paths_of_a_host():
+    result = plan(catalog(web=[instance()], api=[labelled(hosts="web.hospital.example", path="/api", hsts="0")]), ENDING_TLS)
+    assert [service.settings.hsts for service in result.http] == ["", ""]
+    assert result.warnings == (("api", "balancer_hsts is of a whole host, and it has a path: ignored"),)
+
+
 def test_own_tls_goes_before_the_certificate():
     result = plan(catalog(a=[labelled(tags=["http", "tls"])]), ENDING_TLS)
     assert ([s.name for s in result.tls], result.skipped) == (["a"], ())

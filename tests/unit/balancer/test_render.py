@@ -1,5 +1,6 @@
 """The files for nginx: what is in them, and that nothing else can get into them."""
 
+import dataclasses
 import re
 
 import pytest
@@ -23,8 +24,7 @@ TLS = {
     "proxy_read_timeout", "proxy_send_timeout", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_timeout", "real_ip_header",
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
-    "proxy_buffers", "proxy_busy_buffers_size", "rewrite",
-    "proxy_responses",
+    "proxy_buffers", "proxy_busy_buffers_size", "rewrite", "proxy_responses", "grpc_hide_header", "if", "proxy_hide_header",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, statuses, names of hosts and of what they lead to; cookies and addresses.
 HOST = re.compile(
@@ -206,6 +206,88 @@ def test_p1_a_single_instance_needs_no_upstream_of_its_own():
     assert "upstream sticky" not in http_conf(web(sticky="cookie"))
 
 
+REDIRECT = """\
+        if ($discovery_clear) {{
+            return {status} https://web.hospital.example{port}$request_uri;
+        }}
+"""
+
+
+def blocks(*services, options=ENDING_TLS, port=443, host="web.hospital.example"):
+    """The server of a host in clear, and that behind TLS."""
+    text = render_nginx(Plan(http=services, tls_port=port), options)["http.conf"]
+    found = [block for block in re.findall(r"^server \{\n.*?^\}\n", text, re.M | re.S) if f"server_name {host};" in block]
+    assert len(found) == 2 and "listen unix:" in found[1]
+    return found
+
+
+def encrypted(service):
+    return dataclasses.replace(service, encrypted=service.hosts)
+
+
+@pytest.mark.parametrize("status", ["301", "308"])
+@pytest.mark.parametrize(("port", "shown"), [(443, ""), (8443, ":8443")])
+def test_p1_redirect_to_https(status, port, shown):
+    options = dataclasses.replace(ENDING_TLS, tls_port=port)
+    clear, behind = blocks(encrypted(web(https_redirect=status)), options=options, port=port)
+    redirect = REDIRECT.format(status=status, port=shown)
+    assert f"        set $discovery_service web;\n{redirect}        proxy_pass http://http_web;\n" in clear
+    assert "return 30" not in behind
+
+
+def test_p1_redirect_of_the_site_and_a_service_that_wants_none():
+    options = dataclasses.replace(ENDING_TLS, https_redirect="301")
+    assert REDIRECT.format(status=301, port="") in blocks(encrypted(web()), options=options)[0]
+    assert "return 30" not in "".join(blocks(encrypted(web(https_redirect="false")), options=options))
+
+
+def test_p1_no_redirect_where_tls_does_not_end_here():
+    """It goes through to another service, or nobody listens for it: its port is another program's."""
+    assert "return 30" not in "".join(blocks(web(https_redirect="308")))
+    assert "return 30" not in http_conf(encrypted(web(https_redirect="308")), options=ENDING_TLS)
+
+
+HSTS = "add_header Strict-Transport-Security max-age=600 always;\n"
+
+
+def test_p1_hsts_is_in_each_block_behind_tls_that_has_headers_of_its_own():
+    """Such a block inherits none."""
+    api = dataclasses.replace(web(path="/api"), name="api")
+    clear, behind = blocks(web(hsts="600"), api)
+    assert "Strict" not in clear
+    hidden = "    proxy_hide_header Strict-Transport-Security;\n    grpc_hide_header Strict-Transport-Security;\n"
+    assert f"    real_ip_header proxy_protocol;\n    {HSTS}{hidden}" in behind
+    retry = "add_header Retry-After $discovery_retry_after always;\n        "
+    assert behind.count(retry + HSTS) == behind.count("Retry-After") == 1
+    assert (behind.count("add_header"), behind.count(HSTS)) == (3, 2)
+
+
+def test_p1_hsts_and_a_sticky_cookie_are_in_one_location():
+    clear, behind = blocks(web(sticky="cookie", hsts="600"))
+    cookie = "add_header Cache-Control $discovery_cache always;\n        "
+    assert f"{cookie}{HSTS}" in behind and cookie in clear
+    assert ("Strict" in clear, behind.count("add_header"), behind.count(HSTS)) == (False, 6, 3)
+
+
+def test_p1_a_redirect_of_a_sticky_service_has_what_its_headers_need():
+    """They are empty there, and nginx complains about variables that are not set."""
+    clear, _behind = blocks(encrypted(web(sticky="cookie", https_redirect="308", path="/a", strip=True)))
+    cookie = "        set $discovery_cookie $cookie_sticky_4b5e57f6eb2f42b9;\n"
+    assert clear.count(cookie + REDIRECT.format(status=308, port="")) == 2
+    assert clear.index("return 308") < clear.index("rewrite ")
+
+
+def test_p1_hsts_of_the_site_is_on_every_answer_behind_tls():
+    options = dataclasses.replace(ENDING_TLS, hsts="600")
+    text = render_nginx(Plan(http=(web(path="/api"),), tls_port=443), options)["http.conf"]
+    found = [block for block in re.findall(r"^server \{\n.*?^\}\n", text, re.M | re.S)]
+    behind = [block for block in found if "listen unix:" in block]
+    assert len(behind) == 4  # any name, *.hospital.example, a.example, web.hospital.example
+    assert all(block.count(f"    {HSTS}") == 1 + block.count("        add_header Retry-After") for block in behind)
+    assert not [block for block in found if block not in behind and "Strict" in block]
+    assert "max-age=0 always" in blocks(web(hsts="0"), options=options)[1]
+
+
 @pytest.mark.parametrize("size", range(4, 65))
 def test_w8_nginx_takes_the_buffers_of_each_size(size):
     """Those that are busy have to be as large as the first one, and leave one of the others free."""
@@ -271,6 +353,7 @@ def test_keepalive_can_be_off():
         {"tls_port": -1}, {"certificates": ({},)}, {"certificates": (CERTIFICATE,), "tls_port": 0},
         {"certificates": ({**CERTIFICATE, "names": ["a;b"]},)}, {"certificates": ({**CERTIFICATE, "names": []},)},
         {"certificates": ({**CERTIFICATE, "key": "k.pem"},)}, {"certificates": ({**CERTIFICATE, "key": "/k.pem; x"},)},
+        {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"hsts": "600; x"}, {"hsts": True},
         {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip

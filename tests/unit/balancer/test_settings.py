@@ -33,8 +33,12 @@ def test_all_settings():
     values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
+        https_redirect="False", hsts="31536000",
     )  # fmt: skip
-    expected = Settings(("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, "2g", "64k", "1", "cookie")
+    sizes = "2g", "64k"
+    expected = Settings(
+        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", "false", "31536000"
+    )
     assert values == (expected, [])
 
 
@@ -68,7 +72,8 @@ def test_a_bad_path_is_reported(path):
      ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
      ("weight", "٣"), ("header_size", "65k"), ("header_size", "3k"), ("header_size", "64"), ("header_size", "1m"),
-     ("header_size", "8k;"), ("color", "blue"), ("", "x")],
+     ("header_size", "8k;"), ("https_redirect", "302"), ("https_redirect", "true"), ("https_redirect", "301;"),
+     ("hsts", "-1"), ("hsts", "1y"), ("hsts", "007"), ("hsts", "100000000"), ("hsts", "٣"), ("color", "blue"), ("", "x")],
 )  # fmt: skip
 def test_a_bad_value_is_reported_and_the_default_applies(key, value):
     chosen, problems = one(**{key: value, "path": "/api"})

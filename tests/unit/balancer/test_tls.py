@@ -1,5 +1,6 @@
 """TLS on one port, with the distribution's servers: passed through by name, or ended with a certificate of the site."""
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -16,7 +17,7 @@ from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, Instance, apply, catalog, certificate, entry
+from instances import ADDRESS, Instance, Wire, apply, catalog, certificate, entry
 from real_nginx import DOMAIN
 
 CLIENT = "127.0.71.8"
@@ -78,6 +79,14 @@ def instance(files):
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture
+def wire():
+    """An instance whose connections the test drives."""
+    made = Wire()
+    yield made
+    made.close()
 
 
 def get(balancer, name, ca, host="", path="/"):
@@ -173,6 +182,142 @@ def test_a_name_without_a_healthy_instance(ending, files):
     apply(ending)
     for name, ca, status in ((f"x.{DOMAIN}", "site", 503), ("portal.example.org", "beside", 404)):
         assert get(ending, name, files[ca][0])[0] == status
+
+
+def answer(balancer, host, path="/", ca="", source=CLIENT, **headers):
+    """Status and headers of an answer, by TLS with a file of its CA, else in clear."""
+    place = real_nginx.ADDRESS, balancer.tls_port if ca else balancer.http_port
+    with socket.create_connection(place, 10, (source, 0)) as client, contextlib.ExitStack() as stack:
+        if ca:
+            client = stack.enter_context(ssl.create_default_context(cafile=ca).wrap_socket(client, server_hostname=host))
+        more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n".encode())
+        got = http.client.HTTPResponse(client)
+        got.begin()
+        return got.status, got.headers
+
+
+CHALLENGE = "/.well-known/acme-challenge/token"
+
+
+@pytest.mark.parametrize("status", [301, 308])
+def test_p1_requests_in_clear_are_redirected(ending, files, instance, status):
+    web = instance(None, name="web")
+    apply(ending, web=[entry(web.port, https_redirect=str(status))], plain=[entry(web.port)])
+    there = f"https://web.{DOMAIN}:{ending.tls_port}"
+    for path in ("/", "/a%2Fb//c?d=%20&e", "/.well-known/acme-challenge", f"{CHALLENGE}x/../../../etc?x"):
+        got = answer(ending, f"web.{DOMAIN}", path)
+        if ".." in path and got[0] == 200:  # HAProxy resolves none
+            continue
+        assert (got[0], got[1]["Location"]) == (status, there + path)
+    assert answer(ending, f"WEB.{DOMAIN}:81", "/a")[1]["Location"] == f"{there}/a"
+    assert answer(ending, f"web.{DOMAIN}", f"http://web.{DOMAIN}/b?c")[1]["Location"] == f"{there}/b?c"
+    web.asked.clear()
+    assert answer(ending, f"web.{DOMAIN}", CHALLENGE)[0] == 200  # a CA verifies the name in clear
+    assert answer(ending, f"web.{DOMAIN}", ca=files["site"][0])[0] == 200
+    assert [path for _, path, _ in web.asked] == [CHALLENGE, "/"]
+    assert answer(ending, f"plain.{DOMAIN}")[0] == 200
+
+
+def test_p1_only_hosts_with_a_certificate_are_redirected(ending, instance):
+    one = instance(None)
+    status = apply(ending, web=[entry(one.port, https_redirect="308", hosts=f"web.{DOMAIN}, beside.example")])
+    assert "balancer_https_redirect has no effect for beside.example" in str(status["warnings"])
+    assert (answer(ending, f"web.{DOMAIN}")[0], answer(ending, "beside.example")[0]) == (308, 200)
+
+
+@pytest.mark.parametrize("path", ["/", "/api"])
+def test_p1_each_service_of_a_host_decides_its_redirect(ending, instance, path):
+    one, host = instance(None), f"web.{DOMAIN}"
+    given = {wanted: {"https_redirect": "301"} if wanted == path else {} for wanted in ("/", "/api")}
+    apply(ending, web=[entry(one.port, **given["/"])], api=[entry(one.port, hosts=host, path="/api", **given["/api"])])
+    found = {asked: answer(ending, host, asked)[0] for asked in ("/", "/api", "/api/x", "/apix")}
+    api, root = (301, 200) if path == "/api" else (200, 301)
+    assert found == {"/": root, "/api": api, "/api/x": api, "/apix": root}
+
+
+def test_p1_hsts_is_on_all_answers_by_tls_and_no_others(ending, files, instance):
+    host, ca = f"web.{DOMAIN}", files["site"][0]
+    good, refuses, slow = instance(None), free_port(), instance(None, answer=2.0)
+    apply(
+        ending,
+        web=[entry(good.port, hsts="600", max_body_size="1k")],
+        api=[entry(good.port, hosts=host, path="/api")],
+        failing=[entry(refuses, hosts=host, path="/failing")],
+        slow=[entry(slow.port, hosts=host, path="/slow", read_timeout="500ms")],
+        other=[entry(good.port)],
+    )
+    asked = {"/": 200, "/api": 200, "/failing": 502, "/slow": 504}
+    for path, status in asked.items():
+        got = answer(ending, host, path, ca)
+        assert (got[0], got[1].get_all("Strict-Transport-Security")) == (status, ["max-age=600"]), path
+    for path, headers, status in (("/", {"Content_Length": 2000}, 413), ("/", {"Cookie": "c" * 40_000}, 431)):
+        got = answer(ending, host, path, ca, **headers)
+        assert (got[0], got[1].get_all("Strict-Transport-Security")) == (status, ["max-age=600"])
+    assert "Strict-Transport-Security" not in answer(ending, host)[1]
+    assert "Strict-Transport-Security" not in answer(ending, f"other.{DOMAIN}", ca=ca)[1]
+    apply(ending, api=[entry(good.port, hosts=host, path="/api", hsts="600")])
+    assert "Strict-Transport-Security" not in answer(ending, host, "/api", ca)[1]
+
+
+def test_p1_a_sticky_cookie_comes_with_hsts_and_not_with_a_redirect(ending, files, instance):
+    """Also for a client that has one already, and neither on a page of the balancer."""
+    host, ca = f"web.{DOMAIN}", files["site"][0]
+    settings = {"sticky": "cookie", "hsts": "600", "https_redirect": "308"}
+    apply(
+        ending,
+        web=[entry(instance(None).port, **settings) for _ in range(2)],
+        failing=[entry(free_port(), **settings)],
+    )
+    first = answer(ending, host, ca=ca)
+    assert (first[0], first[1]["Strict-Transport-Security"], first[1]["Cache-Control"]) == (200, "max-age=600", "private")
+    cookie = first[1]["Set-Cookie"].partition(";")[0]
+    for known in ({}, {"Cookie": cookie}):
+        got = answer(ending, host, **known)
+        assert (got[0], got[1].get_all("Set-Cookie"), got[1].get_all("Cache-Control")) == (308, None, None)
+    got = answer(ending, host, ca=ca, Cookie=cookie)
+    assert (got[0], got[1].get_all("Set-Cookie"), got[1]["Strict-Transport-Security"]) == (200, None, "max-age=600")
+    got = answer(ending, f"failing.{DOMAIN}", ca=ca)
+    found = [got[1].get_all(name) for name in ("Set-Cookie", "Strict-Transport-Security", "Retry-After")]
+    assert (got[0], found) == (502, [None, ["max-age=600"], ["5"]])
+
+
+def test_p1_an_instance_does_not_change_hsts_of_its_host(ending, files, wire):
+    apply(ending, web=[entry(wire.port, hsts="600")])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(answer, ending, f"web.{DOMAIN}", ca=files["site"][0])
+        connection, _ = wire.request()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=0\r\nContent-Length: 0\r\n\r\n")
+        assert asked.result()[1].get_all("Strict-Transport-Security") == ["max-age=600"]
+        connection.close()
+
+
+def test_p1_hsts_and_redirect_of_the_site(server, files, instance):
+    """On its own pages, too; not where a proxy that it trusts has ended TLS."""
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": files["site"][0], "key": files["site"][1]}]
+    site = {"balancer_https_redirect": 308, "balancer_hsts": 900, "balancer_trusted_proxies": ["127.0.71.9"]}
+    with running(server, balancer_certificates=chosen, **site) as balancer:
+        one, ca = instance(None), files["site"][0]
+        apply(
+            balancer,
+            web=[entry(one.port)],
+            own=[entry(one.port, https_redirect="false", hsts="0")],
+            api=[entry(one.port, path="/api")],
+        )
+        for name, path, status, age in (
+            ("web", "/", 200, 900),
+            ("own", "/", 200, 0),
+            ("none", "/", 503, 900),
+            ("api", "/", 503, 900),
+        ):
+            got = answer(balancer, f"{name}.{DOMAIN}", path, ca)
+            assert (got[0], got[1].get_all("Strict-Transport-Security")) == (status, [f"max-age={age}"])
+        found = {name: answer(balancer, f"{name}.{DOMAIN}")[0] for name in ("web", "own", "none")}
+        assert found == {"web": 308, "own": 200, "none": 503}
+        proto = {"X_Forwarded_Proto": "https"}
+        assert answer(balancer, f"web.{DOMAIN}", source="127.0.71.9", **proto)[0] == 200
+        assert answer(balancer, f"web.{DOMAIN}", **proto)[0] == 308
+        assert answer(balancer, f"web.{DOMAIN}", source="127.0.71.9", X_Forwarded_Proto="http")[0] == 308
 
 
 def curl(balancer, ca, path, *options):

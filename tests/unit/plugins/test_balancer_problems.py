@@ -8,6 +8,7 @@ GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_udp_ports": "", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
+    "balancer_https_redirect": "false", "balancer_hsts": "",
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
     **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
 }  # fmt: skip
@@ -22,7 +23,8 @@ def balancer_problems(host, settings):
 @pytest.mark.parametrize(
     "good",
     [
-        GOOD, OVERLAY, {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
+        GOOD, OVERLAY, {**GOOD, "balancer_https_redirect": 301, "balancer_hsts": 0}, {**GOOD, "balancer_https_redirect": False},
+        {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
         {**GOOD, "balancer_udp_ports": "5140-5149"}, {**OVERLAY, "balancer_udp_ports": "9990-9999"},
     ],
 )  # fmt: skip
@@ -35,6 +37,8 @@ def test_nothing_is_wrong(good):
     [
         ("balancer_backend", "haproxy", "set discovery_balancer to a known backend: nginx, other"),
         ("balancer_consul_address", "127.0.0.1:8500", "127.0.0.1:8501"),
+        ("balancer_https_redirect", "302", "301, 308 or false"), ("balancer_https_redirect", "true", "301, 308 or false"),
+        ("balancer_hsts", "1y", "number of seconds"), ("balancer_hsts", -1, "number of seconds"),
         ("balancer_sync_interval", 4, "5 to 30"), ("balancer_sync_interval", "31", "5 to 30"),
         ("balancer_udp_ports", "5140", "such as 5140-5149"), ("balancer_udp_ports", "8000-9000", "those of hosts (53, "),
         ("balancer_domain", "Hospital.example", "discovery_domain"), ("balancer_domain", "", "discovery_domain"),

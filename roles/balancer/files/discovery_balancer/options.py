@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 
-from .patterns import CERTIFIED, DOMAIN, FILE
+from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
@@ -25,6 +25,8 @@ class Options:
     http_port: int = 80
     tls_port: int = 443  # for TLS, passed through or ended here; 0: none
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
+    https_redirect: str = "false"  # status of a redirect to HTTPS, where a service has no own; false: none
+    hsts: str = ""  # max-age in seconds, where a host has no own; empty: none
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -76,6 +78,10 @@ class Options:
                 raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
         if self.certificates and not self.tls_port:
             raise ValueError("certificates: there is no tls_port to use them on")
+        if not REDIRECT.fullmatch(str(self.https_redirect)):
+            raise ValueError(f"https_redirect: {self.https_redirect!r} is not '301', '308' or 'false'")
+        if self.hsts and not MAX_AGE.fullmatch(str(self.hsts)):
+            raise ValueError(f"hsts: {self.hsts!r} is not a number of seconds from '0' to '99999999'")
         for name in ("reload_interval", "sync_interval"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:

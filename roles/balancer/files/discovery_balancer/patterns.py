@@ -5,4 +5,6 @@ import re
 LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 DOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
 CERTIFIED = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})+")  # names in a certificate
+REDIRECT = re.compile("301|308|false")  # status of a redirect to HTTPS, or none
+MAX_AGE = re.compile("0|[1-9][0-9]{0,7}")  # of HSTS, in seconds
 FILE = re.compile(r"/[A-Za-z0-9._/@+-]+")

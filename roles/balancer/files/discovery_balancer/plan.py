@@ -40,6 +40,7 @@ class Service:
     port: int = 0  # the listening port of a tcp or udp service
     hosts: tuple = ()  # the names that an http or tls service is reached by
     settings: Settings = Settings()
+    encrypted: tuple = ()  # those of its hosts for which TLS ends here
     shifted: bool = False  # its weights are shares of requests: nothing else may change them, such as the number of connections
 
 
@@ -250,11 +251,15 @@ def _http_service(name, instances, chosen, options, claims):
     kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims)
     hosts, lost = tuple(kept), lost + taken
     _left(hosts, lost)
+    encrypted = []
     for host in filter(options.certificate, hosts):
         owner = claims.take(f"tls {host}", name)
         if (f"tls {host}", "tls", owner) in claims.asking:
             lost.append(f"TLS for {host} goes through to the service {cut(owner)}")
-    return Service(name.lower(), instances, hosts=hosts, settings=chosen), lost
+        else:
+            encrypted.append(host)
+    chosen, ignored = _of_https(chosen, hosts, encrypted)
+    return Service(name.lower(), instances, hosts=hosts, settings=chosen, encrypted=tuple(encrypted)), lost + ignored
 
 
 def _possible(chosen, options):
@@ -265,6 +270,23 @@ def _possible(chosen, options):
     size = f"balancer_header_size {shown(chosen.header_size)}"
     reason = f"{size} is more than {options.balancer} can hold here, {most}k; the site's applies"
     return dataclasses.replace(chosen, header_size=""), [reason]
+
+
+def _of_https(chosen, hosts, encrypted):
+    """The settings without what a service cannot decide, and a warning for each that has no effect.
+
+    :param encrypted: those of its hosts for which TLS ends here
+    """
+    ignored = []
+    if chosen.hsts and chosen.path:  # browsers keep it for the host, whose other paths may be others'
+        ignored.append("balancer_hsts is of a whole host, and it has a path: ignored")
+        chosen = dataclasses.replace(chosen, hsts="")
+    clear = cut(", ".join(host for host in hosts if host not in encrypted))
+    wanted = {"https_redirect": chosen.https_redirect not in ("", "false"), "hsts": chosen.hsts}
+    ignored += [
+        f"balancer_{key} has no effect for {clear}: TLS for it does not end here" for key in wanted if wanted[key] and clear
+    ]
+    return chosen, ignored
 
 
 def _tls_service(name, instances, chosen, options, claims):

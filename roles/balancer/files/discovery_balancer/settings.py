@@ -8,6 +8,7 @@ import dataclasses
 import re
 from collections import Counter
 
+from .patterns import MAX_AGE, REDIRECT
 from .times import seconds
 
 PREFIX = "balancer_"
@@ -47,6 +48,8 @@ class Settings:
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     responses: str = ""  # datagrams that answer one of a client; empty: any number
     sticky: str = ""  # by what a client keeps its instance; empty: it does not
+    https_redirect: str = ""  # status, or false; empty: the site's
+    hsts: str = ""  # max-age in seconds; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -188,6 +191,18 @@ def _body_size(value):
     return value.lower()
 
 
+def _redirect(value):
+    if not REDIRECT.fullmatch(value.lower()):
+        raise Rejected("not 301, 308 or false")
+    return value.lower()
+
+
+def _max_age(value):
+    if not MAX_AGE.fullmatch(value):
+        raise Rejected("not a number of seconds from 0 to 99999999")
+    return value
+
+
 def _weight(value):
     if not re.fullmatch("[1-9][0-9]{0,3}", value) or int(value) > HIGHEST_WEIGHT:
         raise Rejected(f"not a number from 1 to {HIGHEST_WEIGHT}")
@@ -198,6 +213,8 @@ PARSERS = {
     "connect_timeout": _time,
     "header_size": _header_size,
     "hosts": _hosts,
+    "hsts": _max_age,
+    "https_redirect": _redirect,
     "max_body_size": _body_size,
     "path": _path,
     "protocol": _protocol,

@@ -164,7 +164,7 @@ class Haproxy:
             return True
 
     def _running(self, runtime):
-        files = (render.HOSTS, render.NAMES, render.STICKY)
+        files = render.CHANGED
         return changes.running(runtime.ask(*changes.questions(files)), files)
 
     def _runtime(self, patience=PATIENCE):

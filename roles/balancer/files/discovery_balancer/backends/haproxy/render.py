@@ -17,7 +17,9 @@ from ..pages import RETRY_SECONDS, page
 
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)
-HOSTS, NAMES, STICKY, MARKER, STRUCTURE = (f"{name}.map" for name in ("hosts", "names", "sticky", "marker", "structure"))
+HOSTS, NAMES, STICKY, ENCRYPTED, HSTS = (f"{name}.map" for name in ("hosts", "names", "sticky", "encrypted", "hsts"))
+CHANGED = (HOSTS, NAMES, STICKY, ENCRYPTED, HSTS)  # while it runs
+MARKER, STRUCTURE = (f"{name}.map" for name in ("marker", "structure"))
 HIGHEST_WEIGHT = 256  # of HAProxy
 LONGEST_MS = 2**31 - 1  # of HAProxy's timers
 LONGEST_LABEL = f"{LONGEST_TIME}s"
@@ -32,6 +34,7 @@ REASONS = {502: "502 Bad Gateway", 504: "504 Gateway Timeout"}
 # backend that is asked for.
 FAILED = {502: "502.http", 503: "502.http", 504: "504.http"}
 CHECKED_HOST = "_floating-address"  # no service can have this name; see floating_address/judge.py
+CHALLENGES = "/.well-known/acme-challenge/"  # paths by which a CA verifies a name
 SAFE_METHODS = "POST PATCH LOCK"  # which never reach two instances
 
 
@@ -99,9 +102,17 @@ def layout(plan, options, own, main="") -> Layout:
     sections |= {f"tcp_{service.name}": _listener(service, options, own) for service in plan.tcp}
     hosts = {f"{host}{service.settings.path}/": service.name for service in plan.http for host in service.hosts}
     names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
+    encrypted, hsts = {}, {}
     if plan.tls_port:
         for name in options.certified:
             names.setdefault(name, "discovery_https")
+        encrypted = {host: "yes" for service in plan.http for host in service.encrypted}
+        hsts = {
+            host: service.settings.hsts
+            for service in plan.http
+            for host in service.encrypted
+            if service.settings.hsts and not service.settings.path
+        }
     return Layout(
         main,
         own.spare,
@@ -109,7 +120,7 @@ def layout(plan, options, own, main="") -> Layout:
         _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
         + _internal(options, own),
         sections,
-        {HOSTS: hosts, NAMES: names, STICKY: _values(plan)},
+        {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts},
         _pages(),
     )
 
@@ -221,6 +232,14 @@ def _frontend(options, own):
     )
     # Of the check of the floating addresses, four a second.
     text += f"    http-request set-log-level silent if {{ var(txn.host) -m str {CHECKED_HOST} }}\n"
+    if options.certificates:
+        hsts = f"var(txn.host),map({MAPS}{HSTS}{f',{options.hsts}' if options.hsts else ''})"
+        text += (
+            f"    http-request set-var(txn.encrypted) var(txn.host),map({MAPS}{ENCRYPTED})\n"
+            f"    http-request set-var(txn.hsts) {hsts} if {{ ssl_fc }}\n"
+            "    http-after-response set-header Strict-Transport-Security max-age=%[var(txn.hsts)]"
+            " if { var(txn.hsts) -m found }\n"
+        )
     text += _client_limits(own)
     text += (
         "    http-request set-var(txn.path) path,url_dec\n"
@@ -350,6 +369,7 @@ def _http(service, options, own):
     # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
+    text += _redirect(chosen.https_redirect or options.https_redirect, options)
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
@@ -393,6 +413,17 @@ def _sticky(service):
         "    acl discovery_same var(txn.value),strcmp(txn.cookie) eq 0\n"
         f"    http-response add-header Set-Cookie {cookie}=%[var(txn.value)];\\ Path=/;\\ HttpOnly {new}\n"
         f"    http-response add-header Cache-Control private {new}\n"
+    )
+
+
+def _redirect(status, options):
+    """To HTTPS, for the hosts of a service for which TLS ends here. A proxy that the site trusts may have ended it before."""
+    if status == "false" or not options.certificates:
+        return ""
+    port = "" if options.tls_port == 443 else f":{options.tls_port}"
+    return (
+        f"    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
+        f" {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }} !{{ var(txn.path) -m beg {CHALLENGES} }}\n"
     )
 
 

@@ -15,18 +15,6 @@ HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at 
 UDP_TIMEOUT = "30s"  # longest silence of a session of datagrams
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
-# What nginx answers by itself, and no instance: 502 and 504, a header of the client that does not fit, a client that asks for too
-# much. One location for all of them, because each costs memory for each service: the status stays what it was, and the maps of
-# `_pages` choose by it.
-ERRORS = (
-    "    error_page 429 502 504 @discovery_error;\n"
-    "    error_page 494 =431 @discovery_error;\n"
-    "    location @discovery_error {\n"
-    "        add_header Retry-After $discovery_retry_after always;\n"
-    "        default_type text/html;\n"
-    "        return 200 $discovery_error;\n"
-    "    }\n"
-)
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
@@ -52,25 +40,51 @@ def _http(plan, options, tls_directory):
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages()
-    text += _plain("_", options, _answer(404, ERRORS), " default_server")
-    text += _plain(f"*.{options.domain}", options, _answer(503, ERRORS))
+    text += _plain("_", options, _answer(404) + _errors(), " default_server")
+    text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
     if ended:
-        text += _https("_", tls_directory, ended[0], _answer(404, ERRORS), " ssl http2 proxy_protocol default_server")
+        hsts = _hsts((), options)
+        flags = " ssl http2 proxy_protocol default_server"
+        text += _https("_", tls_directory, ended[0], hsts, _answer(404) + _errors(hsts), flags)
         for name, certificate in options.certified.items():
             if name not in hosts:
-                text += _https(name, tls_directory, certificate, _answer(_nobody(name, options), ERRORS))
+                text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     for host, services in sorted(hosts.items()):
-        body = _locations(host, services, options)
-        text += _plain(host, options, body)
+        redirects = _redirects(host, services, options) if ended else {}
+        text += _plain(host, options, _locations(host, services, options, redirects))
         if ended and options.certificate(host):
-            text += _https(host, tls_directory, options.certificate(host), body)
+            hsts = _hsts(services, options)
+            body = _locations(host, services, options, hsts=hsts)
+            text += _https(host, tls_directory, options.certificate(host), hsts, body)
     return text
 
 
+def _hsts(services, options):
+    """The header of a host, by the service that has all of it, else by the site. A block with other headers needs it again."""
+    of_the_host = (one.settings.hsts for one in services if one.settings.hsts and not one.settings.path)
+    age = next(of_the_host, options.hsts)
+    return f"add_header Strict-Transport-Security max-age={age} always;\n" if age else ""
+
+
+def _redirects(host, services, options):
+    """{name of a service: lines of its location} of those whose requests to a host go to HTTPS."""
+    port = "" if options.tls_port == 443 else f":{options.tls_port}"
+    chosen = {
+        service.name: service.settings.https_redirect or options.https_redirect
+        for service in services
+        if host in service.encrypted
+    }
+    return {
+        name: f"        if ($discovery_clear) {{\n            return {status} https://{host}{port}$request_uri;\n        }}\n"
+        for name, status in chosen.items()
+        if status != "false"
+    }
+
+
 def _pages():
-    """A variable for each page, and those of ERRORS: they stand once in the configuration, however many services there are."""
+    """A variable for each page, and those of `_errors`: they stand once in the configuration, however many services there are."""
     text = "".join(f'map "" $discovery_page_{status} {{ default "{page(status)}\\n"; }}\n' for status in TEXTS)
     by_status = {"default": "$discovery_page_502", 429: "$discovery_page_429", 431: "$discovery_page_431"}
     text += _map("$status", "$discovery_error", by_status)
@@ -81,18 +95,43 @@ def _plain(name, options, body, flags=""):
     return f"server {{\n{_listen(options.http_port, options, flags)}    server_name {name};\n{body}}}\n"
 
 
-def _https(name, tls_directory, certificate, body, flags=""):
+def _https(name, tls_directory, certificate, hsts, body, flags=""):
     """The same behind the listener for TLS; how it listens stands at one of them."""
+    # Of two headers a browser takes the first: an instance's would go before the one of the host.
+    hidden = "".join(f"    {by}_hide_header Strict-Transport-Security;\n" for by in ("proxy", "grpc")) if hsts else ""
     return (
         f"server {{\n    listen unix:{tls_directory}/https.sock{flags};\n    server_name {name};\n"
         f"    ssl_certificate {certificate['certificate']};\n    ssl_certificate_key {certificate['key']};\n"
-        f"{FROM_TLS}{body}}}\n"
+        f"{FROM_TLS}{f'    {hsts}' if hsts else ''}{hidden}{body}}}\n"
     )
 
 
-def _answer(status, lines=""):
+def _answer(status):
     retry = RETRY if status == 503 else ""
-    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n{lines}"
+    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n"
+
+
+def _errors(hsts=""):
+    """What nginx answers by itself, and no instance: 502 and 504, a header of the client that does not fit, a client that asks
+    for too much. One location for all of them, because each costs memory for each service: the status stays what it was, and the
+    maps of `_pages` choose by it.
+    """
+    more = f"        {hsts}" if hsts else ""
+    return (
+        "    error_page 429 502 504 @discovery_error;\n"
+        "    error_page 494 =431 @discovery_error;\n"
+        "    location @discovery_error {\n"
+        f"        add_header Retry-After $discovery_retry_after always;\n{more}"
+        "        default_type text/html;\n"
+        "        return 200 $discovery_error;\n"
+        "    }\n"
+    )
+
+
+def _own_answer(status, hsts):
+    """Within a location, with headers of its own."""
+    more = f"        {hsts}" if hsts else ""
+    return f"    {RETRY}{more}        default_type text/html;\n        return {status} $discovery_page_{status};\n"
 
 
 def _nobody(name, options):
@@ -100,26 +139,35 @@ def _nobody(name, options):
     return 503 if name.endswith(f".{options.domain}") else 404
 
 
-def _locations(host, services, options):
-    """The locations of one host: the longest path wins. A path without a service is answered as a host without one."""
-    text = ERRORS
+def _locations(host, services, options, redirects=None, hsts=""):
+    """The locations of one host: the longest path wins. A path without a service is answered as a host without one.
+
+    :param redirects: {name of a service: lines}
+    :param hsts: the line of a header
+    """
+    text = _errors(hsts)
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
-        body = _proxied(service)
+        body = _proxied(service, (redirects or {}).get(service.name, ""), hsts)
         text += "".join(f"    location {where} {{\n{body}    }}\n" for where in ([f"= {path}", f"{path}/"] if path else ["/"]))
     if all(service.settings.path for service in services):
-        rest = _answer(_nobody(host, options)).replace("    ", "        ")
+        status = _nobody(host, options)
+        rest = _own_answer(status, hsts) if status == 503 else _answer(status).replace("    ", "        ")
         text += f"    location / {{\n{rest}    }}\n"
     return text
 
 
-def _proxied(service):
+def _proxied(service, redirect, hsts):
     chosen = service.settings
     by = "grpc" if chosen.protocol == "grpc" else "proxy"
     strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
-    lines = [f"set $discovery_service {service.name}"]
-    lines += [f"set $discovery_prefix {chosen.path}"] if strip else []
-    lines += _kept(service, strip) if chosen.sticky else []
+    added = _added(service)
+    lines = [f"set $discovery_prefix {chosen.path}"] if strip else []
+    lines += [f"add_header {header} always" for header in added]
+    lines += [hsts.rstrip(";\n")] if hsts and added else []  # a location with headers of its own inherits none
+    # A path has to be stripped before the upstream is one of several.
+    path = chosen.path.replace(".", "[.]")
+    lines += [f'rewrite "(?s)^{path}/?(.*)$" /$1 break'] if chosen.sticky and strip else []
     upstream = "$discovery_to" if chosen.sticky else f"http_{service.name}{'/' if strip else ''}"
     lines += [f"{by}_pass {chosen.protocol}://{upstream}"]
     lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
@@ -129,19 +177,22 @@ def _proxied(service):
     # gRPC is never buffered.
     lines += ["proxy_buffering off", "proxy_request_buffering off"] if chosen.unbuffered and by == "proxy" else []
     lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
-    return "".join(f"        {line};\n" for line in lines)
+    variables = [f"set $discovery_service {service.name}", *(_kept(service) if chosen.sticky else [])]
+    return _lines(variables) + redirect + _lines(lines)
 
 
-def _kept(service, strip):
-    """What the maps of `_sticky` need. A path has to be stripped before the upstream is one of several."""
-    path = service.settings.path.replace(".", "[.]")
-    return [
-        f"set $discovery_sticky {sticky.key(service)}",
-        f"set $discovery_cookie $cookie_{sticky.cookie(service)}",
-        "add_header Set-Cookie $discovery_set_cookie always",
-        "add_header Cache-Control $discovery_cache always",
-        *([f'rewrite "(?s)^{path}/?(.*)$" /$1 break'] if strip else []),
-    ]
+def _lines(directives):
+    return "".join(f"        {directive};\n" for directive in directives)
+
+
+def _kept(service):
+    """Variables that the maps of `_sticky` need, also for an answer that is a redirect."""
+    return [f"set $discovery_sticky {sticky.key(service)}", f"set $discovery_cookie $cookie_{sticky.cookie(service)}"]
+
+
+def _added(service):
+    """Headers, with their values, that are on each answer of an instance."""
+    return ["Set-Cookie $discovery_set_cookie", "Cache-Control $discovery_cache"] if service.settings.sticky else []
 
 
 def _buffers(by, size):
