@@ -63,6 +63,14 @@ def test_p1_a_client_keeps_its_instance(site, serve, show):
         assert set(answers) == {name}
 
 
+def test_p1_requests_a_second(site, serve, show):
+    host = served(site, serve, "test-limited", rate_limit="5,10")
+    for balancer in site.balancers:
+        found = [ask(balancer, host)[0] for _ in range(40)]
+        show(f"{balancer.name}: of 40 requests at once {found.count(200)} were answered, {found.count(429)} were too many")
+        assert set(found) == {200, 429}
+
+
 def test_w15_headers_with_underscores(site, serve, show):
     """They arrive where the site wants them, and none looks like ours."""
     host = served(site, serve, "test-plain")

@@ -42,6 +42,7 @@ ALLOWED = {
         "": {
             "upstream": f"(http_{NAME}|sticky_{NAME}_{VALUE})",
             "server": "",
+            "limit_req_zone": rf"\$binary_remote_addr zone=rate_{NAME}:1m rate=[1-9]\d{{0,4}}r/s",
             "map": r" \$discovery_(service|prefix|page_\d+)|\$status \$discovery_(error|retry_after)"
             r"|\$upstream_addr \$discovery_answered"
             r"|\$discovery_sticky \$discovery_(answered \$discovery_by|cookie \$discovery_to)"
@@ -87,6 +88,7 @@ ALLOWED = {
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
             "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",
+            "limit_req": rf"zone=(rate_{NAME}|discovery_rate) burst=[1-9]\d{{0,5}} nodelay",
             "client_max_body_size": "[1-9][0-9]{0,5}[kmg]",
             "proxy_(request_)?buffering": "off",
             "proxy_buffers": r"8 [1-9]\d?k",

@@ -29,6 +29,10 @@ ALLOWED = {
         rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if !\{{ ssl_fc \}}"
         r" \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
         r" !\{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}",
+        r"stick-table type ipv6 size 10k expire [1-9]\d{0,5}s store gpc0_rate\([1-9]\d{0,5}s\)",
+        r"http-request track-sc1 var\(txn\.client\)", r"http-request sc-inc-gpc0\(1\)",
+        r"http-request return status 429 content-type text/html file discovery/429\.html hdr Retry-After 5"
+        r" if \{ sc_gpc0_rate\(1\) ge [1-9]\d{0,5} \}",
         r"http-request deny deny_status 413 if \{ req\.body_size gt [1-9]\d{0,14} \}",
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
         r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",

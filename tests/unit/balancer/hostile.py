@@ -15,8 +15,8 @@ KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown
 # Good services are asked in clear, so none of them redirects.
 FINE = {
     "connect_timeout": "2s", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org", "hsts": "600",
-    "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "read_timeout": "1m",
-    "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
+    "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
+    "read_timeout": "1m", "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.
@@ -54,7 +54,7 @@ VALUES = (
     "1", "10", "0", "-1", "1e3", "007", "100000", "+5", "5s", "30", "5m", "500ms", "0s", "1d", "5 s", "99999999999s", "1h30m",
     "http", "https", "HTTP", "h2c", "grpc", "tls", "tcp", "ftp", "true", "false", "on", "off", "v1.0.0", "1.2.3", "2",
     "cookie", "Cookie", "address", "2g", "101g", "102400M", "104857601k", "1t", "4k", "64K", "65k", "0k", "007k", "1m", "16 k",
-    "301", "308", "302", "31536000",
+    "301", "308", "302", "31536000", "20,100", "20,", "1,10001", "10000 ,1",
 )  # fmt: skip
 
 

@@ -169,7 +169,7 @@ class Balancer:
         for directory in (self.store.root, self.config, self.folder / "modules", self.folder / "run"):
             directory.mkdir()
         given = {"balancer_tls_port": self.tls_port} | variables
-        text, options, *_unused = written_by_the_roles(self.http_port, **given)
+        text, options, written, _unused = written_by_the_roles(self.http_port, **given)
         self.config.joinpath("nginx.conf").write_text(self._moved(text))
         self.config.joinpath("discovery").symlink_to(self.store.link)
         self.config.joinpath("mime.types").write_text("types { text/plain txt; }\n")
@@ -180,7 +180,7 @@ class Balancer:
         own = {
             "binary": str(binary), "config": str(self.config / "nginx.conf"),
             "pid_file": str(self.folder / "run/nginx.pid"), "socket": str(self.folder / "run/own/nginx.sock"),
-            "shutdown_timeout": "5s", "old_workers": 64,
+            "shutdown_timeout": "5s", "old_workers": 64, "client_requests": written["client_requests"],
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine

@@ -19,6 +19,7 @@ from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, until
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
+MAIN = {real_nginx: "nginx.conf", real_haproxy: "haproxy.cfg"}
 LONGEST = 65_000  # of a header of an answer; Python's client reads lines of 65,536 bytes
 
 
@@ -521,18 +522,68 @@ def test_a_client_has_its_share_of_requests_and_others_theirs(ask, wires, busy):
 
 
 def test_requests_a_second(ask, instance, busy):
-    """Five, and no more after a burst of as many. They are sent at once: it does not matter how fast this machine asks."""
+    """Five, and no more after a burst of as many."""
     apply(busy, web=[entry(instance().port, read_timeout="1m")])
-    request, client = f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n", ("127.0.71.23", 0)
+    answers, seconds = statuses(busy, "web", 30, "127.0.71.23")
+    assert set(answers) == {200, 429} and 5 <= answers.count(200) <= 10 + 5 * seconds
+    eventually(lambda: ask(f"web.{DOMAIN}", source="127.0.71.23", port=busy.http_port)[0] == 200, 30, every=1.2)
+
+
+def statuses(balancer, name, count, source, path="/"):
+    """Those of so many requests of a client, and how many seconds they took together.
+
+    They are sent at once: it does not matter how fast this machine asks.
+    """
+    request = f"GET {path} HTTP/1.1\r\nHost: {name}.{DOMAIN}\r\n"
     began = time.monotonic()
-    with socket.create_connection((real_nginx.ADDRESS, busy.http_port), 60, client) as connection:
-        connection.sendall((f"{request}\r\n" * 29 + f"{request}Connection: close\r\n\r\n").encode())
+    with socket.create_connection((real_nginx.ADDRESS, balancer.http_port), 60, (source, 0)) as connection:
+        connection.sendall((f"{request}\r\n" * (count - 1) + f"{request}Connection: close\r\n\r\n").encode())
         received = b"".join(iter(lambda: connection.recv(65536), b""))
-    seconds = time.monotonic() - began
-    answers = re.findall(rb"HTTP/1.1 (\d+) ", received)
-    assert (len(answers), set(answers)) == (30, {b"200", b"429"})
-    assert 5 <= answers.count(b"200") <= 10 + 5 * seconds
-    eventually(lambda: ask(f"web.{DOMAIN}", source=client[0], port=busy.http_port)[0] == 200, 30, every=1.2)
+    found = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", received)]
+    assert len(found) == count
+    return found, time.monotonic() - began
+
+
+def test_p1_requests_a_second_of_a_service(balancer, serve, ask, instance):
+    """Of each client, and of each service, by itself; a page tells it."""
+    one, host, client = instance(), f"web.{DOMAIN}", "127.0.71.31"
+    serve(web=[entry(one.port, rate_limit="5,20")], api=[entry(one.port, hosts=host, path="/api")], other=[entry(one.port)])
+    found, seconds = statuses(balancer, "web", 200, client)
+    assert set(found) == {200, 429} and 20 <= found.count(200) <= 40 + 5 * seconds and len(one.asked) == found.count(200)
+    status, headers, body = next(answer for answer in (ask(host, source=client) for _ in range(60)) if answer[0] != 200)
+    assert (status, headers.get_all("Retry-After"), "Too many requests" in body) == (429, ["5"], True)
+    for name, path, source in (("other", "/", client), ("web", "/api", client), ("web", "/", "127.0.71.32")):
+        assert set(statuses(balancer, name, 10, source, path)[0]) == {200}
+    eventually(lambda: ask(host, source=client)[0] == 200, 30, every=0.2)
+
+
+def test_p1_too_many_requests_set_no_sticky_cookie(balancer, serve, ask, instance):
+    serve(web=[entry(instance().port, rate_limit="1", sticky="cookie") for _ in range(2)])
+    answers = [ask(f"web.{DOMAIN}", source="127.0.71.35")]
+    while answers[-1][0] == 200 and len(answers) < 60:
+        answers.append(ask(f"web.{DOMAIN}", source="127.0.71.35"))
+    assert len(answers) > 1 and answers[-1][0] == 429
+    for status, headers, _body in answers:
+        found = len(headers.get_all("Set-Cookie", [])), headers.get_all("Retry-After")
+        assert found == ((1, None) if status == 200 else (0, ["5"]))
+
+
+def test_p1_the_sites_limit_stays_beside_that_of_a_service(instance, busy):
+    """5 requests a second of a client, to all services together."""
+    one = instance()
+    apply(busy, web=[entry(one.port, rate_limit="1000")], less=[entry(one.port, rate_limit="1")])
+    found, seconds = statuses(busy, "web", 30, "127.0.71.33")
+    assert set(found) == {200, 429} and 5 <= found.count(200) <= 10 + 5 * seconds
+    found, seconds = statuses(busy, "less", 5, "127.0.71.34")
+    assert 1 <= found.count(200) <= 3 + seconds
+
+
+def test_p1_a_site_may_end_its_limit_beside_that_of_a_service(server, instance):
+    """Its main file is tested with the generation of before."""
+    with server.Balancer(balancer_client_requests=5) as before, server.Balancer() as after:
+        before.sync(catalog(web=[entry(instance().port, rate_limit="1000")]))
+        before.config.joinpath(MAIN[server]).write_text(after.config.joinpath(MAIN[server]).read_text())
+        assert before.backend.check(before.store.current().path, before.folder / "candidate") == ""
 
 
 def test_a_slow_header_ends(busy):

@@ -83,6 +83,20 @@ def test_p1_largest_body(label, site, bytes_):
     assert f"    http-request deny deny_status 413 if {{ req.body_size gt {bytes_} }}\n" in text
 
 
+@pytest.mark.parametrize(
+    ("limit", "seconds", "count"), [((20, 100), 5, 100), ((20, 20), 1, 20), ((20, 1), 1, 20), ((3, 10), 4, 12)]
+)
+def test_p1_rate_limit(limit, seconds, count):
+    assert (
+        "    timeout tunnel 60000ms\n"
+        f"    stick-table type ipv6 size 10k expire {2 * seconds}s store gpc0_rate({seconds}s)\n"
+        "    http-request track-sc1 var(txn.client)\n"
+        "    http-request return status 429 content-type text/html file discovery/429.html hdr Retry-After 5"
+        f" if {{ sc_gpc0_rate(1) ge {count} }}\n"
+        "    http-request sc-inc-gpc0(1)\n    http-request deny "
+    ) in section(rendered(http=(web(rate_limit=limit),))["services.cfg"], "http_web")
+
+
 REDIRECT = (
     "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
     " {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"

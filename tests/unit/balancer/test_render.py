@@ -25,6 +25,7 @@ TLS = {
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
     "proxy_buffers", "proxy_busy_buffers_size", "rewrite", "proxy_responses", "grpc_hide_header", "if", "proxy_hide_header",
+    "limit_req", "limit_req_zone",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, statuses, names of hosts and of what they lead to; cookies and addresses.
 HOST = re.compile(
@@ -204,6 +205,23 @@ def test_p1_sticky_paths_are_stripped_before():
 
 def test_p1_a_single_instance_needs_no_upstream_of_its_own():
     assert "upstream sticky" not in http_conf(web(sticky="cookie"))
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize(
+    ("site", "more"),
+    [(0, ""), (50, "        limit_req zone=discovery_rate burst=50 nodelay;\n")],
+    ids=["", "with one of the site"],
+)
+def test_p1_rate_limit(protocol, site, more):
+    """Within a location nginx does not inherit the site's limit when there is one of the service."""
+    limited = web(rate_limit=(20, 100), protocol=protocol, path="/api")
+    text = render_nginx(Plan(http=(limited, dataclasses.replace(web(), name="other"))), OPTIONS, client_requests=site)[
+        "http.conf"
+    ]
+    assert text.count("limit_req_zone $binary_remote_addr zone=rate_web:1m rate=20r/s;\n") == text.count("limit_req_zone") == 1
+    limits = f"        limit_req zone=rate_web burst=100 nodelay;\n{more}    }}\n"
+    assert text.count(limits) == text.count("zone=rate_web burst") == 2  # of the path, and of what is below it
 
 
 REDIRECT = """\

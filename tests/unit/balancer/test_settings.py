@@ -33,11 +33,12 @@ def test_all_settings():
     values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
-        https_redirect="False", hsts="31536000",
+        https_redirect="False", hsts="31536000", rate_limit="20, 100",
     )  # fmt: skip
     sizes = "2g", "64k"
+    https = "false", "31536000"
     expected = Settings(
-        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", "false", "31536000"
+        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", (20, 100), *https
     )
     assert values == (expected, [])
 
@@ -72,13 +73,27 @@ def test_a_bad_path_is_reported(path):
      ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
      ("weight", "٣"), ("header_size", "65k"), ("header_size", "3k"), ("header_size", "64"), ("header_size", "1m"),
-     ("header_size", "8k;"), ("https_redirect", "302"), ("https_redirect", "true"), ("https_redirect", "301;"),
+     ("header_size", "8k;"),
+     ("rate_limit", "0"), ("rate_limit", "20,0"), ("rate_limit", "10001"), ("rate_limit", "20,10001"), ("rate_limit", "20r/s"),
+     ("rate_limit", "20,"), ("rate_limit", "20 30"), ("rate_limit", "20,30,40"),
+     ("rate_limit", "٣"), ("rate_limit", "20;"),
+     ("https_redirect", "302"), ("https_redirect", "true"), ("https_redirect", "301;"),
      ("hsts", "-1"), ("hsts", "1y"), ("hsts", "007"), ("hsts", "100000000"), ("hsts", "٣"), ("color", "blue"), ("", "x")],
 )  # fmt: skip
 def test_a_bad_value_is_reported_and_the_default_applies(key, value):
     chosen, problems = one(**{key: value, "path": "/api"})
     assert (chosen, len(problems)) == (Settings(path="/api"), 1)
     assert f"balancer_{key}" in problems[0]
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("20", (20, 20)), (" 20 ,5", (20, 5)), ("10000,10000", (10000, 10000))])
+def test_rate_limit(text, numbers):
+    assert one(rate_limit=text) == (Settings(rate_limit=numbers), [])
+
+
+def test_of_equally_many_limits_the_lowest_applies():
+    """As a number."""
+    assert settings([meta(rate_limit="100"), meta(rate_limit="20")])[0].rate_limit == (20, 20)
 
 
 def test_value_of_most_instances_applies():

@@ -26,6 +26,8 @@ SIZE = re.compile(r"([1-9][0-9]{0,5})([kmg])")
 LARGEST_BODY = 100 * 2**30  # bytes
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
+RATE = re.compile("([1-9][0-9]{0,4})( *, *([1-9][0-9]{0,4}))?")
+HIGHEST_RATE = 10_000  # requests a second of one address, and at once
 LONGEST_TEXT = 100
 
 
@@ -48,6 +50,7 @@ class Settings:
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     responses: str = ""  # datagrams that answer one of a client; empty: any number
     sticky: str = ""  # by what a client keeps its instance; empty: it does not
+    rate_limit: tuple = ()  # requests a second of one address, and those at once; empty: the site's alone
     https_redirect: str = ""  # status, or false; empty: the site's
     hsts: str = ""  # max-age in seconds; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
@@ -191,6 +194,14 @@ def _body_size(value):
     return value.lower()
 
 
+def _rate_limit(value):
+    match = RATE.fullmatch(value.strip(" "))
+    numbers = (int(match[1]), int(match[3] or match[1])) if match else (HIGHEST_RATE + 1,)
+    if max(numbers) > HIGHEST_RATE:
+        raise Rejected(f"not a number of requests a second such as 20, or 20,100 for more at once, at most {HIGHEST_RATE}")
+    return numbers
+
+
 def _redirect(value):
     if not REDIRECT.fullmatch(value.lower()):
         raise Rejected("not 301, 308 or false")
@@ -218,6 +229,7 @@ PARSERS = {
     "max_body_size": _body_size,
     "path": _path,
     "protocol": _protocol,
+    "rate_limit": _rate_limit,
     "read_timeout": _time,
     "responses": _responses,
     "sticky": _sticky,

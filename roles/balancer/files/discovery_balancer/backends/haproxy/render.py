@@ -25,6 +25,7 @@ LONGEST_MS = 2**31 - 1  # of HAProxy's timers
 LONGEST_LABEL = f"{LONGEST_TIME}s"
 OTHER_LINES = 4096  # bytes of a header beside its longest line
 STATS_CONNECTIONS = 32  # at one time, of the page with statistics
+CLIENTS = "10k"  # that are counted at one time, of a service with a limit
 PROXIES_IN_A_ROW = 8  # of those that a site trusts
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 # Nobody is asked for this address: a server that has it waits for one.
@@ -370,6 +371,7 @@ def _http(service, options, own):
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
     text += _redirect(chosen.https_redirect or options.https_redirect, options)
+    text += _rate_limit(*chosen.rate_limit) if chosen.rate_limit else ""
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
@@ -424,6 +426,17 @@ def _redirect(status, options):
     return (
         f"    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
         f" {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }} !{{ var(txn.path) -m beg {CHALLENGES} }}\n"
+    )
+
+
+def _rate_limit(rate, burst):
+    """As many requests at once as are allowed then, and no more of them in the time in which `rate` a second are as many."""
+    seconds_ = max(1, math.ceil(burst / rate))
+    return (
+        f"    stick-table type ipv6 size {CLIENTS} expire {2 * seconds_}s store gpc0_rate({seconds_}s)\n"
+        "    http-request track-sc1 var(txn.client)\n"
+        + _return(429, f" if {{ sc_gpc0_rate(1) ge {rate * seconds_} }}", retry=True)
+        + "    http-request sc-inc-gpc0(1)\n"  # those that were refused do not count
     )
 
 

@@ -20,6 +20,7 @@ class NginxOptions:
     workers: str = "www-data"  # user and group of nginx's workers
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
     old_workers: int = 64  # most of them at one time
+    client_requests: int = 0  # a second from one address to all services together, as in nginx.conf; 0: any
 
     def __post_init__(self):
         """Reject what could not be rendered safely; the message names the option and the value."""
@@ -27,6 +28,8 @@ class NginxOptions:
             raise ValueError(f"shutdown_timeout: {self.shutdown_timeout!r} is not a time such as '10m'")
         if isinstance(self.old_workers, bool) or not isinstance(self.old_workers, int) or self.old_workers < 1:
             raise ValueError(f"old_workers: {self.old_workers!r} is not a whole number above 0")
+        if isinstance(self.client_requests, bool) or not isinstance(self.client_requests, int) or self.client_requests < 0:
+            raise ValueError(f"client_requests: {self.client_requests!r} is not a whole number")
 
     @property
     def tls_directory(self) -> pathlib.Path:

@@ -13,27 +13,29 @@ from ..pages import RETRY_SECONDS, TEXTS, page
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 UDP_TIMEOUT = "30s"  # longest silence of a session of datagrams
+COUNTED = "1m"  # of memory for the clients of a service with a limit: some 8,000
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
 
-def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m") -> dict:
+def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", client_requests=0) -> dict:
     """The three files of one generation, without the marker.
 
     :param plan: services whose names, hosts, addresses, ports and settings are safe to print
     :param options: domain, ports, certificates, and the limits of upstreams (times as nginx writes them: '5s')
     :param tls_directory: directory of the sockets of the second step of TLS
     :param shutdown: how long old workers may finish their connections, as nginx writes it
+    :param client_requests: the site's limit of requests a second from one address, 0 for none
     :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}
     """
     main = f"worker_shutdown_timeout {longest(plan, shutdown)};\n"
-    http, stream = _http(plan, options, tls_directory), _stream(plan, options, tls_directory)
+    http, stream = _http(plan, options, tls_directory, client_requests), _stream(plan, options, tls_directory)
     return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
 
 
-def _http(plan, options, tls_directory):
+def _http(plan, options, tls_directory, client_requests):
     hosts = {}
     for service in plan.http:
         for host in service.hosts:
@@ -49,14 +51,15 @@ def _http(plan, options, tls_directory):
         for name, certificate in options.certified.items():
             if name not in hosts:
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
-    text += "".join(_http_upstream(service, options) for service in plan.http)
+    text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
+    limits = {service.name: _limits(service, client_requests) for service in plan.http}
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
-        text += _plain(host, options, _locations(host, services, options, redirects))
+        text += _plain(host, options, _locations(host, services, options, limits, redirects))
         if ended and options.certificate(host):
             hsts = _hsts(services, options)
-            body = _locations(host, services, options, hsts=hsts)
+            body = _locations(host, services, options, limits, hsts=hsts)
             text += _https(host, tls_directory, options.certificate(host), hsts, body)
     return text
 
@@ -139,16 +142,32 @@ def _nobody(name, options):
     return 503 if name.endswith(f".{options.domain}") else 404
 
 
-def _locations(host, services, options, redirects=None, hsts=""):
+def _rate(service):
+    """Where the requests of each client to a service are counted."""
+    if not service.settings.rate_limit:
+        return ""
+    return f"limit_req_zone $binary_remote_addr zone=rate_{service.name}:{COUNTED} rate={service.settings.rate_limit[0]}r/s;\n"
+
+
+def _limits(service, client_requests):
+    """Directives of a location that has a limit of its own: nginx does not inherit the site's then."""
+    if not service.settings.rate_limit:
+        return []
+    own = f"limit_req zone=rate_{service.name} burst={service.settings.rate_limit[1]} nodelay"
+    return [own] + [f"limit_req zone=discovery_rate burst={client_requests} nodelay"] * bool(client_requests)
+
+
+def _locations(host, services, options, limits, redirects=None, hsts=""):
     """The locations of one host: the longest path wins. A path without a service is answered as a host without one.
 
+    :param limits: {name of a service: directives}
     :param redirects: {name of a service: lines}
     :param hsts: the line of a header
     """
     text = _errors(hsts)
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
-        body = _proxied(service, (redirects or {}).get(service.name, ""), hsts)
+        body = _proxied(service, (redirects or {}).get(service.name, ""), hsts, limits[service.name])
         text += "".join(f"    location {where} {{\n{body}    }}\n" for where in ([f"= {path}", f"{path}/"] if path else ["/"]))
     if all(service.settings.path for service in services):
         status = _nobody(host, options)
@@ -157,7 +176,7 @@ def _locations(host, services, options, redirects=None, hsts=""):
     return text
 
 
-def _proxied(service, redirect, hsts):
+def _proxied(service, redirect, hsts, limits):
     chosen = service.settings
     by = "grpc" if chosen.protocol == "grpc" else "proxy"
     strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
@@ -174,6 +193,7 @@ def _proxied(service, redirect, hsts):
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
     lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
     lines += [f"client_max_body_size {chosen.max_body_size}"] if chosen.max_body_size else []
+    lines += limits
     # gRPC is never buffered.
     lines += ["proxy_buffering off", "proxy_request_buffering off"] if chosen.unbuffered and by == "proxy" else []
     lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
