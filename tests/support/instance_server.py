@@ -1,9 +1,9 @@
 """An instance of a service, for tests: runs on a host (Python 3.9), speaks HTTP/1.1, and TLS when it is given a certificate.
 
 `python3 instance_server.py PORT NAME [CERTIFICATE]`. Each answer is JSON: name, path, headers. /sleep/<seconds> answers after
-that time, /status/<code> with that code, /header/<length> with a header of that length; /events/<seconds> are two events
-without chunks, that time apart; a websocket gets back what it sends, line by line; /posts lists the paths of all POST requests,
-each as soon as its header is there.
+that time, /status/<code> with that code, /header/<length> with a header of that length, /text/<length> with text;
+/events/<seconds> are two events without chunks, that time apart; a websocket gets back what it sends, line by line; /posts lists
+the paths of all POST requests, each as soon as its header is there.
 """
 
 import json
@@ -30,10 +30,12 @@ class Handler(BaseHTTPRequestHandler):
         status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
         if self.path.startswith("/sleep/"):
             time.sleep(float(self.path.split("/")[2]))
-        body = json.dumps(answer).encode()
+        body = b"x" * int(self.path.split("/")[2]) if self.path.startswith("/text/") else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Instance", NAME)
+        if self.path.startswith("/text/"):
+            self.send_header("Content-Type", "text/plain")
         if self.path.startswith("/header/"):
             self.send_header("X-Long", "x" * int(self.path.split("/")[2]))
         self.end_headers()

@@ -24,6 +24,18 @@ def ask(balancer, host: str, path: str = "/", method: str = "GET", body: bytes |
         connection.close()
 
 
+def packed(balancer, host: str) -> str | None:
+    """The encoding of a long text for a client that takes gzip."""
+    connection = http.client.HTTPConnection(balancer.address, 80, timeout=10)
+    try:
+        connection.request("GET", "/text/10000", headers={"Host": host, "Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.headers["Content-Encoding"]
+    finally:
+        connection.close()
+
+
 def served(site, serve, name: str, **settings: str) -> str:
     """Serve an instance with these settings by every balancer; its host."""
     serve(site.docker_hosts[0], name, "http", **settings)
@@ -61,6 +73,14 @@ def test_p1_a_client_keeps_its_instance(site, serve, show):
         answers = [json.loads(ask(other, host, Cookie=cookie)[2])[0] for other in site.balancers for _ in range(4)]
         show(f"{balancer.name}: {name}; with its cookie at every balancer: {sorted(set(answers))}")
         assert set(answers) == {name}
+
+
+def test_p1_gzip(site, serve, show):
+    plain, host = served(site, serve, "test-plain"), served(site, serve, "test-gzip", gzip="true")
+    for balancer in site.balancers:
+        found = [packed(balancer, name) for name in (plain, host)]
+        show(f"{balancer.name}: encoding of 10,000 bytes of text without and with the label: {found}")
+        assert found == [None, "gzip"]
 
 
 def test_p1_requests_a_second(site, serve, show):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import crossplane
 
+from discovery_balancer.backends.compression import TYPES
+
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST = rf"{LABEL}(\.{LABEL})*"
 NAME = r"[a-z0-9_-]{1,160}"
@@ -42,6 +44,7 @@ ALLOWED = {
         "": {
             "upstream": f"(http_{NAME}|sticky_{NAME}_{VALUE})",
             "server": "",
+            "gzip_vary": "on", "gzip_proxied": "any", "gzip_min_length": "1000", "gzip_types": re.escape(" ".join(TYPES[1:])),
             "limit_req_zone": rf"\$binary_remote_addr zone=rate_{NAME}:1m rate=[1-9]\d{{0,4}}r/s",
             "map": r" \$discovery_(service|prefix|page_\d+)|\$status \$discovery_(error|retry_after)"
             r"|\$upstream_addr \$discovery_answered"
@@ -88,6 +91,7 @@ ALLOWED = {
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
             "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",
+            "gzip": "on",
             "limit_req": rf"zone=(rate_{NAME}|discovery_rate) burst=[1-9]\d{{0,5}} nodelay",
             "client_max_body_size": "[1-9][0-9]{0,5}[kmg]",
             "proxy_(request_)?buffering": "off",

@@ -14,8 +14,8 @@ from discovery_balancer.settings import PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 # Good services are asked in clear, so none of them redirects.
 FINE = {
-    "connect_timeout": "2s", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org", "hsts": "600",
-    "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
+    "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
+    "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
     "read_timeout": "1m", "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 

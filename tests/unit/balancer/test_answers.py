@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import gzip
 import http.client
 import json
 import re
@@ -542,6 +543,60 @@ def statuses(balancer, name, count, source, path="/"):
     found = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", received)]
     assert len(found) == count
     return found, time.monotonic() - began
+
+
+@pytest.fixture
+def exchange(serve, wires, send):
+    """exchange(path, header of the answer, its body, header of the request, settings) → header and body that a client gets."""
+
+    def one(head: str, body: bytes, more="Accept-Encoding: gzip\r\n", **settings):
+        serve(web=[entry(wires[0].port, **settings)])
+        client = send(f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\n{more}Connection: close\r\n\r\n".encode())
+        instance, _ = wires[0].request()
+        instance.sendall(f"HTTP/1.1 200 OK\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        found = answer.headers, answer.read()
+        instance.close()
+        return found
+
+    return one
+
+
+TEXT = b"many words " * 1000
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8", "application/json", "image/svg+xml"])
+def test_p1_text_is_compressed_where_a_service_wants_it(exchange, kind):
+    headers, body = exchange(f"Content-Type: {kind}\r\n", TEXT, gzip="true")
+    assert (headers["Content-Encoding"], headers["Vary"], gzip.decompress(body)) == ("gzip", "Accept-Encoding", TEXT)
+    assert len(body) < len(TEXT) / 10
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "label"),
+    [
+        ("Content-Type: text/html\r\n", "Accept-Encoding: gzip\r\n", ""),
+        ("Content-Type: text/html\r\n", "", "true"),
+        ("Content-Type: image/png\r\n", "Accept-Encoding: gzip\r\n", "true"),
+        ("Content-Type: text/event-stream\r\n", "Accept-Encoding: gzip\r\n", "true"),
+    ],
+    ids=["no label", "a client that takes none", "a picture", "events"],
+)
+def test_p1_what_is_not_compressed(exchange, head, more, label):
+    headers, body = exchange(head, TEXT, more, **({"gzip": label} if label else {}))
+    assert (headers["Content-Encoding"], body) == (None, TEXT)
+
+
+def test_p1_what_an_instance_has_compressed_stays(exchange):
+    own = gzip.compress(TEXT)
+    headers, body = exchange("Content-Type: text/html\r\nContent-Encoding: gzip\r\n", own, gzip="true")
+    assert (headers.get_all("Content-Encoding"), body) == (["gzip"], own)
+
+
+def test_p1_gzip_of_the_site(server):
+    with server.Balancer(balancer_gzip="yes") as one:
+        assert one.options.gzip is True
 
 
 def test_p1_requests_a_second_of_a_service(balancer, serve, ask, instance):

@@ -97,6 +97,17 @@ def test_p1_rate_limit(limit, seconds, count):
     ) in section(rendered(http=(web(rate_limit=limit),))["services.cfg"], "http_web")
 
 
+@pytest.mark.parametrize(
+    ("label", "site", "compressed"),
+    [("", False, False), ("true", False, True), ("false", False, False), ("", True, True), ("false", True, False)],
+)
+def test_p1_gzip(label, site, compressed):
+    text = rendered(http=(web(gzip=label),), options=dataclasses.replace(OPTIONS, gzip=site))["services.cfg"]
+    lines = "    timeout tunnel 60000ms\n    compression algo gzip\n    compression type text/html text/plain text/css "
+    assert (lines in section(text, "http_web")) == compressed == ("compression" in text)
+    assert "event-stream" not in text
+
+
 REDIRECT = (
     "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
     " {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"

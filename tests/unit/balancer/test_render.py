@@ -25,7 +25,7 @@ TLS = {
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
     "proxy_buffers", "proxy_busy_buffers_size", "rewrite", "proxy_responses", "grpc_hide_header", "if", "proxy_hide_header",
-    "limit_req", "limit_req_zone",
+    "limit_req", "limit_req_zone", "gzip", "gzip_min_length", "gzip_proxied", "gzip_types", "gzip_vary",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, statuses, names of hosts and of what they lead to; cookies and addresses.
 HOST = re.compile(
@@ -224,6 +224,17 @@ def test_p1_rate_limit(protocol, site, more):
     assert text.count(limits) == text.count("zone=rate_web burst") == 2  # of the path, and of what is below it
 
 
+@pytest.mark.parametrize(
+    ("label", "site", "compressed"),
+    [("", False, False), ("true", False, True), ("false", False, False), ("", True, True), ("false", True, False)],
+)
+def test_p1_gzip(label, site, compressed):
+    text = http_conf(web(gzip=label), options=dataclasses.replace(OPTIONS, gzip=site))
+    assert ("        proxy_pass http://http_web;\n        gzip on;\n    }\n" in text) == compressed
+    assert text.count("gzip on;") == text.count("gzip_types text/plain text/css ") == compressed
+    assert "event-stream" not in text
+
+
 REDIRECT = """\
         if ($discovery_clear) {{
             return {status} https://web.hospital.example{port}$request_uri;
@@ -371,7 +382,7 @@ def test_keepalive_can_be_off():
         {"tls_port": -1}, {"certificates": ({},)}, {"certificates": (CERTIFICATE,), "tls_port": 0},
         {"certificates": ({**CERTIFICATE, "names": ["a;b"]},)}, {"certificates": ({**CERTIFICATE, "names": []},)},
         {"certificates": ({**CERTIFICATE, "key": "k.pem"},)}, {"certificates": ({**CERTIFICATE, "key": "/k.pem; x"},)},
-        {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"hsts": "600; x"}, {"hsts": True},
+        {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"gzip": "on"}, {"hsts": "600; x"}, {"hsts": True},
         {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip

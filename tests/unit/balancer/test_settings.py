@@ -33,12 +33,12 @@ def test_all_settings():
     values = one(
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
-        https_redirect="False", hsts="31536000", rate_limit="20, 100",
+        https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
     expected = Settings(
-        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", (20, 100), *https
+        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", "false", (20, 100), *https
     )
     assert values == (expected, [])
 
@@ -73,7 +73,7 @@ def test_a_bad_path_is_reported(path):
      ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),
      ("weight", "٣"), ("header_size", "65k"), ("header_size", "3k"), ("header_size", "64"), ("header_size", "1m"),
-     ("header_size", "8k;"),
+     ("header_size", "8k;"), ("gzip", "on"), ("gzip", "1"),
      ("rate_limit", "0"), ("rate_limit", "20,0"), ("rate_limit", "10001"), ("rate_limit", "20,10001"), ("rate_limit", "20r/s"),
      ("rate_limit", "20,"), ("rate_limit", "20 30"), ("rate_limit", "20,30,40"),
      ("rate_limit", "٣"), ("rate_limit", "20;"),

@@ -27,6 +27,7 @@ class Options:
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
     https_redirect: str = "false"  # status of a redirect to HTTPS, where a service has no own; false: none
     hsts: str = ""  # max-age in seconds, where a host has no own; empty: none
+    gzip: bool = False  # whether answers of text are compressed, where a service has no own word
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -78,6 +79,8 @@ class Options:
                 raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
         if self.certificates and not self.tls_port:
             raise ValueError("certificates: there is no tls_port to use them on")
+        if not isinstance(self.gzip, bool):
+            raise ValueError(f"gzip: {self.gzip!r} is neither true nor false")
         if not REDIRECT.fullmatch(str(self.https_redirect)):
             raise ValueError(f"https_redirect: {self.https_redirect!r} is not '301', '308' or 'false'")
         if self.hsts and not MAX_AGE.fullmatch(str(self.hsts)):
@@ -118,6 +121,10 @@ class Options:
     def certified(self) -> dict:
         """Each name that a certificate is for, "*.domain" as well, and that certificate; of two the first."""
         return {name: one for one in reversed(self.certificates) for name in one["names"]}
+
+    def compressed(self, service) -> bool:
+        """Whether the text that a service answers is compressed."""
+        return service.settings.gzip == "true" or (self.gzip and not service.settings.gzip)
 
     def certificate(self, host):
         """The certificate for a host, by its name or that of all names beside it; None without one."""

@@ -50,6 +50,7 @@ class Settings:
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     responses: str = ""  # datagrams that answer one of a client; empty: any number
     sticky: str = ""  # by what a client keeps its instance; empty: it does not
+    gzip: str = ""  # true or false, whether answers of text are compressed; empty: the site's
     rate_limit: tuple = ()  # requests a second of one address, and those at once; empty: the site's alone
     https_redirect: str = ""  # status, or false; empty: the site's
     hsts: str = ""  # max-age in seconds; empty: the site's
@@ -157,6 +158,11 @@ def _boolean(value):
     return value.lower() == "true"
 
 
+def _switch(value):
+    """The same as text, beside which there is none: that of the site."""
+    return str(_boolean(value)).lower()
+
+
 def _protocol(value):
     if value.lower() not in PROTOCOLS:
         raise Rejected(f"not one of {', '.join(PROTOCOLS)}")
@@ -222,6 +228,7 @@ def _weight(value):
 
 PARSERS = {
     "connect_timeout": _time,
+    "gzip": _switch,
     "header_size": _header_size,
     "hosts": _hosts,
     "hsts": _max_age,

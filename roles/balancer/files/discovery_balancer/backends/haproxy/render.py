@@ -13,6 +13,7 @@ import typing
 from ...settings import LONGEST_TIME
 from ...times import longest, seconds
 from .. import sticky
+from ..compression import TYPES
 from ..pages import RETRY_SECONDS, page
 
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
@@ -370,6 +371,7 @@ def _http(service, options, own):
     # Of websockets. Not in the defaults: on a connection of a tcp service it would go before the others.
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
+    text += f"    compression algo gzip\n    compression type {' '.join(TYPES)}\n" if options.compressed(service) else ""
     text += _redirect(chosen.https_redirect or options.https_redirect, options)
     text += _rate_limit(*chosen.rate_limit) if chosen.rate_limit else ""
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):

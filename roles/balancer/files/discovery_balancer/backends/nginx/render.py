@@ -8,11 +8,14 @@ import pathlib
 
 from ...times import longest
 from .. import sticky
+from ..compression import TYPES
 from ..pages import RETRY_SECONDS, TEXTS, page
 
 TLS_DIRECTORY = pathlib.Path("/run/discovery-balancer-tls")
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 UDP_TIMEOUT = "30s"  # longest silence of a session of datagrams
+# text/html is one of nginx's own.
+GZIP = f"gzip_vary on;\ngzip_proxied any;\ngzip_min_length 1000;\ngzip_types {' '.join(TYPES[1:])};\n"
 COUNTED = "1m"  # of memory for the clients of a service with a limit: some 8,000
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
@@ -42,6 +45,7 @@ def _http(plan, options, tls_directory, client_requests):
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages()
+    text += GZIP if any(map(options.compressed, plan.http)) else ""
     text += _plain("_", options, _answer(404) + _errors(), " default_server")
     text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
     if ended:
@@ -53,13 +57,13 @@ def _http(plan, options, tls_directory, client_requests):
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
-    limits = {service.name: _limits(service, client_requests) for service in plan.http}
+    more = {s.name: _limits(s, client_requests) + ["gzip on"] * options.compressed(s) for s in plan.http}
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
-        text += _plain(host, options, _locations(host, services, options, limits, redirects))
+        text += _plain(host, options, _locations(host, services, options, more, redirects))
         if ended and options.certificate(host):
             hsts = _hsts(services, options)
-            body = _locations(host, services, options, limits, hsts=hsts)
+            body = _locations(host, services, options, more, hsts=hsts)
             text += _https(host, tls_directory, options.certificate(host), hsts, body)
     return text
 
@@ -157,17 +161,17 @@ def _limits(service, client_requests):
     return [own] + [f"limit_req zone=discovery_rate burst={client_requests} nodelay"] * bool(client_requests)
 
 
-def _locations(host, services, options, limits, redirects=None, hsts=""):
+def _locations(host, services, options, more, redirects=None, hsts=""):
     """The locations of one host: the longest path wins. A path without a service is answered as a host without one.
 
-    :param limits: {name of a service: directives}
+    :param more: {name of a service: directives}
     :param redirects: {name of a service: lines}
     :param hsts: the line of a header
     """
     text = _errors(hsts)
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
-        body = _proxied(service, (redirects or {}).get(service.name, ""), hsts, limits[service.name])
+        body = _proxied(service, (redirects or {}).get(service.name, ""), hsts, more[service.name])
         text += "".join(f"    location {where} {{\n{body}    }}\n" for where in ([f"= {path}", f"{path}/"] if path else ["/"]))
     if all(service.settings.path for service in services):
         status = _nobody(host, options)
@@ -176,7 +180,7 @@ def _locations(host, services, options, limits, redirects=None, hsts=""):
     return text
 
 
-def _proxied(service, redirect, hsts, limits):
+def _proxied(service, redirect, hsts, more):
     chosen = service.settings
     by = "grpc" if chosen.protocol == "grpc" else "proxy"
     strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
@@ -193,7 +197,7 @@ def _proxied(service, redirect, hsts, limits):
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
     lines += [f"{by}_{way}_timeout {chosen.read_timeout}" for way in ("read", "send")] if chosen.read_timeout else []
     lines += [f"client_max_body_size {chosen.max_body_size}"] if chosen.max_body_size else []
-    lines += limits
+    lines += more
     # gRPC is never buffered.
     lines += ["proxy_buffering off", "proxy_request_buffering off"] if chosen.unbuffered and by == "proxy" else []
     lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
