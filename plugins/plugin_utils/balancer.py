@@ -28,8 +28,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_trusted_proxies, balancer_access_log,
-        balancer_sync_interval, balancer_consul_address, and each limit (limits.py)
+        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_trusted_proxies,
+        balancer_access_log, balancer_sync_interval, balancer_consul_address, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
@@ -73,6 +73,7 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_https_redirect", "set it to 301, 308 or false"
     if not patterns.MAX_AGE.fullmatch(str(settings["balancer_hsts"]) or "0"):
         yield "balancer_hsts", "set it to a number of seconds from 0 to 99999999, or leave it empty for none"
+    yield from _of_headers(settings["balancer_response_headers"])
     wrong = [str(proxy) for proxy in settings["balancer_trusted_proxies"] if not _is_network(proxy)]
     if wrong:
         yield "balancer_trusted_proxies", f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"
@@ -80,6 +81,16 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_sync_interval", "set it to 5 to 30 seconds"
     if str(settings["balancer_consul_address"]).endswith(":8500"):
         yield "balancer_consul_address", "consul-template uses HTTPS: set it to 127.0.0.1:8501, or leave it unset"
+
+
+def _of_headers(wanted: Mapping) -> Iterator[tuple[str, str]]:
+    headers, variable = _of_the_program("headers"), "balancer_response_headers"
+    found = headers.merged((str(name), str(value)) for name, value in wanted.items())
+    for name, value in found:
+        if reason := headers.problem(name, value):
+            yield variable, f"{name}: {reason}"
+    if headers.bounded(found) != found:
+        yield variable, f"leave at most {headers.MOST} of them, and {headers.LONGEST} characters"
 
 
 def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:

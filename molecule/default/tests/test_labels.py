@@ -83,6 +83,15 @@ def test_p1_gzip(site, serve, show):
         assert found == [None, "gzip"]
 
 
+def test_p1_headers_of_answers(site, serve, show):
+    host = served(site, serve, "test-headers", response_headers="X-Frame-Options: DENY | X-Instance: nobody")
+    for balancer in site.balancers:
+        headers = ask(balancer, host)[1]
+        found = headers.get_all("X-Frame-Options"), headers.get_all("X-Instance")
+        show(f"{balancer.name}: one header more, and another instead of the instance's own: {found}")
+        assert found == (["DENY"], ["nobody"])
+
+
 def test_p1_requests_a_second(site, serve, show):
     host = served(site, serve, "test-limited", rate_limit="5,10")
     for balancer in site.balancers:

@@ -27,6 +27,7 @@ TAKEN = r"~^(.+) \1$"  # the cookie is of the instance that answered
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 HSTS = r"Strict-Transport-Security max-age=\d{1,8}"
+HEADER, HEADER_VALUE = r"[A-Za-z][A-Za-z0-9-]{0,39}", r"[A-Za-z0-9 !&'()*+,./:;<=>?@_~-]{1,400}"
 UPSTREAM = {
     "zone": rf"{NAME} \d+k",
     "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=(\d+ fail_timeout={TIME}|0 backup)",
@@ -83,9 +84,11 @@ ALLOWED = {
         },
         "server location": ANSWER
         | {
+            "(proxy|grpc)_hide_header": HEADER,
             "if": r"\$discovery_clear",
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
-            "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always",
+            "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always"
+            f"|{HEADER} {HEADER_VALUE} always",
             "rewrite": r"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)+/\?\(\.\*\)\$ /\$1 break",
             "proxy_pass": rf"https?://(http_{NAME}/?|\$discovery_to)",
             "grpc_pass": f"grpc://http_{NAME}",

@@ -8,7 +8,7 @@ empty catalog comes from the site's options alone.
 import re
 from pathlib import Path
 
-from allowed import HOST, NAME, PATH, PLACE, PORT, SERVICE, VALUE
+from allowed import HEADER, HEADER_VALUE, HOST, NAME, PATH, PLACE, PORT, SERVICE, VALUE
 from discovery_balancer.backends.compression import TYPES
 from discovery_balancer.backends.haproxy.render import files, layout
 from discovery_balancer.plan import Plan
@@ -30,6 +30,7 @@ ALLOWED = {
         rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if !\{{ ssl_fc \}}"
         r" \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
         r" !\{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}",
+        rf'http-response set-header {HEADER} "{HEADER_VALUE}"',
         "compression algo gzip", f"compression type {re.escape(' '.join(TYPES))}",
         r"stick-table type ipv6 size 10k expire [1-9]\d{0,5}s store gpc0_rate\([1-9]\d{0,5}s\)",
         r"http-request track-sc1 var\(txn\.client\)", r"http-request sc-inc-gpc0\(1\)",

@@ -16,7 +16,8 @@ KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown
 FINE = {
     "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
     "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
-    "read_timeout": "1m", "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
+    "read_timeout": "1m", "response_headers": "X-Frame-Options: DENY | Content-Security-Policy: default-src 'self'; img-src *",
+    "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 
 # Each of these makes a value that no setting may take: none belongs into a name, an address, a path or a number.

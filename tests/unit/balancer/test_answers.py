@@ -599,6 +599,71 @@ def test_p1_gzip_of_the_site(server):
         assert one.options.gzip is True
 
 
+EXTRA = {
+    "Content-Security-Policy": "default-src 'self' https://*.example.org:8443; img-src data:; style-src 'sha256-a+/='",
+    "Permissions-Policy": "geolocation=(), camera=(self)", "X-All": "!&'()*+,./:;<=>?@_~- x",
+}  # fmt: skip
+LABEL = " | ".join(f"{name}: {value}" for name, value in EXTRA.items())
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_p1_headers_of_a_label(serve, ask, instance, status):
+    """On answers of instances, whatever their status; neither on pages of the balancer nor on another service's."""
+    one = instance(status)
+    serve(
+        web=[entry(one.port, response_headers=LABEL)],
+        other=[entry(one.port)],
+        failing=[entry(free_port(), response_headers=LABEL)],
+    )
+    found = ask(f"web.{DOMAIN}")
+    assert (found[0], {name: found[1].get_all(name) for name in EXTRA}) == (status, {name: [EXTRA[name]] for name in EXTRA})
+    for host, expected in (("other", status), ("failing", 502)):
+        found = ask(f"{host}.{DOMAIN}")
+        assert (found[0], [name for name in EXTRA if name in found[1]]) == (expected, [])
+
+
+def test_p1_a_header_of_a_label_replaces_that_of_an_instance(exchange):
+    headers, _ = exchange(
+        "X-Frame-Options: ALLOW\r\nx-frame-options: TOO\r\nX-Other: 1\r\n", b"", response_headers="X-Frame-Options: DENY"
+    )
+    assert (headers.get_all("X-Frame-Options"), headers["X-Other"]) == (["DENY"], "1")
+
+
+def test_p1_the_most_headers_fit_beside_a_long_answer(exchange):
+    label = "|".join(f"X-{n}{'a' * 37}: {'b' * 9}" for n in range(8))
+    headers, body = exchange(f"X-Long: {'x' * 30_000}\r\n", TEXT * 20, response_headers=label)
+    assert (len([name for name in headers if name.upper().startswith("X-")]), body) == (9, TEXT * 20)
+
+
+HOSTILE = [
+    'X-A: 1" always; return 200 "evil',
+    "X-A: 1\r\nX-Evil: 1",
+    "X-A: $host",
+    "X-A: %[src]",
+    "X-A: 1\\",
+    "X-A: '1",
+    "Connection: close",
+]
+
+
+def test_p1_hostile_headers_hurt_nobody(serve, ask, instance):
+    one = instance()
+    status = serve(web=[entry(one.port, response_headers=text) for text in HOSTILE], other=[entry(one.port)])
+    assert status["skipped"] == [] and len(status["warnings"]) >= len(HOSTILE) - 1
+    assert (ask(f"web.{DOMAIN}")[0], ask(f"other.{DOMAIN}")[0]) == (200, 200)
+
+
+def test_p1_headers_of_the_site(server, ask, instance):
+    with server.Balancer(balancer_response_headers={"X-Content-Type-Options": "nosniff", "X-Site": 1}) as site:
+        site.sync(catalog())
+        site.start()
+        one = instance()
+        apply(site, web=[entry(one.port)], own=[entry(one.port, response_headers="x-site: 2")])
+        for host, expected in (("web", ["1"]), ("own", ["2"])):
+            headers = ask(f"{host}.{DOMAIN}", port=site.http_port)[1]
+            assert (headers["X-Content-Type-Options"], headers.get_all("X-Site")) == ("nosniff", expected)
+
+
 def test_p1_requests_a_second_of_a_service(balancer, serve, ask, instance):
     """Of each client, and of each service, by itself; a page tells it."""
     one, host, client = instance(), f"web.{DOMAIN}", "127.0.71.31"

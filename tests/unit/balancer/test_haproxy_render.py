@@ -108,6 +108,14 @@ def test_p1_gzip(label, site, compressed):
     assert "event-stream" not in text
 
 
+def test_p1_response_headers():
+    options = dataclasses.replace(OPTIONS, response_headers={"x-site": "site", "X-Other": 1})
+    text = rendered(http=(web(response_headers=(("X-Frame-Options", "DENY"), ("X-Site", "service"))),), options=options)
+    lines = [line.strip() for line in section(text["services.cfg"], "http_web").splitlines() if "http-response" in line]
+    values = {"X-Frame-Options": "DENY", "X-Other": "1", "X-Site": "service"}
+    assert lines == [f'http-response set-header {name} "{value}"' for name, value in values.items()]
+
+
 REDIRECT = (
     "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
     " {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"

@@ -206,6 +206,8 @@ INJECTED = {
     "a listener": HTTP.format("listen 0.0.0.0:80 ssl;"),
     "a socket": HTTP.format("listen unix:/run/evil.sock;"),
     "a variable as a name": "server { location / { set $discovery_service $host; } }",
+    "a header with a variable": 'server { location / { add_header X-Evil "$host" always; } }',
+    "a header with more arguments": "server { location / { add_header X-Evil 1 always evil; } }",
     "a path that leaves": "server { location /../ { proxy_pass http://http_web; } }",
     "another page": "server { return 404 $discovery_page_503; }",
     "a map of its own": 'map $host $x { default "1"; }',
@@ -242,6 +244,9 @@ BACKEND = "backend http_web\n    balance roundrobin\n{}\n"
 INJECTED_HAPROXY = {
     "a directive": BACKEND.format("    http-request deny"),
     "an allowed directive with another argument": BACKEND.format("    http-request set-header X-Forwarded-Prefix %[src]"),
+    "a header with a variable": BACKEND.format('    http-response set-header X-Evil "%[src]"'),
+    "a header with a condition": BACKEND.format('    http-response set-header X-Evil "1" if TRUE'),
+    "a header of the environment": BACKEND.format('    http-response set-header X-Evil "${PATH}"'),
     "a directive of another section": BACKEND.format("    bind 0.0.0.0:80"),
     "a section": "frontend evil\n    bind 0.0.0.0:81",
     "a listener": "listen tcp_x-9\n    bind 0.0.0.0:9 ssl crt /etc/shadow",

@@ -235,6 +235,29 @@ def test_p1_gzip(label, site, compressed):
     assert "event-stream" not in text
 
 
+ADDED = (("X-Frame-Options", "DENY"), ("X-Site", "service"))
+LINES = (
+    '        add_header X-Frame-Options "DENY" always;\n        add_header X-Site "service" always;\n'
+    "        {by}_hide_header X-Frame-Options;\n        {by}_hide_header X-Site;\n"
+)
+
+
+@pytest.mark.parametrize(("protocol", "by"), [("http", "proxy"), ("grpc", "grpc")])
+def test_p1_response_headers(protocol, by):
+    options = dataclasses.replace(OPTIONS, response_headers={"x-site": "site"})
+    text = http_conf(web(response_headers=ADDED, protocol=protocol), options=options)
+    assert f"        {by}_pass {protocol}://http_web;\n{LINES.format(by=by)}    }}\n" in text
+    assert 'add_header x-site "site" always;' in http_conf(web(), options=options)
+
+
+def test_p1_response_headers_stand_beside_hsts():
+    """A block with headers of its own inherits none, and hides no others of an instance."""
+    clear, behind = blocks(web(response_headers=ADDED, hsts="600"))
+    own = f"        {HSTS}        proxy_hide_header Strict-Transport-Security;\n    }}\n"
+    assert f"{LINES.format(by='proxy')}{own}" in behind and f"{LINES.format(by='proxy')}    }}\n" in clear
+    assert "Strict" not in clear
+
+
 REDIRECT = """\
         if ($discovery_clear) {{
             return {status} https://web.hospital.example{port}$request_uri;
@@ -293,8 +316,9 @@ def test_p1_hsts_is_in_each_block_behind_tls_that_has_headers_of_its_own():
 
 def test_p1_hsts_and_a_sticky_cookie_are_in_one_location():
     clear, behind = blocks(web(sticky="cookie", hsts="600"))
-    cookie = "add_header Cache-Control $discovery_cache always;\n        "
-    assert f"{cookie}{HSTS}" in behind and cookie in clear
+    cookie = "add_header Cache-Control $discovery_cache always;\n        proxy_pass http://$discovery_to;\n"
+    hidden = "        proxy_hide_header Strict-Transport-Security;\n    }\n"
+    assert f"{cookie}        {HSTS}{hidden}" in behind and f"{cookie}    }}\n" in clear
     assert ("Strict" in clear, behind.count("add_header"), behind.count(HSTS)) == (False, 6, 3)
 
 
@@ -382,7 +406,9 @@ def test_keepalive_can_be_off():
         {"tls_port": -1}, {"certificates": ({},)}, {"certificates": (CERTIFICATE,), "tls_port": 0},
         {"certificates": ({**CERTIFICATE, "names": ["a;b"]},)}, {"certificates": ({**CERTIFICATE, "names": []},)},
         {"certificates": ({**CERTIFICATE, "key": "k.pem"},)}, {"certificates": ({**CERTIFICATE, "key": "/k.pem; x"},)},
-        {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"gzip": "on"}, {"hsts": "600; x"}, {"hsts": True},
+        {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"gzip": "on"},
+        {"response_headers": {"X-A": "a\nb"}}, {"response_headers": {"X A": "1"}},
+        {"response_headers": {f"X-{n}": 1 for n in range(9)}}, {"hsts": "600; x"}, {"hsts": True},
         {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip

@@ -34,12 +34,15 @@ def test_all_settings():
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
+        response_headers="X-B: 2 | x-a: 'self' https:; x=1",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
+    headers = ("x-a", "'self' https:; x=1"), ("X-B", "2")
     expected = Settings(
-        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", "false", (20, 100), *https
-    )
+        ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
+        (20, 100), *https,
+    )  # fmt: skip
     assert values == (expected, [])
 
 
@@ -94,6 +97,29 @@ def test_rate_limit(text, numbers):
 def test_of_equally_many_limits_the_lowest_applies():
     """As a number."""
     assert settings([meta(rate_limit="100"), meta(rate_limit="20")])[0].rate_limit == (20, 20)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["X-A", "X-A:", ": 1", "", " ", "X A: 1", "X_A: 1", "-A: 1", "1A: 1", "X" * 41 + ": 1", "X-Ä: 1",
+     'X-A: "1"', "X-A: a\\", "X-A: $host", "X-A: ${x}", "X-A: %[src]", "X-A: a\rb", "X-A: a\nb", "X-A: 1\n",
+     "X-A: a\tb", "X-A: a\0", "X-A: {", "X-A: }", "X-A: #", "X-A: `x`", "X-A: ä", "X-A: \u2028",
+     "Content-Length: 0", "Transfer-Encoding: chunked", "connection: close", "Set-Cookie: a=b",
+     "STRICT-TRANSPORT-SECURITY: max-age=1", "Location: https://evil.example", "Proxy-Authenticate: x",
+     "X-Accel-Redirect: /etc/shadow", "Alt-Svc: clear", "x-good: 2"],
+)  # fmt: skip
+def test_p1_a_header_that_cannot_be_added_is_reported_and_the_others_count(bad):
+    chosen, problems = one(response_headers=f"X-Good: 1|{bad}")
+    assert (chosen, len(problems)) == (Settings(response_headers=(("X-Good", "1"),)), 1)
+    assert "balancer_response_headers" in problems[0]
+
+
+def test_p1_there_are_not_more_headers_than_haproxy_has_room_for():
+    many = one(response_headers="|".join(f"X-{n}: 1" for n in range(9)))
+    long = one(response_headers=f"X-A: {'a' * 200}|X-B: {'b' * 200}")
+    assert [name for name, _ in many[0].response_headers] == [f"X-{n}" for n in range(8)]
+    assert [name for name, _ in long[0].response_headers] == ["X-A"]
+    assert "more than 8 headers or 400 characters" in many[1][0] and "more than 8 headers or 400 characters" in long[1][0]
 
 
 def test_value_of_most_instances_applies():

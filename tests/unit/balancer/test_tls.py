@@ -260,26 +260,28 @@ def test_p1_hsts_is_on_all_answers_by_tls_and_no_others(ending, files, instance)
     assert "Strict-Transport-Security" not in answer(ending, host, "/api", ca)[1]
 
 
-def test_p1_a_sticky_cookie_comes_with_hsts_and_not_with_a_redirect(ending, files, instance):
-    """Also for a client that has one already, and neither on a page of the balancer."""
+def test_p1_a_sticky_cookie_comes_with_all_headers_and_not_with_a_redirect(ending, files, instance):
+    """Also for a client that has one already. A page of the balancer has HSTS alone."""
     host, ca = f"web.{DOMAIN}", files["site"][0]
-    settings = {"sticky": "cookie", "hsts": "600", "https_redirect": "308"}
+    settings = {"sticky": "cookie", "hsts": "600", "https_redirect": "308", "response_headers": "X-A: a|Cache-Control: no-store"}
     apply(
         ending,
         web=[entry(instance(None).port, **settings) for _ in range(2)],
         failing=[entry(free_port(), **settings)],
     )
     first = answer(ending, host, ca=ca)
-    assert (first[0], first[1]["Strict-Transport-Security"], first[1]["Cache-Control"]) == (200, "max-age=600", "private")
+    assert (first[0], first[1].get_all("Strict-Transport-Security"), first[1].get_all("X-A")) == (200, ["max-age=600"], ["a"])
+    assert sorted(first[1].get_all("Cache-Control")) == ["no-store", "private"]
     cookie = first[1]["Set-Cookie"].partition(";")[0]
     for known in ({}, {"Cookie": cookie}):
         got = answer(ending, host, **known)
-        assert (got[0], got[1].get_all("Set-Cookie"), got[1].get_all("Cache-Control")) == (308, None, None)
+        assert (got[0], got[1].get_all("Set-Cookie"), "private" in str(got[1])) == (308, None, False)
     got = answer(ending, host, ca=ca, Cookie=cookie)
-    assert (got[0], got[1].get_all("Set-Cookie"), got[1]["Strict-Transport-Security"]) == (200, None, "max-age=600")
+    assert (got[0], got[1].get_all("Set-Cookie"), got[1].get_all("Strict-Transport-Security")) == (200, None, ["max-age=600"])
+    assert (got[1].get_all("X-A"), got[1].get_all("Cache-Control")) == (["a"], ["no-store"])
     got = answer(ending, f"failing.{DOMAIN}", ca=ca)
-    found = [got[1].get_all(name) for name in ("Set-Cookie", "Strict-Transport-Security", "Retry-After")]
-    assert (got[0], found) == (502, [None, ["max-age=600"], ["5"]])
+    found = [got[1].get_all(name) for name in ("Set-Cookie", "X-A", "Strict-Transport-Security", "Retry-After")]
+    assert (got[0], found) == (502, [None, None, ["max-age=600"], ["5"]])
 
 
 def test_p1_an_instance_does_not_change_hsts_of_its_host(ending, files, wire):

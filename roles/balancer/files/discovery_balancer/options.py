@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 
+from . import headers
 from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
@@ -27,6 +28,7 @@ class Options:
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
     https_redirect: str = "false"  # status of a redirect to HTTPS, where a service has no own; false: none
     hsts: str = ""  # max-age in seconds, where a host has no own; empty: none
+    response_headers: dict = dataclasses.field(default_factory=dict)  # name to value of headers that are added to answers
     gzip: bool = False  # whether answers of text are compressed, where a service has no own word
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
@@ -79,6 +81,12 @@ class Options:
                 raise ValueError(f"certificates: {one['certificate']!r} or {one['key']!r} is not the absolute path of a file")
         if self.certificates and not self.tls_port:
             raise ValueError("certificates: there is no tls_port to use them on")
+        found = headers.merged((name, str(value)) for name, value in self.response_headers.items())
+        for name, value in found:
+            if reason := headers.problem(name, value):
+                raise ValueError(f"response_headers: {name!r}: {value!r}: {reason}")
+        if headers.bounded(found) != found:
+            raise ValueError(f"response_headers: they are more than {headers.MOST}, or {headers.LONGEST} characters")
         if not isinstance(self.gzip, bool):
             raise ValueError(f"gzip: {self.gzip!r} is neither true nor false")
         if not REDIRECT.fullmatch(str(self.https_redirect)):
@@ -125,6 +133,11 @@ class Options:
     def compressed(self, service) -> bool:
         """Whether the text that a service answers is compressed."""
         return service.settings.gzip == "true" or (self.gzip and not service.settings.gzip)
+
+    def added_headers(self, service) -> tuple:
+        """(name, value) of the headers that are added to the answers of a service."""
+        site = ((name, str(value)) for name, value in self.response_headers.items())
+        return headers.merged(site, service.settings.response_headers)
 
     def certificate(self, host):
         """The certificate for a host, by its name or that of all names beside it; None without one."""

@@ -8,6 +8,7 @@ import dataclasses
 import re
 from collections import Counter
 
+from . import headers
 from .patterns import MAX_AGE, REDIRECT
 from .times import seconds
 
@@ -50,6 +51,7 @@ class Settings:
     header_size: str = ""  # of an answer, such as 64k; empty: the site's
     responses: str = ""  # datagrams that answer one of a client; empty: any number
     sticky: str = ""  # by what a client keeps its instance; empty: it does not
+    response_headers: tuple = ()  # (name, value) that are added to answers, beside the site's
     gzip: str = ""  # true or false, whether answers of text are compressed; empty: the site's
     rate_limit: tuple = ()  # requests a second of one address, and those at once; empty: the site's alone
     https_redirect: str = ""  # status, or false; empty: the site's
@@ -98,8 +100,8 @@ def _read(entry):
         try:
             if name not in PARSERS:
                 raise Rejected(f"there is no such setting; there are {', '.join(sorted(PARSERS))}")
-            if name == "hosts":
-                values[name], bad = _hosts(value)
+            if name in ("hosts", "response_headers"):
+                values[name], bad = PARSERS[name](value)
                 wrong += [f"{key}: {reason}" for reason in bad[:5]]
             elif name == "weight":
                 _weight(value)
@@ -141,6 +143,22 @@ def _hosts(value):
     if len(good) > MOST_HOSTS:
         bad.append(f"{len(good)} names are more than {MOST_HOSTS}; the first are used")
     return tuple(sorted(good)[:MOST_HOSTS]), bad
+
+
+def _response_headers(value):
+    """Headers between "|", sorted by name; those that cannot be added are reported one by one."""
+    good, bad = {}, []
+    for part in value.split("|"):
+        name, _unused, text = (piece.strip(" ") for piece in part.partition(":"))
+        if reason := headers.problem(name, text) or (f"{name} stands there twice" if name.lower() in good else ""):
+            bad.append(f"{shown(part)}: {reason}")
+        else:
+            good[name.lower()] = (name, text)
+    found = headers.merged(good.values())
+    kept = headers.bounded(found)
+    if kept != found:
+        bad.append(f"they are more than {headers.MOST} headers or {headers.LONGEST} characters; the first are used")
+    return kept, bad
 
 
 def _path(value):
@@ -238,6 +256,7 @@ PARSERS = {
     "protocol": _protocol,
     "rate_limit": _rate_limit,
     "read_timeout": _time,
+    "response_headers": _response_headers,
     "responses": _responses,
     "sticky": _sticky,
     "strip": _boolean,

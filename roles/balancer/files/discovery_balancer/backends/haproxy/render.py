@@ -377,6 +377,7 @@ def _http(service, options, own):
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
+    text += "".join(f'    http-response set-header {name} "{value}"\n' for name, value in options.added_headers(service))
     if chosen.path and chosen.strip and chosen.protocol != "grpc":
         path = chosen.path.replace(".", "[.]")
         text += f"    http-request replace-path ^{path}(/(.*))?$ /\\2\n"

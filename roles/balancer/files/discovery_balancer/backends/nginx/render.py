@@ -19,6 +19,8 @@ GZIP = f"gzip_vary on;\ngzip_proxied any;\ngzip_min_length 1000;\ngzip_types {' 
 COUNTED = "1m"  # of memory for the clients of a service with a limit: some 8,000
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
+# On each answer of an instance of a sticky service; empty for a client that has its cookie.
+STICKY = ["add_header Set-Cookie $discovery_set_cookie always", "add_header Cache-Control $discovery_cache always"]
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
@@ -57,7 +59,7 @@ def _http(plan, options, tls_directory, client_requests):
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
-    more = {s.name: _limits(s, client_requests) + ["gzip on"] * options.compressed(s) for s in plan.http}
+    more = {s.name: _limits(s, client_requests) + ["gzip on"] * options.compressed(s) + _headers(s, options) for s in plan.http}
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
         text += _plain(host, options, _locations(host, services, options, more, redirects))
@@ -161,6 +163,19 @@ def _limits(service, client_requests):
     return [own] + [f"limit_req zone=discovery_rate burst={client_requests} nodelay"] * bool(client_requests)
 
 
+def _headers(service, options):
+    """Directives of a location by which a header is on each answer of an instance, and an instance's of that name on none."""
+    by = _by(service)
+    found = options.added_headers(service)
+    return [f'add_header {name} "{value}" always' for name, value in found] + [
+        f"{by}_hide_header {name}" for name, _unused in found
+    ]
+
+
+def _by(service):
+    return "grpc" if service.settings.protocol == "grpc" else "proxy"
+
+
 def _locations(host, services, options, more, redirects=None, hsts=""):
     """The locations of one host: the longest path wins. A path without a service is answered as a host without one.
 
@@ -182,12 +197,10 @@ def _locations(host, services, options, more, redirects=None, hsts=""):
 
 def _proxied(service, redirect, hsts, more):
     chosen = service.settings
-    by = "grpc" if chosen.protocol == "grpc" else "proxy"
+    by = _by(service)
     strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
-    added = _added(service)
     lines = [f"set $discovery_prefix {chosen.path}"] if strip else []
-    lines += [f"add_header {header} always" for header in added]
-    lines += [hsts.rstrip(";\n")] if hsts and added else []  # a location with headers of its own inherits none
+    lines += STICKY if chosen.sticky else []
     # A path has to be stripped before the upstream is one of several.
     path = chosen.path.replace(".", "[.]")
     lines += [f'rewrite "(?s)^{path}/?(.*)$" /$1 break'] if chosen.sticky and strip else []
@@ -201,6 +214,9 @@ def _proxied(service, redirect, hsts, more):
     # gRPC is never buffered.
     lines += ["proxy_buffering off", "proxy_request_buffering off"] if chosen.unbuffered and by == "proxy" else []
     lines += _buffers(by, int(chosen.header_size.rstrip("k")) + MORE) if chosen.header_size else []
+    # A location with headers of its own inherits none, and one that hides some hides no others.
+    if hsts and any(line.startswith("add_header") for line in lines):
+        lines += [hsts.rstrip(";\n"), f"{by}_hide_header Strict-Transport-Security"]
     variables = [f"set $discovery_service {service.name}", *(_kept(service) if chosen.sticky else [])]
     return _lines(variables) + redirect + _lines(lines)
 
@@ -212,11 +228,6 @@ def _lines(directives):
 def _kept(service):
     """Variables that the maps of `_sticky` need, also for an answer that is a redirect."""
     return [f"set $discovery_sticky {sticky.key(service)}", f"set $discovery_cookie $cookie_{sticky.cookie(service)}"]
-
-
-def _added(service):
-    """Headers, with their values, that are on each answer of an instance."""
-    return ["Set-Cookie $discovery_set_cookie", "Cache-Control $discovery_cache"] if service.settings.sticky else []
 
 
 def _buffers(by, size):
