@@ -284,6 +284,16 @@ def test_p1_a_sticky_cookie_comes_with_all_headers_and_not_with_a_redirect(endin
     assert (got[0], found) == (502, [None, None, ["max-age=600"], ["5"]])
 
 
+def test_p1_hsts_and_redirected_hosts_change_while_a_service_is_served(ending, files, instance):
+    """With HAProxy without a reload: both are entries of maps."""
+    one, ca = instance(None), files["site"][0]
+    for age, more in (("600", ""), ("0", f", second.{DOMAIN}"), ("", "")):
+        settings = {"https_redirect": "308", "hosts": f"web.{DOMAIN}{more}"} | ({"hsts": age} if age else {})
+        apply(ending, web=[entry(one.port, **settings)])
+        assert answer(ending, f"web.{DOMAIN}", ca=ca)[1]["Strict-Transport-Security"] == (f"max-age={age}" if age else None)
+        assert [answer(ending, f"{name}.{DOMAIN}")[0] for name in ("web", "second")] == [308, 308 if more else 503]
+
+
 def test_p1_an_instance_does_not_change_hsts_of_its_host(ending, files, wire):
     apply(ending, web=[entry(wire.port, hsts="600")])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
