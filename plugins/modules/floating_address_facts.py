@@ -71,8 +71,13 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.vrrp import (
 
 OPTIONS = "/etc/discovery-floating-address/options.json"
 KEEPALIVED = "/etc/keepalived/keepalived.conf"
-ARP, IPV4 = 0x0806, 0x0800  # types of Ethernet frames
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_ALLMULTI = 263, 1, 2  # packet(7)
+# Types of Ethernet frames.
+ARP = 0x0806
+IPV4 = 0x0800
+# packet(7)
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_MR_ALLMULTI = 2
 PROBES = 3
 PROBE_SECONDS = 0.4  # for the answers to one
 HEAR_SECONDS = 3.2  # of VRRP version 2, which rounds to seconds, and most of version 3
