@@ -102,7 +102,7 @@ ALLOWED = {
             "proxy_ssl_server_name": "on",
             "proxy_ssl_name": r"\$host",
         },
-        "server location if": {"return": rf"30[18] https://{HOST}(:{PORT})?\$request_uri"},
+        "server location if": {"add_header": "Retry-After ", "return": rf"30[18] https://{HOST}(:{PORT})?\$request_uri"},
     },
     "stream.conf": {
         "": {

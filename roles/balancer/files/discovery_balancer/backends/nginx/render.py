@@ -21,6 +21,8 @@ MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # On each answer of an instance of a sticky service; empty for a client that has its cookie.
 STICKY = ["add_header Set-Cookie $discovery_set_cookie always", "add_header Cache-Control $discovery_cache always"]
+# Nothing is sent for an empty value. But a block with one header of its own inherits none, such as a Cache-Control for answers.
+NO_HEADERS = '            add_header Retry-After "";\n'
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
@@ -86,7 +88,8 @@ def _redirects(host, services, options):
         if host in service.encrypted
     }
     return {
-        name: f"        if ($discovery_clear) {{\n            return {status} https://{host}{port}$request_uri;\n        }}\n"
+        name: f"        if ($discovery_clear) {{\n{NO_HEADERS}"
+        f"            return {status} https://{host}{port}$request_uri;\n        }}\n"
         for name, status in chosen.items()
         if status != "false"
     }
@@ -226,7 +229,7 @@ def _lines(directives):
 
 
 def _kept(service):
-    """Variables that the maps of `_sticky` need, also for an answer that is a redirect."""
+    """Variables that the maps of `_sticky` need."""
     return [f"set $discovery_sticky {sticky.key(service)}", f"set $discovery_cookie $cookie_{sticky.cookie(service)}"]
 
 
