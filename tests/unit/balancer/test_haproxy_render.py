@@ -163,6 +163,14 @@ def test_p1_hsts(site, default):
     assert made["hsts.map"] == "web.hospital.example 0\n"
 
 
+@pytest.mark.parametrize("addresses", [False, True])
+def test_v3_the_check_of_the_floating_addresses_is_not_logged_where_there_are_some(addresses):
+    """Elsewhere a client would hide its requests by that host."""
+    front = section(rendered(own=HaproxyOptions(floating_addresses=addresses))["services.cfg"], "discovery_http")
+    silent = "    http-request set-log-level silent if { var(txn.host) -m str _floating-address }\n"
+    assert (silent in front) == addresses == ("silent" in front)
+
+
 def test_w17_p1_chunks_are_sent_at_once():
     text = section(rendered(http=(web(unbuffered=True),))["services.cfg"], "http_web")
     assert "    timeout tunnel 60000ms\n    option http-no-delay\n    http-request deny " in text
@@ -332,6 +340,7 @@ def test_the_structure_has_listeners_and_what_the_role_has_written():
         {"shutdown_timeout": "soon"}, {"tries_timeout": "5s\n"}, {"old_workers": 0}, {"old_workers": True}, {"spare": -1},
         {"limits": {"read_timeout": "5s; x"}}, {"limits": {"other": "1"}}, {"trusted_proxies": ("10.0.0.0/8 }",)},
         {"socket": "/run/x y"}, {"certificates": "relative"}, {"nonsense": 1}, {"user": "a b"}, {"underscores_in_headers": "yes"},
+        {"floating_addresses": 1},
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_rendered_are_refused(wrong):

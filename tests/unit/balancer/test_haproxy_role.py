@@ -79,6 +79,12 @@ def test_each_thread_keeps_32_buffers(header, sizes):
         assert [line for line in lines if line.startswith((".", "tune.memory"))] == ([] if old else kept)
 
 
+@pytest.mark.parametrize(("addresses", "some"), [([], False), (["192.0.2.100"], True), ("192.0.2.100", True)])
+def test_v3_it_knows_of_floating_addresses(made, addresses, some):
+    assert made["own"]["floating_addresses"] is False
+    assert written(discovery_floating_addresses=addresses)["own"]["floating_addresses"] is some
+
+
 def test_nothing_is_refused(made):
     assert made["problems.json"] == []
 

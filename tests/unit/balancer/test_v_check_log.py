@@ -25,3 +25,13 @@ def test_v3_the_check_is_answered_and_not_logged(server, tmp_path_factory):
         assert connection.getresponse().status == 404
         eventually(lambda: log.exists() and "nobody.example.org" in log.read_text(), 10)
         assert HOST not in log.read_text()
+
+
+@pytest.mark.parametrize("server", [real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def test_v3_without_floating_addresses_nobody_hides_by_the_host_of_their_check(server, tmp_path_factory):
+    log = tmp_path_factory.mktemp("log") / "access"
+    with server.Balancer(balancer_access_log=str(log)) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        assert answers((real_nginx.ADDRESS, balancer.http_port), patience=5) == (True, False)
+        eventually(lambda: log.exists() and HOST in log.read_text(), 10)

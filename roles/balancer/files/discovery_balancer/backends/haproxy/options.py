@@ -11,6 +11,7 @@ from ...patterns import FILE
 TIME = KINDS["time"][0]
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 COUNTS = ("old_workers", "spare")
+SWITCHES = ("floating_addresses", "underscores_in_headers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class HaproxyOptions:
     log: bool = False  # a line for each request and connection on standard output
     trusted_proxies: tuple = ()  # networks whose X-Forwarded-* and Forwarded are trusted
     underscores_in_headers: bool = False  # whether headers of requests with one in their names are passed on
+    floating_addresses: bool = False  # whether the site has some, whose check asks for a host of its own
     tries_timeout: str = "5s"  # no further instance is tried for a request that has waited longer
     limits: dict = dataclasses.field(default_factory=dict)  # name to value, of limits.py
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
@@ -37,8 +39,9 @@ class HaproxyOptions:
         for name in ("shutdown_timeout", "tries_timeout"):
             if not TIME.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a time such as '10m'")
-        if not isinstance(self.underscores_in_headers, bool):
-            raise ValueError(f"underscores_in_headers: {self.underscores_in_headers!r} is neither true nor false")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is neither true nor false")
         for name in COUNTS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < (name == "old_workers"):

@@ -232,8 +232,8 @@ def _frontend(options, own):
         "    http-request set-var(txn.authority) var(txn.host)\n"
         "    http-request set-var(txn.authority) var(txn.host),concat(:,txn.port,) if { var(txn.port) -m len 1:5 }\n"
     )
-    # Of the check of the floating addresses, four a second.
-    text += f"    http-request set-log-level silent if {{ var(txn.host) -m str {CHECKED_HOST} }}\n"
+    if own.floating_addresses:  # their check asks four times a second; elsewhere, a client would hide by that name
+        text += f"    http-request set-log-level silent if {{ var(txn.host) -m str {CHECKED_HOST} }}\n"
     if options.certificates:
         hsts = f"var(txn.host),map({MAPS}{HSTS}{f',{options.hsts}' if options.hsts else ''})"
         text += (
