@@ -177,7 +177,7 @@ upstream sticky_web_e15b {{
     server 10.0.0.1:80 {limits};
     server 10.0.0.2:82 max_fails=0 backup;
     server [2001:db8::1]:83 max_fails=0 backup;
-    keepalive 64;
+    keepalive 8;
     keepalive_timeout 1s;
 }}
 """
@@ -201,6 +201,13 @@ def test_p1_sticky_paths_are_stripped_before():
     text = http_conf(web(sticky="cookie", path="/a.b", strip=True, protocol="https"))
     lines = '        rewrite "(?s)^/a[.]b/?(.*)$" /$1 break;\n        proxy_pass https://$discovery_to;\n'
     assert text.count(lines) == 2
+
+
+@pytest.mark.parametrize(("site", "kept"), [(64, ["64", "8", "8"]), (4, ["4"] * 3), (0, [])])
+def test_p1_an_instance_of_a_sticky_service_keeps_few_connections(site, kept):
+    options = dataclasses.replace(OPTIONS, keepalive=site)
+    text = http_conf(web(Instance("10.0.0.1", 80), Instance("10.0.0.2", 80), sticky="cookie"), options=options)
+    assert re.findall("^    keepalive ([0-9]+);", text, re.M) == kept
 
 
 def test_p1_a_single_instance_needs_no_upstream_of_its_own():

@@ -21,6 +21,8 @@ MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # On each answer of an instance of a sticky service; empty for a client that has its cookie.
 STICKY = ["add_header Set-Cookie $discovery_set_cookie always", "add_header Cache-Control $discovery_cache always"]
+# Idle connections of each worker to an instance of a sticky service: nginx has memory for them, also while there are none.
+KEPT_OF_STICKY = 8
 # Nothing is sent for an empty value. But a block with one header of its own inherits none, such as a Cache-Control for answers.
 NO_HEADERS = '            add_header Retry-After "";\n'
 # The client's address comes in front of a connection from the listener for TLS.
@@ -241,12 +243,11 @@ def _buffers(by, size):
 
 
 def _http_upstream(service, options):
-    return _upstream("http", service, options, _keepalive(options))
+    return _upstream("http", service, options, _keepalive(options, options.keepalive))
 
 
-def _keepalive(options):
-    settings = f"    keepalive {options.keepalive};\n    keepalive_timeout {options.keepalive_timeout};\n"
-    return settings if options.keepalive else ""
+def _keepalive(options, count):
+    return f"    keepalive {count};\n    keepalive_timeout {options.keepalive_timeout};\n" if count else ""
 
 
 def _sticky(services, options):
@@ -288,7 +289,7 @@ def _upstream_of(instance, name, service, options):
     limits = f"max_fails={options.max_fails} fail_timeout={options.fail_timeout}"
     servers = [f"    server {instance.address}:{instance.port} {limits};\n"]
     servers += [f"    server {other.address}:{other.port} max_fails=0 backup;\n" for other in others]
-    return f"upstream {name} {{\n{''.join(servers)}{_keepalive(options)}}}\n"
+    return f"upstream {name} {{\n{''.join(servers)}{_keepalive(options, min(options.keepalive, KEPT_OF_STICKY))}}}\n"
 
 
 def _stream(plan, options, tls_directory):
