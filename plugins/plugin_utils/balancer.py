@@ -73,6 +73,9 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_https_redirect", "set it to 301, 308 or false"
     if not patterns.MAX_AGE.fullmatch(str(settings["balancer_hsts"]) or "0"):
         yield "balancer_hsts", "set it to a number of seconds from 0 to 99999999, or leave it empty for none"
+    elif str(settings["balancer_hsts"]) not in ("", "0") and tls not in (0, patterns.HTTPS_PORT):
+        advice = f"browsers would ask port {patterns.HTTPS_PORT} only, and balancer_tls_port is {tls}"
+        yield "balancer_hsts", f"{advice}: leave it empty, or set balancer_tls_port to {patterns.HTTPS_PORT}"
     yield from _of_headers(settings["balancer_response_headers"])
     wrong = [str(proxy) for proxy in settings["balancer_trusted_proxies"] if not _is_network(proxy)]
     if wrong:

@@ -395,6 +395,15 @@ def test_p1_no_service_decides_hsts_for_the_other_paths_of_a_host():
     assert result.warnings == (("api", "balancer_hsts is of a whole host, and it has a path: ignored"),)
 
 
+@pytest.mark.parametrize(("port", "age", "kept"), [(443, "600", "600"), (8443, "600", ""), (8443, "0", "0")])
+def test_p1_no_hsts_where_browsers_find_no_port(port, age, kept):
+    """They ask for https://<host> without a port then, RFC 6797, 8.3: nobody would reach it for as long as they keep it."""
+    result = plan(catalog(web=[labelled(hsts=age)]), dataclasses.replace(ENDING_TLS, tls_port=port))
+    assert result.http[0].settings.hsts == kept
+    ignored = (("web", "balancer_hsts sends browsers to port 443, and balancer_tls_port is 8443: ignored"),)
+    assert result.warnings == (() if kept == age else ignored)
+
+
 def test_own_tls_goes_before_the_certificate():
     result = plan(catalog(a=[labelled(tags=["http", "tls"])]), ENDING_TLS)
     assert ([s.name for s in result.tls], result.skipped) == (["a"], ())

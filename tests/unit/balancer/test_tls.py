@@ -17,6 +17,7 @@ from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
+from discovery_balancer import plan
 from instances import ADDRESS, Instance, Wire, apply, catalog, certificate, entry
 from real_nginx import DOMAIN
 
@@ -66,6 +67,12 @@ def ending(server, files, tmp_path_factory):
     with running(server, balancer_certificates=chosen, balancer_access_log=str(log)) as balancer:
         balancer.log = log
         yield balancer
+
+
+@pytest.fixture
+def as_if_443(ending, monkeypatch):
+    """The port of the balancer, for any other of which a label of HSTS is ignored."""
+    monkeypatch.setattr(plan, "HTTPS_PORT", ending.tls_port)
 
 
 @pytest.fixture
@@ -236,6 +243,7 @@ def test_p1_each_service_of_a_host_decides_its_redirect(ending, instance, path):
     assert found == {"/": root, "/api": api, "/api/x": api, "/apix": root}
 
 
+@pytest.mark.usefixtures("as_if_443")
 def test_p1_hsts_is_on_all_answers_by_tls_and_no_others(ending, files, instance):
     host, ca = f"web.{DOMAIN}", files["site"][0]
     good, refuses, slow = instance(None), free_port(), instance(None, answer=2.0)
@@ -260,6 +268,7 @@ def test_p1_hsts_is_on_all_answers_by_tls_and_no_others(ending, files, instance)
     assert "Strict-Transport-Security" not in answer(ending, host, "/api", ca)[1]
 
 
+@pytest.mark.usefixtures("as_if_443")
 def test_p1_a_sticky_cookie_comes_with_all_headers_and_not_with_a_redirect(ending, files, instance):
     """Also for a client that has one already. A page of the balancer has HSTS alone."""
     host, ca = f"web.{DOMAIN}", files["site"][0]
@@ -285,6 +294,7 @@ def test_p1_a_sticky_cookie_comes_with_all_headers_and_not_with_a_redirect(endin
     assert (got[0], found) == (502, [None, None, ["max-age=600"], ["5"]])
 
 
+@pytest.mark.usefixtures("as_if_443")
 def test_p1_hsts_and_redirected_hosts_change_while_a_service_is_served(ending, files, instance):
     """With HAProxy without a reload: both are entries of maps."""
     one, ca = instance(None), files["site"][0]
@@ -295,6 +305,7 @@ def test_p1_hsts_and_redirected_hosts_change_while_a_service_is_served(ending, f
         assert [answer(ending, f"{name}.{DOMAIN}")[0] for name in ("web", "second")] == [308, 308 if more else 503]
 
 
+@pytest.mark.usefixtures("as_if_443")
 def test_p1_an_instance_does_not_change_hsts_of_its_host(ending, files, wire):
     apply(ending, web=[entry(wire.port, hsts="600")])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -25,6 +25,7 @@ def balancer_problems(host, settings):
     [
         GOOD, OVERLAY, {**GOOD, "balancer_https_redirect": 301, "balancer_hsts": 0}, {**GOOD, "balancer_https_redirect": False},
         {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
+        {**GOOD, "balancer_hsts": "31536000"}, {**GOOD, "balancer_hsts": "0", "balancer_tls_port": "8443"},
         {**GOOD, "balancer_udp_ports": "5140-5149"}, {**OVERLAY, "balancer_udp_ports": "9990-9999"},
     ],
 )  # fmt: skip
@@ -66,6 +67,12 @@ def test_nothing_is_wrong(good):
 def test_a_mistake_is_reported(variable, value, words):
     problems = balancer_problems("lb-1", {**GOOD, variable: value})
     assert any(p.startswith(f"{variable} is {value!r} on lb-1: ") and words in p for p in problems)
+
+
+def test_p1_hsts_needs_the_port_that_browsers_ask():
+    """RFC 6797, 8.3: https://<host> has no port but 443."""
+    (problem,) = balancer_problems("lb-1", {**GOOD, "balancer_hsts": 600, "balancer_tls_port": "8443"})
+    assert problem.startswith("balancer_hsts is 600 on lb-1: browsers would ask port 443 only, and balancer_tls_port is 8443")
 
 
 def test_certificates_need_a_port():

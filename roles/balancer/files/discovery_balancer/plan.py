@@ -11,6 +11,7 @@ import re
 
 from . import shares
 from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
+from .patterns import HTTPS_PORT
 from .patterns import LABEL as LABEL_PATTERN
 from .settings import Rejected, Settings, cut, meta, settings, shown, weight
 
@@ -258,7 +259,7 @@ def _http_service(name, instances, chosen, options, claims):
             lost.append(f"TLS for {host} goes through to the service {cut(owner)}")
         else:
             encrypted.append(host)
-    chosen, ignored = _of_https(chosen, hosts, encrypted)
+    chosen, ignored = _of_https(chosen, hosts, encrypted, options.tls_port)
     return Service(name.lower(), instances, hosts=hosts, settings=chosen, encrypted=tuple(encrypted)), lost + ignored
 
 
@@ -272,14 +273,18 @@ def _possible(chosen, options):
     return dataclasses.replace(chosen, header_size=""), [reason]
 
 
-def _of_https(chosen, hosts, encrypted):
+def _of_https(chosen, hosts, encrypted, tls_port):
     """The settings without what a service cannot decide, and a warning for each that has no effect.
 
     :param encrypted: those of its hosts for which TLS ends here
+    :param tls_port: 0 for none
     """
     ignored = []
     if chosen.hsts and chosen.path:  # browsers keep it for the host, whose other paths may be others'
         ignored.append("balancer_hsts is of a whole host, and it has a path: ignored")
+        chosen = dataclasses.replace(chosen, hsts="")
+    if chosen.hsts not in ("", "0") and tls_port not in (0, HTTPS_PORT):  # nobody would reach the host any more (RFC 6797, 8.3)
+        ignored.append(f"balancer_hsts sends browsers to port {HTTPS_PORT}, and balancer_tls_port is {tls_port}: ignored")
         chosen = dataclasses.replace(chosen, hsts="")
     clear = cut(", ".join(host for host in hosts if host not in encrypted))
     wanted = {"https_redirect": chosen.https_redirect not in ("", "false"), "hsts": chosen.hsts}
