@@ -23,7 +23,7 @@ TIME = r"[0-9]{1,9}(ms|s|m|h)"
 PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
 FILE = r"/[A-Za-z0-9._/@+-]+"
 SERVICE, VALUE = "[0-9a-f]{16}", "[0-9a-f]{4}"  # in the name of a sticky cookie, and of one
-TAKEN = r"~^(.+) \1$"  # the cookie is of the instance that answered
+TAKEN = r"~^([0-9a-f]+) \1$"  # the cookie is of the instance that answered
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 HSTS = r"Strict-Transport-Security max-age=\d{1,8}"

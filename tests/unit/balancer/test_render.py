@@ -160,7 +160,7 @@ map "$discovery_sticky $discovery_answered" $discovery_by {{
 map "$discovery_by $discovery_cookie" $discovery_set_cookie {{
     default "sticky_$discovery_sticky=$discovery_by; Path=/; HttpOnly";
     "~^ " "";
-    "~^(.+) \\1$" "";
+    "~^([0-9a-f]+) \\1$" "";
 }}
 map $discovery_set_cookie $discovery_cache {{
     default private;

@@ -269,7 +269,7 @@ def _sticky(services, options):
     new = {
         "default": '"sticky_$discovery_sticky=$discovery_by; Path=/; HttpOnly"',
         '"~^ "': '""',  # nobody answered, or one without a value
-        '"~^(.+) \\1$"': '""',
+        '"~^([0-9a-f]+) \\1$"': '""',  # of the value alone: a cookie may be long
     }
     return (
         _map("$upstream_addr", "$discovery_answered", last)
