@@ -21,15 +21,16 @@ SERVER = rf"server {ADDRESS}:{PORT} {PLACE} weight [1-9]\d{{0,2}}{CHECK}"
 SPARE = rf"server spare-\d+ 0\.0\.0\.0:1 disabled{CHECK}"
 LOG = r"log-format %ci\\ \[%T\]\\ TCP\\ %ts\\ %B\\ %U\\ %Tt\\ service=<name>\\ instance=\\\"%si:%sp\\\"\\ port=%fp"
 VALUES = rf"str\({SERVICE}/\),concat\(,txn\.(cookie|server)\),map\(discovery/sticky\.map\)"
+CLEAR = r"!\{ ssl_fc \} \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
 NEW = "if discovery_new !discovery_same"
 # section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
 ALLOWED = {
     rf"backend http_({NAME})": [
         "balance roundrobin", "option http-no-delay",
         rf"timeout (connect|server|tunnel) {MS}",
-        rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if !\{{ ssl_fc \}}"
-        r" \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
-        r" !\{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}",
+        rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if"
+        rf" {CLEAR} !\{{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}}"
+        rf" or {CLEAR} \{{ var\(txn\.path\) -m sub \.\. \}}",
         rf'http-response set-header {HEADER} "{HEADER_VALUE}"',
         "compression algo gzip", f"compression type {re.escape(' '.join(TYPES))}",
         r"stick-table type ipv6 size 10k expire [1-9]\d{0,5}s store gpc0_rate\([1-9]\d{0,5}s\)",

@@ -117,9 +117,10 @@ def test_p1_response_headers():
 
 
 REDIRECT = (
-    "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
-    " {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"
-    " !{{ var(txn.path) -m beg /.well-known/acme-challenge/ }}\n"
+    "    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if"
+    " !{{ ssl_fc }} {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }}"
+    " !{{ var(txn.path) -m beg /.well-known/acme-challenge/ }}"
+    " or !{{ ssl_fc }} {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }} {{ var(txn.path) -m sub .. }}\n"
 )
 
 

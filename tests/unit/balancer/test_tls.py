@@ -212,10 +212,9 @@ def test_p1_requests_in_clear_are_redirected(ending, files, instance, status):
     web = instance(None, name="web")
     apply(ending, web=[entry(web.port, https_redirect=str(status))], plain=[entry(web.port)])
     there = f"https://web.{DOMAIN}:{ending.tls_port}"
-    for path in ("/", "/a%2Fb//c?d=%20&e", "/.well-known/acme-challenge", f"{CHALLENGE}x/../../../etc?x"):
+    leaving = [f"{CHALLENGE}x/../../../etc?x", f"{CHALLENGE}/%2e%2E/../x"]
+    for path in ("/", "/a%2Fb//c?d=%20&e", "/.well-known/acme-challenge", *leaving):
         got = answer(ending, f"web.{DOMAIN}", path)
-        if ".." in path and got[0] == 200:  # HAProxy resolves none
-            continue
         assert (got[0], got[1]["Location"]) == (status, there + path)
     assert answer(ending, f"WEB.{DOMAIN}:81", "/a")[1]["Location"] == f"{there}/a"
     assert answer(ending, f"web.{DOMAIN}", f"http://web.{DOMAIN}/b?c")[1]["Location"] == f"{there}/b?c"

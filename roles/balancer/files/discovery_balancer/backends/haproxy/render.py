@@ -426,9 +426,11 @@ def _redirect(status, options):
     if status == "false" or not options.certificates:
         return ""
     port = "" if options.tls_port == 443 else f":{options.tls_port}"
+    clear = "!{ ssl_fc } { var(txn.encrypted) -m found } { req.hdr(X-Forwarded-Proto) http }"
     return (
-        f"    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if !{{ ssl_fc }}"
-        f" {{ var(txn.encrypted) -m found }} {{ req.hdr(X-Forwarded-Proto) http }} !{{ var(txn.path) -m beg {CHALLENGES} }}\n"
+        f"    http-request redirect location https://%[var(txn.host)]{port}%[pathq] code {status} if"
+        f" {clear} !{{ var(txn.path) -m beg {CHALLENGES} }}"
+        f" or {clear} {{ var(txn.path) -m sub .. }}\n"  # it resolves no dots: an instance may find another path there
     )
 
 
