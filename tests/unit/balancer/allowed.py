@@ -67,7 +67,7 @@ ALLOWED = {
         },
         r"map \$discovery_set_cookie \$discovery_cache": {"default": "private", "": ""},
         r"map \$discovery_sticky \$discovery_cookie \$discovery_to": {
-            "default": r"http_\$discovery_service", f"{SERVICE} {VALUE}": f"sticky_{NAME}_{VALUE}",
+            "volatile": "", "default": r"http_\$discovery_service", f"{SERVICE} {VALUE}": f"sticky_{NAME}_{VALUE}",
         },
         "upstream": UPSTREAM | {"keepalive": r"\d+", "keepalive_timeout": TIME},
         "server": ANSWER

@@ -28,9 +28,10 @@ class Instance:
 
     :param answer: status, or "close" (reads the request and hangs up), or seconds to wait before 200, as a float
     :param tls: (certificate, key), to speak TLS
+    :param accel: a path that nginx shall ask for instead, or ""
     """
 
-    def __init__(self, answer=200, tls=None, name=""):
+    def __init__(self, answer=200, tls=None, name="", accel=""):
         self.asked, self.name = [], name
         instance = self
 
@@ -58,6 +59,8 @@ class Instance:
                 else:
                     self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Own", "yes")
+                if accel:
+                    self.send_header("X-Accel-Redirect", accel)
                 if length := int(self.headers.get("X-Answer", 0)):
                     self.send_header("X-Long", "x" * length)
                 self.end_headers()

@@ -167,6 +167,7 @@ map $discovery_set_cookie $discovery_cache {{
     "" "";
 }}
 map "$discovery_sticky $discovery_cookie" $discovery_to {{
+    volatile;
     default http_$discovery_service;
     "{key} e15b" sticky_web_e15b;
     "{key} 0767" sticky_web_0767;

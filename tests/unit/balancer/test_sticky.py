@@ -150,6 +150,20 @@ def test_p1_two_services_of_one_host_have_their_own_cookies(balancer, browser, i
     assert asked == ["/", "/", "/", "/x/y%20z?q=1"]
 
 
+def test_p1_an_instance_may_hand_a_request_to_another_service_of_its_host(balancer, browser, instance):
+    """By X-Accel-Redirect, which only nginx knows. The client gets a cookie of the service that answers."""
+    first, files = instance(name="first", accel="/files/x"), [instance(name=f"files{n}") for n in range(2)]
+    apply(balancer, first=[stuck(first, hosts=HOST)], files=[stuck(one, hosts=HOST, path="/files") for one in files])
+    client = browser()
+    if isinstance(balancer, real_haproxy.Balancer):
+        assert client.asks() == {"first"}
+        return
+    answered = client.ask()
+    assert answered in ("files0", "files1") and client.asks() == {answered}
+    assert {path for one in files for _method, path, _headers in one.asked} == {"/files/x"}
+    assert len(first.asked) == 7 and len(client.cookies) == 1
+
+
 def test_p1_a_version_without_a_share_gets_nobody_and_a_canary_its_share(balancer, browser, instance):
     old, new = instance(name="old"), instance(name="new")
     services = {"web": [stuck(old), stuck(new)]}

@@ -276,7 +276,8 @@ def _sticky(services, options):
         + _map('"$discovery_sticky $discovery_answered"', "$discovery_by", by)
         + _map('"$discovery_by $discovery_cookie"', "$discovery_set_cookie", new)
         + _map("$discovery_set_cookie", "$discovery_cache", {"default": "private", '""': '""'})
-        + _map('"$discovery_sticky $discovery_cookie"', "$discovery_to", to)
+        # Looked up again after X-Accel-Redirect of an instance to a path of another service.
+        + _map('"$discovery_sticky $discovery_cookie"', "$discovery_to", to, "    volatile;\n")
         + text
     )
 
