@@ -191,14 +191,14 @@ def test_a_name_without_a_healthy_instance(ending, files):
         assert get(ending, name, files[ca][0])[0] == status
 
 
-def answer(balancer, host, path="/", ca="", source=CLIENT, **headers):
+def answer(balancer, host, path="/", ca="", source=CLIENT, method="GET", **headers):
     """Status and headers of an answer, by TLS with a file of its CA, else in clear."""
     place = real_nginx.ADDRESS, balancer.tls_port if ca else balancer.http_port
     with socket.create_connection(place, 10, (source, 0)) as client, contextlib.ExitStack() as stack:
         if ca:
             client = stack.enter_context(ssl.create_default_context(cafile=ca).wrap_socket(client, server_hostname=host))
         more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n".encode())
+        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n".encode())
         got = http.client.HTTPResponse(client)
         got.begin()
         return got.status, got.headers
@@ -261,6 +261,10 @@ def test_p1_hsts_is_on_all_answers_by_tls_and_no_others(ending, files, instance)
     for path, headers, status in (("/", {"Content_Length": 2000}, 413), ("/", {"Cookie": "c" * 40_000}, 431)):
         got = answer(ending, host, path, ca, **headers)
         assert (got[0], got[1].get_all("Strict-Transport-Security")) == (status, ["max-age=600"])
+    sent = not isinstance(ending, real_haproxy.Balancer)  # which knows no host yet
+    for more, status in (({"Host": "a"}, 400), ({"method": "TRACE"}, 405)):
+        got = answer(ending, host, ca=ca, **more)
+        assert (got[0], "Strict-Transport-Security" in got[1]) == (status, sent)
     assert "Strict-Transport-Security" not in answer(ending, host)[1]
     assert "Strict-Transport-Security" not in answer(ending, f"other.{DOMAIN}", ca=ca)[1]
     apply(ending, api=[entry(good.port, hosts=host, path="/api", hsts="600")])
