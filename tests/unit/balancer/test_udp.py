@@ -129,6 +129,22 @@ def test_u1_the_container_publishes_the_ports_before(tmp_path):
     assert found["options"] == [5140, 5149]
 
 
+def test_u1_consul_is_asked_for_udp_services_where_they_are_balanced(tmp_path):
+    """Each service that is asked for is a query that waits, and a sync when it changes."""
+    role = real_nginx.ROOT / "roles/balancer"
+    for folder in ("files", "templates"):
+        (tmp_path / folder).symlink_to(role / folder)
+    files = parse_yaml((role / "tasks/configure.yml").read_text())[1]["fewnodes.discovery.managed_files"]["files"]
+    (content,) = [file["content"] for file in files if file["path"].endswith("/catalog.json.ctmpl")]
+    sites = [("nginx", ""), ("nginx", "5140-5149"), ("haproxy", "5140-5149")]
+    variables = {"balancer_backend": "{{ item[0] }}", "balancer_udp_ports": "{{ item[1] }}"}
+    default, opened, haproxy = printed(tmp_path, content, {}, loop=sites, vars=variables)
+    assert "udp" not in default and default.startswith("{{- /*") and default.endswith("\n}\n")
+    assert haproxy == default
+    wanted = '(or (.Tags | contains "http") (.Tags | contains "tls") (.Tags | contains "tcp") (.Tags | contains "udp"))'
+    assert wanted in opened and wanted.replace(' (.Tags | contains "udp")', "") in default
+
+
 @pytest.mark.parametrize(
     ("chosen", "lines"),
     [
