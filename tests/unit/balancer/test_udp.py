@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
+import os
 import re
 import select
+import signal
 import socket
 import threading
 import time
@@ -154,13 +156,15 @@ def test_u1_consul_is_asked_for_udp_services_where_they_are_balanced(tmp_path):
 )
 def test_u1_p1_listener(chosen, lines):
     service = Service("syslog-5140", (Instance("10.0.0.1", 7),), 5140, settings=Settings(**chosen))
-    text = render_nginx(Plan(udp=(service,)), OPTIONS)["stream.conf"]
+    text = render_nginx(Plan(udp=(service,)), OPTIONS, udp_sessions=64)["stream.conf"]
+    zone = re.search("datagrams_[0-9a-f]{16}", text)[0]
     assert text.endswith(
         f"""\
 map $protocol$server_port $discovery_service {{
     default "-";
     UDP5140 syslog-5140;
 }}
+limit_conn_zone $protocol zone={zone}:64k;
 upstream udp_syslog-5140 {{
     zone udp_syslog-5140 65k;
     server 10.0.0.1:7 max_fails=3 fail_timeout=5s;
@@ -169,9 +173,25 @@ upstream udp_syslog-5140 {{
 server {{
     listen 0.0.0.0:5140 udp reuseport;
     proxy_pass udp_syslog-5140;
-{lines}}}
+{lines}    limit_conn {zone} 64;
+    limit_conn_log_level info;
+}}
 """
     )
+
+
+def test_u1_sessions_are_counted_anew_by_each_generation():
+    """Those of a worker that was killed stay counted in the memory of its zone."""
+    one, other = (Service("a-5140", (Instance("10.0.0.1", port),), 5140) for port in (7, 8))
+    web = Service("web", (Instance("10.0.0.1", 80),), hosts=("web.hospital.example",))
+    plans = [Plan(udp=(one,)), Plan(udp=(other,)), Plan(udp=(one,), http=(web,)), Plan(udp=(one,)), Plan(http=(web,))]
+    zones = [re.findall("zone=(datagrams_.*):", render_nginx(each, OPTIONS)["stream.conf"]) for each in plans]
+    assert (zones[3], zones[4]) == (zones[0], []) and len({zone for (zone,) in zones[:3]}) == 3
+
+
+def test_u1_the_role_has_no_limit_of_datagrams_without_udp_services():
+    written = real_nginx.written_by_the_roles(80, nginx_worker_connections=256)
+    assert ("limit_conn" in written.main.partition("stream {")[2], written.own["udp_sessions"]) == (False, 64)
 
 
 def test_u1_a_port_of_udp_that_somebody_has_is_taken():
@@ -359,6 +379,17 @@ def test_u1_sessions_leave_connections_for_others(balancer, port, echo, client, 
     while len(one.got) < 64 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert 32 <= len(one.got) <= 64
+
+
+def test_u1_sessions_of_a_worker_that_was_killed_end_with_the_next_change(balancer, port, echo, client, instance):
+    services = {f"x_{port}": [datagrams(echo("a"))]}
+    apply(balancer, **services)
+    while any(say(client(), port, seconds=0.3) for _ in range(3)):
+        pass  # until there are as many sessions as there may be
+    for worker in balancer.workers():
+        os.kill(worker, signal.SIGKILL)
+    apply(balancer, web=[entry(instance().port)], **services)
+    assert all(say(client(), port) for _ in range(10))
 
 
 def test_u1_reloads_lose_no_request(balancer, port, echo, client):

@@ -21,13 +21,16 @@ class NginxOptions:
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
     old_workers: int = 64  # most of them at one time
     client_requests: int = 0  # a second from one address to all services together, as in nginx.conf; 0: any
+    udp_sessions: int = 1024  # most of all udp services together at one time; a part of worker_connections of nginx.conf
 
     def __post_init__(self):
         """Reject what could not be rendered safely; the message names the option and the value."""
         if not TIME.fullmatch(str(self.shutdown_timeout)):
             raise ValueError(f"shutdown_timeout: {self.shutdown_timeout!r} is not a time such as '10m'")
-        if isinstance(self.old_workers, bool) or not isinstance(self.old_workers, int) or self.old_workers < 1:
-            raise ValueError(f"old_workers: {self.old_workers!r} is not a whole number above 0")
+        for name in ("old_workers", "udp_sessions"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: {value!r} is not a whole number above 0")
         if isinstance(self.client_requests, bool) or not isinstance(self.client_requests, int) or self.client_requests < 0:
             raise ValueError(f"client_requests: {self.client_requests!r} is not a whole number")
 

@@ -4,6 +4,8 @@ The role's template nginx.conf has the part that is the same for all services. I
 $discovery_service (http and stream) and $discovery_prefix (http).
 """
 
+import functools
+import hashlib
 import pathlib
 
 from ...times import longest
@@ -29,7 +31,7 @@ NO_HEADERS = '            add_header Retry-After "";\n'
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
 
-def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", client_requests=0) -> dict:
+def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", client_requests=0, udp_sessions=1024) -> dict:
     """The three files of one generation, without the marker.
 
     :param plan: services whose names, hosts, addresses, ports and settings are safe to print
@@ -37,10 +39,15 @@ def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", cli
     :param tls_directory: directory of the sockets of the second step of TLS
     :param shutdown: how long old workers may finish their connections, as nginx writes it
     :param client_requests: the site's limit of requests a second from one address, 0 for none
+    :param udp_sessions: most sessions of all udp services together at one time
     :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}
     """
     main = f"worker_shutdown_timeout {longest(plan, shutdown)};\n"
     http, stream = _http(plan, options, tls_directory, client_requests), _stream(plan, options, tls_directory)
+    if plan.udp:
+        datagrams = functools.partial(_datagrams, plan, options, udp_sessions)
+        generation = hashlib.sha256("\0".join((main, http, stream, datagrams(""))).encode()).hexdigest()[:16]
+        stream += datagrams(generation)
     return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
 
 
@@ -301,8 +308,7 @@ def _stream(plan, options, tls_directory):
     text = _map("$protocol$server_port", "$discovery_service", {"default": '"-"', **listeners})
     if plan.tls_port:
         text += _tls(plan, options, tls_directory)
-    text += "".join(_listener(service, options) for service in plan.tcp)
-    return text + "".join(_datagrams(service, options) for service in plan.udp)
+    return text + "".join(_listener(service, options) for service in plan.tcp)
 
 
 def _map(value, variable, entries, first=""):
@@ -349,7 +355,19 @@ def _listener(service, options):
     )
 
 
-def _datagrams(service, options):
+def _datagrams(plan, options, most, generation):
+    """Whoever sends datagrams may name any sender: all their sessions together get a part of the connections.
+
+    Each generation counts those of its own workers: a worker that is killed leaves its sessions counted in the shared memory, and
+    those that were moved to new workers are still counted by the old ones.
+    """
+    zone = f"datagrams_{generation}"
+    limits = f"    limit_conn {zone} {most};\n    limit_conn_log_level info;\n"
+    text = f"limit_conn_zone $protocol zone={zone}:64k;\n"
+    return text + "".join(_udp_listener(service, options, limits) for service in plan.udp)
+
+
+def _udp_listener(service, options, limits):
     """Datagrams of one address and port of a client are a session, which ends after some silence, or with its last answer.
 
     The kernel gives all of a session to one worker only where each has a socket of its own (reuseport)."""
@@ -359,7 +377,7 @@ def _datagrams(service, options):
     listen = _listen(service.port, options, " udp reuseport")
     return (
         _upstream("udp", service, options, _turns(service))
-        + f"server {{\n{listen}    proxy_pass udp_{service.name};\n{lines}}}\n"
+        + f"server {{\n{listen}    proxy_pass udp_{service.name};\n{lines}{limits}}}\n"
     )
 
 
