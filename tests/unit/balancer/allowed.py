@@ -108,7 +108,7 @@ ALLOWED = {
         "": {
             "upstream": f"((tcp|tls|udp)_{NAME}|discovery_(https|through))",
             "server": "",
-            "limit_conn_zone": r"\$protocol zone=datagrams_[0-9a-f]{16}:64k",
+            "limit_conn_zone": r"\$(protocol zone=datagrams_[0-9a-f]{16}:64k|server_port zone=datagrams_[0-9a-f]{16}_port:\d+k)",
             "map": r"\$(protocol\$server_port \$discovery_service|ssl_preread_server_name \$discovery_tls"
             r"|discovery_tls \$discovery_step)",
         },
@@ -125,7 +125,7 @@ ALLOWED = {
             "proxy_pass": rf"((tcp|udp)_{NAME}|\$discovery_(tls|step))",
             "(proxy_connect|proxy)_timeout": TIME,
             "proxy_responses": r"\d{1,3}",
-            "limit_conn": r"datagrams_[0-9a-f]{16} [1-9]\d{0,9}",
+            "limit_conn": r"datagrams_[0-9a-f]{16}(_port)? [1-9]\d{0,9}",
             "limit_conn_log_level": "info",
             "(ssl_preread|proxy_protocol)": "on",
             "access_log": "off",

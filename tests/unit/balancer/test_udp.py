@@ -189,6 +189,24 @@ def test_u1_sessions_are_counted_anew_by_each_generation():
     assert (zones[3], zones[4]) == (zones[0], []) and len({zone for (zone,) in zones[:3]}) == 3
 
 
+def test_u1_one_of_several_services_has_half_of_the_sessions():
+    services = tuple(Service(f"a-{port}", (Instance("10.0.0.1", port),), port) for port in (5140, 5141))
+    text = render_nginx(Plan(udp=services), OPTIONS, udp_sessions=65)["stream.conf"]
+    limits = re.findall(r"^    limit_conn datagrams_[0-9a-f]{16}(\S* \d+);$", text, re.MULTILINE)
+    assert limits == [" 65", "_port 32"] * 2
+    zones = re.findall(r"limit_conn_zone (\S+) zone=datagrams_[0-9a-f]{16}(_port)?:", text)
+    assert zones == [("$protocol", ""), ("$server_port", "_port")]
+
+
+@pytest.mark.parametrize(("asked", "applies"), [("10m", "10m"), ("600s", "600s"), ("601s", "10m"), ("24h", "10m")])
+def test_u1_a_session_is_silent_for_ten_minutes_at_most(asked, applies):
+    """The sessions of all services share a bound, and whoever sends may name any sender."""
+    result = planned(syslog_5140=[at(meta=UDP | {"balancer_read_timeout": asked})])
+    assert result.udp[0].settings.read_timeout == applies
+    warnings = (("syslog-5140", f"balancer_read_timeout '{asked}' is too long for UDP: 10m applies"),)
+    assert result.warnings == (warnings if asked != applies else ())
+
+
 def test_u1_the_role_has_no_limit_of_datagrams_without_udp_services():
     written = real_nginx.written_by_the_roles(80, nginx_worker_connections=256)
     assert ("limit_conn" in written.main.partition("stream {")[2], written.own["udp_sessions"]) == (False, 64)
@@ -379,6 +397,18 @@ def test_u1_sessions_leave_connections_for_others(balancer, port, echo, client, 
     while len(one.got) < 64 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert 32 <= len(one.got) <= 64
+
+
+def test_u1_a_flood_of_one_service_leaves_sessions_for_another(balancer, port, echo, client):
+    """What is refused has a line in the access log alone."""
+    flooded, other = port, balancer.ports.pop()
+    one, two = echo("a"), echo("b")
+    apply(balancer, **{f"x_{flooded}": [datagrams(one)], f"x_{other}": [datagrams(two)]})
+    while any(say(client(), flooded, seconds=0.3) for _ in range(3)):
+        pass  # until the service has as many sessions as it may have
+    assert [say(client(), other) for _ in range(10)] == ["b x"] * 10
+    _logged(balancer, f" UDP 503 .* service=x-{flooded} ", 3)
+    assert "limiting connections" not in (balancer.folder / "nginx.log").read_text()
 
 
 def test_u1_sessions_of_a_worker_that_was_killed_end_with_the_next_change(balancer, port, echo, client, instance):

@@ -14,6 +14,7 @@ from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
 from .patterns import HTTPS_PORT
 from .patterns import LABEL as LABEL_PATTERN
 from .settings import Rejected, Settings, cut, meta, settings, shown, weight
+from .times import seconds
 
 LABEL = re.compile(LABEL_PATTERN)
 NAME = re.compile(r"[a-z0-9_-]{1,128}")
@@ -22,6 +23,7 @@ TCP_NAME = re.compile(r"[a-z0-9_-]{0,100}-(?P<port>[1-9][0-9]{0,4})")
 PLATFORM_PORTS = frozenset((22, 53, 2375, 2376, 2377, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600))
 # DNS, DHCP, NTP, the overlay network and Consul: no udp service listens there.
 UDP_PLATFORM_PORTS = frozenset((53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600))
+LONGEST_UDP_SILENCE = "10m"  # sessions of udp services share a bound, and whoever sends may name any sender
 # Meta by which our registrator knows its entries, and which of them are UDP ports.
 REGISTRATOR_MARK, UDP_MARK = "registrator", "registrator-protocol"
 
@@ -316,7 +318,7 @@ def _tcp_service(name, instances, chosen, options, claims):
 
 
 def _udp_service(name, instances, chosen, options, claims):
-    """A listener for datagrams, on the port that ends the name."""
+    """A listener for datagrams, on the port that ends the name, and a warning about a silence that is too long."""
     port = _port_of(name)
     if not options.udp:
         raise Rejected(f"{options.balancer} does not balance UDP; discovery_balancer: nginx does")
@@ -324,7 +326,11 @@ def _udp_service(name, instances, chosen, options, claims):
         raise Rejected(problem)
     _some(instances)
     _left(*_claimed(name, {f"udp {port}": port}, claims))
-    return Service(name.lower(), instances, port, settings=chosen), []
+    lost = []
+    if seconds(chosen.read_timeout) > seconds(LONGEST_UDP_SILENCE):
+        lost = [f"balancer_read_timeout {shown(chosen.read_timeout)} is too long for UDP: {LONGEST_UDP_SILENCE} applies"]
+        chosen = dataclasses.replace(chosen, read_timeout=LONGEST_UDP_SILENCE)
+    return Service(name.lower(), instances, port, settings=chosen), lost
 
 
 KINDS = {"http": _http_service, "tls": _tls_service, "tcp": _tcp_service, "udp": _udp_service}

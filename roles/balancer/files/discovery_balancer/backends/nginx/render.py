@@ -356,7 +356,8 @@ def _listener(service, options):
 
 
 def _datagrams(plan, options, most, generation):
-    """Whoever sends datagrams may name any sender: all their sessions together get a part of the connections.
+    """Whoever sends datagrams may name any sender: all their sessions together get a part of the connections, and those of one
+    port no more than half of that where there are others.
 
     Each generation counts those of its own workers: a worker that is killed leaves its sessions counted in the shared memory, and
     those that were moved to new workers are still counted by the old ones.
@@ -364,6 +365,9 @@ def _datagrams(plan, options, most, generation):
     zone = f"datagrams_{generation}"
     limits = f"    limit_conn {zone} {most};\n    limit_conn_log_level info;\n"
     text = f"limit_conn_zone $protocol zone={zone}:64k;\n"
+    if len(plan.udp) > 1:
+        limits += f"    limit_conn {zone}_port {max(most // 2, 1)};\n"
+        text += f"limit_conn_zone $server_port zone={zone}_port:{64 + len(plan.udp)}k;\n"
     return text + "".join(_udp_listener(service, options, limits) for service in plan.udp)
 
 
