@@ -109,7 +109,9 @@ def as_list(value: object) -> object:
         return value
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return read(text)
+            found = read(text)
+            # `[1], [2]` is a tuple of two lists.
+            return found if isinstance(found, list) else value
     return value if (words := _words(text[1:-1].strip())) is None else words
 
 
