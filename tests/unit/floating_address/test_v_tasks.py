@@ -1,0 +1,21 @@
+"""The order of what the playbooks and the role do."""
+
+from pathlib import Path
+
+from tests.yaml_text import parse_yaml
+
+ROOT = Path(__file__).parents[3]
+ROLE = ROOT / "roles/floating_address"
+SET = "discovery_floating_addresses | default([], true) | fewnodes.discovery.as_list | length > 0"
+
+
+def test_the_kernel_lets_the_balancer_listen_before_its_configuration_is_tested():
+    """`nginx -t` binds; a handler of pre_tasks runs before the roles. A site without floating addresses has one skipped task."""
+    (play,) = parse_yaml((ROOT / "playbooks/load_balancer.yml").read_text())
+    facts, kernel = play["pre_tasks"]
+    assert facts["ansible.builtin.import_tasks"] == "tasks/facts.yml" and [one["role"] for one in play["roles"]] == ["balancer"]
+    assert kernel["ansible.builtin.include_role"] == {"name": "floating_address", "tasks_from": "kernel"}
+    assert kernel["when"] == SET
+    (task,) = parse_yaml((ROLE / "tasks/kernel.yml").read_text())
+    (file,) = task["fewnodes.discovery.managed_files"]["files"]
+    assert (file["path"], task["notify"]) == ("{{ __floating_address_sysctl }}", "Apply the kernel's settings")
