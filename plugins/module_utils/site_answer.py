@@ -213,7 +213,10 @@ PARTS: dict[str, object] = {
     "client_certificates": Names(Either(Record({"begin": TIME, "end": TIME})), 100),
     "dockerd": Either(Record({"forwards": Either(Flag()), "lost": WORDS, "waiting": WORDS})),
     "floating_addresses": Either(
-        Record({"unit": TEXT, "check": TEXT, "priority": Either(Number(1000)), "drained": Flag(), "held": List(TEXT, 64)})
+        Record(
+            {"unit": TEXT, "check": TEXT, "priority": Either(Number(1000)), "drained": Flag(), "held": List(TEXT, 64)},
+            {"balancers": Names(TEXT, 100)},
+        )
     ),
     "clock": Record({"begin": CLOCK, "end": CLOCK}),
 }

@@ -36,6 +36,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ours: {description: Floating addresses that the host serves by now., returned: always, type: list, elements: str}
+balancers:
+  description: The load balancers that the host is configured with, names of nodes to addresses; none before its first run.
+  returned: always
+  type: dict
 answers:
   description: MAC address of each machine that has a floating address and is no load balancer of the site.
   returned: always
@@ -151,7 +155,8 @@ def main() -> None:
     # Others are refused by their form, or asked for by nobody: neighbours of IPv6 are not.
     new = [one for one in options["addresses"] if one not in ours and one.count(".") == 3 and ":" not in one]
     unknown_id = options["router_id"] not in known.get("router_ids", [])
-    result: dict = {"ours": ours, "answers": {}, "heard": [], "configured": router_ids(text(KEEPALIVED))}
+    result: dict = {"ours": ours, "balancers": known.get("balancers", {}), "answers": {}, "heard": []}
+    result["configured"] = router_ids(text(KEEPALIVED))
     try:
         if new or unknown_id:
             places = {one: link for one in [*new, *options["peers"]] if (link := link_to(module, one))}

@@ -378,6 +378,7 @@ def floating_addresses() -> dict | None:
         "check": states[1],
         "priority": int(priority) if re.fullmatch(r"-?\d{1,3}", priority) else None,
         "drained": os.path.exists(FLOATING_DRAINED),
+        "balancers": known.get("balancers", {}),
         "held": held(known.get("addresses", []), json.loads(output(*LINKS_COMMAND))),
     }
 

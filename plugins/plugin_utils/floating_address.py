@@ -5,6 +5,7 @@ Settings are a dict with
 - addresses: discovery_floating_addresses
 - balancers: names of the load balancers' nodes to their IPv4 addresses
 - hosts: names of all hosts of the site in the inventory to their IPv4 addresses
+- run: names of the nodes that this run of Ansible has
 - node: name of this host's node
 - interface: that the addresses are put on; '' for the one whose network they are in
 - router_id: VRRP's number of the first address, those of the others follow
@@ -191,7 +192,7 @@ def floating_address_options(settings: Mapping) -> str:
     peers = [[address, port] for name, address in sorted(settings["balancers"].items()) if name != settings["node"]]
     ours = [str(one) for one in map(parsed, settings["addresses"]) if one]
     router_ids = [one["router_id"] for one in floating_address_instances(settings)]
-    found = {"ask": [asked_address(settings), port], "peers": peers, "file": settings["file"]}
+    found = {"ask": [asked_address(settings), port], "peers": peers, "file": settings["file"], "balancers": settings["balancers"]}
     return json.dumps({**found, "addresses": ours, "router_ids": router_ids}, indent=4) + "\n"
 
 
@@ -225,7 +226,22 @@ def floating_address_problems(host: str, settings: Mapping, facts: Mapping, foun
             f"discovery_floating_addresses is set, but {host} is the only load balancer, so nobody could take the addresses over:"
             " put a second host into load_balancers, or leave it unset"
         )
+    problems += _run_problems(host, settings, found)
     return problems + _setting_problems(host, settings, known) + _address_problems(host, settings, facts, found, known)
+
+
+def _run_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
+    """Each load balancer hears those only that it knows by its configuration. One with others than the rest would be a second
+    holder, so a change of them is one of all hosts."""
+    missing = sorted(set(settings["balancers"]) - set(settings["run"]))
+    if not missing or found["balancers"] == settings["balancers"]:
+        return []
+    before = ", ".join(f"{name} ({address})" for name, address in sorted(found["balancers"].items())) or "none"
+    return [
+        f"the load balancers that {host} shares the floating addresses with change (before: {before}), and the others have to"
+        " know it, or two hold an address: name the other load balancers in --limit, too:"
+        f" {', '.join(missing)}; or run without --limit"
+    ]
 
 
 def _between(value: object, bounds: tuple[float, float]) -> bool:

@@ -351,6 +351,11 @@ def _floating(found, site, problems) -> list[str]:
     for name, part in parts.items():
         if not part and name in found:
             problems.append(f"{name}: it has no part in the floating addresses: run playbooks/load_balancer.yml")
+        if part and part.get("balancers", {}) != site["balancer_addresses"]:
+            problems.append(
+                f"{name}: it shares the floating addresses with {_named(part.get('balancers', {}))}, but the load balancers are"
+                f" {_named(site['balancer_addresses'])}: run playbooks/load_balancer.yml without --limit, or two hold an address"
+            )
         for unit, what in (("unit", ""), ("check", "-check")):
             if part and part[unit] != "active":
                 problems.append(f"{name}: discovery-floating-address{what} is {part[unit]}: see its journal")
@@ -359,6 +364,10 @@ def _floating(found, site, problems) -> list[str]:
         elif part and part["priority"] == GIVEN_UP:
             problems.append(f"{name}: its load balancer does not answer, so it holds no floating address")
     return _row("addresses", rows)
+
+
+def _named(addresses: Mapping) -> str:
+    return ", ".join(f"{name} ({address})" for name, address in sorted(addresses.items())) or "nobody"
 
 
 def _templates(found, problems) -> list[str]:

@@ -30,7 +30,7 @@ FACTS = {
     },
     "eth1": {"device": "eth1", "ipv4": {"address": "192.168.5.7", "netmask": "255.255.255.0"}},
 }
-NOTHING = {"ours": [], "answers": {}, "heard": [], "configured": []}
+NOTHING = {"ours": [], "balancers": {}, "answers": {}, "heard": [], "configured": []}
 
 
 def settings(**changes):
@@ -38,6 +38,7 @@ def settings(**changes):
         "addresses": ["10.0.0.100"],
         "balancers": BALANCERS,
         "hosts": {**BALANCERS, "app-1": "10.0.0.9"},
+        "run": [*BALANCERS, "app-1"],
         "node": "lb-1",
         "interface": "",
         "router_id": 100,
@@ -166,6 +167,29 @@ def test_an_address_of_another_machine_is_refused():
 def test_a_router_id_that_is_in_use_is_refused(found, part):
     (problem,) = problems({**NOTHING, **found}, addresses=["10.0.0.100", "10.0.0.101"])
     assert part in problem and "floating_address_router_id is 100 on lb-1" in problem
+
+
+@pytest.mark.parametrize(
+    ("known", "run", "missing"),
+    [
+        ({}, ["lb-1"], "lb-2, lb-3"),  # the first configuration of the host
+        ({}, ["lb-1", "lb-2"], "lb-3"),
+        ({"lb-1": "10.0.0.1", "lb-2": "10.0.0.2"}, ["lb-1"], "lb-2, lb-3"),  # lb-3 is new
+        ({**BALANCERS, "lb-4": "10.0.0.4"}, ["lb-1"], "lb-2, lb-3"),  # lb-4 has left
+        ({**BALANCERS, "lb-2": "10.0.0.7"}, ["lb-1"], "lb-2, lb-3"),
+        (BALANCERS, ["lb-1"], ""),
+        ({}, ["lb-3", "lb-2", "lb-1"], ""),
+    ],
+)
+def test_v6_a_change_of_the_load_balancers_is_one_of_all(known, run, missing):
+    """A new one that the others do not know hears none of them, and would be a second holder."""
+    found = problems({**NOTHING, "balancers": known}, run=run)
+    assert len(found) == bool(missing)
+    assert not missing or f"name the other load balancers in --limit, too: {missing};" in found[0]
+
+
+def test_v6_a_host_remembers_the_load_balancers_that_it_is_configured_with():
+    assert json.loads(floating_address_options(settings()))["balancers"] == BALANCERS
 
 
 def test_the_holder_is_not_refused_at_the_next_run():

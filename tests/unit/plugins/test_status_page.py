@@ -151,8 +151,11 @@ def test_templates_have_a_row_where_there_are_any():
     assert page["problems"] == []
 
 
-FLOATING = {"unit": "active", "check": "active", "priority": 0, "drained": False, "held": ["192.0.2.100"]}
-FLOATING_SITE = {"balancers": ["a", "b"], "floating_addresses": ["192.0.2.100"]}
+SHARED = {"a": "192.0.2.1", "b": "192.0.2.2"}
+FLOATING = {
+    "unit": "active", "check": "active", "priority": 0, "drained": False, "held": ["192.0.2.100"], "balancers": SHARED,
+}  # fmt: skip
+FLOATING_SITE = {"balancers": ["a", "b"], "balancer_addresses": SHARED, "floating_addresses": ["192.0.2.100"]}
 
 
 def floating(a=None, b=None):
@@ -175,6 +178,8 @@ def test_v6_the_holder_of_a_floating_address_has_a_row():
         ({"a": {"held": []}}, "nobody holds the floating address 192.0.2.100, as far as a, b report"),
         ({"b": {"unit": "failed"}}, "b: discovery-floating-address is failed"),
         ({"b": {"check": "activating"}}, "b: discovery-floating-address-check is activating"),
+        ({"b": {"balancers": {"b": "192.0.2.2"}}}, "b: it shares the floating addresses with b (192.0.2.2), but the load"),
+        ({"b": {"balancers": {}}}, "b: it shares the floating addresses with nobody, but the load balancers are a (192.0.2.1)"),
         ({"b": {"priority": -254}}, "b: its load balancer does not answer"),
     ],
 )
