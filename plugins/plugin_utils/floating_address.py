@@ -12,6 +12,7 @@ Settings are a dict with
 - advertise: seconds between two advertisements
 - return_delay: seconds before an address returns
 - listen: addresses that the load balancer listens on
+- listens: names of the load balancers' nodes to the addresses that each listens on, by its own variables
 - port: of its virtual hosts
 - file: that holds what is added to the priorities
 """
@@ -175,11 +176,15 @@ def floating_address_config(settings: Mapping, facts: Mapping) -> str:
     return "\n".join(text) + "\n"
 
 
-def asked_address(settings: Mapping) -> str:
-    """The address by which the check asks the load balancer of its own host: never a floating one, which may be another host's;
-    '' where it listens on no other."""
-    own = str(settings["balancers"].get(settings["node"], ""))
-    listen = [str(one) for one in settings["listen"]]
+def asked_address(settings: Mapping, node: str, listen: Iterable[object]) -> str:
+    """The address by which the check asks the load balancer of a host: never a floating one, which may be another host's; ''
+    where it listens on no other.
+
+    :param node: name of its node
+    :param listen: addresses that it listens on
+    """
+    own = str(settings["balancers"].get(node, ""))
+    listen = [str(one) for one in listen]
     if own in listen or any(ANYWHERE.get(one) == 4 for one in listen):
         return own
     floating = set(map(parsed, settings["addresses"]))
@@ -189,10 +194,14 @@ def asked_address(settings: Mapping) -> str:
 def floating_address_options(settings: Mapping) -> str:
     """What the check of a host reads, as JSON."""
     port = int(settings["port"])
-    peers = [[address, port] for name, address in sorted(settings["balancers"].items()) if name != settings["node"]]
+    peers = [
+        [asked_address(settings, name, settings["listens"][name]) or address, port]
+        for name, address in sorted(settings["balancers"].items()) if name != settings["node"]
+    ]  # fmt: skip
+    own = asked_address(settings, settings["node"], settings["listen"])
     ours = [str(one) for one in map(parsed, settings["addresses"]) if one]
     router_ids = [one["router_id"] for one in floating_address_instances(settings)]
-    found = {"ask": [asked_address(settings), port], "peers": peers, "file": settings["file"], "balancers": settings["balancers"]}
+    found = {"ask": [own, port], "peers": peers, "file": settings["file"], "balancers": settings["balancers"]}
     return json.dumps({**found, "addresses": ours, "router_ids": router_ids}, indent=4) + "\n"
 
 
@@ -264,7 +273,7 @@ def _setting_problems(host: str, settings: Mapping, known: list) -> list[str]:
         if not _between(settings[name], bounds):
             unit = {"advertise": "floating_address_advertise_interval", "return_delay": "floating_address_return_delay"}[name]
             problems.append(f"{unit} is {settings[name]!r} on {host}: set seconds from {bounds[0]:g} to {bounds[1]:g}")
-    if not asked_address(settings):
+    if not asked_address(settings, settings["node"], settings["listen"]):
         problems.append(
             f"balancer_listen is {settings['listen']!r} on {host}, where only floating addresses are: add an address of the host"
             " itself, by which the check asks the load balancer"

@@ -45,6 +45,7 @@ def settings(**changes):
         "advertise": 0.25,
         "return_delay": 60,
         "listen": ["0.0.0.0", "::"],
+        "listens": dict.fromkeys(BALANCERS, ["0.0.0.0"]),
         "port": 80,
         "file": "/run/x/priority",
     } | changes
@@ -117,6 +118,12 @@ def test_the_check_asks_by_an_address_of_the_host_itself():
     options = json.loads(floating_address_options(settings()))
     assert options["peers"] == [["10.0.0.2", 80], ["10.0.0.3", 80]]
     assert (options["addresses"], options["router_ids"]) == (["10.0.0.100"], [100])
+
+
+def test_the_check_asks_each_other_balancer_where_that_one_listens():
+    listens = {"lb-1": ["0.0.0.0"], "lb-2": ["10.0.0.100", "192.168.5.8"], "lb-3": ["::"]}
+    options = json.loads(floating_address_options(settings(listens=listens)))
+    assert options["peers"] == [["192.168.5.8", 80], ["10.0.0.3", 80]]
 
 
 def test_a_good_site_is_not_refused():
