@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 HIGHEST = 200  # priority of the first holder of an address
@@ -29,6 +30,7 @@ STEP = 10
 LAST_ROUTER_ID = 255
 ANYWHERE = {"0.0.0.0": 4, "::": 6}
 ADVERTISE = (0.1, 1.0)  # seconds
+HELD = re.compile(r"\binet6? ([^/ ]+)")
 RETURN_DELAY = (5, 1000)  # seconds; keepalived takes no more
 
 
@@ -38,6 +40,20 @@ def parsed(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return ipaddress.ip_address(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def canonical(value: object) -> str:
+    """An address as programs print it, `fd00::1` for `FD00:0::1`; another value as text."""
+    return str(parsed(value) or value)
+
+
+def floating_addresses_held(addresses: Iterable[object], shown: str) -> list[str]:
+    """Those of the addresses that a host has, in canonical form.
+
+    :param shown: what `ip -oneline address show` printed there
+    """
+    held = set(map(canonical, HELD.findall(shown)))
+    return [one for one in map(canonical, addresses) if one in held]
 
 
 def order_for(number: int, balancers: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ..module_utils.site_answer import Malformed, parts_of
 from .consul_settings import servers_warning
+from .floating_address import canonical
 from .status_needs import clock_problems, needs_problems
 
 DAY = 86400
@@ -328,7 +329,7 @@ def _balancers(found, site, now, problems) -> list[str]:
 
 def _floating(found, site, problems) -> list[str]:
     """Who holds each of the floating addresses; nothing where there is none."""
-    addresses = [str(one) for one in site.get("floating_addresses", [])]
+    addresses = list(map(canonical, site.get("floating_addresses", [])))
     if not addresses:
         return []
     parts = {name: _part(found.get(name, {}), "floating_addresses", {}) for name in site["balancers"]}

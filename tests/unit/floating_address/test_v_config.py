@@ -10,6 +10,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.floating_addres
     floating_address_interface,
     floating_address_options,
     floating_address_problems,
+    floating_addresses_held,
     order_for,
     priority,
 )
@@ -106,6 +107,12 @@ def test_an_address_is_put_on_the_interface_of_its_network():
 def test_a_floating_address_that_the_host_holds_is_no_network():
     held = {**FACTS["eth1"], "ipv4_secondaries": [{"address": "10.0.0.100", "netmask": "255.255.255.255"}]}
     assert floating_address_interface(settings(), {**FACTS, "eth1": held}, "10.0.0.100") == "eth0"
+
+
+def test_an_address_is_held_in_whatever_form_it_is_written():
+    shown = "2: eth0    inet 10.0.0.100/32 scope global eth0\n2: eth0    inet6 fd00::100/128 scope global \n"
+    assert floating_addresses_held(["FD00:0:0::0100", "10.0.0.100", "10.0.0.10"], shown) == ["fd00::100", "10.0.0.100"]
+    assert floating_addresses_held(["fd00::1"], "") == []
 
 
 def test_the_check_asks_by_an_address_of_the_host_itself():

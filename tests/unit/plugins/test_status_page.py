@@ -188,6 +188,13 @@ def test_v6_what_is_wrong_with_floating_addresses(changes, expected):
     assert problem.startswith(expected)
 
 
+def test_a_floating_address_is_found_in_whatever_form_it_is_written():
+    part = FLOATING | {"held": ["fd00::100"]}
+    found = nodes(a={"balancer": BALANCER, "floating_addresses": part}, b={"balancer": BALANCER, "floating_addresses": FLOATING})
+    page = status_page(found, SITE | FLOATING_SITE | {"floating_addresses": ["FD00:0::0100"]})
+    assert page["problems"] == [] and "addresses    fd00::100       a" in page["lines"]
+
+
 def test_a_drained_load_balancer_is_no_problem():
     page = floating(b={"priority": -254, "drained": True})
     assert page["problems"] == [] and any("b is drained and holds none" in line for line in page["lines"])
