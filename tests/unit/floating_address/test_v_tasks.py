@@ -19,3 +19,12 @@ def test_the_kernel_lets_the_balancer_listen_before_its_configuration_is_tested(
     (task,) = parse_yaml((ROLE / "tasks/kernel.yml").read_text())
     (file,) = task["fewnodes.discovery.managed_files"]["files"]
     assert (file["path"], task["notify"]) == ("{{ __floating_address_sysctl }}", "Apply the kernel's settings")
+
+
+def test_a_host_that_was_removed_while_it_was_drained_comes_back_undrained():
+    """`reset` removes the directory of the mark."""
+    (stop,) = parse_yaml((ROLE / "tasks/stop.yml").read_text())
+    mark = parse_yaml((ROLE / "vars/main.yml").read_text())["__floating_address_drained"]
+    assert stop["fewnodes.discovery.removed"]["paths"] == ["{{ __floating_address_drained }}"]
+    (reset,) = parse_yaml((ROLE / "tasks/reset.yml").read_text())
+    assert str(Path(mark).parent) in reset["fewnodes.discovery.removed"]["paths"]
