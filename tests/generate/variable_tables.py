@@ -23,8 +23,8 @@ HEADING = "# ---"
 NOTE = "# The comments are made from meta/argument_specs.yml: make docs\n"
 # C(code), O(option), V(value), M(module), P(plugin#type)
 MARKUP = re.compile(r"\b[COVMP]\(((?:[^()#]|\([^()]*\))*)(?:#\w+)?\)")
-# {{ discovery_x | default(y) }}: the site's variable, else y.
-OR_ELSE = re.compile(r"\{\{ (\w+) \| default\((.*)\) \}\}")
+# {{ discovery_x | default(y) }}: the site's variable, else y; with `, true` also where that is empty.
+OR_ELSE = re.compile(r"\{\{ (\w+) \| default\((.*?)(?:, true)?\) \}\}")
 # A single text may stand for a list, which is said once for all of them.
 CONVERTED = " | fewnodes.discovery.as_list"
 QUOTES, EMPTY = "'\"", '""'

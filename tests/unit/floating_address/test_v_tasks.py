@@ -1,5 +1,6 @@
 """The order of what the playbooks and the role do."""
 
+import re
 from pathlib import Path
 
 from tests.yaml_text import parse_yaml
@@ -28,3 +29,11 @@ def test_a_host_that_was_removed_while_it_was_drained_comes_back_undrained():
     assert stop["fewnodes.discovery.removed"]["paths"] == ["{{ __floating_address_drained }}"]
     (reset,) = parse_yaml((ROLE / "tasks/reset.yml").read_text())
     assert str(Path(mark).parent) in reset["fewnodes.discovery.removed"]["paths"]
+
+
+def test_an_empty_variable_is_a_site_without_floating_addresses():
+    """`discovery_floating_addresses:` of YAML is null."""
+    files = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*") if path.suffix in (".yml", ".j2")]
+    read = [one for path in files for one in re.findall(r"discovery_floating_addresses\b'?\)? \| (.*)", path.read_text())]
+    assert len(read) > 8
+    assert [one for one in read if not re.match(r"default\(\[\], true\)|map\('default', \[\], true\)", one)] == []
