@@ -85,9 +85,9 @@ def test_v4_the_mark_is_removed_when_nobody_answers_at_the_address(move, last, g
 
 
 def test_v4_drain_and_removal_ask_all_balancers_of_the_site():
-    for playbook, entry in (("drain", "move"), ("remove_node", "others")):
+    for playbook, entry in (("drain", "others"), ("drain", "move"), ("remove_node", "others")):
         plays = parse_yaml((ROOT / f"playbooks/{playbook}.yml").read_text())
-        tasks = [task for play in plays for task in play.get("tasks", [])]
+        tasks = [task for play in plays for task in play.get("pre_tasks", []) + play.get("tasks", [])]
         names = [task.get("ansible.builtin.include_role", {}) for task in tasks]
         number = names.index({"name": "floating_address", "tasks_from": entry})
         assert re.fullmatch(r"\{\{ site_load_balancers \}\}", tasks[number]["vars"]["floating_address_balancers"])
