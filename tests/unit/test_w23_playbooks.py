@@ -126,7 +126,7 @@ def unlisted(template: str) -> set[str]:
 
 def unlisted_of_hosts(text: str) -> set[str]:
     """Lists of other hosts that a file reads without the filter; `hostvars[host].name` has none of its own."""
-    taken = re.findall(r"'extract', *hostvars, *'(\w+)'\)((?:\s*\| map\('[^']+'(?:, [^)]+\])?\))*)", text)
+    taken = re.findall(r"'extract', *hostvars, *'(\w+)'\)((?:\s*\| map\('[^']+'(?:, [^)]+\](?:, true)?)?\))*)", text)
     direct = {name for match in BY_TEXT.findall(text) for name in match} - {name for name, _ in taken}
     return {name for name, then in taken if name in LISTS and f"| map('{AS_LIST}')" not in then} | direct & LISTS
 
