@@ -199,7 +199,7 @@ def test_v5_each_balancer_is_first_for_one_address(floating):
 def test_v6_of_two_holders_one_gives_the_address_up_when_the_network_is_whole_again(floating, show):
     """VRRP alone does not pass for a while; each believes that the other one is gone."""
     address, nodes = floating.addresses[0], floating.site.balancers
-    rule = f"nft 'table {CUT} {{ chain input {{ type filter hook input priority -300; meta l4proto 112 drop; }} }}'"
+    rule = f"nft 'table {CUT} {{ chain input {{ type filter hook input priority -300; meta l4proto 112 drop; }}; }}'"
     try:
         side_by_side([lambda node=node: node.run(rule) for node in nodes])
         eventually(lambda: len(floating.holders(address)) == len(nodes), 10)
