@@ -39,13 +39,14 @@ ARGUMENTS = {
     "hosts": {"type": "list", "elements": "str", "default": []},
     "management": {"type": "bool", "default": False},
     "accessor_ids": {"type": "list", "elements": "str", "default": []},
+    "pod": {"type": "dict"},
     "directory": {"type": "path"},
     "vault_password_file": {"type": "path"},
 }
 
 
 class ActionModule(ActionBase):
-    """Compares and writes secrets on the controller; the module consul_acl_request asks the agent of the host."""
+    """Compares and writes secrets on the controller; the module consul_acl_request asks the agent of the host, or of a pod."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -57,6 +58,7 @@ class ActionModule(ActionBase):
         self._variables = task_vars or {}
         try:
             given = options["directory"], options["vault_password_file"]
+            self._pod = {"pod": options["pod"]} if options["pod"] else {}
             secrets = site_secrets(self._variables, self._templar.template, self._loader, *given)
             acl = Acl(Site(**options["site"]), secrets, self._ask, self._task.check_mode)
             given = {name: options[name] for name in STATES[options["state"]]}
@@ -65,6 +67,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
 
     def _ask(self, **options) -> dict:
+        options |= self._pod
         options["tokens"] = json.dumps(options.get("tokens", []))
         found = self._execute_module("fewnodes.discovery.consul_acl_request", options, task_vars=self._variables)
         if found.get("failed") or "status" not in found:

@@ -10,7 +10,7 @@ description:
     controller, see M(fewnodes.discovery.secret); the tokens are known by their descriptions.
   - A secret is on the controller before the cluster gets it, so an interrupted run is resumable. The running cluster is the
     truth, so its tokens are imported where the controller lacks them, and a conflict fails.
-  - The agent of the host of the task is asked, with the management token of the controller.
+  - The agent of the host of the task is asked, with the management token of the controller; with O(pod) Consul in that pod.
 options:
   state:
     description:
@@ -73,6 +73,16 @@ options:
     type: list
     elements: str
     default: []
+  pod:
+    description: Consul in a pod of a Kubernetes cluster, asked by way of the cluster's API instead of the agent of the host.
+    type: dict
+    suboptions:
+      kubeconfig: {description: File with the access to the cluster; empty for the user's own., type: str, default: ""}
+      context: {description: Context of the file; empty for its current one., type: str, default: ""}
+      namespace: {description: Namespace of the pod., type: str, required: true}
+      name: {description: Name of the pod., type: str, required: true}
+      server: {description: Name that Consul's certificate must have., type: str, required: true}
+      ca: {description: The site's CA that must have signed it as PEM., type: str, required: true}
 attributes:
   check_mode:
     description: Predicts the change and does nothing.

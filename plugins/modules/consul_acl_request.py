@@ -42,6 +42,18 @@ options:
     description: Whether to list the tokens.
     type: bool
     default: true
+  pod:
+    description:
+      - Consul in a pod of a Kubernetes cluster, asked by way of the cluster's API instead of the agent of the host.
+        The options are those of M(fewnodes.discovery.consul_acl).
+    type: dict
+    suboptions:
+      kubeconfig: {description: File with the access to the cluster; empty for the user's own., type: str, default: ""}
+      context: {description: Context of the file; empty for its current one., type: str, default: ""}
+      namespace: {description: Namespace of the pod., type: str, required: true}
+      name: {description: Name of the pod., type: str, required: true}
+      server: {description: Name that Consul's certificate must have., type: str, required: true}
+      ca: {description: The site's CA that must have signed it as PEM., type: str, required: true}
 attributes:
   check_mode:
     description: Predicts the change and does nothing.
@@ -89,6 +101,14 @@ from urllib.parse import quote  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.fewnodes.discovery.plugins.module_utils.consul_api import AGENT, Api, ApiError  # noqa: E402
 
+POD = {
+    "kubeconfig": {"type": "str", "default": ""},
+    "context": {"type": "str", "default": ""},
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "server": {"type": "str", "required": True},
+    "ca": {"type": "str", "required": True},
+}
 FORBIDDEN = 403
 NOT_FOUND = 404
 
@@ -184,6 +204,21 @@ def perform(api, options: dict, check_mode: bool) -> dict:
     return result
 
 
+def of_pod(pod: dict, token: str) -> Api:
+    """Consul in a pod.
+
+    :raises OSError: the kubeconfig cannot be used, or the Python package of its client is missing
+    """
+    # Not on hosts, which may have that package, and would load it for nothing.
+    from ansible_collections.fewnodes.discovery.plugins.module_utils.kubernetes_api import Cluster, ClusterError, PodApi
+
+    try:
+        cluster = Cluster(pod["kubeconfig"], pod["context"])
+    except ClusterError as error:
+        raise OSError(str(error)) from None
+    return PodApi(lambda: cluster.connect(pod["namespace"], pod["name"]), pod["server"], pod["ca"], token)
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -194,13 +229,16 @@ def main():
             "absent_tokens": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "absent_policies": {"type": "list", "elements": "str", "default": []},
             "list_tokens": {"type": "bool", "default": True, "no_log": False},
+            "pod": {"type": "dict", "options": POD},
         },
         supports_check_mode=True,
     )
+    pod = module.params["pod"]
     try:
-        result = perform(Api(module.params["token"]), module.params, module.check_mode)
+        api = of_pod(pod, module.params["token"]) if pod else Api(module.params["token"])
+        result = perform(api, module.params, module.check_mode)
     except (ApiError, OSError) as error:
-        module.fail_json(msg=f"the agent {AGENT}: {error}")
+        module.fail_json(msg=f"{'pod ' + pod['name'] if pod else 'the agent ' + AGENT}: {error}")
     module.exit_json(**result)
 
 
