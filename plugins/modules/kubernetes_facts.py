@@ -54,6 +54,7 @@ cluster:
     claims: {description: Names of the servers' claims of volumes., type: list, elements: str}
     certificate: {description: Whether the servers have a certificate., type: bool}
     gossip_digest: {description: SHA-256 of the servers' gossip key; empty when they have none., type: str}
+    corefile: {description: Configuration of the cluster's CoreDNS; none where the user may not read it., type: str}
 """
 
 import base64  # noqa: E402
@@ -66,6 +67,7 @@ from ansible_collections.fewnodes.discovery.plugins.module_utils.kubernetes_api 
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+COREDNS = "/api/v1/namespaces/kube-system/configmaps/coredns"
 FORBIDDEN = 403
 
 
@@ -131,6 +133,7 @@ def gather(cluster, namespace: str, server: str, instance: str, rights: Iterable
         "claims": sorted(one["metadata"]["name"] for one in claims or []),
         "certificate": _allowed(cluster, f"{inside}/secrets/{server}-tls") is not None,
         "gossip_digest": gossip_digest(_allowed(cluster, f"{inside}/secrets/{server}-gossip")),
+        "corefile": ((_allowed(cluster, COREDNS) or {}).get("data") or {}).get("Corefile"),
     }
 
 

@@ -3,14 +3,17 @@ before."""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Mapping
 
+from .kubernetes_dns import with_consul
 from .kubernetes_manifests import DATACENTER_LABEL, OWNER
 from .site import datacenter_problem, domain_problem
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NO_KEY = hashlib.sha256(b"").hexdigest()
 LONGEST_NAME = 40  # with "-server-" and a number it is the label of a pod in DNS, and part of one that Kubernetes makes
 LONGEST_NAMESPACE = 63
 QUANTITY = re.compile(r"[1-9][0-9]*([.][0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
@@ -67,10 +70,11 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
 
     :param host: inventory name that stands for the cluster
     :param settings: name, namespace, datacenter, domain, servers, allow_even_servers, image, storage, host_networks,
-        write_networks and extra_config, as the role's variables have them
+        write_networks and extra_config, as the role's variables have them; connection, Ansible's to the host
     :returns: [] when nothing is wrong; shows no secret
     """
     return [
+        *filter(None, [connection_problem(host, settings["connection"])]),
         *_name_problems(host, settings),
         *_size_problems(host, settings),
         *_network_problems(host, settings),
@@ -87,14 +91,25 @@ def cluster_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
     :returns: [] when nothing is wrong
     """
     if found["problem"]:
-        return [f"the Kubernetes cluster of host {host} does not answer: {found['problem']}"]
+        return [f"the Kubernetes cluster of host {host} cannot be asked: {found['problem']}"]
     return [
         *_right_problems(host, found),
         *_version_problems(host, found["version"]),
         *_place_problems(host, settings, found),
         *_owner_problems(host, settings, found),
         *_secret_problems(host, settings, found),
+        *_dns_problems(host, settings, found["corefile"]),
     ]
+
+
+def connection_problem(host: str, connection: str) -> str:
+    """A host elsewhere, which would be given secrets of the site; '' for the controller."""
+    if connection == "local":
+        return ""
+    return (
+        f"ansible_connection of host {host} is {connection}, but the host stands for a Kubernetes cluster and is the controller"
+        " itself, which alone has all secrets: set it to local"
+    )
 
 
 def _name_problems(host: str, settings: Mapping) -> list[str]:
@@ -266,11 +281,28 @@ def _secret_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
             f" {settings['namespace']} of host {host} was set up with {'it' if len(lost) == 1 else 'them'}; nothing was"
             " created. Put the directory back from its backup, or set discovery_secrets_dir to where it is"
         ]
-    if found["gossip_digest"] and settings["gossip_digest"] not in ("", found["gossip_digest"]):
+    if found["gossip_digest"] and settings["gossip_digest"] not in ("", NO_KEY, found["gossip_digest"]):
         return [
             f"the gossip key in {settings['secrets_dir']} is not the one of Consul in namespace {settings['namespace']} of host"
             f" {host}: set discovery_secrets_dir to the secrets of this cluster"
         ]
+    return []
+
+
+def _dns_problems(host: str, settings: Mapping, corefile: str | None) -> list[str]:
+    """A cluster whose DNS cannot be led to Consul, where that is asked for."""
+    if not settings["cluster_dns"]:
+        return []
+    off = "set consul_kubernetes_cluster_dns: false, and lead its DNS to the Service for DNS by its own means"
+    if corefile is None:
+        return [
+            f"consul_kubernetes_cluster_dns is true on host {host}, but the cluster has no ConfigMap coredns in kube-system"
+            f" with a Corefile, or its user may not read it: {off}"
+        ]
+    try:
+        with_consul(corefile, settings["domain"], "")
+    except ValueError as error:
+        return [f"the ConfigMap coredns in kube-system of host {host} cannot be changed: {error}; or {off}"]
     return []
 
 

@@ -22,7 +22,7 @@ def with_consul(corefile: str, domain: str, address: str) -> str:
     if BEGIN in rest or END in rest:
         raise ValueError(f"one of the lines {BEGIN!r} and {END!r} stands alone: remove it")
     if _zones(rest) & {domain, f"{domain}."}:
-        raise ValueError(f"it has a block for {domain} already: remove that, or set consul_kubernetes_cluster_dns: false")
+        raise ValueError(f"it has a block for {domain} already: remove that")
     if not address:
         return rest
     shown = f"[{address}]" if ":" in address else address

@@ -14,6 +14,8 @@ ORDER = (
     "common", "consul", "consul_dns", "firewall", "dockerd", "docker_cluster_store", "registrator", "consul_template", "balancer",
     "haproxy", "nginx", "floating_address", "overlay_network", "scale", "shift", "drain",
 )  # fmt: skip
+# Roles that have no hosts.
+ELSEWHERE = ("consul_kubernetes",)
 
 
 def examples(role: str) -> list[list[dict]]:

@@ -18,7 +18,7 @@ SITE_LISTS = set(parse_yaml((ROOT / "playbooks/vars/site.yml").read_text()))
 # What the entry points of `common` leave for everybody; its README has them.
 COMMON = {"common_host", "common_checked", "common_packages_pending"}
 MAGIC = {
-    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_host",
+    "ansible_check_mode", "ansible_connection", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_host",
     "ansible_loop", "ansible_managed",
     "ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name",
     "ansible_playbook_python", "ansible_port", "ansible_user",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.kubernetes_checks import connection_problem
 from tests.support.tasks import is_task, nearest, walk
 from tests.yaml_text import parse_yaml
 
@@ -47,7 +48,22 @@ def found() -> list:
 def test_x6_the_management_token_goes_to_servers_only(path, step):
     servers_of_the_site = step.get("loop") == "{{ __consul_cluster_servers }}" and step["delegate_to"] == "{{ __role_item }}"
     included = str(path.relative_to(ROOT)) in OF_THE_BACKUP_HOST
-    assert step["delegate_to"] in SERVERS or servers_of_the_site or included
+    assert step["delegate_to"] in SERVERS or servers_of_the_site or included or of_a_pod(path, step)
+
+
+def of_a_pod(path: Path, step: dict) -> bool:
+    """Whether a task asks Consul in a pod, from the controller: the role's preflight refuses any other host."""
+    in_role = ROOT / "roles/consul_kubernetes" in path.parents and step["delegate_to"] is None
+    return in_role and "pod" in step.get("fewnodes.discovery.consul_acl", {})
+
+
+def test_x6_pods_are_asked_from_the_controller_alone():
+    role = ROOT / "roles/consul_kubernetes/tasks"
+    assert next(iter(parse_yaml((role / "main.yml").read_text())))["ansible.builtin.import_tasks"] == "preflight.yml"
+    assert "'connection': ansible_connection" in (role / "preflight.yml").read_text()
+    assert "ansible_connection of host a is ssh" in connection_problem("a", "ssh") and connection_problem("a", "local") == ""
+    (play,) = parse_yaml((ROOT / "playbooks/consul_kubernetes.yml").read_text())
+    assert (play["vars"]["ansible_connection"], play["vars"]["ansible_become"]) == ("local", False)
 
 
 def test_x6_the_tasks_are_found():

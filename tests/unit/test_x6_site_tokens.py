@@ -35,6 +35,7 @@ PER_HOST = re.compile(rf"'tokens/[a-z_]+-' ~ ({NODES})\s*")
 OTHER_NAMES = {
     "registrator_token_secret", "registrator_clear_token_secret", "__docker_cluster_store_token", "__consul_status_token",
     "__consul_rotated_here[-1] ~ '.next'", "__common_ca_stem ~ '.key'", "*__consul_old_tokens",
+    "*__consul_kubernetes_agent_names", "*__consul_kubernetes_dns_names",  # of the pods, in one Secret
 }  # fmt: skip
 
 

@@ -55,6 +55,7 @@ ANSWERS = {
     "/apis/apps/v1/namespaces/n/statefulsets/s": {"metadata": {"name": "s"}},
     "/api/v1/namespaces/n/persistentvolumeclaims": {"items": [{"metadata": {"name": "data-s-0"}}]},
     "/api/v1/namespaces/n/secrets/s-tls": {"data": {}},
+    "/api/v1/namespaces/kube-system/configmaps/coredns": {"data": {"Corefile": ".:53 {\n}\n"}},
     "/api/v1/namespaces/n/secrets/s-gossip": {
         "data": {"gossip.json": base64.b64encode(b'{"encrypt": "sEcReT"}').decode()}
     },
@@ -67,6 +68,7 @@ def test_facts_of_a_cluster_without_its_secrets():
         "problem": "", "version": "v1.34.0", "missing_rights": [], "nodes": ["a", "b"],
         "storage_classes": {"slow": False, "fast": True}, "namespace": {"a": "b"}, "stateful_set": True, "claims": ["data-s-0"],
         "certificate": True, "gossip_digest": hashlib.sha256(b"sEcReT").hexdigest(),
+        "corefile": ".:53 {\n}\n",
     }  # fmt: skip
     assert "sEcReT" not in json.dumps(found)
 
@@ -80,6 +82,7 @@ def test_facts_of_an_empty_cluster():
 def test_what_the_user_may_not_read_is_no_error():
     found = gather(Asked(ANSWERS, forbidden=("/nodes", "/storageclasses", "/secrets", "/namespaces")), "n", "s", "i")
     assert (found["nodes"], found["storage_classes"], found["gossip_digest"], found["namespace"]) == (None, None, "", None)
+    assert found["corefile"] is None
 
 
 def test_rights_are_asked_one_by_one_and_empty_parts_left_out():

@@ -1,5 +1,7 @@
 """Bad input for Consul on Kubernetes is refused before anything changes, with variable, host, value and what to set."""
 
+import hashlib
+
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.kubernetes_checks import (
     cluster_problems,
@@ -13,14 +15,15 @@ OURS = {"app.kubernetes.io/managed-by": "fewnodes.discovery", "fewnodes.discover
 
 
 def of_settings(**changes) -> str:
-    return "; ".join(settings_problems("k", settings(allow_even_servers=False) | changes))
+    return "; ".join(settings_problems("k", settings(allow_even_servers=False, connection="local") | changes))
 
 
 def of_cluster(found=None, **changes) -> str:
-    wanted = settings(secrets_dir="/secrets", secrets=ALL_SECRETS, gossip_digest="a" * 64) | changes
+    wanted = settings(secrets_dir="/secrets", secrets=ALL_SECRETS, gossip_digest="a" * 64, cluster_dns=False) | changes
     facts = {
         "problem": "", "version": "v1.34.0", "missing_rights": [], "nodes": ["a", "b", "c"], "storage_classes": {"local": True},
         "namespace": None, "stateful_set": False, "claims": [], "certificate": False, "gossip_digest": "",
+        "corefile": ".:53 {\n}\n",
     }  # fmt: skip
     return "; ".join(cluster_problems("k", wanted, facts | (found or {})))
 
@@ -34,6 +37,7 @@ def test_good_settings_and_a_good_cluster():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"connection": "ssh"}, "ansible_connection of host k is ssh, but the host stands for a Kubernetes cluster"),
         ({"name": "Consul"}, "consul_kubernetes_name of host k is 'Consul': set it to"),
         ({"name": "c" * 41}, "set it to up to 40"),
         ({"namespace": "a.b"}, "consul_kubernetes_namespace of host k is 'a.b'"),
@@ -66,7 +70,7 @@ def test_two_servers_for_those_who_ask():
 
 def test_a_cluster_that_does_not_answer_has_no_other_problem():
     assert of_cluster({"problem": "GET /version: refused", "version": "", "nodes": []}) == (
-        "the Kubernetes cluster of host k does not answer: GET /version: refused"
+        "the Kubernetes cluster of host k cannot be asked: GET /version: refused"
     )
 
 
@@ -129,6 +133,25 @@ def test_lost_secrets_of_a_cluster_that_runs(trace):
 def test_secrets_of_another_site():
     found = of_cluster({"gossip_digest": "b" * 64})
     assert "the gossip key in /secrets is not the one of Consul" in found
+
+
+@pytest.mark.parametrize("digest", ["", hashlib.sha256(b"").hexdigest()])
+def test_a_controller_without_a_key_has_no_other_one(digest):
+    assert "is not the one of Consul" not in of_cluster({"gossip_digest": "b" * 64}, gossip_digest=digest)
+
+
+@pytest.mark.parametrize(
+    ("corefile", "message"),
+    [
+        (None, "consul_kubernetes_cluster_dns is true on host k, but the cluster has no ConfigMap coredns"),
+        ("consul:53 {\n}\n", "of host k cannot be changed: it has a block for consul already"),
+        (".:53 {\n}\n", ""),
+    ],
+)
+def test_a_cluster_whose_dns_cannot_be_changed(corefile, message):
+    found = of_cluster({"corefile": corefile}, cluster_dns=True)
+    assert message in found and bool(found) == bool(message)
+    assert of_cluster({"corefile": corefile}) == ""
 
 
 def test_rights_are_those_of_the_tasks():
