@@ -51,6 +51,8 @@ cluster:
     storage_classes: {description: Name to whether it is the default; none where the user may not list them., type: dict}
     namespace: {description: Labels of the namespace; none where it is not there., type: dict}
     stateful_set: {description: Whether it exists., type: bool}
+    replicas: {description: Servers that it asks for; 0 where it does not exist., type: int}
+    volume: {description: Size and class (empty for the default) of its volumes; empty where it does not exist., type: dict}
     claims: {description: Names of the servers' claims of volumes., type: list, elements: str}
     certificate: {description: Whether the servers have a certificate., type: bool}
     gossip_digest: {description: SHA-256 of the servers' gossip key; empty when they have none., type: str}
@@ -96,6 +98,15 @@ def gossip_digest(secret: Mapping | None) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def volume(stateful_set: Mapping | None) -> dict[str, str]:
+    """Size and class of the volumes that a StatefulSet makes, which Kubernetes changes never; {} for none."""
+    templates = ((stateful_set or {}).get("spec") or {}).get("volumeClaimTemplates") or []
+    return {
+        "size": templates[0]["spec"]["resources"]["requests"]["storage"],
+        "class": templates[0]["spec"].get("storageClassName") or "",
+    } if templates else {}  # fmt: skip
+
+
 def missing_rights(cluster, rights: Iterable[Mapping]) -> list[Mapping]:
     """Those that the cluster refuses its user."""
     missing = []
@@ -124,12 +135,15 @@ def gather(cluster, namespace: str, server: str, instance: str, rights: Iterable
     nodes = _items(cluster, "/api/v1/nodes")
     classes = _items(cluster, "/apis/storage.k8s.io/v1/storageclasses")
     labels = _allowed(cluster, inside)
+    servers = _allowed(cluster, f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{server}")
     claims = _items(cluster, f"{inside}/persistentvolumeclaims?labelSelector=app.kubernetes.io%2Finstance%3D{instance}")
     return found | {
         "nodes": None if nodes is None else sorted(one["metadata"]["name"] for one in nodes if node_takes_pods(one)),
         "storage_classes": None if classes is None else storage_classes(classes),
         "namespace": None if labels is None else labels["metadata"].get("labels") or {},
-        "stateful_set": _allowed(cluster, f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{server}") is not None,
+        "stateful_set": servers is not None,
+        "replicas": ((servers or {}).get("spec") or {}).get("replicas", 0),
+        "volume": volume(servers),
         "claims": sorted(one["metadata"]["name"] for one in claims or []),
         "certificate": _allowed(cluster, f"{inside}/secrets/{server}-tls") is not None,
         "gossip_digest": gossip_digest(_allowed(cluster, f"{inside}/secrets/{server}-gossip")),

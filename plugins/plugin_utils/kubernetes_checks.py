@@ -85,8 +85,9 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
 def cluster_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
     """What of a cluster keeps a run from it, one message each.
 
-    :param settings: name, namespace, datacenter, servers, storage_class, cluster_dns, secrets_dir, secrets (names of those that
-        the controller has) and gossip_digest (SHA-256 of the controller's gossip key, '' for none)
+    :param settings: name, namespace, datacenter, domain, servers, storage, storage_class, cluster_dns, secrets_dir, secrets
+        (names of those that the controller has) and gossip_digest (SHA-256 of the controller's gossip key, '' or that of
+        nothing for none)
     :param found: the result `cluster` of the module kubernetes_facts
     :returns: [] when nothing is wrong
     """
@@ -97,6 +98,7 @@ def cluster_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
         *_version_problems(host, found["version"]),
         *_place_problems(host, settings, found),
         *_owner_problems(host, settings, found),
+        *_running_problems(host, settings, found),
         *_secret_problems(host, settings, found),
         *_dns_problems(host, settings, found["corefile"]),
     ]
@@ -269,6 +271,28 @@ def _owner_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
             " name"
         ]
     return []
+
+
+def _running_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:
+    """Changes of servers that run which the role does not make: fewer, and other volumes."""
+    problems = []
+    if found["replicas"] > settings["servers"]:
+        problems.append(
+            f"consul_kubernetes_servers is {settings['servers']} on host {host}, but {found['replicas']} servers run: one that is"
+            f" taken away without leaving still counts as a voter, and the quorum may be lost. Set it to {found['replicas']}"
+        )
+    for variable, part, value in (
+        ("storage", "size", settings["storage"]),
+        # Kubernetes writes the name of the default class into claims, not into the StatefulSet.
+        ("storage_class", "class", settings["storage_class"]),
+    ):
+        present = found["volume"].get(part, value)
+        if present != value:
+            problems.append(
+                f"consul_kubernetes_{variable} of host {host} is {value!r}, but the servers were made with {present!r}, which"
+                f" Kubernetes does not change: set it to {present!r}"
+            )
+    return problems
 
 
 def _secret_problems(host: str, settings: Mapping, found: Mapping) -> list[str]:

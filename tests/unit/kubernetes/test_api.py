@@ -52,7 +52,9 @@ ANSWERS = {
         {"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}},
     ]},
     "/api/v1/namespaces/n": {"metadata": {"name": "n", "labels": {"a": "b"}}},
-    "/apis/apps/v1/namespaces/n/statefulsets/s": {"metadata": {"name": "s"}},
+    "/apis/apps/v1/namespaces/n/statefulsets/s": {"spec": {"replicas": 3, "volumeClaimTemplates": [
+        {"spec": {"resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "fast"}}
+    ]}},
     "/api/v1/namespaces/n/persistentvolumeclaims": {"items": [{"metadata": {"name": "data-s-0"}}]},
     "/api/v1/namespaces/n/secrets/s-tls": {"data": {}},
     "/api/v1/namespaces/kube-system/configmaps/coredns": {"data": {"Corefile": ".:53 {\n}\n"}},
@@ -67,6 +69,7 @@ def test_facts_of_a_cluster_without_its_secrets():
     assert found == {
         "problem": "", "version": "v1.34.0", "missing_rights": [], "nodes": ["a", "b"],
         "storage_classes": {"slow": False, "fast": True}, "namespace": {"a": "b"}, "stateful_set": True, "claims": ["data-s-0"],
+        "replicas": 3, "volume": {"size": "2Gi", "class": "fast"},
         "certificate": True, "gossip_digest": hashlib.sha256(b"sEcReT").hexdigest(),
         "corefile": ".:53 {\n}\n",
     }  # fmt: skip
@@ -76,7 +79,7 @@ def test_facts_of_a_cluster_without_its_secrets():
 def test_facts_of_an_empty_cluster():
     found = gather(Asked({"/version": {"gitVersion": "v1.34.0"}, "/api/v1/nodes": {}}), "n", "s", "i")
     assert (found["nodes"], found["namespace"], found["claims"], found["gossip_digest"]) == ([], None, [], "")
-    assert (found["stateful_set"], found["certificate"]) == (False, False)
+    assert (found["stateful_set"], found["replicas"], found["volume"], found["certificate"]) == (False, 0, {}, False)
 
 
 def test_what_the_user_may_not_read_is_no_error():

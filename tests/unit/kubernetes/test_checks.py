@@ -22,7 +22,8 @@ def of_cluster(found=None, **changes) -> str:
     wanted = settings(secrets_dir="/secrets", secrets=ALL_SECRETS, gossip_digest="a" * 64, cluster_dns=False) | changes
     facts = {
         "problem": "", "version": "v1.34.0", "missing_rights": [], "nodes": ["a", "b", "c"], "storage_classes": {"local": True},
-        "namespace": None, "stateful_set": False, "claims": [], "certificate": False, "gossip_digest": "",
+        "namespace": None, "stateful_set": False, "replicas": 0, "volume": {},
+        "claims": [], "certificate": False, "gossip_digest": "",
         "corefile": ".:53 {\n}\n",
     }  # fmt: skip
     return "; ".join(cluster_problems("k", wanted, facts | (found or {})))
@@ -118,6 +119,23 @@ def test_a_namespace_of_somebody_else():
 def test_another_datacenter():
     found = of_cluster({"namespace": OURS | {"fewnodes.discovery/datacenter": "dc2"}})
     assert "is dc1, but Consul in namespace consul is datacenter dc2, which its data keep: set it to dc2" in found
+
+
+RUNNING = {"namespace": OURS, "stateful_set": True, "replicas": 3, "volume": {"size": "2Gi", "class": ""}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"servers": 1}, "consul_kubernetes_servers is 1 on host k, but 3 servers run"),
+        ({"storage": "4Gi"}, "consul_kubernetes_storage of host k is '4Gi', but the servers were made with '2Gi'"),
+        ({"storage_class": "local"}, "consul_kubernetes_storage_class of host k is 'local', but the servers were made with ''"),
+    ],
+)
+def test_changes_of_running_servers_that_are_not_made(changes, message):
+    found = of_cluster(RUNNING, **changes)
+    assert message in found and bool(found) == bool(message)
 
 
 TRACES = [{"stateful_set": True}, {"claims": ["data-0"]}, {"certificate": True}, {"gossip_digest": "a" * 64}]
