@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils import kubernetes_checks, kubernetes_dns, kubernetes_manifests
+from ..plugin_utils import cluster_secrets, kubernetes_checks, kubernetes_dns, kubernetes_manifests
 
 
 def _guarded(name, function):
@@ -31,6 +31,7 @@ class FilterModule:
             "kubernetes_pods": kubernetes_manifests.pods,
             "kubernetes_rights": kubernetes_checks.needed_rights,
             "kubernetes_secret": kubernetes_manifests.secret,
+            "kubernetes_secrets_problems": cluster_secrets.cluster_secrets_problems,
             "kubernetes_settings_problems": kubernetes_checks.settings_problems,
             "kubernetes_token_files": kubernetes_manifests.token_files,
         }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .addresses import address
+from .cluster_secrets import shared_secrets_problems
 from .node_names import node_name_problems
 from .renamed import FIREWALL, INVENTORY
 from .variables import as_list
@@ -69,6 +70,7 @@ def site_problems(groups: Mapping[str, Iterable[str]], hostvars: Mapping) -> lis
     problems += service_problems(hosts, hostvars)
     problems += differing_problems(OF_DOCKER_HOSTS, members["docker_hosts"], "docker hosts", hostvars)
     problems += differing_problems(OF_BALANCERS, members["load_balancers"], "load balancers", hostvars)
+    problems += shared_secrets_problems(groups, hostvars)
     return problems + address_problems(hosts, hostvars)
 
 
