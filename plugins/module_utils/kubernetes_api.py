@@ -132,8 +132,8 @@ class _Handler(urllib.request.HTTPSHandler):
         super().__init__(context=context)
         self.connection = functools.partial(_Connection, connect, context)
 
-    def https_open(self, request):
-        return self.do_open(self.connection, request)
+    def https_open(self, req):
+        return self.do_open(self.connection, req)
 
 
 class _Connection(http.client.HTTPSConnection):
