@@ -213,6 +213,14 @@ def marked_parameters(source: str) -> set[str]:
     return found
 
 
+def template_of(path: Path) -> str:
+    """A template for Jinja2. In one of Go's the expressions are Go's, and Ansible's stand in [[ ]]."""
+    text = path.read_text()
+    if path.suffix == ".ctmpl":
+        text = re.sub(r"{{.*?}}", "", text, flags=re.DOTALL).replace("[[", "{{").replace("]]", "}}")
+    return text
+
+
 def collection(root: Path) -> tuple[Flow, list[Task], dict[str, set[str]]]:
     """The flow, the tasks, and the marked parameters by module, of a collection."""
     files = [*root.glob("roles/*/tasks/**/*.yml"), *root.glob("roles/*/handlers/*.yml"), *root.glob("playbooks/**/*.yml")]
@@ -226,7 +234,7 @@ def collection(root: Path) -> tuple[Flow, list[Task], dict[str, set[str]]]:
     for path in root.glob("roles/*/meta/argument_specs.yml"):
         for entry in parse_yaml(path.read_text())["argument_specs"].values():
             secrets |= {name for name, option in (entry.get("options") or {}).items() if option.get("no_log")}
-    templates = {path.name: path.read_text() for path in root.glob("roles/*/templates/**/*") if path.is_file()}
+    templates = {path.name: template_of(path) for path in root.glob("roles/*/templates/**/*") if path.is_file()}
     marked: dict[str, set[str]] = {}
     for path in [*root.glob("plugins/modules/*.py"), *root.glob("plugins/action/*.py")]:
         marked.setdefault(f"fewnodes.discovery.{path.stem}", set()).update(marked_parameters(path.read_text()))
