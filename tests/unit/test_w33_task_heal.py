@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from programs import load
+from tests.support.clock import Clock
 from tests.support.wait import eventually
 
 heal = load("dockerd/files/dockerd-task-heal")
@@ -47,18 +48,6 @@ def test_w33_a_container_whose_own_directory_is_in_the_way(policy):
 )
 def test_w33_everything_else_is_left_alone(other):
     assert heal.lost([other]) == []
-
-
-class Clock:
-    """Time passes while the program sleeps, and at no other time: how fast the machine is does not count."""
-
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import json
 
+from tests.support.clock import Clock
+
 from discovery_balancer import sync
 from discovery_balancer.backends.haproxy.backend import CHANGE_PATIENCE, TRIM_PATIENCE
 from discovery_balancer.backends.nginx.backend import PATIENCE
@@ -11,20 +13,6 @@ from discovery_balancer.store import Store
 
 # By backend: seconds that further calls wait for an answer while nothing answers; see test_haproxy.py.
 WAITS = {"nginx": {}, "haproxy": {"trim": TRIM_PATIENCE, "check": CHANGE_PATIENCE, "reload": CHANGE_PATIENCE}}
-
-
-class Clock:
-    """Time that passes only during a sleep."""
-
-    now = 1000.0
-
-    def time(self):
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Balancer:
@@ -96,7 +84,7 @@ class Site:
     """A state directory with a balancer and a clock; `run` is one sync."""
 
     def __init__(self, path):
-        self.store, self.clock = Store(path), Clock()
+        self.store, self.clock = Store(path), Clock(1000.0)
         self.balancer = Balancer(self.store)
         self.options = Options(domain="hospital.example", keep_generations=3)
 

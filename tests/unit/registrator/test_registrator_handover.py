@@ -1,6 +1,7 @@
 """What is left to a registrator of another make."""
 
 import pytest
+from tests.support.clock import Clock
 
 from registrator import handover
 from registrator.agent import AgentError
@@ -54,18 +55,6 @@ class Switched:
     def deregister(self, service):
         del self.entries[service]
         self.checks_ = {key: check for key, check in self.checks_.items() if check["ServiceID"] != service}
-
-
-class Clock:
-    """Time passes while the program sleeps, and at no other time: how fast the machine is does not count."""
-
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture(autouse=True)

@@ -5,22 +5,12 @@ import time
 
 import pytest
 from tests.support import wait
+from tests.support.clock import Clock
 from tests.support.wait import eventually, side_by_side
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time passes while somebody sleeps, and at no other time: how fast the machine is does not count."""
-
-    class Clock:
-        now = 0.0
-
-        def monotonic(self):
-            return self.now
-
-        def sleep(self, seconds):
-            self.now += seconds
-
     made = Clock()
     monkeypatch.setattr(wait, "time", made)
     return made
