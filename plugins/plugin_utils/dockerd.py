@@ -9,6 +9,7 @@ from ..module_utils.dockerd import OLDEST, described, upstream
 from ..module_utils.dockerd_config import DAEMON_JSON, merged, problems
 from .address_pools import hiding_networks, pool_problems
 from .docker_cluster_store import cluster_store_problems
+from .host_addresses import mtu_of
 
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
 PLAIN, PLAIN_URL = re.compile(r"""[^'"\\\x00-\x1f]*"""), re.compile(r"""[^'"\\\s\x00-\x1f]*""")
@@ -17,6 +18,7 @@ LIMITS = {
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
     "sigpending", "stack",
 }  # fmt: skip
+USUAL_MTU = 1500  # of networks of kind bridge, unless daemon.json has another
 # States of a dockerd that has the data of a swarm.
 IN_SWARM = ("active", "pending", "error", "locked")
 LIMIT = re.compile(r"(-1|\d+)(?::(-1|\d+))?")
@@ -103,7 +105,8 @@ def dockerd_warnings(host: str, dockerd: Mapping, settings: Mapping) -> list[str
     """Find what should be put right, and keeps nothing from working on as it does; one message each.
 
     :param dockerd: `dockerd` of the module dockerd_facts
-    :param settings: overlay, avoided (of `avoided_networks`)
+    :param settings: overlay, avoided (of `avoided_networks`), addresses (docker host to its address), facts (the same to its
+        `ansible_facts`, {} where they were not gathered)
     """
     hidden_networks = [
         f"dockerd's network {name} on {host} ({subnet}) hides {hidden}, which is in dockerd_avoided_networks: {host} does not"
@@ -111,7 +114,8 @@ def dockerd_warnings(host: str, dockerd: Mapping, settings: Mapping) -> list[str
         " bridge moves at the next boot"
         for name, subnet, hidden in hiding_networks(settings["avoided"], dockerd)
     ]
-    return hidden_networks + _left_swarm(host, dockerd, settings["overlay"])
+    mtus = {name: mtu_of(settings["facts"][name], address) for name, address in settings["addresses"].items()}
+    return [*hidden_networks, *_left_swarm(host, dockerd, settings["overlay"]), *_large_packets(host, dockerd, mtus)]
 
 
 def _left_swarm(host: str, dockerd: Mapping, overlay: str) -> list[str]:
@@ -122,6 +126,23 @@ def _left_swarm(host: str, dockerd: Mapping, overlay: str) -> list[str]:
     return [
         f"{host} is in a swarm ({state}), and discovery_overlay is none, so nothing of the site uses it, and live-restore is"
         f" impossible with it. Run 'docker swarm leave --force' on {host} if nobody needs it, or set discovery_overlay: swarm"
+    ]
+
+
+def _large_packets(host: str, dockerd: Mapping, mtus: Mapping[str, int]) -> list[str]:
+    """A host whose network carries less than that of another one, and containers that ask others for more. Within one network
+    no sender has larger packets; between two a router reports them, unless it or a firewall drops the reports. A host's own
+    programs, such as the load balancer, ask for what its interface carries.
+    """
+    largest = max(mtus, key=lambda name: (mtus[name], name), default=host)
+    containers = (dockerd["config"] or {}).get("mtu") or USUAL_MTU
+    own = mtus.get(host, 0)
+    if not isinstance(containers, int) or not 0 < own < min(containers, mtus[largest]):
+        return []
+    return [
+        f"the network of {host} carries packets of {own} bytes, that of {largest} {mtus[largest]}, and containers on {host} ask"
+        f" for {containers}: where a router drops ICMP, large requests and answers to them hang. Set dockerd_extra_config:"
+        f" {{mtu: {own}}} for {host}, and for a network of Compose driver_opts: {{com.docker.network.driver.mtu: '{own}'}}"
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 # Loopback, and the interfaces of dockerd: these come and go with containers and networks.
 _NOT_OF_THE_HOST = re.compile(r"lo|docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.*")
+LARGEST_MTU = 65536  # of Linux's loopback
 
 
 def host_addresses(facts: Mapping[str, Any]) -> list[str]:
@@ -28,3 +29,18 @@ def host_addresses(facts: Mapping[str, Any]) -> list[str]:
         if "address" in entry
     }
     return sorted(found, key=ipaddress.ip_address)
+
+
+def mtu_of(facts: Any, address: str) -> int:
+    """The bytes of the largest packet of the interface that has an address; 0 where none has it, or none that is plausible.
+
+    :param facts: `ansible_facts` with the subset network, of a host that may lie in them
+    """
+    for fact in facts.values() if isinstance(facts, Mapping) else ():
+        if not isinstance(fact, Mapping) or type(fact.get("mtu")) is not int or not 0 < fact["mtu"] <= LARGEST_MTU:
+            continue
+        secondaries = fact.get("ipv4_secondaries")
+        entries = [fact.get("ipv4"), *(secondaries if isinstance(secondaries, list) else [])]
+        if any(isinstance(entry, Mapping) and entry.get("address") == address for entry in entries):
+            return fact["mtu"]
+    return 0

@@ -120,6 +120,7 @@ READ = {
     ("roles/dockerd/tasks/apply/changes.yml", "__dockerd_probe"): "a host's action: what the liar's own dockerd needs",
     ("roles/dockerd/tasks/apply/main.yml", "__dockerd_probe"): "a host's action",
     ("roles/dockerd/tasks/tls/lost_ca.yml", "__dockerd_facts"): "the run stops",
+    ("roles/dockerd/tasks/warnings.yml", "ansible_facts"): "a number of bytes of one interface, shown in a warning",
     ("roles/drain/tasks/plan.yml", "__drain_found"): "each host's ids are used there; those of others count as healthy",
     ("roles/floating_address/vars/main.yml", "balancer_listen"): "a variable of the inventory",
     ("roles/overlay_network/vars/main.yml", "__overlay_network_facts"): "plugin_utils/overlay.py: managers count",

@@ -167,20 +167,76 @@ def test_a_malformed_proxy_is_named_without_its_value(proxies, words):
     assert found(proxies={"http-proxy": "http://user:a%20b@p:1", "no-proxy": "a, b"}) == []
 
 
+ADDRESSES = {"h": "192.0.2.9", "other": "192.0.2.8"}
+
+
+def card(name: str, mtu: int) -> dict:
+    """The facts of a host."""
+    return {"eth0": {"device": "eth0", "mtu": mtu, "ipv4": {"address": ADDRESSES[name]}}, "interfaces": ["eth0"]}
+
+
+def warnings(dockerd: dict, own: int = 1500, other: int = 1500, **settings) -> list[str]:
+    """Of a host beside another one, whose networks carry packets of so many bytes."""
+    there = {"bridges": [], "swarm": {"state": "inactive"}, "config": {}} | dockerd
+    facts = {"h": card("h", own), "other": card("other", other)}
+    chosen = {"overlay": "none", "avoided": [], "addresses": ADDRESSES, "facts": facts}
+    return dockerd_warnings("h", there, chosen | settings)
+
+
+@pytest.mark.parametrize("dockerd", [{}, {"config": None}])
+def test_w66_packets_that_the_network_of_one_host_does_not_carry_are_named(dockerd):
+    (warning,) = warnings(dockerd, own=1400)
+    words = ["the network of h carries packets of 1400 bytes, that of other 1500", "ask for 1500", "driver_opts"]
+    assert [word for word in [*words, "dockerd_extra_config: {mtu: 1400} for h"] if word not in warning] == []
+    secondary = {"eth0": {"device": "eth0", "mtu": 1400, "ipv4": {}, "ipv4_secondaries": [{"address": ADDRESSES["h"]}]}}
+    assert warnings(dockerd, facts={"h": secondary, "other": card("other", 1500)}) == [warning]
+
+
+LIES = [
+    {"mtu": "x"}, {"mtu": True}, {"mtu": 10**9}, {"mtu": -1}, {"ipv4": 7}, {"ipv4": {}, "ipv4_secondaries": [7]},
+    {"ipv4": None, "ipv4_secondaries": 7},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_w66_a_host_that_lies_changes_no_warning_of_others(lie):
+    liar = card("other", 1500)
+    liar["eth0"] |= lie
+    for facts in (liar, {"eth0": 7}, "x", None):
+        assert warnings({}, facts={"h": card("h", 1400), "other": facts}) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "settings"),
+    [
+        (1500, 1400, {}),
+        (1400, 1400, {}),
+        (9000, 9000, {}),
+        (1500, 9000, {}),
+        (1400, 1500, {"facts": {"h": card("h", 1400), "other": {}}}),
+        (1400, 1500, {"facts": {"h": {}, "other": {}}}),
+        (1400, 1500, {"addresses": {}}),
+    ],
+)
+def test_w66_packets_that_fit_are_no_warning(own, other, settings):
+    assert warnings({}, own, other, **settings) == []
+    assert warnings({"config": {"mtu": 1400}}, own=1400) == []
+
+
 @pytest.mark.parametrize("state", ["active", "pending", "error", "locked"])
 def test_w57_a_swarm_that_the_site_does_not_use_is_named_with_the_way(state):
-    there = {"bridges": [], "swarm": {"state": state, "node": "n1"}}
-    (warning,) = dockerd_warnings("h", there, {"overlay": "none", "avoided": []})
+    there = {"swarm": {"state": state, "node": "n1"}}
+    (warning,) = warnings(there)
     words = ["h is in a swarm", state, "live-restore", "docker swarm leave --force", "discovery_overlay: swarm"]
     assert [word for word in words if word not in warning] == []
-    assert dockerd_warnings("h", there, {"overlay": "swarm", "avoided": []}) == []
+    assert warnings(there, overlay="swarm") == []
     assert found(13, there) == [], "somebody may use it beside the site"
 
 
 @pytest.mark.parametrize("state", ["inactive", "unknown"])
 def test_w57_no_swarm_is_no_warning(state):
-    there = {"bridges": [], "swarm": {"state": state, "node": ""}}
-    assert dockerd_warnings("h", there, {"overlay": "none", "avoided": []}) == []
+    there = {"swarm": {"state": state, "node": ""}}
+    assert warnings(there) == []
     assert found(13, there, extra={"live-restore": True}) == []
 
 

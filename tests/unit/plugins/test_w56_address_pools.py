@@ -94,8 +94,9 @@ def test_w56_pools_that_were_cut_out_of_a_wide_network_are_taken(value):
 
 def test_w56_a_network_that_hides_one_already_is_named():
     bridges = [{"name": "bridge", "subnets": ["172.17.0.0/16"]}, {"name": "shop_default", "subnets": ["172.18.0.0/16"]}]
-    found = {"bridges": bridges, "swarm": {"state": "inactive"}}
-    (warning,) = dockerd_warnings("h", found, {"overlay": "none", "avoided": ["172.18.4.0/24", "172.16.0.0/12"]})
+    found = {"bridges": bridges, "swarm": {"state": "inactive"}, "config": {}}
+    settings = {"overlay": "none", "avoided": ["172.18.4.0/24", "172.16.0.0/12"], "facts": {}, "addresses": {}}
+    (warning,) = dockerd_warnings("h", found, settings)
     assert [word for word in ["shop_default", " h ", "172.18.0.0/16", "172.18.4.0/24"] if word not in warning] == []
 
 
