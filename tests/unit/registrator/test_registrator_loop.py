@@ -120,6 +120,42 @@ def test_each_change_is_one_line_and_no_change_is_none(site, capsys):
     assert agent.writes == 10  # a health is written after its registration
 
 
+def test_w67_one_container_with_hundreds_of_ports_keeps_nobody_waiting(site, capsys):
+    """What happens while they are registered goes first, and nothing of them is lost."""
+    loop, dockerd, agent, web = site
+    many = container("many", ports={f"{port}/tcp": port for port in range(20000, 20300)}, number=3)
+    late = container("zz", ports={"80/tcp": 4}, number=4)
+    dockerd.all[many["Id"]] = many
+    register, happened = agent.register, {}
+
+    def registered(payload):
+        register(payload)
+        if payload["Port"] in happened:
+            happened.pop(payload["Port"])()
+            loop.events.put(event("start", late))
+
+    def starts():
+        dockerd.all[late["Id"]] = late
+
+    def ends():
+        del dockerd.all[web["Id"]]
+
+    happened |= {20030: starts, 20130: ends}
+    agent.register = registered
+    begun = []
+    while loop.reconcile() == 0.0:
+        begun.append([text.split()[:2] for text in capsys.readouterr().out.splitlines()])
+        loop.wait(0.0)
+    lines = [text.split()[:2] for text in capsys.readouterr().out.splitlines()]
+    assert begun[0][:2] == [["registered", "id=node-1:api:80"], ["registered", "id=node-1:web:80"]], "few before many"
+    assert begun[1][0] == ["registered", "id=node-1:zz:80"] and lines[0] == ["deregistered", "id=node-1:web:80"]
+    assert [len(part) < 120 for part in begun] == [True, True]
+    ports = [f"node-1:many:{port}" for port in range(20000, 20300)]
+    assert names(agent) == ["node-1:api:80", *ports, "node-1:zz:80"]
+    before = agent.writes
+    assert loop.reconcile() == 30 and agent.writes == before
+
+
 @pytest.mark.parametrize(("own", "stays_out"), [(None, 600), (0, 600), (-1, 600), (20, 600), (3600, 3602)])
 def test_w62_a_stopping_container_is_out_until_it_ends_and_back_where_it_runs_on(site, clock, own, stays_out):
     """`docker stop -t` may give it more than its own stop timeout, and no event says so."""

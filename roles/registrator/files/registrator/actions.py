@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from .marker import HASH, PROTOCOL, Owner, described, is_ours, is_own_check, is_predecessors, mark, stands_for
@@ -78,7 +79,8 @@ def plan(
 
     Entries go before others come, so that a port which changes hands is never served under its old name. Where only the id
     changes, as with `docker rename`, the new entry comes first: of the only instance of a service one is always there. Not where
-    several containers take each other's names between two plans: their entries begin anew.
+    several containers take each other's names between two plans: their entries begin anew. Containers with few services come
+    before those with many.
     """
     targets = {service.id: service for service in wanted.services}
     checks_of: dict[str, dict[str, dict]] = {}
@@ -104,7 +106,8 @@ def plan(
         else:
             reason = "no container offers it" if is_ours(entry, owner) else "left by an earlier registrator"
             actions.append(Deregister(service_id, described(entry), reason))
-    for service_id, service in sorted(targets.items()):
+    many = Counter(service.container for service in wanted.services)
+    for service_id, service in sorted(targets.items(), key=lambda one: (many[one[1].container], one[0])):
         entry = services.get(service_id)
         if entry is None or is_ours(entry, owner) or _adopted(entry, service, owner, cleanup):
             status = ""

@@ -20,6 +20,7 @@ CONNECTED = "connected"
 # How long a container that was sent its stop signal may run on before it is registered again, in seconds. No event and no field
 # of dockerd tells `docker stop -t 300` from a container that takes the signal for something else: while it ends it would refuse.
 ENDING = 600
+TURN = 20  # actions, some 0.3 s, after which a container with hundreds of ports gives way to what has happened meanwhile
 GRACE = 2  # seconds that a container may outlive a stop timeout of its own that is longer
 
 
@@ -142,15 +143,24 @@ class Loop:
         services, checks = self.agent.services(), self.agent.checks()
         todo, conflicts = do.plan(target, services, checks, owner, self.options.cleanup, frozenset(self.renamed.values()))
         self.report(set(target.skipped) | set(conflicts))
-        forbidden = self.apply(todo)
+        done, forbidden = self.apply(todo)
+        if not done:
+            return 0.0
         self.renamed.clear()
         return self.due(now, forbidden)
 
-    def apply(self, todo: list[do.Action]) -> bool:
-        """Perform all actions, whatever the agent refuses; returns whether one was forbidden (which a new token may repair)."""
+    def apply(self, todo: list[do.Action]) -> tuple[bool, bool]:
+        """Perform the actions, whatever the agent refuses. When something happens meanwhile, the rest is left to the next
+        comparison, which orders it anew.
+
+        :returns: whether all are done, and whether one was forbidden (which a new token may repair)
+        """
         refused: dict[str, str] = {}
         forbidden = False
-        for action in self.alive.steps(todo):
+        for number, action in enumerate(self.alive.steps(todo)):
+            if number >= TURN and not self.events.empty():
+                self.refused |= refused
+                return False, forbidden
             if action.service in refused:
                 continue
             try:
@@ -161,7 +171,7 @@ class Loop:
                 if self.refused.get(action.service) != str(error):
                     log("refused", id=action.service, by="consul", reason=str(error))
         self.refused = refused
-        return forbidden
+        return True, forbidden
 
     def perform(self, action: do.Action) -> None:
         match action:
