@@ -200,7 +200,7 @@ PARTS: dict[str, object] = {
                 "time": CLOCK,
                 "skipped": List(Record({"name": TEXT, "reason": LINE}), 100, more=_more_skipped),
             },
-            {"balancer": TEXT},
+            {"balancer": TEXT, "turned_away": COUNT},
         )
     ),
     "services": Record({"unknown": LINES, "differing": LINES, "missing": LINES, "lost": LINES, "settings": Flag()}),

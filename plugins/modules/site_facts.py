@@ -137,6 +137,8 @@ REGISTERED = "/var/lib/consul/services"
 REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
 BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(?:{REFUSED}).*)$", re.MULTILINE)
 RECENT = 70  # seconds of the log
+# What nginx logs of each connection that it closes because a worker holds as many as it may.
+TURNED_AWAY = "worker_connections are not enough"
 UNITS = "/etc/systemd/system"
 RUN = "/run"
 FLOATING = "/etc/discovery-floating-address/options.json"
@@ -176,8 +178,12 @@ def agent(api: Api, node: str) -> dict:
         found["running"] = builds[0].partition(":")[0] if builds else ""
     except (OSError, ApiError) as error:
         found["problem"] = str(error)
-    log = output("journalctl", "--unit=consul.service", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
+    log = recent_log("consul.service")
     return found | {"blocked": blocked(log), "udp_lost": udp_lost(log, RECENT, len(alive))}
+
+
+def recent_log(unit: str) -> str:
+    return output("journalctl", f"--unit={unit}", f"--since=-{RECENT}s", "--output=cat", "--no-pager", "--quiet")
 
 
 def blocked(log: str) -> list[str]:
@@ -358,12 +364,14 @@ def backups(directory: str) -> dict:
 
 
 def balancer() -> dict | None:
-    """The status of discovery-balancer; None on a host without it. Before its first sync it may lack what is given here."""
+    """The status of discovery-balancer, and the connections of clients that nginx has closed of late because it had no place for
+    them; None on a host without it. Before its first sync it may lack what is given here."""
     try:
         with open(BALANCER_SPARE if os.path.exists(BALANCER_SPARE) else BALANCER, encoding="utf-8") as file:
-            return {"generation": 0, "state": "failed", "reason": "", "time": 0, "skipped": [], **json.load(file)}
+            found = {"generation": 0, "state": "failed", "reason": "", "time": 0, "skipped": [], **json.load(file)}
     except FileNotFoundError:
         return None
+    return found | {"turned_away": recent_log("nginx.service").count(TURNED_AWAY)}
 
 
 def floating_addresses() -> dict | None:

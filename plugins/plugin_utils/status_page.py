@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from ..module_utils.site_answer import Malformed, parts_of
 from .consul_settings import servers_warning
 from .floating_address import canonical
-from .status_needs import clock_problems, needs_problems
+from .status_needs import RECENT, clock_problems, needs_problems
 
 DAY = 86400
 HOST_DAYS = 30  # a certificate that ends sooner is a problem (it is renewed 60 days before by any run of site.yml)
@@ -312,6 +312,11 @@ def _balancers(found, site, now, problems) -> list[str]:
         rows += [f"{'':<16}skipped: {entry['name']}: {entry['reason']}" for entry in status.get("skipped", [])]
         if status["state"] != "ok" or status["reason"]:
             problems.append(f"{name}: balancer {status['state']}: {status['reason']}")
+        if turned_away := status.get("turned_away", 0):
+            problems.append(
+                f"{name}: nginx has closed {turned_away} connections of clients in {RECENT} s, because others hold all that it"
+                " may have: 'ss -tn' there shows who they are. Refuse them, or set nginx_worker_connections higher"
+            )
         if old > OLD:
             problems.append(f"{name}: the balancer has not synced for {age(old)}")
         if old < -OLD:

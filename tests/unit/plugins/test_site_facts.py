@@ -204,6 +204,19 @@ def test_w50_the_first_certificate_of_each_file_is_read(monkeypatch, tmp_path):
     assert set(found[str(tmp_path / "chain.pem")]) == {"begin", "end"} and len(found) == 3
 
 
+def test_w68_connections_that_nginx_has_closed_are_counted(monkeypatch, tmp_path):
+    log = "2026/12/01 00:31:50 [alert] 2811#2811: 4096 worker_connections are not enough\n"
+    asked = []
+    monkeypatch.setattr(site_facts, "BALANCER_SPARE", str(tmp_path / "spare.json"))
+    monkeypatch.setattr(site_facts, "BALANCER", str(tmp_path / "status.json"))
+    monkeypatch.setattr(site_facts, "output", lambda *command: asked.append(command) or log * 3 + "2026/12/01 [notice] x\n")
+    assert site_facts.balancer() is None and asked == []
+    (tmp_path / "status.json").write_text(json.dumps({"state": "ok", "generation": 3}))
+    found = site_facts.balancer()
+    assert found["turned_away"] == 3 and found["generation"] == 3
+    assert {"--unit=nginx.service", "--since=-70s"} <= set(asked[0])
+
+
 @pytest.mark.parametrize(
     ("code", "message", "problem"),
     [

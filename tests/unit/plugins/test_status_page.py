@@ -195,6 +195,12 @@ def test_a_floating_address_is_found_in_whatever_form_it_is_written():
     assert page["problems"] == [] and "addresses    fd00::100       a" in page["lines"]
 
 
+def test_w68_a_load_balancer_without_a_place_for_a_client_is_named():
+    (problem,) = problems(a={"balancer": BALANCER | {"turned_away": 7}})
+    assert problem.startswith("a: nginx has closed 7 connections of clients in 70 s") and "nginx_worker_connections" in problem
+    assert problems(a={"balancer": BALANCER | {"turned_away": 0}}) == []
+
+
 def test_a_drained_load_balancer_is_no_problem():
     page = floating(b={"priority": -254, "drained": True})
     assert page["problems"] == [] and any("b is drained and holds none" in line for line in page["lines"])
