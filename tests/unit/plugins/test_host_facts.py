@@ -1,5 +1,6 @@
 import subprocess
 
+import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
 
 
@@ -35,3 +36,35 @@ def test_a_host_without_python_apt_has_no_package_tool():
 def test_the_report_of_this_machine_names_its_users():
     report = subprocess.run(["sh", "-c", REPORT], capture_output=True, text=True, check=True).stdout
     assert "root" in host_facts(report)["users"]
+
+
+def link(top, name, target):
+    (top / "usr/local/bin" / name).symlink_to(target)
+
+
+def program(top, path):
+    (top / path).parent.mkdir(parents=True)
+    (top / path).write_text("x")
+    (top / path).chmod(0o755)
+
+
+LINKS = {
+    "leads to it": (lambda top: link(top, "consul", top / "opt/consul/1.22.7/consul"), True),
+    "missing": (lambda top: None, False),
+    "leads elsewhere": (lambda top: link(top, "consul", top / "opt/consul/1.22.6/consul"), False),
+    "of another name": (lambda top: link(top, "other", top / "opt/consul/1.22.7/consul"), False),
+    "leads to its link": (lambda top: link(top, "consul", "../../../opt/consul/1.22.7/consul"), False),
+    "a copy": (lambda top: (top / "usr/local/bin/consul").write_text("x"), False),
+}
+
+
+@pytest.mark.parametrize(("edit", "listed"), LINKS.values(), ids=LINKS)
+def test_a_program_that_is_listed_is_linked(tmp_path, edit, listed):
+    """So the entry point `release` of the role common has no look at the link of a program that is listed."""
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
+    for version in ("1.22.6", "1.22.7"):
+        program(tmp_path, f"opt/consul/{version}/consul")
+    edit(tmp_path)
+    report = REPORT.replace("/usr/local/bin", f"{tmp_path}/usr/local/bin").replace("/opt/", f"{tmp_path}/opt/")
+    done = subprocess.run(["sh", "-c", report], capture_output=True, text=True, check=False)
+    assert (f"{tmp_path}/opt/consul/1.22.7/consul" in host_facts(done.stdout)["programs"]) is listed
