@@ -30,7 +30,7 @@ PUBLIC_FILTER = re.compile(r"fewnodes\.discovery\.\w*(problems|request|scale_\w+
 PUBLIC_PATTERNS = {"reset index: ([0-9]+)"}  # of regex_search: a number
 # Arguments that hold a secret by their name, whatever their value is.
 SECRET_NAME = re.compile(r"(^|[_-])(token|secret|password|passwd|authorization|(private|client_)key_content)$", re.IGNORECASE)
-# Modules that write files; of managed_files the argument `files` is a list of what the arguments of others are.
+# Modules that write files; of managed_files the argument `files` is a list of what the arguments of others are, or is made of them.
 WRITERS = {"blockinfile", "copy", "lineinfile", "managed_files", "template"}
 PRIVATE = re.compile(r"0?[0-7][0-7]0")
 COMMANDS = {"command", "shell", "raw", "script", "expect"}
@@ -104,7 +104,7 @@ class Flow:
     """
 
     def __init__(self, variables: dict[str, Any], secrets: set[str], templates: dict[str, str], tasks: list[Task]):
-        self.templates, self.names, self._files = templates, set(secrets), set()
+        self.templates, self.names, self._files, self._variables = templates, set(secrets), set(), variables
         while True:
             found = {name for name, value in variables.items() if self.is_secret(value)}
             found |= {name for task in tasks for name in self._results(task)}
@@ -183,11 +183,23 @@ class Flow:
         """Files with a secret that others than their owner and group may read."""
         if task.module.rpartition(".")[2] not in WRITERS:
             return
-        files = task.arguments.get("files", [task.arguments])
-        for file in files if isinstance(files, list) else [{"content": files}]:
+        for file in self._entries(task.arguments.get("files", [task.arguments]), task.variables):
             content = [file.get(name) for name in ("content", "src", "block", "line")]
             if any(self._given(task, value) for value in content) and not PRIVATE.fullmatch(str(file.get("mode", ""))):
                 yield f"{task}: a file with a secret needs a `mode` that gives others nothing"
+
+    def _entries(self, files: Any, variables: dict) -> Iterator[dict]:
+        """Entries of `files`: its own, or those of variables that it is made of; a secret beside these is a file of any mode."""
+        if isinstance(files, list):
+            yield from files
+            return
+        names = {name.name for name in parse(files).find_all(nodes.Name)}
+        if self._node(parse(files), dict.fromkeys(names, "")):
+            yield {"content": files}
+        for name in names:
+            value = variables.get(name, self._variables.get(name, []))
+            if isinstance(value, list | str):
+                yield from self._entries(value, {key: inner for key, inner in variables.items() if key != name})
 
     def _given(self, task: Task, value: Any) -> bool:
         if task.module.endswith("template") and isinstance(value, str) and value in self._files:

@@ -71,6 +71,10 @@ one of several files:
     no_log: true
 files of a variable:
   - {one.two.managed_files: {files: "{{ role_b }}"}, no_log: true}
+a secret beside files of a variable:
+  - {one.two.managed_files: {files: "{{ role_files + [{'path': '/b', 'content': SECRET}] }}"}, no_log: true}
+one of the files of a variable:
+  - {one.two.managed_files: {files: "{{ role_files + role_open }}"}, no_log: true}
 """)
 HIDDEN = parse_yaml("""
 no_log:
@@ -82,6 +86,8 @@ a parameter that is marked:
   - one.two.three: {token: "{{ SECRET }}"}
 a file of root's:
   - {ansible.builtin.copy: {dest: /a, mode: "0600", content: "{{ SECRET }}"}, no_log: true}
+files of variables:
+  - {one.two.managed_files: {files: "{{ role_files + (role_more if a else []) }}"}, no_log: true}
 variables of a call:
   - {ansible.builtin.include_role: {name: a}, vars: {b: "{{ SECRET }}"}}
 a comparison:
@@ -112,7 +118,9 @@ def problems(steps: list) -> list[str]:
     """What the check finds in tasks, beside a variable and a template that hold a secret."""
     lookup = "lookup('fewnodes.discovery.secret', 'management_token')"
     tasks = list(tasks_of("f.yml", json.loads(json.dumps(steps).replace("SECRET", lookup))))
-    variables = {"role_b": "{{ role_a }}", "role_a": f"{{{{ {lookup} }}}}"}
+    variables = {"role_b": "{{ role_a }}", "role_a": f"{{{{ {lookup} }}}}", "role_more": "{{ role_files }}"}
+    private = {"path": "/a", "mode": "0600", "content": "{{ role_a }}"}
+    variables |= {"role_files": [private], "role_open": [private | {"mode": "0644"}]}
     flow = Flow(variables, {"given_secret"}, {"a.j2": f"x {{{{ {lookup} }}}}"}, tasks)
     return [problem for task in tasks for problem in flow.problems(task, {"token"})]
 
