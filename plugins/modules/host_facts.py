@@ -58,6 +58,13 @@ parts:
   returned: always
   type: list
   elements: str
+balancer_parts:
+  description: >-
+    What of load balancers is on the host, each backend that has options there by its name, V(nginx_container) for nginx in its
+    container, V(timer) for the timer of an earlier version.
+  returned: always
+  type: list
+  elements: str
 resolvers:
   description: The site's name servers that the role consul_dns has written into the resolver of the host, in order.
   returned: always

@@ -30,6 +30,12 @@ for mark in balancer:/etc/discovery-balancer.json balancer:/etc/consul-template/
   overlay:/etc/docker/consul.env "overlay:${data:-/var/lib/docker}/swarm/docker-state.json"; do
   [ ! -e "${mark#*:}" ] || echo "part ${mark%%:*}"
 done
+for file in /etc/discovery-balancer-*.json; do
+  backend=${file#*-balancer-}
+  [ ! -e "$file" ] || echo "balancer_part ${backend%.json}"
+done
+! grep -qs name=discovery-nginx /etc/systemd/system/nginx.service || echo "balancer_part nginx_container"
+[ ! -e /etc/systemd/system/discovery-balancer.timer ] || echo "balancer_part timer"
 {
   sed -n 's/^server=\([0-9A-Fa-f.:]*\)$/\1/p' /etc/discovery-dns.conf
   sed -n 's/^DNS=//p' /etc/systemd/network/*.d/10-discovery.conf
@@ -48,10 +54,11 @@ def host_facts(report: str) -> dict:
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
         of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
         balancer, templates), parts (what groups have put there: balancer, dockerd, floating_address, overlay, registrator),
+        balancer_parts (backends that have options here, by name; nginx_container; timer, of an earlier version),
         resolvers (the site's name servers that the files of consul_dns name, in order), and package_tool: Ansible can ask the
         package manager
     """
-    kinds = ("package", "user", "program", "conffile", "server", "template", "part", "resolver")
+    kinds = ("package", "user", "program", "conffile", "server", "template", "part", "balancer_part", "resolver")
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     package_tool = False
     for line in report.splitlines():
@@ -66,6 +73,7 @@ def host_facts(report: str) -> dict:
         "configurations": {path: _whose(mark, checksum, found["conffile"]) for checksum, mark, path in _split(found["server"])},
         "consul_template": found["template"],
         "parts": sorted(set(found["part"])),
+        "balancer_parts": found["balancer_part"],
         "resolvers": list(dict.fromkeys(found["resolver"])),
         "package_tool": package_tool,
     }

@@ -136,7 +136,7 @@ def test_u1_consul_is_asked_for_udp_services_where_they_are_balanced(tmp_path):
     role = real_nginx.ROOT / "roles/balancer"
     for folder in ("files", "templates"):
         (tmp_path / folder).symlink_to(role / folder)
-    files = parse_yaml((role / "tasks/configure.yml").read_text())[1]["fewnodes.discovery.managed_files"]["files"]
+    files = parse_yaml((role / "tasks/configure.yml").read_text())[0]["fewnodes.discovery.managed_files"]["files"]
     (content,) = [file["content"] for file in files if file["path"].endswith("/catalog.json.ctmpl")]
     sites = [("nginx", ""), ("nginx", "5140-5149"), ("haproxy", "5140-5149")]
     variables = {"balancer_backend": "{{ item[0] }}", "balancer_udp_ports": "{{ item[1] }}"}

@@ -6,7 +6,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts impo
 
 def test_a_report_is_read():
     program = "program b7c0  /opt/consul/1.22.7/consul\n"
-    parts = "template templates\npart overlay\npart balancer\npart balancer\n"
+    parts = "template templates\npart overlay\npart balancer\npart balancer\nbalancer_part nginx\n"
     found = host_facts(f"user root\nuser consul\npackage nginx\n{program}{parts}package_tool\n")
     assert found == {
         "packages": ["nginx"],
@@ -15,6 +15,7 @@ def test_a_report_is_read():
         "configurations": {},
         "consul_template": ["templates"],
         "parts": ["balancer", "overlay"],
+        "balancer_parts": ["nginx"],
         "resolvers": [],
         "package_tool": True,
     }
@@ -28,6 +29,7 @@ def test_a_host_without_python_apt_has_no_package_tool():
         "configurations": {},
         "consul_template": [],
         "parts": [],
+        "balancer_parts": [],
         "resolvers": [],
         "package_tool": False,
     }
@@ -68,3 +70,28 @@ def test_a_program_that_is_listed_is_linked(tmp_path, edit, listed):
     report = REPORT.replace("/usr/local/bin", f"{tmp_path}/usr/local/bin").replace("/opt/", f"{tmp_path}/opt/")
     done = subprocess.run(["sh", "-c", report], capture_output=True, text=True, check=False)
     assert (f"{tmp_path}/opt/consul/1.22.7/consul" in host_facts(done.stdout)["programs"]) is listed
+
+
+MARKS = {
+    "nothing": ([], []),
+    "options of the site": (["etc/discovery-balancer.json"], []),
+    "two backends": (["etc/discovery-balancer-haproxy.json", "etc/discovery-balancer-nginx.json"], ["haproxy", "nginx"]),
+    "container": (["etc/systemd/system/nginx.service"], ["nginx_container"]),
+    "timer": (["etc/systemd/system/discovery-balancer.timer"], ["timer"]),
+}
+
+
+@pytest.mark.parametrize(("files", "expected"), MARKS.values(), ids=MARKS)
+def test_parts_of_a_load_balancer_are_listed(tmp_path, files, expected):
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    for file in files:
+        (tmp_path / file).write_text("ExecStart=/usr/bin/docker run --name=discovery-nginx\n")
+    done = subprocess.run(["sh", "-c", REPORT.replace("/etc/", f"{tmp_path}/etc/")], capture_output=True, text=True, check=False)
+    assert host_facts(done.stdout)["balancer_parts"] == expected
+
+
+def test_a_unit_of_another_source_is_no_container_of_ours(tmp_path):
+    (tmp_path / "nginx.service").write_text("ExecStart=/usr/sbin/nginx\n")
+    report = REPORT.replace("/etc/systemd/system/", f"{tmp_path}/")
+    done = subprocess.run(["sh", "-c", report], capture_output=True, text=True, check=False)
+    assert host_facts(done.stdout)["balancer_parts"] == []
