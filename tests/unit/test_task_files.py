@@ -121,3 +121,12 @@ def test_whatever_ends_the_sync_program_ends_the_timer_of_an_earlier_version_too
         tasks = parse_yaml((ROLES["balancer"] / f"tasks/{name}.yml").read_text())
         removed = [unit for task in dicts(tasks) for unit in (task.get("fewnodes.discovery.removed") or {}).get("units", [])]
         assert "discovery-balancer.timer" in removed, name
+
+
+def test_the_command_of_the_sync_program_comes_before_the_program():
+    """It accepts the calls of an earlier version's units, which the earlier command does not with this program."""
+    tasks = parse_yaml((ROLES["balancer"] / "tasks/install.yml").read_text())
+    (given,) = [variables["common_program_files"] for variables in dicts(tasks) if "common_program_files" in variables]
+    assert [file["path"] for file in given] == ["/usr/local/sbin/discovery-balancer"]
+    (copied,) = parse_yaml((ROLES["common"] / "tasks/program.yml").read_text())
+    assert copied["fewnodes.discovery.managed_files"]["files"].split()[:3] == ["{{", "common_program_files", "+"]
