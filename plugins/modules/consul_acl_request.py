@@ -42,22 +42,11 @@ options:
     description: Whether to list the tokens.
     type: bool
     default: true
-  pod:
-    description:
-      - Consul in a pod of a Kubernetes cluster, asked by way of the cluster's API instead of the agent of the host.
-        The options are those of M(fewnodes.discovery.consul_acl).
-    type: dict
-    suboptions:
-      kubeconfig: {description: File with the access to the cluster; empty for the user's own., type: str, default: ""}
-      context: {description: Context of the file; empty for its current one., type: str, default: ""}
-      namespace: {description: Namespace of the pod., type: str, required: true}
-      name: {description: Name of the pod., type: str, required: true}
-      server: {description: Name that Consul's certificate must have., type: str, required: true}
-      ca: {description: The site's CA that must have signed it as PEM., type: str, required: true}
 attributes:
   check_mode:
     description: Predicts the change and does nothing.
     support: full
+extends_documentation_fragment: [fewnodes.discovery.pod]
 author: fewnodes.discovery maintainers (@fewnodes)
 """
 

@@ -179,10 +179,11 @@ def test_package_holds_the_product_only():
     assert PACKAGED.isdisjoint(patterns)
 
 
-def test_options_of_secrets_are_documented_once():
+@pytest.mark.parametrize(("option", "fragment"), [("vault_password_file", "secrets"), ("pod", "pod")])
+def test_options_of_several_plugins_are_documented_once(option, fragment):
     """Plugins that have them extend the fragment."""
-    own = [path for path in (ROOT / "plugins").rglob("*.py") if "\n  vault_password_file:" in path.read_text()]
-    assert own == [ROOT / "plugins/doc_fragments/secrets.py"]
+    own = [path for path in (ROOT / "plugins").rglob("*.py") if f"\n  {option}:" in path.read_text()]
+    assert own == [ROOT / f"plugins/doc_fragments/{fragment}.py"]
 
 
 def test_programs_without_a_suffix_are_linted():
