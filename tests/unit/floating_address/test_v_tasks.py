@@ -1,13 +1,17 @@
 """The order of what the playbooks and the role do."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles/floating_address"
-SET = "discovery_floating_addresses | default([], true) | fewnodes.discovery.as_list | length > 0"
+SET = "site_floating_addresses | length > 0"
 
 
 def test_the_kernel_lets_the_balancer_listen_before_its_configuration_is_tested():
@@ -32,8 +36,36 @@ def test_a_host_that_was_removed_while_it_was_drained_comes_back_undrained():
 
 
 def test_an_empty_variable_is_a_site_without_floating_addresses():
-    """`discovery_floating_addresses:` of YAML is null."""
+    """`discovery_floating_addresses:` of YAML is null. Playbooks read it in one place, each role in its defaults."""
     files = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*") if path.suffix in (".yml", ".j2")]
-    read = [one for path in files for one in re.findall(r"discovery_floating_addresses\b'?\)? \| (.*)", path.read_text())]
-    assert len(read) > 8
-    assert [one for one in read if not re.match(r"default\(\[\], true\)|map\('default', \[\], true\)", one)] == []
+    read = {path: re.findall(r"discovery_floating_addresses\b'?\)? \| (.*)", path.read_text()) for path in files}
+    found = {str(path.relative_to(ROOT)): texts for path, texts in read.items() if texts}
+    roles = {f"roles/{role}/defaults/main.yml" for role in ("balancer", "firewall", "floating_address")}
+    assert found.keys() == roles | {"playbooks/vars/site.yml"} and set(map(len, found.values())) == {1}
+    assert all(re.match(r"default\(\[\], true\)|map\('default', \[\], true\)", text) for (text,) in found.values())
+
+
+GROUP = "load_balancers: {hosts: {a: {}, b: {}}, vars: {discovery_floating_addresses: %s}}\nothers: {hosts: {c: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("", []), ("[]", []), ("192.0.2.100", ["192.0.2.100"]), ("[192.0.2.100, 192.0.2.101]", ["192.0.2.100", "192.0.2.101"])],
+)
+def test_every_host_knows_the_addresses_that_the_load_balancers_have(tmp_path, given, expected):
+    """Also one that has left their group, and so has none of its variables."""
+    assert evaluated(tmp_path, GROUP % given, "b,c", {}, "{{ site_floating_addresses | to_json }}") == [expected] * 2
+
+
+def evaluated(tmp_path, inventory: str, hosts: str, variables: dict, text: str) -> list:
+    """What a JSON text is on each host, with the playbooks' site variables."""
+    (tmp_path / "hosts.yml").write_text(inventory)
+    file = tmp_path / "{{ inventory_hostname }}.json"
+    shown = {"ansible.builtin.copy": {"content": text, "dest": str(file)}, "vars": variables}
+    play = {"hosts": hosts, "gather_facts": False, "connection": "local", "vars_files": [str(ROOT / "playbooks/vars/site.yml")],
+            "tasks": [shown]}  # fmt: skip
+    (tmp_path / "play.json").write_text(json.dumps([play]))
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    return [json.loads((tmp_path / f"{host}.json").read_text()) for host in hosts.split(",")]
