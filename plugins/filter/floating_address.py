@@ -6,6 +6,7 @@ from ..plugin_utils.floating_address import (
     floating_address_config,
     floating_address_options,
     floating_address_problems,
+    floating_address_takers,
     floating_addresses_held,
 )
 
@@ -16,5 +17,6 @@ class FilterModule:
             "floating_address_config": floating_address_config,
             "floating_address_options": floating_address_options,
             "floating_address_problems": floating_address_problems,
+            "floating_address_takers": floating_address_takers,
             "floating_addresses_held": floating_addresses_held,
         }

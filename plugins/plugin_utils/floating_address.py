@@ -56,6 +56,15 @@ def floating_addresses_held(addresses: Iterable[object], shown: str) -> list[str
     return [one for one in map(canonical, addresses) if one in held]
 
 
+def floating_address_takers(asked: Iterable[Mapping]) -> list[str]:
+    """The load balancers that can take addresses over, sorted.
+
+    :param asked: result of the command of tasks/others.yml for each of the others, which ends with 0 there; one that could not be
+        reached has no `rc`
+    """
+    return sorted(one["__role_item"] for one in asked if one.get("rc") == 0)
+
+
 def order_for(number: int, balancers: Iterable[str]) -> list[str]:
     """Who holds an address first, second, …: each balancer is first for one of several addresses.
 

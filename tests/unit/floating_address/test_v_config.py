@@ -10,6 +10,7 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils.floating_addres
     floating_address_interface,
     floating_address_options,
     floating_address_problems,
+    floating_address_takers,
     floating_addresses_held,
     order_for,
     priority,
@@ -113,6 +114,13 @@ def test_an_address_is_held_in_whatever_form_it_is_written():
     shown = "2: eth0    inet 10.0.0.100/32 scope global eth0\n2: eth0    inet6 fd00::100/128 scope global \n"
     assert floating_addresses_held(["FD00:0:0::0100", "10.0.0.100", "10.0.0.10"], shown) == ["fd00::100", "10.0.0.100"]
     assert floating_addresses_held(["fd00::1"], "") == []
+
+
+def test_only_a_balancer_that_says_so_takes_addresses_over():
+    """One is drained, and one cannot be reached."""
+    asked = [{"__role_item": name, **rest} for name, rest in
+             (("c", {"rc": 0}), ("b", {"rc": 1}), ("d", {"unreachable": True}), ("a", {"rc": 0}))]  # fmt: skip
+    assert floating_address_takers(asked) == ["a", "c"] and floating_address_takers([]) == []
 
 
 def test_the_check_asks_by_an_address_of_the_host_itself():

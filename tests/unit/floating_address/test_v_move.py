@@ -29,7 +29,8 @@ def move(tmp_path):
     programs.mkdir()
 
     def run(active=True, held="", address="127.0.0.1", port=9, last=False, entry="move", drained=False):
-        for name, text in (("systemctl", f"exit {0 if active else 3}"), ("ip", f"echo '2: eth0 inet {held}/32 scope global'")):
+        asked = f"echo x >> {tmp_path}/asked\nexit {0 if active else 3}"
+        for name, text in (("systemctl", asked), ("ip", f"echo '2: eth0 inet {held}/32 scope global'")):
             (programs / name).write_text(f"#!/bin/sh\n{text}\n")
             (programs / name).chmod(0o755)
         if drained:
@@ -43,7 +44,9 @@ def move(tmp_path):
                 "floating_address_port": port, "floating_address_last": last,
                 "ansible_python_interpreter": sys.executable,
             },
-            "tasks": [{"ansible.builtin.include_role": {"name": "floating_address", "tasks_from": entry}}],
+            "tasks": [
+                {"ansible.builtin.include_role": {"name": "floating_address", "tasks_from": one}} for one in entry.split()
+            ],
         }  # fmt: skip
         (tmp_path / "play.json").write_text(json.dumps([play]))
         # Names that extra variables set are those of the role's own.
@@ -73,6 +76,13 @@ def test_v4_the_mark_stays_when_another_balancer_answers_at_the_address(move):
     with socket.create_server(("127.0.0.1", 0)) as other:
         good, mark, output = move(port=other.getsockname()[1])
     assert good and mark == "drained\n", output
+
+
+def test_v4_a_run_that_has_checked_before_asks_the_other_balancers_once(move, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        good, mark, output = move(port=other.getsockname()[1], entry="others move")
+    assert good and mark == "drained\n", output
+    assert (tmp_path / "asked").read_text() == "x\n"
 
 
 @pytest.mark.parametrize(("last", "good"), [(False, False), (True, True)])
