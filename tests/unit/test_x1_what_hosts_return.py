@@ -97,6 +97,7 @@ READ = {
     ("playbooks/drain.yml", "drain_instances"): "load balancers wait until they serve none of them",
     ("playbooks/scale_service.yml", "scale_new_ids"): "load balancers wait until they serve them",
     ("playbooks/scale_service.yml", "scale_surplus_instances"): "load balancers wait until they serve none of them",
+    ("playbooks/tasks/leave_groups.yml", "balancer_http_port"): "a variable of the inventory",
     ("playbooks/vars/consul.yml", "common_host"): "a host that has left a group loses its own tokens of that group",
     ("playbooks/vars/consul.yml", "consul_template_keys"): "a variable of the inventory",
     ("playbooks/vars/consul.yml", "registrator_service_prefixes"): "a variable of the inventory",

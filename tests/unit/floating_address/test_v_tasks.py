@@ -69,3 +69,36 @@ def evaluated(tmp_path, inventory: str, hosts: str, variables: dict, text: str) 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     return [json.loads((tmp_path / f"{host}.json").read_text()) for host in hosts.split(",")]
+
+
+def leaving() -> dict:
+    """Tasks that a host runs that has left a group, by their entry points."""
+    tasks = parse_yaml((ROOT / "playbooks/tasks/leave_groups.yml").read_text())
+    calls = [(task.get("ansible.builtin.include_role"), task) for task in tasks]
+    return {(call["name"], call["tasks_from"]): task for call, task in calls if call}
+
+
+def test_v4_a_host_that_leaves_the_load_balancers_moves_its_addresses_as_a_drained_one():
+    """It has asked whether another one can take them before anything changes, and removes nothing before it holds none."""
+    tasks = leaving()
+    order = [entry for role, entry in tasks if role == "floating_address"]
+    assert order == ["others", "move", "reset"] and list(tasks)[0] == ("floating_address", "others")
+    check, move, reset = (tasks["floating_address", entry] for entry in order)
+    assert (move["vars"], move["when"]) == (check["vars"], check["when"])
+    assert reset["when"] in move["when"], "what has held addresses goes also where the site has none any more"
+    drain = parse_yaml((ROOT / "playbooks/drain.yml").read_text())[2]["tasks"][0]["vars"]
+    assert move["vars"]["floating_address_balancers"] == drain["floating_address_balancers"]
+
+
+@pytest.mark.parametrize(("group", "port"), [("a: {}, b: {}", 8080), ("", 80)])
+def test_v4_a_host_that_leaves_asks_at_the_addresses_and_the_port_of_the_load_balancers(tmp_path, group, port):
+    """It has none of their variables. Without any load balancer there is nobody to ask."""
+    variables = leaving()["floating_address", "move"]["vars"]
+    inventory = (
+        f"load_balancers: {{hosts: {{{group}}}, vars: {{discovery_floating_addresses: 192.0.2.100, balancer_http_port: 8080}}}}\n"
+        "others: {hosts: {c: {}}}\n"
+    )
+    names = "addresses", "balancers", "port | int", "last"
+    text = f"{{{{ [{', '.join(f'floating_address_{name}' for name in names)}] | to_json }}}}"
+    expected = [["192.0.2.100"], ["a", "b"], port, False] if group else [[], [], port, False]
+    assert evaluated(tmp_path, inventory, "c", variables, text) == [expected]
