@@ -108,7 +108,10 @@ ALLOWED = {
         "": {
             "upstream": f"((tcp|tls|udp)_{NAME}|discovery_(https|through))",
             "server": "",
-            "limit_conn_zone": r"\$(protocol zone=datagrams_[0-9a-f]{16}:64k|server_port zone=datagrams_[0-9a-f]{16}_port:\d+k)",
+            "limit_conn": r"connections_[0-9a-f]{16} [1-9]\d{0,5}",
+            "limit_conn_log_level": "warn",
+            "limit_conn_zone": r"\$(discovery_connecting zone=connections_[0-9a-f]{16}:4m"
+            r"|protocol zone=datagrams_[0-9a-f]{16}:64k|server_port zone=datagrams_[0-9a-f]{16}_port:\d+k)",
             "map": r"\$(protocol\$server_port \$discovery_service|ssl_preread_server_name \$discovery_tls"
             r"|discovery_tls \$discovery_step)",
         },

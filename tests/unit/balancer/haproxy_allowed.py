@@ -56,6 +56,8 @@ ALLOWED = {
     rf"listen tcp_({NAME})": [
         "mode tcp", "balance (roundrobin|leastconn)", rf"timeout (connect|client|server) {MS}", "log global", LOG,
         rf"bind {PLACE}", rf"({SERVER}|{SPARE})",
+        r"tcp-request connection track-sc2 src table discovery_connections( unless \{ src [0-9a-f.:/ ]+ \})?",
+        r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",
     ],
     "global()": [rf"hard-stop-after {MS}"],
 }  # fmt: skip

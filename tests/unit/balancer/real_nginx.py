@@ -181,7 +181,7 @@ class Balancer:
             "binary": str(binary), "config": str(self.config / "nginx.conf"),
             "pid_file": str(self.folder / "run/nginx.pid"), "socket": str(self.folder / "run/own/nginx.sock"),
             "shutdown_timeout": "5s", "old_workers": 64, "client_requests": written["client_requests"],
-            "udp_sessions": written["udp_sessions"],
+            "udp_sessions": written["udp_sessions"], "client_open_connections": written["client_open_connections"],
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine

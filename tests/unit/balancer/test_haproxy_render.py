@@ -208,6 +208,8 @@ def test_listener():
     options = Options(domain="x.example", listen=("10.0.0.1", "::"))
     assert section(rendered(options=options, **plan)["services.cfg"], "tcp_echo-9999") == (
         "listen tcp_echo-9999\n    mode tcp\n    balance leastconn\n    bind 10.0.0.1:9999\n    bind [::]:9999\n"
+        "    tcp-request connection track-sc2 src table discovery_connections\n"
+        "    tcp-request connection reject if { sc_conn_cur(2) gt 1000 }\n"
         "    timeout client 600000ms\n    timeout server 600000ms\n"
         f"    server 10.0.0.1:7 10.0.0.1:7 weight 1{CHECK}\n"
     )

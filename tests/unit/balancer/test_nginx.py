@@ -210,8 +210,12 @@ def test_l6_workers_that_take_connections_and_answer_nothing_end_the_wait(nginx,
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("shutdown_timeout", "soon"), ("old_workers", 0), ("old_workers", True), ("old_workers", "9")]
-)
+    ("name", "value"),
+    [
+        ("shutdown_timeout", "soon"), ("old_workers", 0), ("old_workers", True), ("old_workers", "9"),
+        ("client_open_connections", -1), ("client_open_connections", "9"), ("client_requests", True),
+    ],
+)  # fmt: skip
 def test_options_of_nginx_that_cannot_be_rendered(name, value):
     with pytest.raises(ValueError, match=name):
         Nginx(Options(domain="x.example", backend={name: value}))

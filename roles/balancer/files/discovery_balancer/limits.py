@@ -37,6 +37,7 @@ LIMITS = (
     Limit("client_send_timeout", "time", "60s"),
     Limit("client_keepalive_timeout", "time", "60s"),
     Limit("client_connections", "count", "2000"),
+    Limit("client_open_connections", "count", "1000"),
     Limit("client_requests", "count", "0"),
     Limit("client_max_body_size", "size", "100m"),
     Limit("header_size", "header", "32k"),

@@ -200,7 +200,7 @@ def _return(status, condition, retry=False):
 def _frontend(options, own):
     """Where requests come in. Variables of a request: client, host (that chose the service), authority (with the port that the
     client named), service."""
-    text = "frontend discovery_http\n" + _bind(options.http_port, options)
+    text = "frontend discovery_http\n" + _bind(options.http_port, options) + _connection_limit(own)
     if options.certificates:
         text += (
             f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
@@ -252,6 +252,18 @@ def _frontend(options, own):
     text += _return(404, f" if !{known}")
     text += _headers(own)
     return text + "    use_backend http_%[var(txn.service)]\n"
+
+
+def _connection_limit(own):
+    """Connections of one address, whatever they ask for, on all ports together. Those over the socket of the second step of TLS
+    have no address yet: the first has counted them."""
+    if not int(own.limit("client_open_connections")):
+        return ""
+    unless = f" unless {{ src {' '.join(own.trusted_proxies)} }}" if own.trusted_proxies else ""
+    return (
+        f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
+        f"    tcp-request connection reject if {{ sc_conn_cur(2) gt {int(own.limit('client_open_connections'))} }}\n"
+    )
 
 
 def _client_limits(own):
@@ -328,6 +340,7 @@ def _internal(options, own):
     """Sections that no service has: counters of clients, and what a sync asks for."""
     text = (
         "backend discovery_clients\n    stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0_rate(1s)\n"
+        "backend discovery_connections\n    stick-table type ipv6 size 100k expire 1m store conn_cur\n"
         "backend discovery_state\n"
         f"    http-request set-header X-State %[str(marker),map({MAPS}{MARKER})]%[str(stop),map({MAPS}{STRUCTURE})]\n"
     )
@@ -351,6 +364,7 @@ def _tls_frontend(plan, options, own):
     return (
         "frontend discovery_tls\n    mode tcp\n"
         + _bind(plan.tls_port, options)
+        + _connection_limit(own)
         + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
         + _timeout("client", *_any_silence(own))
         + "    tcp-request inspect-delay 10s\n"
@@ -454,7 +468,7 @@ def _listener(service, options, own):
     chosen = service.settings
     silence = chosen.read_timeout or own.limit("stream_timeout")
     text = f"listen tcp_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
-    text += _bind(service.port, options) + _stream_log(own, service.name)
+    text += _bind(service.port, options) + _connection_limit(own) + _stream_log(own, service.name)
     text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
     text += _timeout("client", silence) + _timeout("server", silence)
     return Section(text, _passive(options, own), weights(service.instances), listens=True)

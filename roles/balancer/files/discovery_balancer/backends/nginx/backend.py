@@ -59,7 +59,8 @@ class Nginx:
     def files(self, plan) -> tuple:
         """The files of a generation and their marker, which covers nginx.conf and the certificates as well."""
         own = self.own
-        files = render_nginx(plan, self.options, own.tls_directory, own.shutdown_timeout, own.client_requests, own.udp_sessions)
+        limits = own.client_requests, own.udp_sessions, own.client_open_connections
+        files = render_nginx(plan, self.options, own.tls_directory, own.shutdown_timeout, *limits)
         main = pathlib.Path(self.own.config).read_bytes()
         texts = [*files.values(), _marker("", self.own.socket)]
         certificates = (_content(one["certificate"]) for one in self.options.certificates)

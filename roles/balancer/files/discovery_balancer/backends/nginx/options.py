@@ -21,6 +21,7 @@ class NginxOptions:
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
     old_workers: int = 64  # most of them at one time
     client_requests: int = 0  # a second from one address to all services together, as in nginx.conf; 0: any
+    client_open_connections: int = 0  # of one address to TLS and tcp services, also idle ones; 0: any
     udp_sessions: int = 1024  # most of all udp services together at one time; a part of worker_connections of nginx.conf
 
     def __post_init__(self):
@@ -31,8 +32,10 @@ class NginxOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: {value!r} is not a whole number above 0")
-        if isinstance(self.client_requests, bool) or not isinstance(self.client_requests, int) or self.client_requests < 0:
-            raise ValueError(f"client_requests: {self.client_requests!r} is not a whole number")
+        for name in ("client_requests", "client_open_connections"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name}: {value!r} is not a whole number")
 
     @property
     def tls_directory(self) -> pathlib.Path:

@@ -31,7 +31,9 @@ NO_HEADERS = '            add_header Retry-After "";\n'
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
 
 
-def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", client_requests=0, udp_sessions=1024) -> dict:
+def render_nginx(
+    plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", client_requests=0, udp_sessions=1024, open_connections=0
+) -> dict:
     """The three files of one generation, without the marker.
 
     :param plan: services whose names, hosts, addresses, ports and settings are safe to print
@@ -40,14 +42,14 @@ def render_nginx(plan, options, tls_directory=TLS_DIRECTORY, shutdown="10m", cli
     :param shutdown: how long old workers may finish their connections, as nginx writes it
     :param client_requests: the site's limit of requests a second from one address, 0 for none
     :param udp_sessions: most sessions of all udp services together at one time
+    :param open_connections: most connections of one address to TLS and tcp services at one time, 0 for any
     :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}
     """
     main = f"worker_shutdown_timeout {longest(plan, shutdown)};\n"
     http, stream = _http(plan, options, tls_directory, client_requests), _stream(plan, options, tls_directory)
-    if plan.udp:
-        datagrams = functools.partial(_datagrams, plan, options, udp_sessions)
-        generation = hashlib.sha256("\0".join((main, http, stream, datagrams(""))).encode()).hexdigest()[:16]
-        stream += datagrams(generation)
+    counted = functools.partial(_counted, plan, options, udp_sessions, open_connections)
+    if text := counted(""):
+        stream += counted(hashlib.sha256("\0".join((main, http, stream, text)).encode()).hexdigest()[:16])
     return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
 
 
@@ -352,6 +354,22 @@ def _listener(service, options):
     return (
         _upstream("tcp", service, options, _turns(service))
         + f"server {{\n{_listen(service.port, options)}    proxy_pass tcp_{service.name};\n{lines}}}\n"
+    )
+
+
+def _counted(plan, options, udp_sessions, open_connections, generation):
+    """What counts in a zone of its generation."""
+    text = _connections(open_connections, generation) if open_connections and (plan.tcp or plan.tls_port) else ""
+    return text + (_datagrams(plan, options, udp_sessions, generation) if plan.udp else "")
+
+
+def _connections(most, generation):
+    """For all listeners without a limit of their own, because an idle connection there holds its places: nginx takes back those
+    of HTTP only. Its zone has a generation's name for the reason that `_datagrams` has.
+    """
+    return (
+        f"limit_conn_zone $discovery_connecting zone=connections_{generation}:4m;\n"
+        f"limit_conn connections_{generation} {most};\nlimit_conn_log_level warn;\n"
     )
 
 
