@@ -61,6 +61,13 @@ def test_w10_the_bound_ends_the_oldest_that_finish_and_none_that_serves(most, en
     assert [worker.pid for worker in processes.excess(found, most)] == ended
 
 
+@pytest.mark.parametrize(("most", "serving", "expected"), [(64, 2, 64), (64, 96, 96), (1, 2, 2), (5, 0, 5)])
+def test_w10_the_bound_is_of_processes_and_leaves_those_of_one_generation(most, serving, expected):
+    """On a host with 96 processors a reload would end connections of the generation before at once."""
+    found = [Worker(9, pid, False) for pid in range(serving)] + [Worker(1, pid, True) for pid in range(100, 400)]
+    assert workers.bound(found, most) == expected
+
+
 def test_w10_a_worker_that_takes_long_to_end_is_counted_once():
     """A real one that is stopped, as one that waits for a disk."""
     with subprocess.Popen(["bash", "-c", f"exec -a '{FINISHING}' sleep 3600"]) as process:

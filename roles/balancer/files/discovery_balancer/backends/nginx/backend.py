@@ -150,7 +150,8 @@ class Nginx:
     def trim(self) -> tuple:
         """Ends the oldest workers that finish their connections, beyond `old_workers`."""
         master = self.master()
-        return workers.end_oldest(workers.workers(master), self.own.old_workers, master)
+        found = workers.workers(master)
+        return workers.end_oldest(found, workers.bound(found, self.own.old_workers), master)
 
     def hangs(self) -> str:
         """Its master does not take a signal, or its workers are silent on the socket and do nothing else meanwhile. One that is

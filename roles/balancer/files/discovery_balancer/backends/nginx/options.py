@@ -19,7 +19,7 @@ class NginxOptions:
     docker_binary: str = "/usr/bin/docker"
     workers: str = "www-data"  # user and group of nginx's workers
     shutdown_timeout: str = "10m"  # how long old workers may finish their connections, where no service wants it longer
-    old_workers: int = 64  # most of them at one time
+    old_workers: int = 64  # most of these processes at one time; a generation has one for each processor
     client_requests: int = 0  # a second from one address to all services together, as in nginx.conf; 0: any
     client_open_connections: int = 0  # of one address to TLS and tcp services, also idle ones; 0: any
     udp_sessions: int = 1024  # most of all udp services together at one time; a part of worker_connections of nginx.conf

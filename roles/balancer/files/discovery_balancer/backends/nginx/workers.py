@@ -2,7 +2,16 @@
 
 from ..processes import PROC, Worker, children, deaf, end_oldest, send, serving, spent
 
-__all__ = ["Worker", "deaf", "end_oldest", "send", "serving", "spent", "workers"]
+__all__ = ["Worker", "bound", "deaf", "end_oldest", "send", "serving", "spent", "workers"]
+
+
+def bound(found, most) -> int:
+    """How many workers may finish connections at one time: those of one earlier generation may in any case. A generation has one
+    for each processor; on a host with more of them than the site wants, each reload would end connections otherwise.
+
+    :param most: as the site wants it
+    """
+    return max(most, len(serving(found)))
 
 
 def workers(master, proc=PROC) -> list:
