@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from .site import datacenter_problem, domain_problem, is_service
+from .site import datacenter_problem, domain_problem, even_servers_problem, is_service
 
 GOSSIP_KEY_BYTES = 32
 
@@ -62,11 +62,9 @@ def settings_problems(host: str, settings: Mapping) -> list[str]:
             f"consul_bootstrap_expect is {expected} on host {host}, but consul_servers lists {len(servers)} ({listed}):"
             f" set it to {len(servers)} or leave it unset"
         )
-    if servers and len(servers) % 2 == 0 and not settings["allow_even_servers"]:
-        problems.append(
-            f"consul_servers lists {len(servers)} servers on host {host} ({listed}); an even number survives no more"
-            " failures than one server less: use an odd number, or set consul_allow_even_servers: true"
-        )
+    even = even_servers_problem(len(servers), "consul_allow_even_servers")
+    if even and not settings["allow_even_servers"]:
+        problems.append(f"consul_servers lists {len(servers)} servers on host {host} ({listed}); {even}")
     keys = {source: key for source, key in settings["gossip_keys"].items() if key}
     for source, key in keys.items():
         if key_length(key) != GOSSIP_KEY_BYTES:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from .kubernetes_dns import with_consul
 from .kubernetes_manifests import DATACENTER_LABEL, OWNER
-from .site import datacenter_problem, domain_problem
+from .site import datacenter_problem, domain_problem, even_servers_problem
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 NO_KEY = hashlib.sha256(b"").hexdigest()
@@ -143,13 +143,11 @@ def _name_problems(host: str, settings: Mapping) -> list[str]:
 def _size_problems(host: str, settings: Mapping) -> list[str]:
     problems = []
     servers = settings["servers"]
+    even = even_servers_problem(servers, "consul_kubernetes_allow_even_servers")
     if servers < 1:
         problems.append(f"consul_kubernetes_servers is {servers} on host {host}: set it to 3, or to 1 or 5")
-    elif servers % 2 == 0 and not settings["allow_even_servers"]:
-        problems.append(
-            f"consul_kubernetes_servers is {servers} on host {host}; an even number survives no more failures than one server"
-            " less: use an odd number, or set consul_kubernetes_allow_even_servers: true"
-        )
+    elif even and not settings["allow_even_servers"]:
+        problems.append(f"consul_kubernetes_servers is {servers} on host {host}; {even}")
     if not QUANTITY.fullmatch(str(settings["storage"])):
         problems.append(
             f"consul_kubernetes_storage of host {host} is {settings['storage']!r}: set it to a quantity of Kubernetes, such as"

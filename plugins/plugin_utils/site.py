@@ -147,6 +147,16 @@ def datacenter_problem(value: object) -> str:
     return f"is {value!r}, {why}: set it to up to 63 lower-case letters, digits, hyphens and underscores, such as {suggested}"
 
 
+def even_servers_problem(servers: int, switch: str) -> str:
+    """Why so many Consul servers are refused, and what to set; '' for an odd number of them, and for none.
+
+    :param switch: the variable that allows them
+    """
+    if not servers or servers % 2:
+        return ""
+    return f"an even number survives no more failures than one server less: use an odd number, or set {switch}: true"
+
+
 def domain_problem(value: object) -> str:
     """Why the domain of Consul's names cannot be used, with the value and what to set; '' for a good one.
 

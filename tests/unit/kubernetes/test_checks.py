@@ -3,11 +3,13 @@
 import hashlib
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils import consul_settings
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.kubernetes_checks import (
     cluster_problems,
     needed_rights,
     settings_problems,
 )
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.site import even_servers_problem
 from kubernetes_settings import settings
 
 ALL_SECRETS = ["ca.key", "ca.pem", "gossip_key", "management_token"]
@@ -63,6 +65,25 @@ def test_good_settings_and_a_good_cluster():
 def test_wrong_settings(changes, message):
     found = of_settings(**changes)
     assert message in found and "sEcReT" not in found
+
+
+@pytest.mark.parametrize("servers", [2, 4])
+def test_an_even_number_is_refused_as_on_hosts(servers):
+    """One text: what it says about failures is the same wherever the servers run."""
+    names = [f"s{number}" for number in range(servers)]
+    on_hosts = {
+        "servers": names, "bootstrap_expect": servers, "allow_even_servers": False, "extra_config": {}, "write_networks": [],
+        "declared_services": {}, "declared_by_host": {}, "agents": names, "datacenter": "dc1", "domain": "consul",
+        "deployment": "host", "name_problems": [], "gossip_keys": {},
+    }  # fmt: skip
+    (problem,) = consul_settings.settings_problems("s0", on_hosts)
+    (text,) = {one.partition("; ")[2].replace("_kubernetes", "") for one in (problem, of_settings(servers=servers))}
+    assert text == even_servers_problem(servers, "consul_allow_even_servers")
+
+
+@pytest.mark.parametrize("servers", [0, 1, 3, 5])
+def test_an_odd_number_and_none_are_not_even(servers):
+    assert even_servers_problem(servers, "x") == ""
 
 
 def test_two_servers_for_those_who_ask():
