@@ -622,6 +622,13 @@ def test_p1_headers_of_a_label(serve, ask, instance, status):
         assert (found[0], [name for name in EXTRA if name in found[1]]) == (expected, [])
 
 
+def test_p1_headers_of_a_label_are_on_the_page_413_of_nginx_alone(server, serve, ask, instance):
+    """It answers that within the location of the service. docs/balancer.md says so."""
+    serve(web=[entry(instance().port, response_headers=LABEL, max_body_size="1k")])
+    found = ask(f"web.{DOMAIN}", Content_Length=2000)
+    assert (found[0], [name for name in EXTRA if name in found[1]]) == (413, list(EXTRA) if server is real_nginx else [])
+
+
 def test_p1_a_header_of_a_label_replaces_that_of_an_instance(exchange):
     headers, _ = exchange(
         "X-Frame-Options: ALLOW\r\nx-frame-options: TOO\r\nX-Other: 1\r\n", b"", response_headers="X-Frame-Options: DENY"
