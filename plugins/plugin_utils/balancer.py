@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 # DNS, DHCP, NTP, the overlay network and Consul.
 UDP_OF_HOSTS = (53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600)
+LONGEST_SHOWN = 500
 RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
 # One source of patterns and limits: the program on the hosts has the same files.
 PROGRAM = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer"
@@ -28,15 +29,22 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_trusted_proxies,
-        balancer_access_log, balancer_sync_interval, balancer_consul_address, and each limit (limits.py)
+        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
+        balancer_allow, balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
+        limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
     problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings), *_of_limits(settings)]
     if settings["balancer_deployment"] == "overlay":
         problems += _of_the_container(settings)
-    return [f"{variable} is {settings[variable]!r} on {host}: {advice}" for variable, advice in problems]
+    return [f"{variable} is {_shown(settings[variable])} on {host}: {advice}" for variable, advice in problems]
+
+
+def _shown(value) -> str:
+    """A value in a message, without the end of a long one such as a page."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _of_the_backend(settings: Mapping, backends: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -77,9 +85,11 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         advice = f"browsers would ask port {patterns.HTTPS_PORT} only, and balancer_tls_port is {tls}"
         yield "balancer_hsts", f"{advice}: leave it empty, or set balancer_tls_port to {patterns.HTTPS_PORT}"
     yield from _of_headers(settings["balancer_response_headers"])
-    wrong = [str(proxy) for proxy in settings["balancer_trusted_proxies"] if not _is_network(proxy)]
-    if wrong:
-        yield "balancer_trusted_proxies", f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"
+    yield from _of_pages(settings)
+    for variable in ("balancer_trusted_proxies", "balancer_allow"):
+        wrong = [str(network) for network in settings[variable] if not _is_network(network)]
+        if wrong:
+            yield variable, f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"
     if not 5 <= _number(settings["balancer_sync_interval"]) <= 30:
         yield "balancer_sync_interval", "set it to 5 to 30 seconds"
     if str(settings["balancer_consul_address"]).endswith(":8500"):
@@ -94,6 +104,16 @@ def _of_headers(wanted: Mapping) -> Iterator[tuple[str, str]]:
             yield variable, f"{name}: {reason}"
     if headers.bounded(found) != found:
         yield variable, f"leave at most {headers.MOST} of them, and {headers.LONGEST} characters"
+
+
+def _of_pages(settings: Mapping) -> Iterator[tuple[str, str]]:
+    patterns, variable = _of_the_program("patterns"), "balancer_pages"
+    longest = patterns.LONGEST_PAGE
+    if settings["balancer_backend"] == "haproxy":  # a page has to fit into one of its buffers
+        longest = min(longest, 2048 * _number(str(settings["balancer_header_size"]).rstrip("k")))
+    for status, text in settings[variable].items():
+        if reason := patterns.page_problem(status, text, longest):
+            yield variable, f"{reason}; set statuses with their HTML"
 
 
 def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:

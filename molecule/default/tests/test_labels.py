@@ -100,6 +100,18 @@ def test_p1_requests_a_second(site, serve, show):
         assert set(found) == {200, 429}
 
 
+def test_p1_allow_list(site, serve, show):
+    """Of two services that this machine asks, one lets nobody in that it is."""
+    host = served(site, serve, "test-allowed", allow="0.0.0.0/0")
+    serve(site.docker_hosts[0], "test-barred", "http", allow="192.0.2.0/24")
+    barred = site.host_of("test-barred")
+    everywhere(site.balancers, lambda b: http_get(b.address, barred).status == 403, SECONDS)
+    for balancer in site.balancers:
+        found = [ask(balancer, name)[0] for name in (host, barred)]
+        show(f"{balancer.name}: with everybody on the list, and with others: {found}")
+        assert found == [200, 403]
+
+
 def test_w15_headers_with_underscores(site, serve, show):
     """They arrive where the site wants them, and none looks like ours."""
     host = served(site, serve, "test-plain")

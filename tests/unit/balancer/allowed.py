@@ -24,6 +24,8 @@ PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
 FILE = r"/[A-Za-z0-9._/@+-]+"
 SERVICE, VALUE = "[0-9a-f]{16}", "[0-9a-f]{4}"  # in the name of a sticky cookie, and of one
 TAKEN = r"~^([0-9a-f]+) \1$"  # the cookie is of the instance that answered
+NETWORK = r"(\d{1,3}\.){3}\d{1,3}/\d{1,2}|[0-9a-f:]+/\d{1,3}"
+ACCESS = {"allow": NETWORK, "deny": "all"}
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 HSTS = r"Strict-Transport-Security max-age=\d{1,8}"
@@ -54,8 +56,8 @@ ALLOWED = {
         },
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
         r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
-        r"map \$status \$discovery_error": {"default|429|431": r"\$discovery_page_(429|431|502)"},
-        r"map \$status \$discovery_retry_after": {"default|431": "5?"},
+        r"map \$status \$discovery_error": {"default|403|429|431": r"\$discovery_page_(403|429|431|502)"},
+        r"map \$status \$discovery_retry_after": {"default|403|431": "5?"},
         r"map \$upstream_addr \$discovery_answered": {
             "default": r"\$upstream_addr",
             re.escape("~ (?<discovery_answerer>[^ ]+)$"): r"\$discovery_answerer",
@@ -75,7 +77,7 @@ ALLOWED = {
             "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
-            "error_page": r"(429 502 504|494 =431) @discovery_error",
+            "error_page": r"((403 )?429 502 504|494 =431) @discovery_error",
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
@@ -83,6 +85,7 @@ ALLOWED = {
             "location": rf"(/|= {PATH}|{PATH}/|@discovery_error)",
         },
         "server location": ANSWER
+        | ACCESS
         | {
             "(proxy|grpc)_hide_header": HEADER,
             "if": r"\$discovery_clear",
@@ -113,19 +116,26 @@ ALLOWED = {
             "limit_conn_zone": r"\$(discovery_connecting zone=connections_[0-9a-f]{16}:4m"
             r"|protocol zone=datagrams_[0-9a-f]{16}:64k|server_port zone=datagrams_[0-9a-f]{16}_port:\d+k)",
             "map": r"\$(protocol\$server_port \$discovery_service|ssl_preread_server_name \$discovery_tls"
-            r"|discovery_tls \$discovery_step)",
+            r"|discovery_(tls|let_in) \$discovery_step|discovery_tls \$discovery_in|discovery_in \$discovery_let_in)",
+            "geo": rf"\$discovery_in_{SERVICE}",
         },
+        rf"geo \$discovery_in_{SERVICE}": {"default": "0", NETWORK: "1"},
+        r"map \$discovery_tls \$discovery_in": {"default": "1", f"tls_{NAME}": rf"\$discovery_in_{SERVICE}"},
+        r"map \$discovery_in \$discovery_let_in": {"default": "", "1": r"\$discovery_tls"},
         r"map \$protocol\$server_port \$discovery_service": {
             "default": "-", f"TCP({PORT})?": rf"({NAME}|\$discovery_tls)", f"UDP{PORT}": NAME,
         },
         r"map \$ssl_preread_server_name \$discovery_tls": {
             "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
         },
-        r"map \$discovery_tls \$discovery_step": {"default": "discovery_through", "": "", "discovery_https": "discovery_https"},
+        r"map \$discovery_(tls|let_in) \$discovery_step": {
+            "default": "discovery_through", "": "", "discovery_https": "discovery_https",
+        },
         "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SECOND}/(https|through)\.sock)", "least_conn": ""},
-        "server": {
+        "server": ACCESS
+        | {
             "listen": rf"({PLACE}( udp reuseport)?|{SECOND}/through\.sock proxy_protocol)",
-            "proxy_pass": rf"((tcp|udp)_{NAME}|\$discovery_(tls|step))",
+            "proxy_pass": rf"((tcp|udp)_{NAME}|\$discovery_(tls|let_in|step))",
             "(proxy_connect|proxy)_timeout": TIME,
             "proxy_responses": r"\d{1,3}",
             "limit_conn": r"datagrams_[0-9a-f]{16}(_port)? [1-9]\d{0,9}",
@@ -152,7 +162,7 @@ def walk(blocks, around=()):
     for one in blocks:
         arguments = " ".join(one["args"])
         yield " ".join(around), one["directive"], arguments
-        inner = f"map {arguments}" if one["directive"] == "map" else one["directive"]
+        inner = f"{one['directive']} {arguments}" if one["directive"] in ("map", "geo") else one["directive"]
         yield from walk(one.get("block") or [], (*around, inner))
 
 

@@ -22,6 +22,9 @@ SPARE = rf"server spare-\d+ 0\.0\.0\.0:1 disabled{CHECK}"
 LOG = r"log-format %ci\\ \[%T\]\\ TCP\\ %ts\\ %B\\ %U\\ %Tt\\ service=<name>\\ instance=\\\"%si:%sp\\\"\\ port=%fp"
 VALUES = rf"str\({SERVICE}/\),concat\(,txn\.(cookie|server)\),map\(discovery/sticky\.map\)"
 CLEAR = r"!\{ ssl_fc \} \{ var\(txn\.encrypted\) -m found \} \{ req\.hdr\(X-Forwarded-Proto\) http \}"
+NETWORK = r"((\d{1,3}\.){3}\d{1,3}/\d{1,2}|[0-9a-f:]+/\d{1,3})"
+ALLOW = rf"acl discovery_(allowed CLIENT -m ip {NETWORK}( {NETWORK}){{0,15}}|6to4 CLIENT -m ip 2002::/16)"
+LET_IN = "reject unless discovery_allowed !discovery_6to4"
 NEW = "if discovery_new !discovery_same"
 # section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
 ALLOWED = {
@@ -32,6 +35,9 @@ ALLOWED = {
         rf" {CLEAR} !\{{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}}"
         rf" or {CLEAR} \{{ var\(txn\.path\) -m sub \.\. \}}",
         rf'http-response set-header {HEADER} "{HEADER_VALUE}"',
+        ALLOW.replace("CLIENT", r"var\(txn\.client\)"),
+        r"http-request return status 403 content-type text/html file discovery/403\.html"
+        r" unless discovery_allowed !discovery_6to4",
         "compression algo gzip", f"compression type {re.escape(' '.join(TYPES))}",
         r"stick-table type ipv6 size 10k expire [1-9]\d{0,5}s store gpc0_rate\([1-9]\d{0,5}s\)",
         r"http-request track-sc1 var\(txn\.client\)", r"http-request sc-inc-gpc0\(1\)",
@@ -51,10 +57,12 @@ ALLOWED = {
     ],
     rf"backend tls_({NAME})": [
         "mode tcp", "balance (roundrobin|leastconn)", rf"timeout server {MS}",
+        ALLOW.replace("CLIENT", "src"), f"tcp-request content {LET_IN}",
         rf"({SERVER}|{SPARE})",
     ],
     rf"listen tcp_({NAME})": [
         "mode tcp", "balance (roundrobin|leastconn)", rf"timeout (connect|client|server) {MS}", "log global", LOG,
+        ALLOW.replace("CLIENT", "src"), f"tcp-request connection {LET_IN}",
         rf"bind {PLACE}", rf"({SERVER}|{SPARE})",
         r"tcp-request connection track-sc2 src table discovery_connections( unless \{ src [0-9a-f.:/ ]+ \})?",
         r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",

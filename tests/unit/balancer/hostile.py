@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from discovery_balancer.settings import PARSERS, PREFIX
+from discovery_balancer.settings import GUARDS, PARSERS, PREFIX
 
 # Every key of meta that the balancer reads: a new one is fuzzed from the day it is there.
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 # Good services are asked in clear, so none of them redirects.
 FINE = {
+    "allow": "0.0.0.0/0, ::/0",
     "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
     "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
     "read_timeout": "1m", "response_headers": "X-Frame-Options: DENY | Content-Security-Policy: default-src 'self'; img-src *",
@@ -56,6 +57,7 @@ VALUES = (
     "http", "https", "HTTP", "h2c", "grpc", "tls", "tcp", "ftp", "true", "false", "on", "off", "v1.0.0", "1.2.3", "2",
     "cookie", "Cookie", "address", "2g", "101g", "102400M", "104857601k", "1t", "4k", "64K", "65k", "0k", "007k", "1m", "16 k",
     "301", "308", "302", "31536000", "20,100", "20,", "1,10001", "10000 ,1",
+    "0.0.0.0/0", "10.0.0.0/8, 2001:db8::/32", "10.0.0.1/8", "::/0", "fe80::1%eth0",
 )  # fmt: skip
 
 
@@ -172,6 +174,8 @@ class Maker:
         if self.random.random() < 0.3:
             return self.random.choice(({}, None))
         keys = self.random.sample(KEYS, self.random.randint(0, min(4, len(KEYS)))) + [self.twisted(("note",))]
+        if broken:  # an instance that cannot be guarded as it wants is not served
+            keys = [key for key in keys if key.removeprefix(PREFIX) not in GUARDS]
         make = self.broken if broken else self.twisted
         values = {key: make(VALUES) for key in keys}
         for key, value in values.items():

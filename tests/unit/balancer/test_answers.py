@@ -156,6 +156,22 @@ def test_pages_of_the_balancer_itself(serve, ask):
             assert answer[2].startswith("<!doctype html>") and answer[2].endswith("</html>\n") and "//" not in answer[2]
 
 
+SITES_OWN = '<!doctype html>\n<p title="a\'b">$host ${x} %[src] \\n \\\\ {}; # é\u20ac</p>\n'
+
+
+def test_p1_pages_of_the_site(server, ask):
+    """Every character arrives; the longest one, too."""
+    pages = {"404": SITES_OWN, "502": SITES_OWN, "503": SITES_OWN + "x" * (2**15 - len(SITES_OWN.encode()) - 1) + "\n"}
+    with server.Balancer(balancer_pages=pages) as site:
+        site.sync(catalog())
+        site.start()
+        apply(site, web=[entry(free_port())])
+        for host, status, retry in (("x.example.org", 404, None), (f"x.{DOMAIN}", 503, "5"), (f"web.{DOMAIN}", 502, "5")):
+            found = ask(host, port=site.http_port)
+            page = (found[0], found[2].encode("utf-8"), found[1]["Retry-After"])
+            assert page == (status, pages[str(status)].encode(), retry), host
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_instance_refuses(serve, ask, count):
     serve(web=[entry(free_port()) for _ in range(count)])

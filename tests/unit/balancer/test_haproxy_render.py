@@ -108,6 +108,35 @@ def test_p1_gzip(label, site, compressed):
     assert "event-stream" not in text
 
 
+def test_p1_pages_of_the_site():
+    made = rendered(options=dataclasses.replace(OPTIONS, pages={"404": "<p>é", "502": "<p>é"}))
+    assert (made["404.html"], made["503.html"]) == ("<p>é\n", rendered()["503.html"])
+    for status in ("502", "504"):
+        assert made[f"{status}.http"].endswith("\r\nContent-Length: 6\r\n\r\n<p>é\n")
+
+
+def test_p1_allow_list():
+    """Of a label, else of the site, in lines that are not too long."""
+    networks = tuple(f"10.0.{n}.0/24" for n in range(18))
+    chosen, at = Settings(allow=networks), (Instance("10.0.0.1", 443),)
+    own = {"http": (web(allow=networks), web(name="open")), "tls": (Service("t", at, hosts=("t.example",), settings=chosen),)}
+    text = rendered(**own, tcp=(Service("db-9999", at, 9999, settings=chosen),), tls_port=443)["services.cfg"]
+    for name, client, rule in (
+        ("http_web", "var(txn.client)", "http-request return status 403 content-type text/html file discovery/403.html"),
+        ("tls_t", "src", "tcp-request content reject"),
+        ("tcp_db-9999", "src", "tcp-request connection reject"),
+    ):
+        assert (
+            f"    acl discovery_allowed {client} -m ip {' '.join(networks[:16])}\n"
+            f"    acl discovery_allowed {client} -m ip 10.0.16.0/24 10.0.17.0/24\n"
+            f"    acl discovery_6to4 {client} -m ip 2002::/16\n"
+            f"    {rule} unless discovery_allowed !discovery_6to4\n"
+        ) in section(text, name)
+    assert "allowed" not in section(text, "http_open")
+    text = rendered(http=(web(),), options=dataclasses.replace(OPTIONS, allow=("10.9.0.0/16",)))["services.cfg"]
+    assert "acl discovery_allowed var(txn.client) -m ip 10.9.0.0/16\n" in section(text, "http_web")
+
+
 def test_p1_response_headers():
     options = dataclasses.replace(OPTIONS, response_headers={"x-site": "site", "X-Other": 1})
     text = rendered(http=(web(response_headers=(("X-Frame-Options", "DENY"), ("X-Site", "service"))),), options=options)

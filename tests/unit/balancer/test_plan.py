@@ -533,3 +533,12 @@ def test_every_tagged_service_is_served_or_skipped(services):
     for name, instances in services:
         if any({"http", "tls", "tcp"} & set(i["tags"]) for i in instances):
             assert name.lower() in served or name in named
+
+
+def test_p1_an_instance_that_would_be_open_is_skipped_and_the_others_are_served():
+    wrong = instance("10.0.0.2", meta={"balancer_allow": "office"})
+    right = instance("10.0.0.1", meta={"balancer_allow": "10.0.0.0/8"})
+    result = plan(catalog(web=[wrong, right], bad=[wrong]), OPTIONS)
+    assert [(s.name, len(s.instances), s.settings.allow) for s in result.http] == [("web", 1, ("10.0.0.0/8",))]
+    assert sorted(name for name, _ in result.skipped) == ["bad", "bad", "web"]
+    assert "office" in reasons(result)["web"] and reasons(result)["bad"] == "no usable instance"

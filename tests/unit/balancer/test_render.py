@@ -25,11 +25,12 @@ TLS = {
     "set_real_ip_from", "ssl_certificate", "ssl_certificate_key", "ssl_preread", "grpc_connect_timeout",
     "client_max_body_size", "proxy_buffering", "proxy_request_buffering", "grpc_buffer_size", "proxy_buffer_size",
     "proxy_buffers", "proxy_busy_buffers_size", "rewrite", "proxy_responses", "grpc_hide_header", "if", "proxy_hide_header",
-    "limit_req", "limit_req_zone", "gzip", "gzip_min_length", "gzip_proxied", "gzip_types", "gzip_vary",
+    "allow", "deny", "geo", "limit_req", "limit_req_zone", "gzip", "gzip_min_length", "gzip_proxied", "gzip_types", "gzip_vary",
 }  # fmt: skip
 # What stands in the blocks of maps: ports, statuses, names of hosts and of what they lead to; cookies and addresses.
 HOST = re.compile(
     r"[0-9]{3}|(TCP|UDP)[0-9]{0,5}|discovery_https|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+|[0-9a-f]{16} ([0-9a-f]{4}|[0-9a-f.:\[\]]+)"
+    r"|[0-9a-f.:]+/[0-9]{1,3}|1|tls_[a-z0-9_-]+"  # who is let in
     r"|~\^ |~\^\(\.\+\) \\1\$|~ \(\?<discovery_answerer>\[\^ \]\+\)\$"
 )
 
@@ -136,6 +137,60 @@ def test_path_that_is_stripped():
 )
 def test_w8_p1_w17_lines_of_a_label(chosen, lines):
     assert http_conf(web(**chosen)).endswith(f"http_web;\n{lines}    }}\n}}\n")
+
+
+def test_p1_pages_of_the_site():
+    """As they are: nothing in them is nginx's, and none is too long for it."""
+    html = '<p class="x">$host \\\\n \\\\ {}; é</p>\n' * 100
+    text = http_conf(options=dataclasses.replace(OPTIONS, pages={"503": html, "404": "x"}))
+    pieces = re.findall(r'geo \$discovery_part_503_\d+ \{ default "((?:[^"\\]|\\["\\])*)"; \}\n', text)
+    assert "".join(pieces).replace('\\"', '"').replace("\\\\", "\\") == html
+    assert max(len(piece.encode()) for piece in pieces) < 4000
+    names = "".join(f"$discovery_part_503_{number}" for number in range(len(pieces)))
+    assert f'map "" $discovery_page_503 {{ default "{names}"; }}\n' in text and "unavailable" not in text
+    assert 'geo $discovery_part_404_0 { default "x\n"; }\n' in text and "did not answer" in text
+    assert "geo" not in http_conf()
+
+
+def test_p1_allow_list():
+    """Of a label, else of the site; a host without one has nothing of it."""
+    chosen = {"allow": ("10.0.0.0/8", "2001:db8::/32")}
+    text = http_conf(web(**chosen), Service("open", (Instance("10.0.0.1", 80),), hosts=("open.hospital.example",)))
+    lines = "        allow 10.0.0.0/8;\n        allow 2001:db8::/32;\n        deny all;\n"
+    assert f"http_web;\n{lines}    }}\n}}\n" in text and text.count("deny") == text.count("error_page 403 429") == 1
+    site = dataclasses.replace(OPTIONS, allow=("10.9.0.0/16",))
+    assert "        allow 10.9.0.0/16;\n        deny all;\n" in http_conf(web(), options=site)
+    assert "10.9" not in http_conf(web(**chosen), options=site)
+
+
+@pytest.mark.parametrize("options", [OPTIONS, ENDING_TLS], ids=["", "with certificates"])
+def test_p1_allow_list_of_connections(options):
+    """One listener has all names: the name that is not for a client leads nowhere."""
+    chosen = Settings(allow=("10.0.0.0/8",))
+    at = (Instance("10.0.0.1", 443),)
+    tls = Service("web", at, hosts=("web.example",), settings=chosen), Service("open", at, hosts=("open.example",))
+    plan = Plan(tls=tls, tls_port=443, tcp=(Service("db-9999", at, 9999, settings=chosen), Service("x-9998", at, 9998)))
+    text = render_nginx(plan, options)["stream.conf"]
+    assert text.count("allow 10.0.0.0/8;\n    deny all;\n") == 1
+    assert "proxy_pass tcp_db-9999;\n    allow 10.0.0.0/8;\n    deny all;\n}" in text
+    maps = """\
+geo $discovery_in_4b5e57f6eb2f42b9 {
+    default 0;
+    10.0.0.0/8 1;
+}
+map $discovery_tls $discovery_in {
+    default 1;
+    tls_web $discovery_in_4b5e57f6eb2f42b9;
+}
+map $discovery_in $discovery_let_in {
+    default "";
+    1 $discovery_tls;
+}
+"""
+    assert maps in text
+    assert ("map $discovery_let_in $discovery_step" if options.certificates else "pass $discovery_let_in;") in text
+    udp = Plan(udp=(Service("log-5140", at, 5140, settings=chosen),))
+    assert text.count("let_in") == 2 and "    allow 10.0.0.0/8;\n    deny all;\n" in render_nginx(udp, options)["stream.conf"]
 
 
 def test_p1_sticky():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery_balancer.settings import PARSERS, Settings, settings, weight
+from discovery_balancer.settings import PARSERS, Settings, settings, unguarded, weight
 
 DOCS = Path(__file__).parents[3] / "docs/balancer.md"
 
@@ -34,14 +34,14 @@ def test_all_settings():
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
-        response_headers="X-B: 2 | x-a: 'self' https:; x=1",
+        response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
     headers = ("x-a", "'self' https:; x=1"), ("X-B", "2")
     expected = Settings(
         ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
-        (20, 100), *https,
+        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"),
     )  # fmt: skip
     assert values == (expected, [])
 
@@ -87,6 +87,24 @@ def test_a_bad_value_is_reported_and_the_default_applies(key, value):
     chosen, problems = one(**{key: value, "path": "/api"})
     assert (chosen, len(problems)) == (Settings(path="/api"), 1)
     assert f"balancer_{key}" in problems[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", "office", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8;", "10.0.0.0/8 all", "!10.0.0.0/8", "-f /etc/x", "fe80::1%eth0",
+     "10.0.0.0/8\0", "１0.0.0.1", "10.0.0.٣", ", ".join(f"10.{n}.0.0/24" for n in range(65))],
+)  # fmt: skip
+def test_p1_an_instance_that_would_be_open_is_not_usable(value):
+    """An allow list that is none is no reason to let everybody in."""
+    assert unguarded(meta(allow=value)).startswith("balancer_allow ")
+    assert unguarded(meta(allow="10.0.0.0/8")) == unguarded(meta(strip="x")) == unguarded({}) == ""
+
+
+def test_p1_an_instance_without_an_allow_list_does_not_open_the_others():
+    chosen, problems = settings([meta(allow="10.0.0.0/8"), {}, meta()])
+    assert (chosen.allow, len(problems)) == (("10.0.0.0/8",), 0)
+    chosen, problems = settings([meta(allow="10.0.0.0/8"), {}, meta(allow="10.0.0.1"), meta(allow="10.0.0.1")])
+    assert (chosen.allow, len(problems)) == (("10.0.0.1/32",), 1)
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("20", (20, 20)), (" 20 ,5", (20, 5)), ("10000,10000", (10000, 10000))])

@@ -8,6 +8,8 @@ GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_udp_ports": "", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
+    "balancer_pages": {503: "<html>ä</html>"},
+    "balancer_allow": ["10.0.0.0/8", "2001:db8::1"],
     "balancer_https_redirect": "false", "balancer_hsts": "", "balancer_response_headers": {"X-Good": 1},
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
     **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
@@ -53,6 +55,9 @@ def test_nothing_is_wrong(good):
         ("balancer_deployment", "overlay", "discovery_overlay"),
         ("balancer_trusted_proxies", ["proxy.example"], "proxy.example is no IP"),
         ("balancer_trusted_proxies", ["10.1.0.1/16"], "10.1.0.1/16 is no IP"),
+        ("balancer_pages", {200: "x"}, "200 has no page: there are 403, 404"), ("balancer_pages", {"503": " "}, "503 is empty"),
+        ("balancer_pages", {503: "a\0"}, "control characters"),
+        ("balancer_allow", ["10.1.0.1/16"], "10.1.0.1/16 is no IP"), ("balancer_allow", ["office"], "office is no IP"),
         ("balancer_certificates", [{**CERTIFICATE, "names": []}], "names are none"),
         ("balancer_certificates", [{**CERTIFICATE, "names": ["A.example"]}], "names are A.example"),
         ("balancer_certificates", [{**CERTIFICATE, "key": "key.pem"}], "key is 'key.pem'"),
@@ -67,6 +72,15 @@ def test_nothing_is_wrong(good):
 def test_a_mistake_is_reported(variable, value, words):
     problems = balancer_problems("lb-1", {**GOOD, variable: value})
     assert any(p.startswith(f"{variable} is {value!r} on lb-1: ") and words in p for p in problems)
+
+
+def test_p1_a_page_fits_into_a_buffer_of_haproxy():
+    page, small = {"503": "ä" * 5000}, {**GOOD, "balancer_header_size": "4k"}
+    assert balancer_problems("lb-1", {**small, "balancer_pages": page}) == []
+    settings = {**small, "balancer_pages": page, "balancer_backend": "haproxy"}
+    (problem,) = balancer.balancer_problems("lb-1", settings, ["haproxy"])
+    assert "10000 bytes, more than 8192" in problem and len(problem) < 1000
+    assert "more than 32768" in balancer_problems("lb-1", {**GOOD, "balancer_pages": {503: "x" * 32769}})[0]
 
 
 def test_p1_hsts_needs_the_port_that_browsers_ask():

@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from . import headers
-from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT
+from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
@@ -30,6 +30,8 @@ class Options:
     hsts: str = ""  # max-age in seconds, where a host has no own; empty: none
     response_headers: dict = dataclasses.field(default_factory=dict)  # name to value of headers that are added to answers
     gzip: bool = False  # whether answers of text are compressed, where a service has no own word
+    allow: tuple = ()  # networks whose clients are let in, where a service names none; empty: all
+    pages: dict = dataclasses.field(default_factory=dict)  # status to HTML in place of the program's own
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -87,6 +89,11 @@ class Options:
                 raise ValueError(f"response_headers: {name!r}: {value!r}: {reason}")
         if headers.bounded(found) != found:
             raise ValueError(f"response_headers: they are more than {headers.MOST}, or {headers.LONGEST} characters")
+        for status, text in self.pages.items():
+            if reason := page_problem(status, text):
+                raise ValueError(f"pages: {reason}")
+        for network in self.allow:
+            ipaddress.ip_network(network)
         if not isinstance(self.gzip, bool):
             raise ValueError(f"gzip: {self.gzip!r} is neither true nor false")
         if not REDIRECT.fullmatch(str(self.https_redirect)):
@@ -133,6 +140,10 @@ class Options:
     def compressed(self, service) -> bool:
         """Whether the text that a service answers is compressed."""
         return service.settings.gzip == "true" or (self.gzip and not service.settings.gzip)
+
+    def allowed(self, service) -> tuple:
+        """Networks whose clients a service lets in; empty: all."""
+        return service.settings.allow or self.allow
 
     def added_headers(self, service) -> tuple:
         """(name, value) of the headers that are added to the answers of a service."""

@@ -13,7 +13,7 @@ from . import shares
 from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
 from .patterns import HTTPS_PORT
 from .patterns import LABEL as LABEL_PATTERN
-from .settings import Rejected, Settings, cut, meta, settings, shown, weight
+from .settings import Rejected, Settings, cut, meta, settings, shown, unguarded, weight
 from .times import seconds
 
 LABEL = re.compile(LABEL_PATTERN)
@@ -150,7 +150,8 @@ def _asked_for(entries, options):
         for kind in KINDS:
             tagged, datagrams = _tagged(name, entry.get("instances"), kind, options)
             there, bad = _allowed(name, tagged, options)
-            bad += datagrams
+            there, open_ = _guarded(there)
+            bad += datagrams + open_
             failing, _unused = _allowed(name, _tagged(name, entry.get("failing"), kind, options)[0], options)
             chosen, problems = settings(there)
             if there and chosen.hosts and options.service_hosts:
@@ -213,6 +214,13 @@ def _allowed(name, instances, options, hosts=()):
             place = ", ".join(cut(host) for host in sorted(where))
             bad.append(f"{_titled(instance)}: discovery_service_hosts does not let {place} offer {cut(wrong)}")
     return good, bad
+
+
+def _guarded(instances):
+    """The instances without those that would be open to clients that they want to keep away, and the reasons of these."""
+    found = [(instance, unguarded(instance)) for instance in instances]
+    bad = [f"{_titled(instance)}: {reason}" for instance, reason in found if reason]
+    return [instance for instance, reason in found if not reason], bad
 
 
 def _hosts_of(instance, options):

@@ -5,6 +5,7 @@ everything in Settings is safe to print into a configuration file.
 """
 
 import dataclasses
+import ipaddress
 import re
 from collections import Counter
 
@@ -28,6 +29,9 @@ LARGEST_BODY = 100 * 2**30  # bytes
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
 RATE = re.compile("([1-9][0-9]{0,4})( *, *([1-9][0-9]{0,4}))?")
+MOST_NETWORKS = 64
+# Settings that keep clients away. Who asks for one and cannot have it is not served: it would be open to everybody.
+GUARDS = ("allow",)
 HIGHEST_RATE = 10_000  # requests a second of one address, and at once
 LONGEST_TEXT = 100
 
@@ -56,6 +60,7 @@ class Settings:
     rate_limit: tuple = ()  # requests a second of one address, and those at once; empty: the site's alone
     https_redirect: str = ""  # status, or false; empty: the site's
     hsts: str = ""  # max-age in seconds; empty: the site's
+    allow: tuple = ()  # networks whose clients are let in; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -76,6 +81,8 @@ def settings(entries) -> tuple:
     for field in dataclasses.fields(Settings):
         able = [one for one in read if not one.bad_path] or read if field.name in ("path", "bad_path") else read
         votes = Counter(getattr(one, field.name) for one in able)
+        if field.name in GUARDS and len(votes) > 1:  # one that asks for none does not open the others
+            del votes[field.default]
         chosen[field.name] = min(votes, key=lambda value: (-votes[value], value)) if votes else field.default
         if len(votes) > 1:
             listed = ", ".join(f"{shown(value)} ({votes[value]})" for value in sorted(votes, key=str)[:5])
@@ -89,6 +96,17 @@ def weight(entry):
         return _weight(meta(entry)[PREFIX + "weight"])
     except (KeyError, Rejected):
         return None
+
+
+def unguarded(entry) -> str:
+    """Why an instance is not served: it asks to keep clients away in a way that there is not. "" when it does not."""
+    for key in GUARDS:
+        if (value := meta(entry).get(PREFIX + key)) is not None:
+            try:
+                PARSERS[key](value)
+            except Rejected as rejected:
+                return f"{PREFIX}{key} {shown(value)}: {rejected}, and without it everybody would get in"
+    return ""
 
 
 def _read(entry):
@@ -159,6 +177,22 @@ def _response_headers(value):
     if kept != found:
         bad.append(f"they are more than {headers.MOST} headers or {headers.LONGEST} characters; the first are used")
     return kept, bad
+
+
+def _networks(value):
+    """Addresses and networks between commas or blanks, in a fixed order, none within another one."""
+    found = set()
+    for word in re.split(r"[,\s]+", value.strip(", ")):
+        try:
+            found.add(ipaddress.ip_network(word))
+        except ValueError:
+            raise Rejected(f"{shown(word)} is no IP address and no network such as 10.1.0.0/16") from None
+        if "%" in word:
+            raise Rejected(f"{shown(word)} is an address of one link")
+    kept = [one for kind in (4, 6) for one in ipaddress.collapse_addresses(net for net in found if net.version == kind)]
+    if len(kept) > MOST_NETWORKS:
+        raise Rejected(f"it is more than {MOST_NETWORKS} networks")
+    return tuple(map(str, kept))
 
 
 def _path(value):
@@ -245,6 +279,7 @@ def _weight(value):
 
 
 PARSERS = {
+    "allow": _networks,
     "connect_timeout": _time,
     "gzip": _switch,
     "header_size": _header_size,

@@ -9,6 +9,7 @@ PAGE = (
     "</style></head><body><h1>{title}</h1><p>{text}</p><p><small>{status}</small></p></body></html>"
 )
 TEXTS = {
+    403: ("You have no access to this service", "It may not be asked from the network that you are in."),
     404: ("There is no such site here", "Nothing is served under this address. Is its name spelled right?"),
     503: (
         "This service is unavailable",
@@ -22,6 +23,7 @@ TEXTS = {
     ),
 }
 NAMES = {
+    403: "403 Forbidden",
     404: "404 Not Found", 429: "429 Too Many Requests", 431: "431 Request Header Fields Too Large",
     502: "502 Bad Gateway or 504 Gateway Timeout", 503: "503 Service Unavailable",
 }  # fmt: skip
@@ -29,7 +31,12 @@ NAMES = {
 HEADS = {503: f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>"}
 
 
-def page(status) -> str:
-    """The HTML for a status of TEXTS, in one line without its end."""
+def page(status, own) -> str:
+    """The HTML for a status of TEXTS, with the end of its last line: one line, or what a site has instead.
+
+    :param own: {status as text: HTML}, of the site
+    """
+    if str(status) in own:
+        return own[str(status)].rstrip("\n") + "\n"
     title, text = TEXTS[status]
-    return PAGE.format(head=HEADS.get(status, ""), title=title, text=text, status=NAMES[status])
+    return PAGE.format(head=HEADS.get(status, ""), title=title, text=text, status=NAMES[status]) + "\n"

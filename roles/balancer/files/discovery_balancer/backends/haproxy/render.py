@@ -27,6 +27,7 @@ LONGEST_LABEL = f"{LONGEST_TIME}s"
 OTHER_LINES = 4096  # bytes of a header beside its longest line
 STATS_CONNECTIONS = 32  # at one time, of the page with statistics
 CLIENTS = "10k"  # that are counted at one time, of a service with a limit
+NETWORKS_IN_A_LINE = 16  # of HAProxy, which has 64 words and 2,048 bytes of space in each
 PROXIES_IN_A_ROW = 8  # of those that a site trusts
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 # Nobody is asked for this address: a server that has it waits for one.
@@ -123,7 +124,7 @@ def layout(plan, options, own, main="") -> Layout:
         + _internal(options, own),
         sections,
         {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts},
-        _pages(),
+        _pages(options.pages),
     )
 
 
@@ -387,6 +388,8 @@ def _http(service, options, own):
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
     text += f"    compression algo gzip\n    compression type {' '.join(TYPES)}\n" if options.compressed(service) else ""
     text += _redirect(chosen.https_redirect or options.https_redirect, options)
+    if allowed := options.allowed(service):
+        text += _allowed("var(txn.client)", allowed) + _return(403, " unless discovery_allowed !discovery_6to4")
     text += _rate_limit(*chosen.rate_limit) if chosen.rate_limit else ""
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
@@ -459,8 +462,22 @@ def _rate_limit(rate, burst):
     )
 
 
+def _allowed(client, networks):
+    """What a client has to be, in lines that HAProxy does not find too long. For it an address of 6to4 is one of IPv4, too."""
+    groups = (networks[at : at + NETWORKS_IN_A_LINE] for at in range(0, len(networks), NETWORKS_IN_A_LINE))
+    lines = "".join(f"    acl discovery_allowed {client} -m ip {' '.join(group)}\n" for group in groups)
+    return lines + f"    acl discovery_6to4 {client} -m ip 2002::/16\n"
+
+
+def _let_in(rule, service, options):
+    """Lines of a section of connections that lets some clients in alone."""
+    allowed = options.allowed(service)
+    return _allowed("src", allowed) + f"    {rule} reject unless discovery_allowed !discovery_6to4\n" if allowed else ""
+
+
 def _tls(service, options, own):
     text = f"backend tls_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
+    text += _let_in("tcp-request content", service, options)
     return Section(text + _timeout("server", own.limit("stream_timeout")), _passive(options, own), weights(service.instances))
 
 
@@ -469,6 +486,7 @@ def _listener(service, options, own):
     silence = chosen.read_timeout or own.limit("stream_timeout")
     text = f"listen tcp_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
     text += _bind(service.port, options) + _connection_limit(own) + _stream_log(own, service.name)
+    text += _let_in("tcp-request connection", service, options)
     text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
     text += _timeout("client", silence) + _timeout("server", silence)
     return Section(text, _passive(options, own), weights(service.instances), listens=True)
@@ -504,13 +522,13 @@ def _stream_log(own, service, more=""):
     return _log(own, f'%ci [%T] TCP %ts %B %U %Tt service={service} instance="%si:%sp" port=%fp{more}')
 
 
-def _pages():
+def _pages(own):
     """The files of the pages: whole answers where HAProxy itself fails, else their content."""
-    found = {f"{status}.html": page(status) + "\n" for status in (404, 429, 431, 503)}
+    found = {f"{status}.html": page(status, own) for status in (403, 404, 429, 431, 503)}
     for status, reason in REASONS.items():
-        body = page(502) + "\n"
+        body = page(502, own)
         found[f"{status}.http"] = (
             f"HTTP/1.1 {reason}\r\nContent-Type: text/html\r\nRetry-After: {RETRY_SECONDS}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Content-Length: {len(body.encode())}\r\n\r\n{body}"
         )
     return found

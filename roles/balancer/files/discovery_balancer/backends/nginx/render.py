@@ -19,6 +19,7 @@ UDP_TIMEOUT = "30s"  # longest silence of a session of datagrams
 # text/html is one of nginx's own.
 GZIP = f"gzip_vary on;\ngzip_proxied any;\ngzip_min_length 1000;\ngzip_types {' '.join(TYPES[1:])};\n"
 COUNTED = "1m"  # of memory for the clients of a service with a limit: some 8,000
+PIECE = 900  # characters of a page; each has up to 4 bytes
 MORE = 4  # KiB of a buffer beside the header in it, as in the role's nginx.conf
 RETRY = f"    add_header Retry-After {RETRY_SECONDS} always;\n"
 # On each answer of an instance of a sticky service; empty for a client that has its cookie.
@@ -59,7 +60,7 @@ def _http(plan, options, tls_directory, client_requests):
         for host in service.hosts:
             hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
-    text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages()
+    text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages(options.pages)
     text += GZIP if any(map(options.compressed, plan.http)) else ""
     text += _plain("_", options, _answer(404) + _errors(), " default_server")
     text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
@@ -72,7 +73,10 @@ def _http(plan, options, tls_directory, client_requests):
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
-    more = {s.name: _limits(s, client_requests) + ["gzip on"] * options.compressed(s) + _headers(s, options) for s in plan.http}
+    more = {
+        s.name: _access(s, options) + _limits(s, client_requests) + ["gzip on"] * options.compressed(s) + _headers(s, options)
+        for s in plan.http
+    }
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
         text += _plain(host, options, _locations(host, services, options, more, redirects))
@@ -106,12 +110,24 @@ def _redirects(host, services, options):
     }
 
 
-def _pages():
+def _pages(own):
     """A variable for each page, and those of `_errors`: they stand once in the configuration, however many services there are."""
-    text = "".join(f'map "" $discovery_page_{status} {{ default "{page(status)}\\n"; }}\n' for status in TEXTS)
-    by_status = {"default": "$discovery_page_502", 429: "$discovery_page_429", 431: "$discovery_page_431"}
+    text = "".join(_page(status, page(status, own), str(status) in own) for status in TEXTS)
+    by_status = {"default": "$discovery_page_502"} | {status: f"$discovery_page_{status}" for status in (403, 429, 431)}
     text += _map("$status", "$discovery_error", by_status)
-    return text + _map("$status", "$discovery_retry_after", {"default": RETRY_SECONDS, 431: '""'})
+    return text + _map("$status", "$discovery_retry_after", {"default": RETRY_SECONDS, 403: '""', 431: '""'})
+
+
+def _page(status, html, own):
+    """The variable of a page. One of the site may have any character, and be long: geo takes a value as it is, map looks for
+    variables in it; and nginx reads words of at most 4 KiB."""
+    if not own:
+        return f'map "" $discovery_page_{status} {{ default "{html[:-1]}\\n"; }}\n'
+    pieces = [html[at : at + PIECE] for at in range(0, len(html), PIECE)]
+    names = [f"$discovery_part_{status}_{number}" for number in range(len(pieces))]
+    quoted = (piece.replace("\\", "\\\\").replace('"', '\\"') for piece in pieces)
+    text = "".join(f'geo {name} {{ default "{piece}"; }}\n' for name, piece in zip(names, quoted))  # noqa: B905  Python 3.9
+    return text + f'map "" $discovery_page_{status} {{ default "{"".join(names)}"; }}\n'
 
 
 def _plain(name, options, body, flags=""):
@@ -134,14 +150,17 @@ def _answer(status):
     return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n"
 
 
-def _errors(hsts=""):
+def _errors(hsts="", more=()):
     """What nginx answers by itself, and no instance: 502 and 504, a header of the client that does not fit, a client that asks
     for too much. One location for all of them, because each costs memory for each service: the status stays what it was, and the
     maps of `_pages` choose by it.
+
+    :param more: statuses of those that a service keeps away
     """
+    statuses = " ".join(map(str, sorted((*more, 429, 502, 504))))
     more = f"        {hsts}" if hsts else ""
     return (
-        "    error_page 429 502 504 @discovery_error;\n"
+        f"    error_page {statuses} @discovery_error;\n"
         "    error_page 494 =431 @discovery_error;\n"
         "    location @discovery_error {\n"
         f"        add_header Retry-After $discovery_retry_after always;\n{more}"
@@ -167,6 +186,12 @@ def _rate(service):
     if not service.settings.rate_limit:
         return ""
     return f"limit_req_zone $binary_remote_addr zone=rate_{service.name}:{COUNTED} rate={service.settings.rate_limit[0]}r/s;\n"
+
+
+def _access(service, options):
+    """Directives of an http location, or of a listener of the stream block, that lets some clients in alone."""
+    allowed = options.allowed(service)
+    return [f"allow {network}" for network in allowed] + ["deny all"] * bool(allowed)
 
 
 def _limits(service, client_requests):
@@ -197,7 +222,7 @@ def _locations(host, services, options, more, redirects=None, hsts=""):
     :param redirects: {name of a service: lines}
     :param hsts: the line of a header
     """
-    text = _errors(hsts)
+    text = _errors(hsts, (403,) if any(map(options.allowed, services)) else ())
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
         body = _proxied(service, (redirects or {}).get(service.name, ""), hsts, more[service.name])
@@ -330,14 +355,16 @@ def _tls(plan, options, tls_directory):
         names.setdefault(name, "discovery_https")
     text = _map("$ssl_preread_server_name", "$discovery_tls", {"default": '""', **names}, "    hostnames;\n" if ended else "")
     text += "".join(_upstream("tls", service, options, _turns(service)) for service in plan.tls)
+    guarded, maps = _guarded(plan.tls, options)
+    text += maps
     listen = _listen(plan.tls_port, options)
     if not ended:
-        return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass $discovery_tls;\n}}\n"
+        return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass {guarded};\n}}\n"
     steps = {"default": "discovery_through", '""': '""', "discovery_https": "discovery_https"}
     through = tls_directory / "through.sock"
     return (
         text
-        + _map("$discovery_tls", "$discovery_step", steps)
+        + _map(guarded, "$discovery_step", steps)
         + f"upstream discovery_https {{\n    server unix:{tls_directory}/https.sock;\n}}\n"
         + f"upstream discovery_through {{\n    server unix:{through};\n}}\n"
         + f"server {{\n{listen}    ssl_preread on;\n    proxy_protocol on;\n    access_log off;\n"
@@ -347,10 +374,28 @@ def _tls(plan, options, tls_directory):
     )
 
 
+def _guarded(services, options):
+    """The variable with the upstream of a TLS connection, empty for a client that its service does not let in, and its maps.
+
+    One listener serves all names, so `allow` cannot stand there.
+    """
+    guarded = {service: sticky.key(service) for service in services if options.allowed(service)}
+    if not guarded:
+        return "$discovery_tls", ""
+    text = ""
+    for service, key in guarded.items():
+        networks = "".join(f"    {network} 1;\n" for network in options.allowed(service))
+        text += f"geo $discovery_in_{key} {{\n    default 0;\n{networks}}}\n"
+    within = {"default": 1} | {f"tls_{service.name}": f"$discovery_in_{key}" for service, key in guarded.items()}
+    text += _map("$discovery_tls", "$discovery_in", within)
+    return "$discovery_let_in", text + _map("$discovery_in", "$discovery_let_in", {"default": '""', 1: "$discovery_tls"})
+
+
 def _listener(service, options):
     chosen = service.settings
     lines = f"    proxy_connect_timeout {chosen.connect_timeout};\n" if chosen.connect_timeout else ""
     lines += f"    proxy_timeout {chosen.read_timeout};\n" if chosen.read_timeout else ""
+    lines += "".join(f"    {line};\n" for line in _access(service, options))
     return (
         _upstream("tcp", service, options, _turns(service))
         + f"server {{\n{_listen(service.port, options)}    proxy_pass tcp_{service.name};\n{lines}}}\n"
@@ -396,6 +441,7 @@ def _udp_listener(service, options, limits):
     chosen = service.settings
     lines = f"    proxy_timeout {chosen.read_timeout or UDP_TIMEOUT};\n"
     lines += f"    proxy_responses {chosen.responses};\n" if chosen.responses else ""
+    lines += "".join(f"    {line};\n" for line in _access(service, options))
     listen = _listen(service.port, options, " udp reuseport")
     return (
         _upstream("udp", service, options, _turns(service))

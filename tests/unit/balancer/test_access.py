@@ -1,0 +1,146 @@
+"""Who gets in: labels that keep clients away, by real requests to both servers."""
+
+import contextlib
+import functools
+import http.client
+import socket
+import ssl
+
+import pytest
+
+import real_haproxy
+import real_nginx
+from instances import apply, catalog, certificate, entry
+from real_nginx import DOMAIN
+
+TRUSTED = "127.0.71.9"
+INSIDE, OUTSIDE = "127.0.72.1", "127.0.73.1"
+ALLOW = "127.0.72.0/24, 2001:db8::/32"
+SOURCES = (INSIDE, OUTSIDE)
+
+
+@pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
+def server(request):
+    """The module of one."""
+    return request.param
+
+
+@contextlib.contextmanager
+def running(server, **variables):
+    with server.Balancer(**variables) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Certificate and key of a service that ends TLS itself."""
+    return certificate(tmp_path_factory.mktemp("certificates"), f"own.{DOMAIN}")
+
+
+@pytest.fixture(scope="module")
+def balancer(server, own, tmp_path_factory):
+    site = certificate(tmp_path_factory.mktemp("site"), f"*.{DOMAIN}")
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": site[0], "key": site[1]}]
+    with running(server, balancer_trusted_proxies=[TRUSTED], balancer_certificates=chosen) as one:
+        yield one
+
+
+@pytest.fixture
+def serve(balancer):
+    """Serve these services, and nothing else; the status."""
+    return functools.partial(apply, balancer)
+
+
+def ask(balancer, name, source=INSIDE, path="/", tls=False, **headers):
+    """Status, headers and body of one answer; 0 where the connection ends without one."""
+    connection = http.client.HTTPConnection(real_nginx.ADDRESS, balancer.http_port, timeout=20)
+    place = real_nginx.ADDRESS, balancer.tls_port if tls else balancer.http_port
+    try:
+        connection.sock = socket.create_connection(place, 20, (source, 0))
+        if tls:
+            connection.sock = ssl._create_unverified_context().wrap_socket(connection.sock, server_hostname=f"{name}.{DOMAIN}")
+        named = {header.replace("_", "-"): value for header, value in headers.items()}
+        connection.request("GET", path, headers={"Host": f"{name}.{DOMAIN}", **named})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    except (ConnectionError, ssl.SSLError, http.client.HTTPException):
+        return 0, {}, ""
+    finally:
+        connection.close()
+
+
+def test_p1_allow_list_of_a_service(balancer, serve, instance):
+    one = instance()
+    serve(web=[entry(one.port, allow=ALLOW)], other=[entry(one.port)], app=[entry(instance(403).port, allow=ALLOW)])
+    for tls in (False, True):
+        assert ask(balancer, "web", INSIDE, tls=tls)[0] == ask(balancer, "other", OUTSIDE, tls=tls)[0] == 200
+        status, headers, body = ask(balancer, "web", OUTSIDE, tls=tls)
+        assert (status, headers["Retry-After"], "no access" in body) == (403, None, True)
+    assert ask(balancer, "app")[1]["X-Own"] == "yes"  # that answer of an application is its own
+    assert len(one.asked) == 4
+
+
+def test_p1_allow_list_is_of_one_path(balancer, serve, instance):
+    one, host = instance(), f"portal.{DOMAIN}"
+    serve(portal=[entry(one.port)], admin=[entry(one.port, hosts=host, path="/admin", allow=ALLOW)])
+    asked = [(path, source) for path in ("/", "/admin", "/admin/x") for source in SOURCES]
+    found = {(path, source): ask(balancer, "portal", source, path)[0] for path, source in asked}
+    assert found == {(path, source): 403 if path != "/" and source == OUTSIDE else 200 for path, source in found}
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "status"),
+    [
+        (OUTSIDE, INSIDE, 403), (INSIDE, OUTSIDE, 200), (TRUSTED, INSIDE, 200), (TRUSTED, OUTSIDE, 403),
+        (TRUSTED, "2001:db8::7", 200), (TRUSTED, "2001:db9::7", 403), (TRUSTED, f"{INSIDE}, {OUTSIDE}", 403),
+        (TRUSTED, "2002:7f00:4801::1", 403),
+    ],
+)  # fmt: skip
+def test_p1_allow_list_counts_the_client_that_a_trusted_proxy_names(balancer, serve, instance, source, said, status):
+    """An address of 6to4 with an allowed one in it is another one."""
+    serve(web=[entry(instance().port, allow=ALLOW)])
+    assert ask(balancer, "web", source, X_Forwarded_For=said)[0] == status
+
+
+def test_p1_allow_list_of_connections(balancer, serve, own, instance_of_tls):
+    tls, port = instance_of_tls(own), balancer.ports[0]
+    serve(
+        own=[entry(tls.port, tags=["tls"], allow=ALLOW)],
+        **{f"echo_{port}": [entry(tls.port, tags=["tcp"], allow=ALLOW)]},
+    )
+    assert [ask(balancer, "own", source, tls=True)[0] for source in SOURCES] == [200, 0]
+    assert [len(answer(port, source)) > 0 for source in SOURCES] == [True, False]
+
+
+@pytest.fixture
+def instance_of_tls(instance):
+    return lambda files: instance(tls=files)
+
+
+def answer(port, source) -> bytes:
+    """What comes back from a tcp service that speaks TLS, for a client that does not."""
+    with contextlib.suppress(ConnectionError), socket.create_connection((real_nginx.ADDRESS, port), 20, (source, 0)) as client:
+        context, into, out = ssl._create_unverified_context(), ssl.MemoryBIO(), ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            context.wrap_bio(into, out).do_handshake()
+        client.sendall(out.read())
+        return client.recv(10)
+    return b""
+
+
+def test_p1_allow_list_of_the_site(server, instance):
+    with running(server, balancer_allow=ALLOW.split(", ")) as site:
+        one = instance()
+        apply(site, web=[entry(one.port)], public=[entry(one.port, allow="0.0.0.0/0 ::/0")])
+        found = [ask(site, name, source)[0] for name in ("web", "public") for source in SOURCES]
+        assert found == [200, 403, 200, 200]
+
+
+def test_p1_a_list_that_is_none_opens_nothing(balancer, serve, instance):
+    """Nobody else's service is hurt."""
+    one = instance()
+    status = serve(web=[entry(one.port, allow="127.0.72.0/24; allow all")], other=[entry(one.port)])
+    assert "balancer_allow" in str(status["skipped"])
+    assert [ask(balancer, name, OUTSIDE)[0] for name in ("web", "other")] == [503, 200]
