@@ -30,7 +30,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
         balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
-        balancer_allow, balancer_trusted_proxies, balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
+        balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
+        balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
         limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
@@ -38,12 +39,12 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings), *_of_limits(settings)]
     if settings["balancer_deployment"] == "overlay":
         problems += _of_the_container(settings)
-    return [f"{variable} is {_shown(settings[variable])} on {host}: {advice}" for variable, advice in problems]
+    return [f"{variable} is {_shown(variable, settings[variable])} on {host}: {advice}" for variable, advice in problems]
 
 
-def _shown(value) -> str:
-    """A value in a message, without the end of a long one such as a page."""
-    text = repr(value)
+def _shown(variable: str, value) -> str:
+    """A value in a message, without the end of a long one such as a page, and without hashes of passwords."""
+    text = repr(list(value) if variable == "balancer_htpasswd" else value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
@@ -86,6 +87,7 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield "balancer_hsts", f"{advice}: leave it empty, or set balancer_tls_port to {patterns.HTTPS_PORT}"
     yield from _of_headers(settings["balancer_response_headers"])
     yield from _of_pages(settings)
+    yield from _of_users(settings)
     for variable in ("balancer_trusted_proxies", "balancer_allow"):
         wrong = [str(network) for network in settings[variable] if not _is_network(network)]
         if wrong:
@@ -114,6 +116,16 @@ def _of_pages(settings: Mapping) -> Iterator[tuple[str, str]]:
     for status, text in settings[variable].items():
         if reason := patterns.page_problem(status, text, longest):
             yield variable, f"{reason}; set statuses with their HTML"
+
+
+def _of_users(settings: Mapping) -> Iterator[tuple[str, str]]:
+    patterns, variable = _of_the_program("patterns"), "balancer_htpasswd"
+    for name, text in settings[variable].items():
+        if reason := patterns.users_problem(name, text):
+            yield variable, f"{reason}; set names of lists with their files"
+    if settings["balancer_basic_auth"] and settings["balancer_basic_auth"] not in settings[variable]:
+        listed = ", ".join(settings[variable]) or "none"
+        yield "balancer_basic_auth", f"set it to one of balancer_htpasswd ({listed}), or leave it empty"
 
 
 def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:

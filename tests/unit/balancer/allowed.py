@@ -26,6 +26,7 @@ SERVICE, VALUE = "[0-9a-f]{16}", "[0-9a-f]{4}"  # in the name of a sticky cookie
 TAKEN = r"~^([0-9a-f]+) \1$"  # the cookie is of the instance that answered
 NETWORK = r"(\d{1,3}\.){3}\d{1,3}/\d{1,2}|[0-9a-f:]+/\d{1,3}"
 ACCESS = {"allow": NETWORK, "deny": "all"}
+USERS = "[a-z0-9][a-z0-9_-]{0,31}"
 MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 HSTS = r"Strict-Transport-Security max-age=\d{1,8}"
@@ -56,8 +57,8 @@ ALLOWED = {
         },
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
         r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
-        r"map \$status \$discovery_error": {"default|403|429|431": r"\$discovery_page_(403|429|431|502)"},
-        r"map \$status \$discovery_retry_after": {"default|403|431": "5?"},
+        r"map \$status \$discovery_error": {"default|401|403|429|431": r"\$discovery_page_(401|403|429|431|502)"},
+        r"map \$status \$discovery_retry_after": {"default|401|403|431": "5?"},
         r"map \$upstream_addr \$discovery_answered": {
             "default": r"\$upstream_addr",
             re.escape("~ (?<discovery_answerer>[^ ]+)$"): r"\$discovery_answerer",
@@ -77,7 +78,7 @@ ALLOWED = {
             "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
-            "error_page": r"((403 )?429 502 504|494 =431) @discovery_error",
+            "error_page": r"((401 )?(403 )?429 502 504|494 =431) @discovery_error",
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
@@ -88,6 +89,7 @@ ALLOWED = {
         | ACCESS
         | {
             "(proxy|grpc)_hide_header": HEADER,
+            "auth_basic": USERS, "auth_basic_user_file": FILE,
             "if": r"\$discovery_clear",
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
             "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always"

@@ -8,7 +8,7 @@ empty catalog comes from the site's options alone.
 import re
 from pathlib import Path
 
-from allowed import HEADER, HEADER_VALUE, HOST, NAME, PATH, PLACE, PORT, SERVICE, VALUE
+from allowed import HEADER, HEADER_VALUE, HOST, NAME, PATH, PLACE, PORT, SERVICE, USERS, VALUE
 from discovery_balancer.backends.compression import TYPES
 from discovery_balancer.backends.haproxy.render import files, layout
 from discovery_balancer.plan import Plan
@@ -38,6 +38,8 @@ ALLOWED = {
         ALLOW.replace("CLIENT", r"var\(txn\.client\)"),
         r"http-request return status 403 content-type text/html file discovery/403\.html"
         r" unless discovery_allowed !discovery_6to4",
+        r"http-request return status 401 content-type text/html file discovery/401\.html"
+        rf" hdr WWW-Authenticate 'Basic realm=\"(?P<users>{USERS})\"' unless \{{ http_auth\(discovery_(?P=users)\) \}}",
         "compression algo gzip", f"compression type {re.escape(' '.join(TYPES))}",
         r"stick-table type ipv6 size 10k expire [1-9]\d{0,5}s store gpc0_rate\([1-9]\d{0,5}s\)",
         r"http-request track-sc1 var\(txn\.client\)", r"http-request sc-inc-gpc0\(1\)",

@@ -1,10 +1,12 @@
 """Who gets in: labels that keep clients away, by real requests to both servers."""
 
+import base64
 import contextlib
 import functools
 import http.client
 import socket
 import ssl
+import subprocess
 
 import pytest
 
@@ -144,3 +146,41 @@ def test_p1_a_list_that_is_none_opens_nothing(balancer, serve, instance):
     status = serve(web=[entry(one.port, allow="127.0.72.0/24; allow all")], other=[entry(one.port)])
     assert "balancer_allow" in str(status["skipped"])
     assert [ask(balancer, name, OUTSIDE)[0] for name in ("web", "other")] == [503, 200]
+
+
+def hashed(password, kind="-5") -> str:
+    return subprocess.run(["openssl", "passwd", kind, password], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def basic(user, password) -> dict:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_p1_basic_auth(server, instance, tmp_path):
+    """The users of one list; the instance sees who it is, and no hash leaves."""
+    lists = {"staff": f"# comment\nanna:{hashed('one')}\nbert:{hashed('two', '-6')}\n", "guests": f"carl:{hashed('three')}\n"}
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+    with running(server, balancer_htpasswd={name: str(tmp_path / name) for name in lists}) as site:
+        one = instance()
+        names = {"web": "staff", "other": "guests"}
+        status = apply(
+            site, open=[entry(one.port)], bad=[entry(one.port, basic_auth="nobody")],
+            guessed=[entry(one.port, basic_auth="staff", rate_limit="1,5")],
+            **{name: [entry(one.port, basic_auth=users)] for name, users in names.items()},
+        )  # fmt: skip
+        assert "no list nobody" in str(status["skipped"]) and ask(site, "bad")[0] == 503
+        status, headers, body = ask(site, "web")
+        assert (status, headers.get_all("WWW-Authenticate"), headers["Retry-After"]) == (401, ['Basic realm="staff"'], None)
+        assert "asks who you are" in body
+        found = {
+            (name, user, password): ask(site, name, **basic(user, password))[0]
+            for name in names
+            for user, password in (("anna", "one"), ("bert", "two"), ("bert", "one"), ("carl", "three"), ("anna", ""))
+        }
+        let_in = {key for key, answered in found.items() if answered == 200}
+        assert let_in == {("web", "anna", "one"), ("web", "bert", "two"), ("other", "carl", "three")}
+        assert set(found.values()) == {200, 401}
+        assert ask(site, "open")[0] == 200
+        guesses = [ask(site, "guessed", **basic("anna", str(number)))[0] for number in range(40)]
+        assert set(guesses) == {401, 429}

@@ -137,6 +137,22 @@ def test_p1_allow_list():
     assert "acl discovery_allowed var(txn.client) -m ip 10.9.0.0/16\n" in section(text, "http_web")
 
 
+def test_p1_basic_auth():
+    """Of a label, else of the site."""
+    site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x", "all": "/y"}, basic_auth="all")
+    lists = {"staff": ["anna:$5$a$b", "bert:$5$c$d"], "all": []}
+    for label, users in (("staff", "staff"), ("", "all")):
+        made = files(layout(Plan(http=(web(basic_auth=label),)), site, OWN, users=lists))
+        assert (
+            "    http-request return status 401 content-type text/html file discovery/401.html"
+            f" hdr WWW-Authenticate 'Basic realm=\"{users}\"' unless {{ http_auth(discovery_{users}) }}\n"
+        ) in section(made["services.cfg"], "http_web")
+        expected = "userlist discovery_staff\n    user anna password $5$a$b\n    user bert password $5$c$d\n"
+        assert section(made["services.cfg"], "discovery_staff") == expected
+    for made in (rendered(http=(web(basic_auth="false"),), options=site), rendered(http=(web(),))):
+        assert "http_auth" not in made["services.cfg"]
+
+
 def test_p1_response_headers():
     options = dataclasses.replace(OPTIONS, response_headers={"x-site": "site", "X-Other": 1})
     text = rendered(http=(web(response_headers=(("X-Frame-Options", "DENY"), ("X-Site", "service"))),), options=options)

@@ -542,3 +542,16 @@ def test_p1_an_instance_that_would_be_open_is_skipped_and_the_others_are_served(
     assert [(s.name, len(s.instances), s.settings.allow) for s in result.http] == [("web", 1, ("10.0.0.0/8",))]
     assert sorted(name for name, _ in result.skipped) == ["bad", "bad", "web"]
     assert "office" in reasons(result)["web"] and reasons(result)["bad"] == "no usable instance"
+
+
+def test_p1_a_service_that_asks_for_passwords_is_not_open():
+    """Where there are no such users, and on ports and names whose connections go on as they are."""
+    one = instance(tags=["http", "tls", "tcp"], meta={"balancer_basic_auth": "staff"})
+    result = plan(catalog(**{"web-9999": [one]}), OPTIONS)
+    assert not (result.http or result.tls or result.tcp) and len(result.skipped) == 3
+    assert sum("everybody would get in" in reason for _, reason in result.skipped) == 3
+    there = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x"})
+    result = plan(catalog(**{"web-9999": [one]}), there)
+    assert (len(result.http), result.tls, result.tcp) == (1, (), ()) and "in clear" in result.warnings[0][1]
+    result = plan(catalog(web=[instance()]), dataclasses.replace(OPTIONS, basic_auth="staff"))
+    assert result.http == () and "no list staff" in reasons(result)["web"]

@@ -99,3 +99,15 @@ def test_d3_command_preview(site, capsys):
     assert command.main([*where, "preview", "--template", str(template)]) == 0
     assert "+    server_name web.hospital.example;" in capsys.readouterr().out
     assert not store.root.exists()
+
+
+def test_p1_preview_shows_no_hash_of_a_password(site):
+    path, store, _options = site
+    users, main = path / "staff", path / "haproxy.cfg"
+    users.write_text("anna:$5$abcdefgh$" + "x" * 43 + "\n")
+    main.write_text("# main\n")
+    options = Options(
+        domain="hospital.example", balancer="haproxy", htpasswd={"staff": str(users)}, backend={"config": str(main)}
+    )
+    text, code = preview.preview(store, options, dry(catalog("new")))
+    assert (code, "+    user anna password ...\n" in text + "\n", "$5$" in text) == (0, True, False)

@@ -163,6 +163,16 @@ def test_p1_allow_list():
     assert "10.9" not in http_conf(web(**chosen), options=site)
 
 
+def test_p1_basic_auth():
+    """Of a label, else of the site; the hashes are in a file that the workers read."""
+    site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/etc/nginx/u/staff", "all": "/etc/nginx/u/all"}, basic_auth="all")
+    for label, users in (("staff", "staff"), ("", "all")):
+        text = http_conf(web(basic_auth=label), options=site)
+        lines = f"        auth_basic {users};\n        auth_basic_user_file /etc/nginx/u/{users};\n"
+        assert f"http_web;\n{lines}    }}\n}}\n" in text and "error_page 401 429" in text
+    assert "auth_basic" not in http_conf(web(basic_auth="false"), options=site) + http_conf(web())
+
+
 @pytest.mark.parametrize("options", [OPTIONS, ENDING_TLS], ids=["", "with certificates"])
 def test_p1_allow_list_of_connections(options):
     """One listener has all names: the name that is not for a client leads nowhere."""

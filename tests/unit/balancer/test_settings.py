@@ -34,14 +34,14 @@ def test_all_settings():
         hosts="b.example, A.example.", path="/api/", strip="True", protocol="HTTPS", read_timeout="5m", connect_timeout="500ms",
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
-        response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1",
+        response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1", basic_auth="staff",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
     headers = ("x-a", "'self' https:; x=1"), ("X-B", "2")
     expected = Settings(
         ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
-        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"),
+        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff",
     )  # fmt: skip
     assert values == (expected, [])
 
@@ -105,6 +105,19 @@ def test_p1_an_instance_without_an_allow_list_does_not_open_the_others():
     assert (chosen.allow, len(problems)) == (("10.0.0.0/8",), 0)
     chosen, problems = settings([meta(allow="10.0.0.0/8"), {}, meta(allow="10.0.0.1"), meta(allow="10.0.0.1")])
     assert (chosen.allow, len(problems)) == (("10.0.0.1/32",), 1)
+
+
+@pytest.mark.parametrize("value", ["", "Staff", "a b", "../x", "-x", "x" * 33, "a;", "False", "true\n"])
+def test_p1_a_list_of_users_that_is_none_is_not_usable(value):
+    assert unguarded(meta(basic_auth=value)).startswith("balancer_basic_auth ")
+
+
+@pytest.mark.parametrize(
+    ("values", "applies"),
+    [(("staff", "", "false"), "staff"), (("", "false"), ""), (("false", "false"), "false"), (("b", "a"), "a")],
+)
+def test_p1_an_instance_that_asks_for_no_password_does_not_open_the_others(values, applies):
+    assert settings([meta(basic_auth=value) if value else {} for value in values])[0].basic_auth == applies
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("20", (20, 20)), (" 20 ,5", (20, 5)), ("10000,10000", (10000, 10000))])

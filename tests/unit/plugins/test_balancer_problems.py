@@ -4,11 +4,13 @@ import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import balancer
 
 CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/ssl/chain.pem", "key": "/etc/ssl/key.pem"}
+HASH = "$5$abcdefgh$" + "x" * 43
 GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_udp_ports": "", "balancer_certificates": [CERTIFICATE],
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
     "balancer_pages": {503: "<html>ä</html>"},
+    "balancer_htpasswd": {"staff": f"# people\nanna:{HASH}\n"}, "balancer_basic_auth": "staff",
     "balancer_allow": ["10.0.0.0/8", "2001:db8::1"],
     "balancer_https_redirect": "false", "balancer_hsts": "", "balancer_response_headers": {"X-Good": 1},
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
@@ -55,7 +57,8 @@ def test_nothing_is_wrong(good):
         ("balancer_deployment", "overlay", "discovery_overlay"),
         ("balancer_trusted_proxies", ["proxy.example"], "proxy.example is no IP"),
         ("balancer_trusted_proxies", ["10.1.0.1/16"], "10.1.0.1/16 is no IP"),
-        ("balancer_pages", {200: "x"}, "200 has no page: there are 403, 404"), ("balancer_pages", {"503": " "}, "503 is empty"),
+        ("balancer_basic_auth", "guests", "one of balancer_htpasswd (staff)"),
+        ("balancer_pages", {200: "x"}, "200 has no page: there are 401, 403"), ("balancer_pages", {"503": " "}, "503 is empty"),
         ("balancer_pages", {503: "a\0"}, "control characters"),
         ("balancer_allow", ["10.1.0.1/16"], "10.1.0.1/16 is no IP"), ("balancer_allow", ["office"], "office is no IP"),
         ("balancer_certificates", [{**CERTIFICATE, "names": []}], "names are none"),
@@ -72,6 +75,20 @@ def test_nothing_is_wrong(good):
 def test_a_mistake_is_reported(variable, value, words):
     problems = balancer_problems("lb-1", {**GOOD, variable: value})
     assert any(p.startswith(f"{variable} is {value!r} on lb-1: ") and words in p for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("staff", "anna:geheim", "user 1 of staff has no hash"),
+        ("staff", f"anna:{HASH}\nbert:$apr1$x$geheim", "user 2 of staff"),
+        ("staff", "# geheim", "staff has no user"), ("a/b", f"anna:{HASH}", "'a/b' is no name"), ("false", "x", "is no name"),
+        ("staff", f"an na:{HASH}", "user 1"), ("staff", f"anna:{HASH} x", "user 1"),
+    ],
+)  # fmt: skip
+def test_p1_a_mistake_in_a_list_of_users_shows_no_hash(name, text, words):
+    found = balancer_problems("lb-1", {**GOOD, "balancer_htpasswd": {name: text}, "balancer_basic_auth": ""})
+    assert [problem for problem in found if words in problem and "geheim" not in problem and "$" not in problem] == found != []
 
 
 def test_p1_a_page_fits_into_a_buffer_of_haproxy():

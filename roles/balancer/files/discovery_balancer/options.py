@@ -8,13 +8,13 @@ import pathlib
 import re
 
 from . import headers
-from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT, page_problem
+from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 # Options that the backend's file may replace: only it knows where the backend runs, where it listens for itself, and what it can.
-OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp")
+OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp", "htpasswd")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Options:
     gzip: bool = False  # whether answers of text are compressed, where a service has no own word
     allow: tuple = ()  # networks whose clients are let in, where a service names none; empty: all
     pages: dict = dataclasses.field(default_factory=dict)  # status to HTML in place of the program's own
+    basic_auth: str = ""  # name of a list of users, where a service has no own word; empty: none
+    htpasswd: dict = dataclasses.field(default_factory=dict)  # name of each list of users to its file
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -92,6 +94,10 @@ class Options:
         for status, text in self.pages.items():
             if reason := page_problem(status, text):
                 raise ValueError(f"pages: {reason}")
+        if not all(USERS.fullmatch(str(name)) and FILE.fullmatch(str(file)) for name, file in self.htpasswd.items()):
+            raise ValueError(f"htpasswd: {self.htpasswd!r} are not lists of users with their files")
+        if self.basic_auth and not USERS.fullmatch(str(self.basic_auth)):
+            raise ValueError(f"basic_auth: {self.basic_auth!r} is not the name of a list of users")
         for network in self.allow:
             ipaddress.ip_network(network)
         if not isinstance(self.gzip, bool):
@@ -144,6 +150,11 @@ class Options:
     def allowed(self, service) -> tuple:
         """Networks whose clients a service lets in; empty: all."""
         return service.settings.allow or self.allow
+
+    def users_of(self, chosen) -> str:
+        """The name of the list of users that these settings of a service let in; "" for everybody."""
+        name = chosen.basic_auth or self.basic_auth
+        return "" if name == "false" else name
 
     def added_headers(self, service) -> tuple:
         """(name, value) of the headers that are added to the answers of a service."""

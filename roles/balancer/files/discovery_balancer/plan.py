@@ -253,6 +253,8 @@ def _http_service(name, instances, chosen, options, claims):
     if chosen.bad_path and chosen.hosts:  # without a path it would take the whole of hosts that may be shared
         raise Rejected("its balancer_path is not a path, and its hosts may be shared")
     _some(instances)
+    if (users := options.users_of(chosen)) and users not in options.htpasswd:
+        raise Rejected(f"balancer_htpasswd has no list {users}, and without it everybody would get in")
     chosen, lost = _possible(chosen, options)
     if chosen.protocol == "grpc":
         lost += ["balancer_sticky: gRPC clients keep no cookies"] if chosen.sticky else []
@@ -270,6 +272,9 @@ def _http_service(name, instances, chosen, options, claims):
         else:
             encrypted.append(host)
     chosen, ignored = _of_https(chosen, hosts, encrypted, options.tls_port)
+    clear = [host for host in hosts if host not in encrypted or (chosen.https_redirect or options.https_redirect) == "false"]
+    if clear and chosen.basic_auth not in ("", "false"):
+        ignored.append(f"balancer_basic_auth: passwords for {cut(', '.join(clear))} come in clear, without a redirect to HTTPS")
     return Service(name.lower(), instances, hosts=hosts, settings=chosen, encrypted=tuple(encrypted)), lost + ignored
 
 
@@ -304,9 +309,16 @@ def _of_https(chosen, hosts, encrypted, tls_port):
     return chosen, ignored
 
 
+def _without_users(chosen):
+    """Reject a service that asks for passwords where connections go on as they are."""
+    if chosen.basic_auth not in ("", "false"):
+        raise Rejected("balancer_basic_auth is of http alone, and without it everybody would get in")
+
+
 def _tls_service(name, instances, chosen, options, claims):
     """A service that gets the TLS connections for its hosts as they are, and warnings about hosts that it does not get."""
     hosts = _hosts(name, chosen, options)
+    _without_users(chosen)
     if not options.tls_port:
         raise Rejected("this balancer has no port for TLS")
     _some(instances)
@@ -317,6 +329,7 @@ def _tls_service(name, instances, chosen, options, claims):
 
 def _tcp_service(name, instances, chosen, options, claims):
     """A stream listener, on the port that ends the name."""
+    _without_users(chosen)
     port = _port_of(name)
     if problem := _port_problem("tcp", port, options):
         raise Rejected(problem)
@@ -327,6 +340,7 @@ def _tcp_service(name, instances, chosen, options, claims):
 
 def _udp_service(name, instances, chosen, options, claims):
     """A listener for datagrams, on the port that ends the name, and a warning about a silence that is too long."""
+    _without_users(chosen)
     port = _port_of(name)
     if not options.udp:
         raise Rejected(f"{options.balancer} does not balance UDP; discovery_balancer: nginx does")

@@ -1,6 +1,7 @@
 """The change that the next sync would make, for people. Writes nothing and runs nothing but `consul-template -once -dry`."""
 
 import json
+import re
 import subprocess
 
 from . import backends
@@ -9,6 +10,7 @@ from .sync import usable
 
 TEMPLATE = ["/usr/local/bin/consul-template", "-config=/etc/consul-template/consul-template.hcl"]
 SECONDS = 30
+PASSWORD = re.compile(r"^(.    user \S+ password )\S+$")  # a hash, in HAProxy's lists of users
 
 
 def preview(store, options, template) -> tuple:
@@ -36,7 +38,7 @@ def preview(store, options, template) -> tuple:
         lines += difflib.unified_diff(now.splitlines(), text.splitlines(), f"now/{name}", f"next/{name}", n=1, lineterm="")
     lines += [f"skipped: {name}: {reason}" for name, reason in wanted.skipped]
     lines += [f"warning: {name}: {reason}" for name, reason in wanted.warnings]
-    return "\n".join(map(printable, lines)) or "nothing would change", 0
+    return "\n".join(printable(PASSWORD.sub(r"\1...", line)) for line in lines) or "nothing would change", 0
 
 
 def rendered(template, seconds=SECONDS) -> str:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 
 from . import headers
-from .patterns import MAX_AGE, REDIRECT
+from .patterns import MAX_AGE, REDIRECT, USERS
 from .times import seconds
 
 PREFIX = "balancer_"
@@ -31,7 +31,7 @@ HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
 RATE = re.compile("([1-9][0-9]{0,4})( *, *([1-9][0-9]{0,4}))?")
 MOST_NETWORKS = 64
 # Settings that keep clients away. Who asks for one and cannot have it is not served: it would be open to everybody.
-GUARDS = ("allow",)
+GUARDS = ("allow", "basic_auth")
 HIGHEST_RATE = 10_000  # requests a second of one address, and at once
 LONGEST_TEXT = 100
 
@@ -61,6 +61,7 @@ class Settings:
     https_redirect: str = ""  # status, or false; empty: the site's
     hsts: str = ""  # max-age in seconds; empty: the site's
     allow: tuple = ()  # networks whose clients are let in; empty: the site's
+    basic_auth: str = ""  # name of a list of users, or false; empty: the site's
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -81,8 +82,10 @@ def settings(entries) -> tuple:
     for field in dataclasses.fields(Settings):
         able = [one for one in read if not one.bad_path] or read if field.name in ("path", "bad_path") else read
         votes = Counter(getattr(one, field.name) for one in able)
-        if field.name in GUARDS and len(votes) > 1:  # one that asks for none does not open the others
-            del votes[field.default]
+        if field.name in GUARDS:  # one that asks for none does not open the others
+            for open_ in ("false", field.default):
+                if len(votes) > 1:
+                    votes.pop(open_, None)
         chosen[field.name] = min(votes, key=lambda value: (-votes[value], value)) if votes else field.default
         if len(votes) > 1:
             listed = ", ".join(f"{shown(value)} ({votes[value]})" for value in sorted(votes, key=str)[:5])
@@ -195,6 +198,12 @@ def _networks(value):
     return tuple(map(str, kept))
 
 
+def _basic_auth(value):
+    if value != "false" and not USERS.fullmatch(value):
+        raise Rejected("it is not the name of a list of users, and not false")
+    return value
+
+
 def _path(value):
     path = value.rstrip("/")
     if path and (path[0] != "/" or len(path) > LONGEST_PATH or not all(map(SEGMENT.fullmatch, path[1:].split("/")))):
@@ -280,6 +289,7 @@ def _weight(value):
 
 PARSERS = {
     "allow": _networks,
+    "basic_auth": _basic_auth,
     "connect_timeout": _time,
     "gzip": _switch,
     "header_size": _header_size,

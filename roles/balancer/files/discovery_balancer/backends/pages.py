@@ -9,6 +9,7 @@ PAGE = (
     "</style></head><body><h1>{title}</h1><p>{text}</p><p><small>{status}</small></p></body></html>"
 )
 TEXTS = {
+    401: ("This service asks who you are", "Your name and password are not those of somebody who may use it."),
     403: ("You have no access to this service", "It may not be asked from the network that you are in."),
     404: ("There is no such site here", "Nothing is served under this address. Is its name spelled right?"),
     503: (
@@ -23,6 +24,7 @@ TEXTS = {
     ),
 }
 NAMES = {
+    401: "401 Unauthorized",
     403: "403 Forbidden",
     404: "404 Not Found", 429: "429 Too Many Requests", 431: "431 Request Header Fields Too Large",
     502: "502 Bad Gateway or 504 Gateway Timeout", 503: "503 Service Unavailable",

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from ... import addresses
+from ...patterns import USER, users
 from .. import ports, processes
 from . import changes, render
 from .options import HaproxyOptions
@@ -41,7 +42,8 @@ class Haproxy:
         """The files of a generation and their marker, which covers haproxy.cfg and the certificates as well."""
         main = [pathlib.Path(self.own.config).read_bytes(), _content(pathlib.Path(self.own.certificates) / "list")]
         main += [_content(one[file]) for one in self.options.certificates for file in ("certificate", "key")]
-        self.wanted = render.layout(plan, self.options, self.own, hashlib.sha256(b"\0".join(main)).hexdigest())
+        digest = hashlib.sha256(b"\0".join(main)).hexdigest()
+        self.wanted = render.layout(plan, self.options, self.own, digest, _users(self.options.htpasswd))
         files = render.files(self.wanted)
         self.marker = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
         files[render.MARKER] = render.map_text({changes.KEY: self.marker})
@@ -206,6 +208,12 @@ def _is_haproxy(pid) -> bool:
         return pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("haproxy")
     except OSError:
         return False
+
+
+def _users(files) -> dict:
+    """{name: ["user:hash"]} of the lists of users; a line that is none lets nobody in."""
+    texts = {name: _content(file).decode(errors="replace") for name, file in files.items()}
+    return {name: [line for line in users(text) if USER.fullmatch(line)] for name, text in texts.items()}
 
 
 def _content(file):

@@ -92,13 +92,14 @@ class Layout:
         return found
 
 
-def layout(plan, options, own, main="") -> Layout:
+def layout(plan, options, own, main="", users=None) -> Layout:
     """What HAProxy should serve.
 
     :param plan: services whose names, hosts, addresses, ports and settings are safe to print
     :param options: domain, ports, certificates, and the limits of upstreams (times as nginx writes them: '5s')
     :param own: HAProxy's
     :param main: digest of the files that only a reload reads again
+    :param users: {name of a list of users: ["user:hash"]}
     """
     sections = {f"http_{service.name}": _http(service, options, own) for service in plan.http}
     sections |= {f"tls_{service.name}": _tls(service, options, own) for service in plan.tls}
@@ -121,7 +122,7 @@ def layout(plan, options, own, main="") -> Layout:
         own.spare,
         _ms(longest(plan, own.shutdown_timeout)),
         _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
-        + _internal(options, own),
+        + _internal(options, own) + _userlists(users or {}),
         sections,
         {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts},
         _pages(options.pages),
@@ -337,6 +338,15 @@ def _stats(options, own):
     )
 
 
+def _userlists(users):
+    """Who has a list may get in; without one for a name, nobody may."""
+    text = ""
+    for name, lines in sorted(users.items()):
+        pairs = (line.split(":", 1) for line in lines)
+        text += f"userlist discovery_{name}\n" + "".join(f"    user {user} password {hashed}\n" for user, hashed in pairs)
+    return text
+
+
 def _internal(options, own):
     """Sections that no service has: counters of clients, and what a sync asks for."""
     text = (
@@ -391,6 +401,12 @@ def _http(service, options, own):
     if allowed := options.allowed(service):
         text += _allowed("var(txn.client)", allowed) + _return(403, " unless discovery_allowed !discovery_6to4")
     text += _rate_limit(*chosen.rate_limit) if chosen.rate_limit else ""
+    # After the limit, so that who guesses passwords is one with too many requests.
+    if users := options.users_of(chosen):
+        text += (
+            f"    http-request return status 401 content-type text/html file {MAPS}401.html"
+            f" hdr WWW-Authenticate 'Basic realm=\"{users}\"' unless {{ http_auth(discovery_{users}) }}\n"
+        )
     if size := _bytes(chosen.max_body_size or own.limit("client_max_body_size")):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
@@ -524,7 +540,7 @@ def _stream_log(own, service, more=""):
 
 def _pages(own):
     """The files of the pages: whole answers where HAProxy itself fails, else their content."""
-    found = {f"{status}.html": page(status, own) for status in (403, 404, 429, 431, 503)}
+    found = {f"{status}.html": page(status, own) for status in (401, 403, 404, 429, 431, 503)}
     for status, reason in REASONS.items():
         body = page(502, own)
         found[f"{status}.http"] = (

@@ -73,10 +73,7 @@ def _http(plan, options, tls_directory, client_requests):
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
-    more = {
-        s.name: _access(s, options) + _limits(s, client_requests) + ["gzip on"] * options.compressed(s) + _headers(s, options)
-        for s in plan.http
-    }
+    more = {service.name: _more(service, options, client_requests) for service in plan.http}
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
         text += _plain(host, options, _locations(host, services, options, more, redirects))
@@ -85,6 +82,13 @@ def _http(plan, options, tls_directory, client_requests):
             body = _locations(host, services, options, more, hsts=hsts)
             text += _https(host, tls_directory, options.certificate(host), hsts, body)
     return text
+
+
+def _more(service, options, client_requests):
+    """Directives of each location of a service beside those of `_proxied`."""
+    barred = _access(service, options) + _users(service, options)
+    packed = ["gzip on"] * options.compressed(service)
+    return barred + _limits(service, client_requests) + packed + _headers(service, options)
 
 
 def _hsts(services, options):
@@ -113,9 +117,9 @@ def _redirects(host, services, options):
 def _pages(own):
     """A variable for each page, and those of `_errors`: they stand once in the configuration, however many services there are."""
     text = "".join(_page(status, page(status, own), str(status) in own) for status in TEXTS)
-    by_status = {"default": "$discovery_page_502"} | {status: f"$discovery_page_{status}" for status in (403, 429, 431)}
+    by_status = {"default": "$discovery_page_502"} | {status: f"$discovery_page_{status}" for status in (401, 403, 429, 431)}
     text += _map("$status", "$discovery_error", by_status)
-    return text + _map("$status", "$discovery_retry_after", {"default": RETRY_SECONDS, 403: '""', 431: '""'})
+    return text + _map("$status", "$discovery_retry_after", {"default": RETRY_SECONDS, 401: '""', 403: '""', 431: '""'})
 
 
 def _page(status, html, own):
@@ -194,6 +198,12 @@ def _access(service, options):
     return [f"allow {network}" for network in allowed] + ["deny all"] * bool(allowed)
 
 
+def _users(service, options):
+    """Directives of a location that asks for a password. The workers read the file at each request."""
+    users = options.users_of(service.settings)
+    return [f"auth_basic {users}", f"auth_basic_user_file {options.htpasswd[users]}"] if users else []
+
+
 def _limits(service, client_requests):
     """Directives of a location that has a limit of its own: nginx does not inherit the site's then."""
     if not service.settings.rate_limit:
@@ -222,7 +232,8 @@ def _locations(host, services, options, more, redirects=None, hsts=""):
     :param redirects: {name of a service: lines}
     :param hsts: the line of a header
     """
-    text = _errors(hsts, (403,) if any(map(options.allowed, services)) else ())
+    barred = [401] * any(options.users_of(service.settings) for service in services) + [403] * any(map(options.allowed, services))
+    text = _errors(hsts, barred)
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
         body = _proxied(service, (redirects or {}).get(service.name, ""), hsts, more[service.name])
