@@ -31,7 +31,7 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
         balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
         balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
-        balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
+        balancer_proxy_protocol_from, balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
         limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
@@ -88,7 +88,7 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     yield from _of_headers(settings["balancer_response_headers"])
     yield from _of_pages(settings)
     yield from _of_users(settings)
-    for variable in ("balancer_trusted_proxies", "balancer_allow"):
+    for variable in ("balancer_trusted_proxies", "balancer_allow", "balancer_proxy_protocol_from"):
         wrong = [str(network) for network in settings[variable] if not _is_network(network)]
         if wrong:
             yield variable, f"{', '.join(wrong)} is no IP address and no network such as 10.1.0.0/16"

@@ -60,12 +60,12 @@ ALLOWED = {
     rf"backend tls_({NAME})": [
         "mode tcp", "balance (roundrobin|leastconn)", rf"timeout server {MS}",
         ALLOW.replace("CLIENT", "src"), f"tcp-request content {LET_IN}",
-        rf"({SERVER}|{SPARE})",
+        rf"({SERVER}|{SPARE})( send-proxy)?",
     ],
     rf"listen tcp_({NAME})": [
         "mode tcp", "balance (roundrobin|leastconn)", rf"timeout (connect|client|server) {MS}", "log global", LOG,
         ALLOW.replace("CLIENT", "src"), f"tcp-request connection {LET_IN}",
-        rf"bind {PLACE}", rf"({SERVER}|{SPARE})",
+        rf"bind {PLACE}", rf"({SERVER}|{SPARE})( send-proxy)?",
         r"tcp-request connection track-sc2 src table discovery_connections( unless \{ src [0-9a-f.:/ ]+ \})?",
         r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",
     ],

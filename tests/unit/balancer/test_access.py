@@ -4,6 +4,7 @@ import base64
 import contextlib
 import functools
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import real_haproxy
 import real_nginx
-from instances import apply, catalog, certificate, entry
+from instances import Wire, apply, catalog, certificate, entry
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
@@ -184,3 +185,67 @@ def test_p1_basic_auth(server, instance, tmp_path):
         assert ask(site, "open")[0] == 200
         guesses = [ask(site, "guessed", **basic("anna", str(number)))[0] for number in range(40)]
         assert set(guesses) == {401, 429}
+
+
+FRONT = "127.0.71.7"  # a balancer in front
+
+
+@pytest.fixture(scope="module")
+def behind(server, tmp_path_factory):
+    """One that is behind another balancer, and has a certificate."""
+    site = certificate(tmp_path_factory.mktemp("site"), f"*.{DOMAIN}")
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": site[0], "key": site[1]}]
+    with running(server, balancer_proxy_protocol_from=[FRONT], balancer_certificates=chosen) as one:
+        yield one
+
+
+def told(balancer, source, client, tls=False) -> tuple:
+    """Status of a request to `web`, and the client that the instance sees, on a connection that begins with this client."""
+    place = real_nginx.ADDRESS, balancer.tls_port if tls else balancer.http_port
+    with contextlib.suppress(ConnectionError, ssl.SSLError), socket.create_connection(place, 20, (source, 0)) as made:
+        if client:
+            made.sendall(f"PROXY TCP4 {client} 192.0.2.1 40000 80\r\n".encode())
+        context = ssl._create_unverified_context()
+        connection = context.wrap_socket(made, server_hostname=f"web.{DOMAIN}") if tls else made
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: web.{DOMAIN}\r\nConnection: close\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(connection)
+        with contextlib.suppress(http.client.HTTPException):
+            answer.begin()
+            body = answer.read().decode()
+            return answer.status, json.loads(body)[2]["X-Real-IP"] if answer.status == 200 else ""
+    return 0, ""
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_p1_a_balancer_in_front_tells_the_client(server, behind, instance, tls):
+    """Of it, and of nobody else."""
+    apply(behind, web=[entry(instance().port, allow=f"{ALLOW}, 127.0.74.0/24")])
+    assert told(behind, FRONT, INSIDE, tls) == (200, INSIDE)
+    assert told(behind, FRONT, OUTSIDE, tls) == (403, "")
+    # nginx takes the address of the connection, HAProxy no such word.
+    assert told(behind, OUTSIDE, INSIDE, tls)[0] in (0, 400, 403)
+    # Who comes past it, without a word.
+    assert told(behind, "127.0.74.1", "", tls) == ((0, "") if server is real_nginx else (200, "127.0.74.1"))
+
+
+def test_p1_an_instance_gets_the_clients_address(server, balancer, serve):
+    """Before anything else, also one that comes while the balancer runs."""
+    wire, later, port = Wire(), Wire(), balancer.ports[1]
+    name = f"echo_{port}"
+    serve(**{name: [entry(wire.port, tags=["tcp"], proxy_protocol="true")]})
+    serve(**{name: [entry(one.port, tags=["tcp"], proxy_protocol="true") for one in (wire, later)]})
+    seen = set()
+    for _ in range(4):
+        with socket.create_connection((real_nginx.ADDRESS, port), 20, (INSIDE, 0)) as client:
+            client.sendall(b"hello\r\n\r\n")
+            connection, received = wire.request(later)
+            while b"hello" not in received:  # a check, which has no client
+                connection.close()
+                connection, received = wire.request(later)
+            seen.add(connection.getsockname()[1])
+            expected = f"PROXY TCP4 {INSIDE} {real_nginx.ADDRESS} {client.getsockname()[1]} {port}\r\nhello\r\n\r\n"
+            assert received == expected.encode()
+            connection.close()
+    assert seen == {wire.port, later.port}
+    for one in (wire, later):
+        one.close()

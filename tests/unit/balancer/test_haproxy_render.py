@@ -137,6 +137,24 @@ def test_p1_allow_list():
     assert "acl discovery_allowed var(txn.client) -m ip 10.9.0.0/16\n" in section(text, "http_web")
 
 
+def test_p1_proxy_protocol_of_balancers_in_front():
+    networks = tuple(f"10.0.0.{n}" for n in range(18))
+    text = rendered(options=dataclasses.replace(ENDING_TLS, proxy_protocol_from=networks), tls_port=443)["services.cfg"]
+    rule = "    tcp-request connection expect-proxy layer4 if { src <some> }\n"
+    lines = [rule.replace("<some>", " ".join(some)) for some in (networks[:16], networks[16:])]
+    for name in ("discovery_http", "discovery_tls"):
+        assert "".join(lines) in section(text, name)
+    assert "expect-proxy" not in rendered(options=ENDING_TLS, tls_port=443)["services.cfg"]
+
+
+def test_p1_proxy_protocol_to_an_instance():
+    chosen, at = Settings(proxy_protocol=True), (Instance("10.0.0.1", 443),)
+    tls = Service("t", at, hosts=("t.example",), settings=chosen)
+    text = rendered(tls=(tls,), tcp=(Service("a-9999", at, 9999, settings=chosen), Service("b-9998", at, 9998)), tls_port=443)
+    for name, sent in (("tls_t", True), ("tcp_a-9999", True), ("tcp_b-9998", False)):
+        assert section(text["services.cfg"], name).endswith(f" mark-down{' send-proxy' * sent}\n")
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x", "all": "/y"}, basic_auth="all")

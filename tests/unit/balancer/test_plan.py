@@ -555,3 +555,12 @@ def test_p1_a_service_that_asks_for_passwords_is_not_open():
     assert (len(result.http), result.tls, result.tcp) == (1, (), ()) and "in clear" in result.warnings[0][1]
     result = plan(catalog(web=[instance()]), dataclasses.replace(OPTIONS, basic_auth="staff"))
     assert result.http == () and "no list staff" in reasons(result)["web"]
+
+
+def test_p1_an_instance_that_waits_for_the_proxy_protocol_gets_it_or_nothing():
+    one = instance(tags=["http", "tls"], meta={"balancer_proxy_protocol": "true"})
+    result = plan(catalog(web=[one]), OPTIONS)
+    assert (len(result.http), result.tls) == (1, ()) and "nginx cannot send the PROXY protocol" in reasons(result)["web"]
+    assert dict(result.warnings)["web"] == "balancer_proxy_protocol is of tcp and tls: ignored"
+    (service,) = plan(catalog(web=[one]), dataclasses.replace(OPTIONS, balancer="haproxy", tls_proxy_protocol=True)).tls
+    assert service.settings.proxy_protocol

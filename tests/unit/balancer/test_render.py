@@ -163,6 +163,33 @@ def test_p1_allow_list():
     assert "10.9" not in http_conf(web(**chosen), options=site)
 
 
+@pytest.mark.parametrize("options", [OPTIONS, ENDING_TLS], ids=["", "with certificates"])
+def test_p1_proxy_protocol_of_a_balancer_in_front(options):
+    """Every listener for HTTP and the one for TLS; none of a tcp service, and none without the option."""
+    at = (Instance("10.0.0.1", 443),)
+    tls, tcp = Service("t", at, hosts=("t.example",)), Service("db-9999", at, 9999)
+    plan = Plan(http=(web(),), tls=(tls,), tls_port=443, tcp=(tcp,))
+    front = dataclasses.replace(options, proxy_protocol_from=("10.0.0.9", "10.1.0.0/16"))
+    made = render_nginx(plan, front)
+    real = "    set_real_ip_from 10.0.0.9;\n    set_real_ip_from 10.1.0.0/16;\n"
+    listener = r"    listen (0[^;]*):80([^;]*);\n    server_name [^;]+;\n((?:    (?:set_)?real_ip[^;]+;\n)*)"
+    listeners = re.findall(listener, made["http.conf"])
+    assert len(listeners) == 3
+    for _address, flags, lines in listeners:
+        assert flags.startswith(" proxy_protocol") and lines == f"{real}    real_ip_header proxy_protocol;\n"
+    assert f"    listen 0.0.0.0:443 proxy_protocol;\n{real}    ssl_preread on;\n" in made["stream.conf"]
+    assert "    listen 0.0.0.0:9999;\n" in made["stream.conf"]
+    if options is OPTIONS:
+        assert "real_ip" not in "".join(render_nginx(plan, options).values())
+
+
+def test_p1_proxy_protocol_to_an_instance():
+    at = (Instance("10.0.0.1", 443),)
+    services = Service("a-9999", at, 9999, settings=Settings(proxy_protocol=True)), Service("b-9998", at, 9998)
+    text = render_nginx(Plan(tcp=services), OPTIONS)["stream.conf"]
+    assert text.count("proxy_protocol") == 1 and "    proxy_pass tcp_a-9999;\n    proxy_protocol on;\n}" in text
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site; the hashes are in a file that the workers read."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/etc/nginx/u/staff", "all": "/etc/nginx/u/all"}, basic_auth="all")

@@ -14,7 +14,7 @@ AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 # Options that the backend's file may replace: only it knows where the backend runs, where it listens for itself, and what it can.
-OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp", "htpasswd")
+OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp", "htpasswd", "tls_proxy_protocol")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Options:
     pages: dict = dataclasses.field(default_factory=dict)  # status to HTML in place of the program's own
     basic_auth: str = ""  # name of a list of users, where a service has no own word; empty: none
     htpasswd: dict = dataclasses.field(default_factory=dict)  # name of each list of users to its file
+    proxy_protocol_from: tuple = ()  # networks of balancers in front, which send the client's address before each connection
+    tls_proxy_protocol: bool = False  # whether the backend can send it to instances of tls services
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -98,7 +100,7 @@ class Options:
             raise ValueError(f"htpasswd: {self.htpasswd!r} are not lists of users with their files")
         if self.basic_auth and not USERS.fullmatch(str(self.basic_auth)):
             raise ValueError(f"basic_auth: {self.basic_auth!r} is not the name of a list of users")
-        for network in self.allow:
+        for network in (*self.allow, *self.proxy_protocol_from):
             ipaddress.ip_network(network)
         if not isinstance(self.gzip, bool):
             raise ValueError(f"gzip: {self.gzip!r} is neither true nor false")

@@ -271,6 +271,7 @@ def _http_service(name, instances, chosen, options, claims):
             lost.append(f"TLS for {host} goes through to the service {cut(owner)}")
         else:
             encrypted.append(host)
+    lost += ["balancer_proxy_protocol is of tcp and tls: ignored"] if chosen.proxy_protocol else []
     chosen, ignored = _of_https(chosen, hosts, encrypted, options.tls_port)
     clear = [host for host in hosts if host not in encrypted or (chosen.https_redirect or options.https_redirect) == "false"]
     if clear and chosen.basic_auth not in ("", "false"):
@@ -321,6 +322,8 @@ def _tls_service(name, instances, chosen, options, claims):
     _without_users(chosen)
     if not options.tls_port:
         raise Rejected("this balancer has no port for TLS")
+    if chosen.proxy_protocol and not options.tls_proxy_protocol:
+        raise Rejected(f"{options.balancer} cannot send the PROXY protocol to a tls service, which waits for it; haproxy can")
     _some(instances)
     kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims)
     _left(kept, lost)

@@ -62,6 +62,7 @@ class Settings:
     hsts: str = ""  # max-age in seconds; empty: the site's
     allow: tuple = ()  # networks whose clients are let in; empty: the site's
     basic_auth: str = ""  # name of a list of users, or false; empty: the site's
+    proxy_protocol: bool = False  # whether instances get the client's address in front of each connection
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -299,6 +300,7 @@ PARSERS = {
     "max_body_size": _body_size,
     "path": _path,
     "protocol": _protocol,
+    "proxy_protocol": _boolean,
     "rate_limit": _rate_limit,
     "read_timeout": _time,
     "response_headers": _response_headers,

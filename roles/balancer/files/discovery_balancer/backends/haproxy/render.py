@@ -202,7 +202,7 @@ def _return(status, condition, retry=False):
 def _frontend(options, own):
     """Where requests come in. Variables of a request: client, host (that chose the service), authority (with the port that the
     client named), service."""
-    text = "frontend discovery_http\n" + _bind(options.http_port, options) + _connection_limit(own)
+    text = "frontend discovery_http\n" + _bind(options.http_port, options) + _from_front(options) + _connection_limit(options, own)
     if options.certificates:
         text += (
             f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
@@ -256,16 +256,24 @@ def _frontend(options, own):
     return text + "    use_backend http_%[var(txn.service)]\n"
 
 
-def _connection_limit(own):
-    """Connections of one address, whatever they ask for, on all ports together. Those over the socket of the second step of TLS
-    have no address yet: the first has counted them."""
+def _connection_limit(options, own):
+    """Connections of one address, whatever they ask for, on all ports together; not of balancers in front, which have everybody's.
+    Those over the socket of the second step of TLS have no address yet: the first has counted them."""
     if not int(own.limit("client_open_connections")):
         return ""
-    unless = f" unless {{ src {' '.join(own.trusted_proxies)} }}" if own.trusted_proxies else ""
+    front = [*own.trusted_proxies, *options.proxy_protocol_from]
+    unless = f" unless {{ src {' '.join(front)} }}" if front else ""
     return (
         f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
         f"    tcp-request connection reject if {{ sc_conn_cur(2) gt {int(own.limit('client_open_connections'))} }}\n"
     )
+
+
+def _from_front(options):
+    """The client's address comes before a connection from a balancer in front."""
+    networks = options.proxy_protocol_from
+    groups = (networks[at : at + NETWORKS_IN_A_LINE] for at in range(0, len(networks), NETWORKS_IN_A_LINE))
+    return "".join(f"    tcp-request connection expect-proxy layer4 if {{ src {' '.join(group)} }}\n" for group in groups)
 
 
 def _client_limits(own):
@@ -375,7 +383,8 @@ def _tls_frontend(plan, options, own):
     return (
         "frontend discovery_tls\n    mode tcp\n"
         + _bind(plan.tls_port, options)
-        + _connection_limit(own)
+        + _from_front(options)
+        + _connection_limit(options, own)
         + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
         + _timeout("client", *_any_silence(own))
         + "    tcp-request inspect-delay 10s\n"
@@ -494,18 +503,20 @@ def _let_in(rule, service, options):
 def _tls(service, options, own):
     text = f"backend tls_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
     text += _let_in("tcp-request content", service, options)
-    return Section(text + _timeout("server", own.limit("stream_timeout")), _passive(options, own), weights(service.instances))
+    keywords = _passive(options, own) + " send-proxy" * service.settings.proxy_protocol
+    return Section(text + _timeout("server", own.limit("stream_timeout")), keywords, weights(service.instances))
 
 
 def _listener(service, options, own):
     chosen = service.settings
     silence = chosen.read_timeout or own.limit("stream_timeout")
     text = f"listen tcp_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
-    text += _bind(service.port, options) + _connection_limit(own) + _stream_log(own, service.name)
+    text += _bind(service.port, options) + _connection_limit(options, own) + _stream_log(own, service.name)
     text += _let_in("tcp-request connection", service, options)
     text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
     text += _timeout("client", silence) + _timeout("server", silence)
-    return Section(text, _passive(options, own), weights(service.instances), listens=True)
+    keywords = _passive(options, own) + " send-proxy" * chosen.proxy_protocol
+    return Section(text, keywords, weights(service.instances), listens=True)
 
 
 def _turns(service):

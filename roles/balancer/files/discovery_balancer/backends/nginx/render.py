@@ -135,7 +135,16 @@ def _page(status, html, own):
 
 
 def _plain(name, options, body, flags=""):
-    return f"server {{\n{_listen(options.http_port, options, flags)}    server_name {name};\n{body}}}\n"
+    front = _from_front(options)
+    header = "    real_ip_header proxy_protocol;\n" if front else ""
+    listen = _listen(options.http_port, options, " proxy_protocol" * bool(front) + flags)
+    return f"server {{\n{listen}    server_name {name};\n{front}{header}{body}}}\n"
+
+
+def _from_front(options):
+    """Balancers in front whose word on the client's address is taken. What listens for it takes no connection without such a
+    word, from anybody."""
+    return "".join(f"    set_real_ip_from {network};\n" for network in options.proxy_protocol_from)
 
 
 def _https(name, tls_directory, certificate, hsts, body, flags=""):
@@ -368,7 +377,8 @@ def _tls(plan, options, tls_directory):
     text += "".join(_upstream("tls", service, options, _turns(service)) for service in plan.tls)
     guarded, maps = _guarded(plan.tls, options)
     text += maps
-    listen = _listen(plan.tls_port, options)
+    front = _from_front(options)
+    listen = _listen(plan.tls_port, options, " proxy_protocol" * bool(front)) + front
     if not ended:
         return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass {guarded};\n}}\n"
     steps = {"default": "discovery_through", '""': '""', "discovery_https": "discovery_https"}
@@ -406,6 +416,7 @@ def _listener(service, options):
     chosen = service.settings
     lines = f"    proxy_connect_timeout {chosen.connect_timeout};\n" if chosen.connect_timeout else ""
     lines += f"    proxy_timeout {chosen.read_timeout};\n" if chosen.read_timeout else ""
+    lines += "    proxy_protocol on;\n" if chosen.proxy_protocol else ""
     lines += "".join(f"    {line};\n" for line in _access(service, options))
     return (
         _upstream("tcp", service, options, _turns(service))
