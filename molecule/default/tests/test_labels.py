@@ -75,6 +75,14 @@ def test_p1_a_client_keeps_its_instance(site, serve, show):
         assert set(answers) == {name}
 
 
+def test_p1_path_is_rewritten(site, serve, show):
+    host = served(site, serve, "test-rewritten", rewrite="/v2")
+    for balancer in site.balancers:
+        found = json.loads(ask(balancer, host, "/a?b=c")[2])[1]
+        show(f"{balancer.name}: of /a?b=c the instance sees {found}")
+        assert found == "/v2/a?b=c"
+
+
 def test_p1_gzip(site, serve, show):
     plain, host = served(site, serve, "test-plain"), served(site, serve, "test-gzip", gzip="true")
     for balancer in site.balancers:

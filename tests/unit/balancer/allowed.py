@@ -94,8 +94,8 @@ ALLOWED = {
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
             "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always"
             f"|{HEADER} {HEADER_VALUE} always",
-            "rewrite": r"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)+/\?\(\.\*\)\$ /\$1 break",
-            "proxy_pass": rf"https?://(http_{NAME}/?|\$discovery_to)",
+            "rewrite": rf"\(\?s\)\^(/([A-Za-z0-9_~-]|\[\.\])+)*/\?\(\.\*\)\$ ({PATH})?/\$1 break",
+            "proxy_pass": rf"https?://(http_{NAME}(({PATH})?/)?|\$discovery_to)",
             "grpc_pass": f"grpc://http_{NAME}",
             "(proxy|grpc)_(connect|read|send)_timeout": TIME,
             "(proxy|grpc)_buffer_size|proxy_busy_buffers_size": r"[1-9]\d?k",

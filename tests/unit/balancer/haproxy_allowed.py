@@ -47,7 +47,7 @@ ALLOWED = {
         r" if \{ sc_gpc0_rate\(1\) ge [1-9]\d{0,5} \}",
         r"http-request deny deny_status 413 if \{ req\.body_size gt [1-9]\d{0,14} \}",
         r"http-request disable-l7-retry if \{ method POST PATCH LOCK \} or \{ nbsrv lt 2 \}",
-        r"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)+\(/\(\.\*\)\)\?\$ /\\2",
+        rf"http-request replace-path \^(/([A-Za-z0-9_~-]|\[\.\])+)*\(/\(\.\*\)\)\?\$ ({PATH})?/\\2",
         rf"http-request set-header X-Forwarded-Prefix {PATH}",
         rf"http-request set-var\(txn\.cookie\) req\.cook\(sticky_{SERVICE}\)",
         rf"use-server %\[({VALUES})\] if \{{ \1 -m found \}}",

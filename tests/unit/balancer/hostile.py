@@ -17,7 +17,8 @@ FINE = {
     "allow": "0.0.0.0/0, ::/0", "basic_auth": "false", "proxy_protocol": "false",
     "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
     "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
-    "read_timeout": "1m", "response_headers": "X-Frame-Options: DENY | Content-Security-Policy: default-src 'self'; img-src *",
+    "read_timeout": "1m",
+    "rewrite": "/", "response_headers": "X-Frame-Options: DENY | Content-Security-Policy: default-src 'self'; img-src *",
     "responses": "1", "sticky": "cookie", "strip": "false", "unbuffered": "true", "weight": "7",
 }  # fmt: skip
 

@@ -134,6 +134,21 @@ def test_path_is_stripped_where_asked_for(serve, ask, instance):
         assert (received[1], received[2]["X-Forwarded-Prefix"]) == (seen, "/api")
 
 
+@pytest.mark.parametrize("more", [{}, {"sticky": "cookie"}], ids=["", "sticky"])
+def test_p1_path_is_rewritten(serve, ask, instance, more):
+    one, host = instance(), f"web.{DOMAIN}"
+    api = entry(one.port, hosts=host, path="/api", rewrite="/v3", **more)
+    serve(web=[entry(one.port, rewrite="/v2.0/app", **more)], api=[api])
+    asked = {
+        "/": "/v2.0/app/", "/x%20y?z=%2F": "/v2.0/app/x%20y?z=%2F", "/apix": "/v2.0/app/apix", "/api": "/v3/",
+        "/api/a/": "/v3/a/", "/api/v3/b?c": "/v3/v3/b?c",
+    }  # fmt: skip
+    found = {path: json.loads(ask(host, path)[2]) for path in asked}
+    assert {path: seen[1] for path, seen in found.items()} == asked
+    prefixes = {path: seen[2].get("X-Forwarded-Prefix") for path, seen in found.items()}
+    assert prefixes == {path: "/api" if seen.startswith("/v3") else None for path, seen in asked.items()}
+
+
 def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
     web = instance()
     serve(web=[entry(web.port)])

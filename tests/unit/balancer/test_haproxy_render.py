@@ -71,6 +71,17 @@ def test_path_that_is_stripped():
     assert made["hosts.map"] == "web.hospital.example/a.pi/ web\n"
 
 
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("", "    http-request replace-path ^(/(.*))?$ /v2/\\2\n    server "),
+        ("/a.b", "    http-request replace-path ^/a[.]b(/(.*))?$ /v2/\\2\n    http-request set-header X-Forwarded-Prefix /a.b\n"),
+    ],
+)
+def test_p1_path_that_is_rewritten(path, lines):
+    assert lines in section(rendered(http=(web(rewrite="/v2", path=path),))["services.cfg"], "http_web")
+
+
 def test_w8_p1_long_headers_of_answers_need_nothing():
     """Every buffer has the size for them; a label that asks for more was refused before."""
     assert rendered(http=(web(header_size="64k"),)) == rendered(http=(web(),))

@@ -125,6 +125,19 @@ def test_path_that_is_stripped():
 @pytest.mark.parametrize(
     ("chosen", "lines"),
     [
+        ({"rewrite": "/v2"}, "proxy_pass http://http_web/v2/;"),
+        ({"rewrite": "/v2", "path": "/a"}, "set $discovery_prefix /a;\n        proxy_pass http://http_web/v2/;"),
+        ({"rewrite": "/v2", "path": "/a.b", "sticky": "cookie"}, 'rewrite "(?s)^/a[.]b/?(.*)$" /v2/$1 break;'),
+        ({"rewrite": "/v2", "sticky": "cookie"}, 'rewrite "(?s)^/?(.*)$" /v2/$1 break;'),
+    ],
+)
+def test_p1_path_that_is_rewritten(chosen, lines):
+    assert f"        {lines}\n" in http_conf(web(**chosen))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "lines"),
+    [
         (
             {"header_size": "64k"},
             "        proxy_buffer_size 68k;\n        proxy_buffers 8 17k;\n        proxy_busy_buffers_size 68k;\n",

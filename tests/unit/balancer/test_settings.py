@@ -35,14 +35,14 @@ def test_all_settings():
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
         response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1",
-        basic_auth="staff", proxy_protocol="true",
+        basic_auth="staff", proxy_protocol="true", rewrite="/v2/",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
     headers = ("x-a", "'self' https:; x=1"), ("X-B", "2")
     expected = Settings(
         ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
-        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff", proxy_protocol=True,
+        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff", proxy_protocol=True, rewrite="/v2",
     )  # fmt: skip
     assert values == (expected, [])
 
@@ -72,7 +72,8 @@ def test_a_bad_path_is_reported(path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("strip", "yes"), ("unbuffered", "1"), ("sticky", "true"), ("sticky", "cookie;"), ("responses", "101"), ("responses", "01"),
+    [("strip", "yes"), ("rewrite", "v2"), ("rewrite", "/a/../b"), ("rewrite", "/$1"), ("rewrite", "/a b"),
+      ("unbuffered", "1"), ("sticky", "true"), ("sticky", "cookie;"), ("responses", "101"), ("responses", "01"),
      ("max_body_size", "0"), ("max_body_size", "101g"), ("max_body_size", "100"), ("max_body_size", "1m;"),
      ("protocol", "ftp"), ("read_timeout", "5"), ("read_timeout", "0s"), ("read_timeout", "25h"),
      ("read_timeout", "5s;"), ("connect_timeout", "٣s"), ("weight", "0"), ("weight", "1001"), ("weight", "-1"), ("weight", "1\n"),

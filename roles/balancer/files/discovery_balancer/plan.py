@@ -258,7 +258,8 @@ def _http_service(name, instances, chosen, options, claims):
     chosen, lost = _possible(chosen, options)
     if chosen.protocol == "grpc":
         lost += ["balancer_sticky: gRPC clients keep no cookies"] if chosen.sticky else []
-        chosen = dataclasses.replace(chosen, sticky="")
+        lost += ["balancer_rewrite: the paths of gRPC are not rewritten"] if chosen.rewrite else []
+        chosen = dataclasses.replace(chosen, sticky="", rewrite="")
         lost += [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
         hosts = tuple(host for host in hosts if options.certificate(host))
     kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims)

@@ -63,6 +63,7 @@ class Settings:
     allow: tuple = ()  # networks whose clients are let in; empty: the site's
     basic_auth: str = ""  # name of a list of users, or false; empty: the site's
     proxy_protocol: bool = False  # whether instances get the client's address in front of each connection
+    rewrite: str = ""  # path that instances see in place of the service's own
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -305,6 +306,7 @@ PARSERS = {
     "read_timeout": _time,
     "response_headers": _response_headers,
     "responses": _responses,
+    "rewrite": _path,
     "sticky": _sticky,
     "strip": _boolean,
     "unbuffered": _boolean,

@@ -420,10 +420,10 @@ def _http(service, options, own):
         text += f"    http-request deny deny_status 413 if {{ req.body_size gt {size} }}\n"
     text += f"    http-request disable-l7-retry if {{ method {SAFE_METHODS} }} or {{ nbsrv lt 2 }}\n"
     text += "".join(f'    http-response set-header {name} "{value}"\n' for name, value in options.added_headers(service))
-    if chosen.path and chosen.strip and chosen.protocol != "grpc":
+    if (chosen.rewrite or (chosen.path and chosen.strip)) and chosen.protocol != "grpc":
         path = chosen.path.replace(".", "[.]")
-        text += f"    http-request replace-path ^{path}(/(.*))?$ /\\2\n"
-        text += f"    http-request set-header X-Forwarded-Prefix {chosen.path}\n"
+        text += f"    http-request replace-path ^{path}(/(.*))?$ {chosen.rewrite}/\\2\n"
+        text += f"    http-request set-header X-Forwarded-Prefix {chosen.path}\n" if chosen.path else ""
     text += _sticky(service) if chosen.sticky else ""
     keywords = _passive(options, own)
     if options.keepalive:

@@ -257,13 +257,13 @@ def _locations(host, services, options, more, redirects=None, hsts=""):
 def _proxied(service, redirect, hsts, more):
     chosen = service.settings
     by = _by(service)
-    strip = chosen.path and chosen.strip and by == "proxy"  # grpc_pass cannot
-    lines = [f"set $discovery_prefix {chosen.path}"] if strip else []
+    written = (chosen.rewrite or (chosen.path and chosen.strip)) and by == "proxy"  # grpc_pass cannot
+    lines = [f"set $discovery_prefix {chosen.path}"] if written and chosen.path else []
     lines += STICKY if chosen.sticky else []
-    # A path has to be stripped before the upstream is one of several.
+    # A path has to be written before the upstream is one of several.
     path = chosen.path.replace(".", "[.]")
-    lines += [f'rewrite "(?s)^{path}/?(.*)$" /$1 break'] if chosen.sticky and strip else []
-    upstream = "$discovery_to" if chosen.sticky else f"http_{service.name}{'/' if strip else ''}"
+    lines += [f'rewrite "(?s)^{path}/?(.*)$" {chosen.rewrite}/$1 break'] if chosen.sticky and written else []
+    upstream = "$discovery_to" if chosen.sticky else f"http_{service.name}{f'{chosen.rewrite}/' if written else ''}"
     lines += [f"{by}_pass {chosen.protocol}://{upstream}"]
     lines += ["proxy_ssl_server_name on", "proxy_ssl_name $host"] if chosen.protocol == "https" else []
     lines += [f"{by}_connect_timeout {chosen.connect_timeout}"] if chosen.connect_timeout else []
