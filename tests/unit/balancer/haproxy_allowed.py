@@ -72,7 +72,7 @@ ALLOWED = {
     "global()": [rf"hard-stop-after {MS}"],
 }  # fmt: skip
 MAPS = {
-    "hosts.map": rf"{HOST}({PATH})?/ {NAME}",
+    "hosts.map": rf"({HOST}({PATH})?/ {NAME}|\*{HOST}/ -)",
     "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https)",
     "sticky.map": rf"{SERVICE}/({VALUE} {ADDRESS}:{PORT}|{ADDRESS}:{PORT} {VALUE})",
     "encrypted.map": f"{HOST} yes",

@@ -149,6 +149,20 @@ def test_p1_path_is_rewritten(serve, ask, instance, more):
     assert prefixes == {path: "/api" if seen.startswith("/v3") else None for path, seen in asked.items()}
 
 
+def test_p1_default_host(server, ask, instance):
+    """For names that nobody has; those of others, of the domain, and paths of a known host stay as they are."""
+    with server.Balancer(balancer_default_host="portal.example.org") as site:
+        site.sync(catalog())
+        site.start()
+        assert ask("192.0.2.7", port=site.http_port)[0] == 404
+        portal, other, one = instance(name="portal"), instance(name="other"), "other.example.org"
+        apply(site, portal=[entry(portal.port, hosts="portal.example.org")], other=[entry(other.port, hosts=one, path="/a")])
+        for host, path, name in (("192.0.2.7", "/x", "portal"), ("portal.example.org", "/", "portal"), (one, "/a", "other")):
+            status, _headers, body = ask(host, path, port=site.http_port)
+            assert (status, json.loads(body)[:2], json.loads(body)[2]["Host"]) == (200, [name, path], host)
+        assert [ask(host, port=site.http_port)[0] for host in (one, f"x.{DOMAIN}")] == [404, 503]
+
+
 def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
     web = instance()
     serve(web=[entry(web.port)])

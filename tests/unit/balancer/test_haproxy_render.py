@@ -166,6 +166,16 @@ def test_p1_proxy_protocol_to_an_instance():
         assert section(text["services.cfg"], name).endswith(f" mark-down{' send-proxy' * sent}\n")
 
 
+def test_p1_default_host():
+    made = rendered(http=(web(path="/a"),), options=dataclasses.replace(OPTIONS, default_host="web.hospital.example"))
+    assert made["hosts.map"] == "*web.hospital.example/ -\nweb.hospital.example/a/ web\n"
+    assert (
+        "    http-request set-var(txn.host) str(web.hospital.example) if discovery_there !discovery_asked"
+        " !{ var(txn.host) -m end .hospital.example }"
+    ) in section(made["services.cfg"], "discovery_http")
+    assert "discovery_asked" not in rendered()["services.cfg"] and "*" not in rendered(http=(web(),))["hosts.map"]
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x", "all": "/y"}, basic_auth="all")

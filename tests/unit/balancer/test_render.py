@@ -203,6 +203,14 @@ def test_p1_proxy_protocol_to_an_instance():
     assert text.count("proxy_protocol") == 1 and "    proxy_pass tcp_a-9999;\n    proxy_protocol on;\n}" in text
 
 
+def test_p1_default_host():
+    """Of the site, while somebody has it."""
+    site = dataclasses.replace(OPTIONS, default_host="web.hospital.example")
+    listening = r"default_server;\n    server_name {};"
+    assert re.findall(listening.format("(.*)"), http_conf(web(), options=site)) == ["web.hospital.example"]
+    assert re.findall(listening.format("(.*)"), http_conf(web(hosts=("b.example",)), options=site)) == ["_"]
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site; the hashes are in a file that the workers read."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/etc/nginx/u/staff", "all": "/etc/nginx/u/all"}, basic_auth="all")

@@ -36,6 +36,7 @@ class Options:
     htpasswd: dict = dataclasses.field(default_factory=dict)  # name of each list of users to its file
     proxy_protocol_from: tuple = ()  # networks of balancers in front, which send the client's address before each connection
     tls_proxy_protocol: bool = False  # whether the backend can send it to instances of tls services
+    default_host: str = ""  # virtual host that answers for names that nobody has; empty: none
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -100,6 +101,8 @@ class Options:
             raise ValueError(f"htpasswd: {self.htpasswd!r} are not lists of users with their files")
         if self.basic_auth and not USERS.fullmatch(str(self.basic_auth)):
             raise ValueError(f"basic_auth: {self.basic_auth!r} is not the name of a list of users")
+        if self.default_host and not DOMAIN.fullmatch(str(self.default_host)):
+            raise ValueError(f"default_host: {self.default_host!r} is not a DNS name in lower case")
         for network in (*self.allow, *self.proxy_protocol_from):
             ipaddress.ip_network(network)
         if not isinstance(self.gzip, bool):

@@ -105,6 +105,8 @@ def layout(plan, options, own, main="", users=None) -> Layout:
     sections |= {f"tls_{service.name}": _tls(service, options, own) for service in plan.tls}
     sections |= {f"tcp_{service.name}": _listener(service, options, own) for service in plan.tcp}
     hosts = {f"{host}{service.settings.path}/": service.name for service in plan.http for host in service.hosts}
+    if options.default_host:  # HAProxy asks whether somebody has a host, whatever the path: no host of a client has an asterisk
+        hosts |= {f"*{host}/": "-" for service in plan.http for host in service.hosts}
     names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
     encrypted, hsts = {}, {}
     if plan.tls_port:
@@ -234,6 +236,14 @@ def _frontend(options, own):
         "    http-request set-var(txn.authority) var(txn.host)\n"
         "    http-request set-var(txn.authority) var(txn.host),concat(:,txn.port,) if { var(txn.port) -m len 1:5 }\n"
     )
+    if options.default_host:
+        # The instance sees the name that the client asked for.
+        text += (
+            f"    acl discovery_asked str(*),concat(,txn.host,/),map_beg({MAPS}{HOSTS}) -m found\n"
+            f"    acl discovery_there str(*{options.default_host}/),map_beg({MAPS}{HOSTS}) -m found\n"
+            f"    http-request set-var(txn.host) str({options.default_host}) if discovery_there !discovery_asked"
+            f" !{{ var(txn.host) -m end .{options.domain} }} !{{ var(txn.host) -m str {CHECKED_HOST} }} !{{ ssl_fc }}\n"
+        )
     if own.floating_addresses:  # their check asks four times a second; elsewhere, a client would hide by that name
         text += f"    http-request set-log-level silent if {{ var(txn.host) -m str {CHECKED_HOST} }}\n"
     if options.certificates:

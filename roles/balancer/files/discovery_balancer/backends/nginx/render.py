@@ -62,7 +62,8 @@ def _http(plan, options, tls_directory, client_requests):
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages(options.pages)
     text += GZIP if any(map(options.compressed, plan.http)) else ""
-    text += _plain("_", options, _answer(404) + _errors(), " default_server")
+    default = options.default_host if options.default_host in hosts else "_"
+    text += _plain("_", options, _answer(404) + _errors(), " default_server" * (default == "_"))
     text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
     if ended:
         hsts = _hsts((), options)
@@ -76,7 +77,8 @@ def _http(plan, options, tls_directory, client_requests):
     more = {service.name: _more(service, options, client_requests) for service in plan.http}
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
-        text += _plain(host, options, _locations(host, services, options, more, redirects))
+        flags = " default_server" * (host == default)
+        text += _plain(host, options, _locations(host, services, options, more, redirects), flags)
         if ended and options.certificate(host):
             hsts = _hsts(services, options)
             body = _locations(host, services, options, more, hsts=hsts)
