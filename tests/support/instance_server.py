@@ -21,7 +21,9 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        left = int(self.headers.get("Content-Length", 0))
+        while left and (piece := self.rfile.read(min(left, 2**20))):
+            left -= len(piece)
         if self.headers.get("Upgrade") == "websocket":
             return self.echo()
         if self.path.startswith("/events/"):

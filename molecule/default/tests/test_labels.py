@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 
+import pytest
 from tests.support.balancer import synced
 from tests.support.clients import http_get
 from tests.support.wait import eventually, everywhere
@@ -59,6 +60,25 @@ def test_p1_largest_body(site, serve, show):
         found = [ask(balancer, host, "/", "PUT", b"x" * length)[0] for length in (20 * 1024, 20 * 1024 + 1)]
         show(f"{balancer.name}: of 20 KiB and of one byte more: {found}")
         assert found == [200, 413]
+
+
+@pytest.mark.more
+def test_p2_an_upload_of_1_gb(site, serve, show):
+    """It passes as it comes: no load balancer has room for it."""
+    host, size, piece = served(site, serve, "test-upload", max_body_size="2g", unbuffered="true"), 10**9, b"x" * 10**6
+    for balancer in site.balancers:
+        path, began = f"/upload-to-{balancer.name}", time.monotonic()
+        connection = http.client.HTTPConnection(balancer.address, 80, timeout=60)
+        connection.putrequest("POST", path, skip_host=True)
+        connection.putheader("Host", host)
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders()
+        for _ in range(size // len(piece)):
+            connection.send(piece)
+        status = connection.getresponse().status
+        connection.close()
+        show(f"{balancer.name}: {size} bytes in {time.monotonic() - began:.1f} s: {status}")
+        assert status == 200
 
 
 def test_p1_a_client_keeps_its_instance(site, serve, show):
