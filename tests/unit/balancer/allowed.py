@@ -89,7 +89,7 @@ ALLOWED = {
         | ACCESS
         | {
             "(proxy|grpc)_hide_header": HEADER,
-            "auth_basic": USERS, "auth_basic_user_file": FILE,
+            "access_log": "off", "auth_basic": USERS, "auth_basic_user_file": FILE,
             "if": r"\$discovery_clear",
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
             "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always"

@@ -29,7 +29,7 @@ NEW = "if discovery_new !discovery_same"
 # section: the lines in it, as patterns of the whole; <name>: what follows the kind in the section's name
 ALLOWED = {
     rf"backend http_({NAME})": [
-        "balance roundrobin", "option http-no-delay",
+        "balance roundrobin", "option http-no-delay", "http-request set-log-level silent",
         rf"timeout (connect|server|tunnel) {MS}",
         rf"http-request redirect location https://%\[var\(txn\.host\)\](:{PORT})?%\[pathq\] code 30[18] if"
         rf" {CLEAR} !\{{ var\(txn\.path\) -m beg /\.well-known/acme-challenge/ \}}"

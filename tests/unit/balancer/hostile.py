@@ -14,7 +14,7 @@ from discovery_balancer.settings import GUARDS, PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 # Good services are asked in clear, so none of them redirects.
 FINE = {
-    "allow": "0.0.0.0/0, ::/0", "basic_auth": "false", "proxy_protocol": "false",
+    "allow": "0.0.0.0/0, ::/0", "basic_auth": "false", "access_log": "false", "proxy_protocol": "false",
     "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
     "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
     "read_timeout": "1m",

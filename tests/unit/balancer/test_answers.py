@@ -345,6 +345,15 @@ def test_log_names_service_and_instance(serve, server, balancer, ask, instance):
         time.sleep(0.05)
 
 
+def test_p1_a_service_without_a_log(serve, balancer, ask, instance):
+    one = instance()
+    serve(silent=[entry(one.port, access_log="false")], web=[entry(one.port)])
+    ask(f"silent.{DOMAIN}", "/in-silence")
+    ask(f"web.{DOMAIN}", "/told-after-it")
+    eventually(lambda: "/told-after-it" in balancer.log.read_text(), 60, every=0.05)
+    assert "/in-silence" not in balancer.log.read_text()
+
+
 def raw(balancer, text: bytes) -> tuple[int, bytes]:
     """Status and body of the answer to a request as it is."""
     with socket.create_connection((real_nginx.ADDRESS, balancer.http_port), timeout=20) as client:

@@ -176,6 +176,14 @@ def test_p1_default_host():
     assert "discovery_asked" not in rendered()["services.cfg"] and "*" not in rendered(http=(web(),))["hosts.map"]
 
 
+def test_p1_no_access_log():
+    at, own = (Instance("10.0.0.1", 443),), dataclasses.replace(OWN, log=True)
+    tcp = Service("a-9999", at, 9999, settings=Settings(access_log=False)), Service("b-9998", at, 9998)
+    text = rendered(http=(web(access_log=False), web(name="b")), tcp=tcp, own=own)["services.cfg"]
+    assert ("silent" in section(text, "http_web"), "silent" in section(text, "http_b")) == (True, False)
+    assert ("log" in section(text, "tcp_a-9999"), "log" in section(text, "tcp_b-9998")) == (False, True)
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x", "all": "/y"}, basic_auth="all")

@@ -211,6 +211,14 @@ def test_p1_default_host():
     assert re.findall(listening.format("(.*)"), http_conf(web(hosts=("b.example",)), options=site)) == ["_"]
 
 
+def test_p1_no_access_log():
+    at = (Instance("10.0.0.1", 443),)
+    tcp = Service("a-9999", at, 9999, settings=Settings(access_log=False)), Service("b-9998", at, 9998)
+    made = render_nginx(Plan(http=(web(access_log=False), Service("b", at, hosts=("b.example",))), tcp=tcp), OPTIONS)
+    assert "http_web;\n        access_log off;\n    }" in made["http.conf"] and made["http.conf"].count("access_log") == 1
+    assert "tcp_a-9999;\n    access_log off;\n}" in made["stream.conf"] and made["stream.conf"].count("access_log") == 1
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site; the hashes are in a file that the workers read."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/etc/nginx/u/staff", "all": "/etc/nginx/u/all"}, basic_auth="all")

@@ -35,7 +35,7 @@ def test_all_settings():
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
         response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1",
-        basic_auth="staff", proxy_protocol="true", rewrite="/v2/",
+        basic_auth="staff", proxy_protocol="true", rewrite="/v2/", access_log="false",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
@@ -43,6 +43,7 @@ def test_all_settings():
     expected = Settings(
         ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
         (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff", proxy_protocol=True, rewrite="/v2",
+        access_log=False,
     )  # fmt: skip
     assert values == (expected, [])
 

@@ -323,12 +323,13 @@ def _tls_service(name, instances, chosen, options, claims):
     _without_users(chosen)
     if not options.tls_port:
         raise Rejected("this balancer has no port for TLS")
+    lost_log = [] if chosen.access_log else ["balancer_access_log is of http, tcp and udp: connections by TLS have their lines"]
     if chosen.proxy_protocol and not options.tls_proxy_protocol:
         raise Rejected(f"{options.balancer} cannot send the PROXY protocol to a tls service, which waits for it; haproxy can")
     _some(instances)
     kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims)
     _left(kept, lost)
-    return Service(name.lower(), instances, hosts=tuple(kept), settings=chosen), lost
+    return Service(name.lower(), instances, hosts=tuple(kept), settings=chosen), lost + lost_log
 
 
 def _tcp_service(name, instances, chosen, options, claims):

@@ -64,6 +64,7 @@ class Settings:
     basic_auth: str = ""  # name of a list of users, or false; empty: the site's
     proxy_protocol: bool = False  # whether instances get the client's address in front of each connection
     rewrite: str = ""  # path that instances see in place of the service's own
+    access_log: bool = True  # whether requests and connections have a line in the log
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
@@ -290,6 +291,7 @@ def _weight(value):
 
 
 PARSERS = {
+    "access_log": _boolean,
     "allow": _networks,
     "basic_auth": _basic_auth,
     "connect_timeout": _time,

@@ -416,6 +416,7 @@ def _http(service, options, own):
     text += _timeout("tunnel", chosen.read_timeout or own.limit("read_timeout"))
     text += "    option http-no-delay\n" if chosen.unbuffered else ""
     text += f"    compression algo gzip\n    compression type {' '.join(TYPES)}\n" if options.compressed(service) else ""
+    text += "" if chosen.access_log else "    http-request set-log-level silent\n"
     text += _redirect(chosen.https_redirect or options.https_redirect, options)
     if allowed := options.allowed(service):
         text += _allowed("var(txn.client)", allowed) + _return(403, " unless discovery_allowed !discovery_6to4")
@@ -521,7 +522,8 @@ def _listener(service, options, own):
     chosen = service.settings
     silence = chosen.read_timeout or own.limit("stream_timeout")
     text = f"listen tcp_{service.name}\n    mode tcp\n    balance {_turns(service)}\n"
-    text += _bind(service.port, options) + _connection_limit(options, own) + _stream_log(own, service.name)
+    text += _bind(service.port, options) + _connection_limit(options, own)
+    text += _stream_log(own, service.name) if chosen.access_log else ""
     text += _let_in("tcp-request connection", service, options)
     text += _timeout("connect", chosen.connect_timeout) if chosen.connect_timeout else ""
     text += _timeout("client", silence) + _timeout("server", silence)

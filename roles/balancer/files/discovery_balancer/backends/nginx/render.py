@@ -90,7 +90,7 @@ def _more(service, options, client_requests):
     """Directives of each location of a service beside those of `_proxied`."""
     barred = _access(service, options) + _users(service, options)
     packed = ["gzip on"] * options.compressed(service)
-    return barred + _limits(service, client_requests) + packed + _headers(service, options)
+    return barred + _limits(service, client_requests) + packed + _headers(service, options) + _silence(service)
 
 
 def _hsts(services, options):
@@ -207,6 +207,11 @@ def _access(service, options):
     """Directives of an http location, or of a listener of the stream block, that lets some clients in alone."""
     allowed = options.allowed(service)
     return [f"allow {network}" for network in allowed] + ["deny all"] * bool(allowed)
+
+
+def _silence(service):
+    """Directives of a location or of a listener without a log; pages of nginx itself have their lines."""
+    return [] if service.settings.access_log else ["access_log off"]
 
 
 def _users(service, options):
@@ -419,7 +424,7 @@ def _listener(service, options):
     lines = f"    proxy_connect_timeout {chosen.connect_timeout};\n" if chosen.connect_timeout else ""
     lines += f"    proxy_timeout {chosen.read_timeout};\n" if chosen.read_timeout else ""
     lines += "    proxy_protocol on;\n" if chosen.proxy_protocol else ""
-    lines += "".join(f"    {line};\n" for line in _access(service, options))
+    lines += "".join(f"    {line};\n" for line in _access(service, options) + _silence(service))
     return (
         _upstream("tcp", service, options, _turns(service))
         + f"server {{\n{_listen(service.port, options)}    proxy_pass tcp_{service.name};\n{lines}}}\n"
@@ -465,7 +470,7 @@ def _udp_listener(service, options, limits):
     chosen = service.settings
     lines = f"    proxy_timeout {chosen.read_timeout or UDP_TIMEOUT};\n"
     lines += f"    proxy_responses {chosen.responses};\n" if chosen.responses else ""
-    lines += "".join(f"    {line};\n" for line in _access(service, options))
+    lines += "".join(f"    {line};\n" for line in _access(service, options) + _silence(service))
     listen = _listen(service.port, options, " udp reuseport")
     return (
         _upstream("udp", service, options, _turns(service))
