@@ -32,7 +32,7 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
         balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
         balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
         balancer_proxy_protocol_from, balancer_default_host,
-        balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
+        balancer_maintenance, balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
         limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
@@ -72,9 +72,12 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
             "balancer_udp_ports",
             f"set it to the lowest and the highest port, such as 5140-5149, without those of hosts ({listed}), or leave it empty",
         )
-    name = str(settings["balancer_default_host"])
-    if name and not _of_the_program("patterns").DOMAIN.fullmatch(name):
+    domain, name = _of_the_program("patterns").DOMAIN, str(settings["balancer_default_host"])
+    if name and not domain.fullmatch(name):
         yield "balancer_default_host", "set it to a DNS name in lower case, such as portal.hospital.example, or leave it empty"
+    wrong = [str(host) for host in settings["balancer_maintenance"] if not domain.fullmatch(str(host))]
+    if wrong:
+        yield "balancer_maintenance", f"{', '.join(wrong)} is no DNS name in lower case, such as portal.hospital.example"
     mode = settings["balancer_deployment"]
     if mode not in ("host", "overlay") or (mode == "overlay" and not settings["balancer_network"]):
         yield (

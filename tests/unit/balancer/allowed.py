@@ -50,13 +50,13 @@ ALLOWED = {
             "server": "",
             "gzip_vary": "on", "gzip_proxied": "any", "gzip_min_length": "1000", "gzip_types": re.escape(" ".join(TYPES[1:])),
             "limit_req_zone": rf"\$binary_remote_addr zone=rate_{NAME}:1m rate=[1-9]\d{{0,4}}r/s",
-            "map": r" \$discovery_(service|prefix|page_\d+)|\$status \$discovery_(error|retry_after)"
+            "map": r" \$discovery_(service|prefix|page_(\d+|maintenance))|\$status \$discovery_(error|retry_after)"
             r"|\$upstream_addr \$discovery_answered"
             r"|\$discovery_sticky \$discovery_(answered \$discovery_by|cookie \$discovery_to)"
             r"|\$discovery_by \$discovery_cookie \$discovery_set_cookie|\$discovery_set_cookie \$discovery_cache",
         },
         r"map  \$discovery_(service|prefix)": {"default": "-?"},
-        r"map  \$discovery_page_\d+": {"default": r"<!doctype html>[^$]*</html>\\n"},
+        r"map  \$discovery_page_(\d+|maintenance)": {"default": r"<!doctype html>[^$]*</html>\\n"},
         r"map \$status \$discovery_error": {"default|401|403|429|431": r"\$discovery_page_(401|403|429|431|502)"},
         r"map \$status \$discovery_retry_after": {"default|401|403|431": "5?"},
         r"map \$upstream_addr \$discovery_answered": {

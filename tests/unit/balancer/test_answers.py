@@ -163,6 +163,19 @@ def test_p1_default_host(server, ask, instance):
         assert [ask(host, port=site.http_port)[0] for host in (one, f"x.{DOMAIN}")] == [404, 503]
 
 
+def test_p1_maintenance(server, ask, instance):
+    """Of one host, with the site's own page; others go on."""
+    with server.Balancer(balancer_maintenance=["web.hospital.example"], balancer_pages={"maintenance": "<p>soon"}) as site:
+        site.sync(catalog())
+        site.start()
+        one = instance()
+        apply(site, web=[entry(one.port)], other=[entry(one.port)])
+        for path in ("/", "/api"):
+            status, headers, body = ask(f"web.{DOMAIN}", path, port=site.http_port)
+            assert (status, headers["Retry-After"], body) == (503, "5", "<p>soon\n")
+        assert (ask(f"other.{DOMAIN}", port=site.http_port)[0], len(one.asked)) == (200, 1)
+
+
 def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
     web = instance()
     serve(web=[entry(web.port)])

@@ -184,6 +184,14 @@ def test_p1_no_access_log():
     assert ("log" in section(text, "tcp_a-9999"), "log" in section(text, "tcp_b-9998")) == (False, True)
 
 
+def test_p1_maintenance():
+    hosts = tuple(f"{n}.example" for n in range(5))
+    text = rendered(http=(web(),), options=dataclasses.replace(OPTIONS, maintenance=hosts))["services.cfg"]
+    page = "    http-request return status 503 content-type text/html file discovery/maintenance.html hdr Retry-After 5"
+    lines = [f"{page} if {{ var(txn.host) -m str {' '.join(some)} }}\n" for some in (hosts[:4], hosts[4:])]
+    assert "".join(lines) in section(text, "discovery_http") and "maintenance" not in rendered()["services.cfg"]
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/x", "all": "/y"}, basic_auth="all")

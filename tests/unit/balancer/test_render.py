@@ -219,6 +219,17 @@ def test_p1_no_access_log():
     assert "tcp_a-9999;\n    access_log off;\n}" in made["stream.conf"] and made["stream.conf"].count("access_log") == 1
 
 
+@pytest.mark.parametrize("options", [OPTIONS, ENDING_TLS], ids=["", "with certificates"])
+def test_p1_maintenance(options):
+    """Of a host that somebody has, and of one that nobody has; no request goes to an instance."""
+    names = ("web.hospital.example", "b.example")
+    text = http_conf(web(), options=dataclasses.replace(options, maintenance=names))
+    for name in names:
+        found = re.findall(rf"    server_name {name};\n[^}}]*\n    return 503 \$discovery_page_maintenance;\n", text)
+        assert len(found) == 1
+    assert "proxy_pass" not in text and "return 503 $discovery_page_maintenance" not in http_conf(web(), options=options)
+
+
 def test_p1_basic_auth():
     """Of a label, else of the site; the hashes are in a file that the workers read."""
     site = dataclasses.replace(OPTIONS, htpasswd={"staff": "/etc/nginx/u/staff", "all": "/etc/nginx/u/all"}, basic_auth="all")
@@ -538,6 +549,9 @@ def test_keepalive_can_be_off():
         {"https_redirect": "302"}, {"https_redirect": False}, {"hsts": "1y"}, {"gzip": "on"},
         {"response_headers": {"X-A": "a\nb"}}, {"response_headers": {"X A": "1"}},
         {"response_headers": {f"X-{n}": 1 for n in range(9)}}, {"hsts": "600; x"}, {"hsts": True},
+        {"allow": ("x",)}, {"proxy_protocol_from": ("10.0.0.1/8",)}, {"pages": {"200": "x"}}, {"pages": {"503": "a\0"}},
+        {"htpasswd": {"a b": "/x"}}, {"htpasswd": {"a": "x"}}, {"htpasswd": {"a": "/x;"}}, {"basic_auth": "A b"},
+        {"default_host": "a;b"}, {"maintenance": ("a b",)}, {"maintenance": ("*.a",)},
         {"tcp_ports": (9990,)}, {"tcp_ports": (9999, 9990)}, {"tcp_ports": (0, 5)}, {"tcp_ports": (1, 65536)},
     ],
 )  # fmt: skip

@@ -37,6 +37,7 @@ class Options:
     proxy_protocol_from: tuple = ()  # networks of balancers in front, which send the client's address before each connection
     tls_proxy_protocol: bool = False  # whether the backend can send it to instances of tls services
     default_host: str = ""  # virtual host that answers for names that nobody has; empty: none
+    maintenance: tuple = ()  # virtual hosts whose requests get the page about maintenance
     tcp_ports: tuple = ()  # lowest and highest port of a tcp service; empty: any
     udp_ports: tuple = ()  # lowest and highest port of a udp service; empty: there are none
     udp: bool = True  # whether the backend balances UDP
@@ -103,6 +104,9 @@ class Options:
             raise ValueError(f"basic_auth: {self.basic_auth!r} is not the name of a list of users")
         if self.default_host and not DOMAIN.fullmatch(str(self.default_host)):
             raise ValueError(f"default_host: {self.default_host!r} is not a DNS name in lower case")
+        for host in self.maintenance:
+            if not DOMAIN.fullmatch(str(host)):
+                raise ValueError(f"maintenance: {host!r} is not a DNS name in lower case")
         for network in (*self.allow, *self.proxy_protocol_from):
             ipaddress.ip_network(network)
         if not isinstance(self.gzip, bool):

@@ -18,6 +18,7 @@ TEXTS = {
     ),
     429: ("Too many requests", "Too many requests come from your address at one time. Try again in a few seconds."),
     431: ("This request is too large", "Its header, such as the cookies of this site, is longer than is allowed here."),
+    "maintenance": ("This service is being maintained", "It will be back soon. This page looks for it by itself."),
     502: (
         "This service did not answer",
         "Its instances could not be reached, or took too long. Try again in a few seconds.",
@@ -27,14 +28,15 @@ NAMES = {
     401: "401 Unauthorized",
     403: "403 Forbidden",
     404: "404 Not Found", 429: "429 Too Many Requests", 431: "431 Request Header Fields Too Large",
+    "maintenance": "503 Service Unavailable",
     502: "502 Bad Gateway or 504 Gateway Timeout", 503: "503 Service Unavailable",
 }  # fmt: skip
 # Only here: behind a 502 there may be a form that was sent.
-HEADS = {503: f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>"}
+HEADS = dict.fromkeys((503, "maintenance"), f"<meta http-equiv='refresh' content='{RETRY_SECONDS}'>")
 
 
 def page(status, own) -> str:
-    """The HTML for a status of TEXTS, with the end of its last line: one line, or what a site has instead.
+    """The HTML for a status of TEXTS, or about maintenance, with the end of its last line: one line, or what a site has instead.
 
     :param own: {status as text: HTML}, of the site
     """

@@ -27,6 +27,7 @@ LONGEST_LABEL = f"{LONGEST_TIME}s"
 OTHER_LINES = 4096  # bytes of a header beside its longest line
 STATS_CONNECTIONS = 32  # at one time, of the page with statistics
 CLIENTS = "10k"  # that are counted at one time, of a service with a limit
+HOSTS_IN_A_LINE = 4
 NETWORKS_IN_A_LINE = 16  # of HAProxy, which has 64 words and 2,048 bytes of space in each
 PROXIES_IN_A_ROW = 8  # of those that a site trusts
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
@@ -196,9 +197,10 @@ def _defaults(options, own):
     )
 
 
-def _return(status, condition, retry=False):
+def _return(status, condition, retry=False, page=""):
     header = f" hdr Retry-After {RETRY_SECONDS}" if retry else ""
-    return f"    http-request return status {status} content-type text/html file {MAPS}{status}.html{header}{condition}\n"
+    file = f"{MAPS}{page or status}.html"
+    return f"    http-request return status {status} content-type text/html file {file}{header}{condition}\n"
 
 
 def _frontend(options, own):
@@ -256,7 +258,7 @@ def _frontend(options, own):
         )
     text += _client_limits(own)
     text += (
-        "    http-request set-var(txn.path) path,url_dec\n"
+        _maintenance(options) + "    http-request set-var(txn.path) path,url_dec\n"
         f"    http-request set-var(txn.service) var(txn.host),concat(,txn.path,/),map_beg({MAPS}{HOSTS})\n"
     )
     known = "{ var(txn.service) -m found }"
@@ -277,6 +279,14 @@ def _connection_limit(options, own):
         f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
         f"    tcp-request connection reject if {{ sc_conn_cur(2) gt {int(own.limit('client_open_connections'))} }}\n"
     )
+
+
+def _maintenance(options):
+    """The page about it for some hosts."""
+    hosts = options.maintenance
+    groups = (hosts[at : at + HOSTS_IN_A_LINE] for at in range(0, len(hosts), HOSTS_IN_A_LINE))
+    conditions = (f" if {{ var(txn.host) -m str {' '.join(group)} }}" for group in groups)
+    return "".join(_return(503, condition, retry=True, page="maintenance") for condition in conditions)
 
 
 def _from_front(options):
@@ -563,7 +573,7 @@ def _stream_log(own, service, more=""):
 
 def _pages(own):
     """The files of the pages: whole answers where HAProxy itself fails, else their content."""
-    found = {f"{status}.html": page(status, own) for status in (401, 403, 404, 429, 431, 503)}
+    found = {f"{status}.html": page(status, own) for status in (401, 403, 404, 429, 431, 503, "maintenance")}
     for status, reason in REASONS.items():
         body = page(502, own)
         found[f"{status}.http"] = (

@@ -58,11 +58,12 @@ def _http(plan, options, tls_directory, client_requests):
     hosts = {}
     for service in plan.http:
         for host in service.hosts:
-            hosts.setdefault(host, []).append(service)
+            if host not in options.maintenance:
+                hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages(options.pages)
     text += GZIP if any(map(options.compressed, plan.http)) else ""
-    default = options.default_host if options.default_host in hosts else "_"
+    default = options.default_host if options.default_host in (*hosts, *options.maintenance) else "_"
     text += _plain("_", options, _answer(404) + _errors(), " default_server" * (default == "_"))
     text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
     if ended:
@@ -70,11 +71,16 @@ def _http(plan, options, tls_directory, client_requests):
         flags = " ssl http2 proxy_protocol default_server"
         text += _https("_", tls_directory, ended[0], hsts, _answer(404) + _errors(hsts), flags)
         for name, certificate in options.certified.items():
-            if name not in hosts:
+            if name not in hosts and name not in options.maintenance:
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     more = {service.name: _more(service, options, client_requests) for service in plan.http}
+    for host in sorted(options.maintenance):
+        text += _plain(host, options, _answer(503, "maintenance") + _errors(), " default_server" * (host == default))
+        if ended and options.certificate(host):
+            body = _answer(503, "maintenance") + _errors(hsts)
+            text += _https(host, tls_directory, options.certificate(host), hsts, body)
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
         flags = " default_server" * (host == default)
@@ -160,9 +166,9 @@ def _https(name, tls_directory, certificate, hsts, body, flags=""):
     )
 
 
-def _answer(status):
+def _answer(status, page=""):
     retry = RETRY if status == 503 else ""
-    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{status};\n"
+    return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{page or status};\n"
 
 
 def _errors(hsts="", more=()):
