@@ -31,13 +31,14 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
         balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
         balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
-        balancer_proxy_protocol_from, balancer_default_host,
-        balancer_maintenance, balancer_access_log, balancer_sync_interval, balancer_consul_address, and each
-        limit (limits.py)
+        balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance, balancer_access_log, balancer_sync_interval,
+        balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks, balancer_consul_servers,
+        balancer_consul_server_name, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
     problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings), *_of_limits(settings)]
+    problems += _of_consul_ui(settings) if settings["balancer_consul_ui"] else []
     if settings["balancer_deployment"] == "overlay":
         problems += _of_the_container(settings)
     return [f"{variable} is {_shown(variable, settings[variable])} on {host}: {advice}" for variable, advice in problems]
@@ -158,6 +159,44 @@ def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
                 yield variable, f"{key} is {one.get(key, '')!r}: set it to the absolute path of a file on this host"
     if settings[variable] and _number(settings["balancer_tls_port"]) == 0:
         yield "balancer_tls_port", "balancer_certificates need a port, such as 443"
+
+
+def _of_consul_ui(settings: Mapping) -> Iterator[tuple[str, str]]:
+    patterns, name = _of_the_program("patterns"), str(settings["balancer_consul_ui"])
+    variable, networks = "balancer_consul_ui", [str(network) for network in settings["balancer_consul_ui_networks"]]
+    if not patterns.HOST.fullmatch(name) or len(name) > 253:
+        yield variable, "set it to a host name in lower case, such as consul.hospital.example, or leave it empty for no UI"
+    elif not _is_certified(name, settings):
+        beside = "*." + name.partition(".")[2]
+        yield variable, f"it is for HTTPS alone: set a certificate in balancer_certificates whose names have it, or {beside}"
+    if not networks:
+        yield (
+            "balancer_consul_ui_networks",
+            "set discovery_management_networks to the networks that may see Consul's UI, such as 10.8.0.0/24, or leave"
+            f" {variable} empty",
+        )
+    if wrong := [network for network in networks if not _is_network(network)]:
+        yield "balancer_consul_ui_networks", f"{', '.join(wrong)} is no IP address and no network such as 10.8.0.0/24"
+    if inside := [str(proxy) for proxy in settings["balancer_trusted_proxies"] if _overlaps(proxy, networks)]:
+        advice = f"all clients of {', '.join(inside)} would see Consul's UI, because it is in balancer_consul_ui_networks"
+        yield "balancer_trusted_proxies", f"{advice}: set networks without it there"
+    if not settings["balancer_consul_servers"]:
+        yield "balancer_consul_servers", "set it to Consul's servers, of which balancer_consul_ui needs one"
+    if not patterns.DOMAIN.fullmatch(str(settings["balancer_consul_server_name"])):
+        yield "balancer_consul_server_name", "set it to the name in the servers' certificates, such as server.dc1.consul"
+
+
+def _is_certified(name: str, settings: Mapping) -> bool:
+    """Whether there is a certificate for a host name, by its name or that of all names beside it."""
+    known = {str(other) for one in settings["balancer_certificates"] for other in one.get("names") or []}
+    return bool(known & {name, "*." + name.partition(".")[2]})
+
+
+def _overlaps(network, others: Iterable[str]) -> bool:
+    if not _is_network(network):
+        return False
+    first, rest = ipaddress.ip_network(str(network)), [ipaddress.ip_network(other) for other in others if _is_network(other)]
+    return any(first.version == other.version and first.overlaps(other) for other in rest)
 
 
 def _is_range(value, others: Iterable[int]) -> bool:

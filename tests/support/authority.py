@@ -24,9 +24,9 @@ class Authority:
         self.ca = self._write("ca.pem", self._sign(self.name, self.key, x509.BasicConstraints(True, None)))
 
     def issue(self, name, *addresses):
-        """Certificate and key, each a file, for the addresses."""
+        """Certificate and key, each a file, for addresses and DNS names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        san = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address)) for address in addresses])
+        san = x509.SubjectAlternativeName(list(map(_alternative, addresses)))
         certificate = self._write(f"{name}.pem", self._sign(_name(name), key, *([san] if addresses else [])))
         file = self.folder / f"{name}.key"
         file.write_bytes(key.private_bytes(
@@ -46,6 +46,13 @@ class Authority:
     def _write(self, name, certificate):
         (self.folder / name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return str(self.folder / name)
+
+
+def _alternative(text):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _name(text):

@@ -19,7 +19,7 @@ HOSTS = ["b", "a"]
 GIVEN = {
     **dict.fromkeys(
         ["consul_servers", "dockerd_peers", "overlay_network_peers", "firewall_hosts", "firewall_servers", "firewall_balancers",
-         "firewall_docker_hosts", "consul_dns_peers", "balancer_peers", "balancer_site_hosts"], HOSTS,
+         "firewall_docker_hosts", "consul_dns_peers", "balancer_peers", "balancer_site_hosts", "balancer_consul_servers"], HOSTS,
     ),
     "discovery_resolvers": ["192.0.2.53", "2001:db8::53"], "discovery_management_networks": ["10.8.0.0/24", "10.9.0.7"],
     "consul_dns_addresses": ["127.0.0.1", "192.0.2.1"], "consul_dns_search": ["site.example", "example"],
@@ -56,7 +56,7 @@ def wanted() -> dict:
         "overlay": {key: overlay[key] for key in ("peers", "managers", "pools")},
         "registrator": "{{ __registrator_command }}",
         "balancer": {key: options[key] for key in ("listen", "reserved_ports", "hosts", "balancers")},
-        "proxies": settings["balancer_trusted_proxies"],
+        "proxies": settings["balancer_trusted_proxies"], "ui": "{{ __balancer_consul_ui }}",
     }  # fmt: skip
 
 

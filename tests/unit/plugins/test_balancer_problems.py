@@ -15,7 +15,13 @@ GOOD = {
     "balancer_proxy_protocol_from": ["10.0.0.9"], "balancer_allow": ["10.0.0.0/8", "2001:db8::1"],
     "balancer_https_redirect": "false", "balancer_hsts": "", "balancer_response_headers": {"X-Good": 1},
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
+    "balancer_consul_ui": "", "balancer_consul_ui_networks": [], "balancer_consul_servers": [],
+    "balancer_consul_server_name": "server.dc1.consul",
     **{f"balancer_{name}": default for name, _, default in balancer._of_the_program("limits").LIMITS},
+}  # fmt: skip
+WITH_UI = {
+    **GOOD, "balancer_consul_ui": "consul.hospital.example", "balancer_consul_ui_networks": ["10.8.0.0/24", "2001:db8:1::/48"],
+    "balancer_consul_servers": ["consul-1"], "balancer_trusted_proxies": ["10.0.0.1"],
 }  # fmt: skip
 BACKENDS = ["nginx", "other"]
 OVERLAY = {**GOOD, "balancer_deployment": "overlay", "balancer_network": "discovery", "balancer_access_log": "off"}
@@ -32,6 +38,7 @@ def balancer_problems(host, settings):
         {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
         {**GOOD, "balancer_hsts": "31536000"}, {**GOOD, "balancer_hsts": "0", "balancer_tls_port": "8443"},
         {**GOOD, "balancer_udp_ports": "5140-5149"}, {**OVERLAY, "balancer_udp_ports": "9990-9999"},
+        WITH_UI, {**WITH_UI, "balancer_certificates": [{**CERTIFICATE, "names": ["consul.hospital.example"]}]},
     ],
 )  # fmt: skip
 def test_nothing_is_wrong(good):
@@ -124,3 +131,27 @@ def test_certificates_need_a_port():
 def test_a_mistake_of_the_container_is_reported(variable, value, words):
     (problem,) = balancer_problems("lb-1", {**OVERLAY, variable: value})
     assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("balancer_consul_ui", "Consul.hospital.example", "set it to a host name in lower case, such as consul.hospital.example"),
+        ("balancer_consul_ui", "*.hospital.example", "a host name"), ("balancer_consul_ui", "a.example; evil", "a host name"),
+        ("balancer_consul_ui", "consul.clinic.example", "set a certificate in balancer_certificates whose names have it, or *.c"),
+        ("balancer_consul_ui", "deep.consul.hospital.example", "or *.consul.hospital.example"),
+        ("balancer_consul_ui_networks", [], "set discovery_management_networks to the networks that may see Consul's UI"),
+        ("balancer_consul_ui_networks", ["10.8.0.0/24", "office"], "office is no IP address and no network"),
+        ("balancer_consul_servers", [], "set it to Consul's servers"),
+        ("balancer_consul_server_name", "a b", "such as server.dc1.consul"),
+        ("balancer_trusted_proxies", ["10.0.0.1", "10.8.0.7"], "all clients of 10.8.0.7 would see Consul's UI"),
+        ("balancer_trusted_proxies", ["10.0.0.0/8"], "all clients of 10.0.0.0/8 would see Consul's UI"),
+    ],
+)  # fmt: skip
+def test_u2_a_mistake_of_the_ui_is_reported(variable, value, words):
+    problems = balancer_problems("lb-1", {**WITH_UI, variable: value})
+    assert any(p.startswith(f"{variable} is {value!r} on lb-1: ") and words in p for p in problems), problems
+
+
+def test_u2_without_the_ui_nothing_of_it_matters():
+    assert balancer_problems("lb-1", {**WITH_UI, "balancer_consul_ui": "", "balancer_consul_ui_networks": []}) == []

@@ -34,6 +34,9 @@ def main(argv=None) -> int:
         problem = check_main_file(store, options.load(arguments.options), arguments.file)
         print(problem or "ok")
         return 1 if problem else 0
+    if arguments.command == "owners":
+        print("\n".join(_owners(store, options.load(arguments.options), arguments.host)))
+        return 0
     if arguments.command == "preview":
         text, code = preview.preview(store, options.load(arguments.options), arguments.template)
         print(text)
@@ -61,6 +64,8 @@ def _parser():
     commands.add_parser("status", help="one page; ends with 1 when something is wrong")
     check = commands.add_parser("check", help="test a main configuration file together with the current generation")
     check.add_argument("file", type=pathlib.Path)
+    name = commands.add_parser("owners", help="the services that have a host name, each on a line; none for Consul's UI")
+    name.add_argument("host")
     before = commands.add_parser("preview", help="what the next sync would change; writes nothing and runs nothing")
     before.add_argument("--template", nargs="+", default=TEMPLATE, help="consul-template with its configuration")
     return parser
@@ -94,6 +99,16 @@ def _refresh(store, chosen) -> str:
     while (problem := resident.refresh(store, source)) and time.monotonic() < deadline:
         time.sleep(resident.LOOK_SECONDS)
     return problem
+
+
+def _owners(store, chosen, host) -> list:
+    """The services that lose a host when it becomes that of Consul's UI; none when it is that already."""
+    from . import owners
+    from .preview import printable
+
+    if host == chosen.consul_ui.get("name"):
+        return []
+    return [printable(service) for service in owners.owners_of(owners.register_text(store.catalog()), host)]
 
 
 def check_main_file(store, chosen, file) -> str:

@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 
-from . import headers
+from . import consul_ui, headers
 from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
@@ -63,6 +63,8 @@ class Options:
     node: str = ""  # this host's name, under which Consul's KV store gets the status
     max_backoff: str = "5s"  # longest pause of consul-template between two attempts
     keep_generations: int = 5
+    consul_ui: dict = dataclasses.field(default_factory=dict)  # Consul's UI, see consul_ui.py; {}: none
+    consul_ca: str = ""  # of the site, PEM; read beside the options where the UI needs it
     backend: dict = dataclasses.field(default_factory=dict)  # options that only the backend knows
 
     def __post_init__(self):
@@ -119,6 +121,8 @@ class Options:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
                 raise ValueError(f"{name}: {value!r} is not a number of seconds")
+        if reason := consul_ui.problem(self.consul_ui):
+            raise ValueError(f"consul_ui: {reason}")
         if not AGENT.fullmatch(str(self.agent)):
             raise ValueError(f"agent: {self.agent!r} is not a host and a port, such as 127.0.0.1:8501")
         for address in (*self.addresses, *self.listen, *self.balancers, *self.hosts.values()):
@@ -176,14 +180,15 @@ class Options:
 
 
 def load(path: pathlib.Path) -> Options:
-    """Read both files; lists become tuples, an unknown option is an error.
+    """Read both files, and the CA of Consul where the UI needs it; lists become tuples, an unknown option is an error.
 
     :param path: the site's file
     """
     options = Options(**_read(path))
     backend = _read(path.with_name(f"{path.stem}-{options.balancer}.json"))
     replaced = {name: backend.pop(name) for name in OF_BACKEND if name in backend}
-    return dataclasses.replace(options, backend=backend, **replaced)
+    ca = consul_ui.authority() if options.consul_ui else ""
+    return dataclasses.replace(options, backend=backend, consul_ca=ca, **replaced)
 
 
 def _read(path) -> dict:

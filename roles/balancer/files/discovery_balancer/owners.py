@@ -84,6 +84,15 @@ def register_of(text) -> dict:
     return found
 
 
+def owners_of(text, host) -> list:
+    """The services that have a host, a path of it or TLS for it.
+
+    :param text: of the KV store, None without the key
+    """
+    claims = ((claim.split(" "), service) for claim, (service, _gone) in register_of(text).items())
+    return sorted({service for words, service in claims if words[:2] in (["http", host], ["tls", host])})
+
+
 def updated(text, plan, now, grace) -> str:
     """The text of the key as it should be after a plan; the same text when nothing changes.
 

@@ -5,6 +5,7 @@ import re
 LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 DOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
 CERTIFIED = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})+")  # names in a certificate
+HOST = re.compile(rf"{LABEL}(\.{LABEL})+")
 REDIRECT = re.compile("301|308|false")  # status of a redirect to HTTPS, or none
 MAX_AGE = re.compile("0|[1-9][0-9]{0,7}")  # of HSTS, in seconds
 HTTPS_PORT = 443  # the only one for which HSTS may be: a browser asks for https://<host> then, without a port

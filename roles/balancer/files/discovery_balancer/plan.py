@@ -10,6 +10,9 @@ import ipaddress
 import re
 
 from . import shares
+from .consul_ui import TITLE as UI_TITLE
+from .consul_ui import ConsulUi
+from .consul_ui import planned as planned_ui
 from .owners import MOST_BYTES_OF_SERVICE, Claims, register_of, register_text
 from .patterns import HTTPS_PORT
 from .patterns import LABEL as LABEL_PATTERN
@@ -59,6 +62,7 @@ class Plan:
     owners: dict = dataclasses.field(default_factory=dict, compare=False)  # claim to service, see owners.py
     asking: frozenset = dataclasses.field(default=frozenset(), compare=False)  # (claim, kind, service) of all in the catalog
     udp: tuple = ()  # listeners for datagrams
+    consul_ui: ConsulUi = None  # Consul's own UI, where the site wants it
 
     @property
     def ports(self) -> frozenset:
@@ -77,7 +81,8 @@ class Plan:
         if self.tls_port in reasons:
             dropped += [(s.name, reasons[self.tls_port]) for s in self.tls]
             dropped += [] if self.tls else [("TLS", reasons[self.tls_port])]
-            plan = dataclasses.replace(plan, tls=(), tls_port=0)
+            dropped += [(UI_TITLE, reasons[self.tls_port])] * bool(self.consul_ui)
+            plan = dataclasses.replace(plan, tls=(), tls_port=0, consul_ui=None)
         return dataclasses.replace(plan, skipped=self.skipped + tuple(dropped))
 
 
@@ -133,7 +138,9 @@ def plan(catalog: dict, options, own=frozenset()) -> Plan:
     http, tls, tcp, udp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in KINDS)
     tls_port = options.tls_port if tls or options.certificates else 0
     warnings = tuple(dict.fromkeys(warnings))
-    return Plan(http, tcp, tuple(skipped), warnings, shifted, tls, tls_port, claims.owners, frozenset(asking), udp)
+    ui, reason = planned_ui(options)
+    skipped += [(UI_TITLE, reason)] if reason else []
+    return Plan(http, tcp, tuple(skipped), warnings, shifted, tls, tls_port, claims.owners, frozenset(asking), udp, ui)
 
 
 def _asked_for(entries, options):
@@ -262,7 +269,7 @@ def _http_service(name, instances, chosen, options, claims):
         chosen = dataclasses.replace(chosen, sticky="", rewrite="")
         lost += [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
         hosts = tuple(host for host in hosts if options.certificate(host))
-    kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims)
+    kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims, options.consul_ui.get("name"))
     hosts, lost = tuple(kept), lost + taken
     _left(hosts, lost)
     encrypted = []
@@ -327,7 +334,7 @@ def _tls_service(name, instances, chosen, options, claims):
     if chosen.proxy_protocol and not options.tls_proxy_protocol:
         raise Rejected(f"{options.balancer} cannot send the PROXY protocol to a tls service, which waits for it; haproxy can")
     _some(instances)
-    kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims)
+    kept, lost = _claimed(name, {f"tls {host}": host for host in hosts}, claims, options.consul_ui.get("name"))
     _left(kept, lost)
     return Service(name.lower(), instances, hosts=tuple(kept), settings=chosen), lost + lost_log
 
@@ -419,13 +426,17 @@ def _hosts(name, chosen, options):
     return (f"{label}.{options.domain}",)
 
 
-def _claimed(name, wanted, claims):
+def _claimed(name, wanted, claims, own=None):
     """The values of the wanted claims that a service gets, and for the others the reason, with their owner.
 
     :param wanted: {claim: value}
+    :param own: a value that the platform has itself
     """
     kept, taken = [], []
     for claim, value in wanted.items():
+        if value == own:
+            taken.append(f"{value} is the name of Consul's UI ({UI_TITLE})")
+            continue
         if not claims.room(claim, name):
             taken.append(f"{cut(claim)} is one claim too many: those of a service have {MOST_BYTES_OF_SERVICE} bytes together")
             continue

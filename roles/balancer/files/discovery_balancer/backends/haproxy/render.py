@@ -10,6 +10,8 @@ import hashlib
 import math
 import typing
 
+from ...consul_ui import CA_FILE, PATHS, SECTION, SILENCE
+from ...patterns import HTTPS_PORT
 from ...settings import LONGEST_TIME
 from ...times import longest, seconds
 from .. import sticky
@@ -108,6 +110,9 @@ def layout(plan, options, own, main="", users=None) -> Layout:
     hosts = {f"{host}{service.settings.path}/": service.name for service in plan.http for host in service.hosts}
     if options.default_host:  # HAProxy asks whether somebody has a host, whatever the path: no host of a client has an asterisk
         hosts |= {f"*{host}/": "-" for service in plan.http for host in service.hosts}
+    if plan.consul_ui:
+        sections[f"http_{SECTION}"] = _consul_ui(plan.consul_ui, options, own)
+        hosts[f"{plan.consul_ui.name}/"] = SECTION
     names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
     encrypted, hsts = {}, {}
     if plan.tls_port:
@@ -128,7 +133,7 @@ def layout(plan, options, own, main="", users=None) -> Layout:
         + _internal(options, own) + _userlists(users or {}),
         sections,
         {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts},
-        _pages(options.pages),
+        _pages(options.pages) | ({CA_FILE: plan.consul_ui.ca} if plan.consul_ui else {}),
     )
 
 
@@ -452,6 +457,32 @@ def _http(service, options, own):
         keywords += f" pool-max-conn {options.keepalive} pool-purge-delay {_ms(options.keepalive_timeout) // 2}ms"
     keywords += {"http": "", "https": " ssl verify none sni var(txn.host)", "grpc": " proto h2"}[chosen.protocol]
     return Section(text, keywords, weights(service.instances), named=bool(chosen.sticky))
+
+
+def _consul_ui(ui, options, own):
+    """Consul's own UI, for the management networks: reads alone, by HTTPS alone, from servers that the site's CA verifies. Nobody
+    else finds anything. Without idle connections to the servers, so that one that hangs is noticed within the time to connect.
+    """
+    at = f"https://{ui.name}{'' if options.tls_port == 443 else f':{options.tls_port}'}"
+    start, paths = PATHS[0], " or ".join(f"{{ path_beg {path} }}" for path in PATHS)
+    text = f"backend http_{SECTION}\n    balance roundrobin\n    http-reuse never\n" + _timeout("server", SILENCE)
+    # HAProxy takes 64 words in a line.
+    for name, networks in (("discovery_ui_network", ui.networks), ("discovery_ui_refused", ui.refused)):
+        text += "".join(f"    acl {name} src {' '.join(networks[n : n + 32])}\n" for n in range(0, len(networks), 32))
+    text += _return(404, " unless discovery_ui_network")
+    text += _return(404, " if discovery_ui_refused") if ui.refused else ""
+    text += f"    http-request redirect location {at}{start} code 302 if {{ path / }} or {{ path {start.rstrip('/')} }}\n"
+    text += f"    http-request redirect location {at}%[pathq] code 302 if !{{ ssl_fc }} {{ path_beg {start} }}\n"
+    text += _return(404, " if !{ ssl_fc }")
+    text += _return(404, f" unless {paths}")
+    text += _return(404, " if { var(txn.path) -m sub /../ }")  # Consul resolves dots
+    text += "    http-request deny deny_status 403 unless METH_GET\n"  # it is HEAD, too
+    if options.tls_port != HTTPS_PORT:  # Consul has one of its own, which would send browsers to a port where nobody is
+        text += "    http-response del-header Strict-Transport-Security\n"
+    keywords = f" ssl verify required ca-file {MAPS}{CA_FILE} verifyhost {ui.server_name} sni str({ui.server_name})"
+    places = (place.rpartition(":") for place in ui.servers)
+    servers = tuple(Server(address.strip("[]"), int(port)) for address, _unused, port in places)
+    return Section(text, _passive(options, own) + keywords, servers)
 
 
 def _values(plan):

@@ -8,6 +8,8 @@ import functools
 import hashlib
 import pathlib
 
+from ...consul_ui import CA_FILE, PATHS, SECTION, SILENCE
+from ...patterns import HTTPS_PORT
 from ...times import longest
 from .. import sticky
 from ..compression import TYPES
@@ -44,14 +46,16 @@ def render_nginx(
     :param client_requests: the site's limit of requests a second from one address, 0 for none
     :param udp_sessions: most sessions of all udp services together at one time
     :param open_connections: most connections of one address to TLS and tcp services at one time, 0 for any
-    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}
+    :returns: {"http.conf": text for the http block, "stream.conf": text for the stream block, "main.conf": for neither}, and the
+        CA of Consul's servers where their UI is served
     """
     main = f"worker_shutdown_timeout {longest(plan, shutdown)};\n"
     http, stream = _http(plan, options, tls_directory, client_requests), _stream(plan, options, tls_directory)
     counted = functools.partial(_counted, plan, options, udp_sessions, open_connections)
     if text := counted(""):
         stream += counted(hashlib.sha256("\0".join((main, http, stream, text)).encode()).hexdigest()[:16])
-    return {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
+    files = {"http.conf": HEADER + http, "stream.conf": HEADER + stream, "main.conf": HEADER + main}
+    return files | ({CA_FILE: plan.consul_ui.ca} if plan.consul_ui else {})
 
 
 def _http(plan, options, tls_directory, client_requests):
@@ -71,8 +75,9 @@ def _http(plan, options, tls_directory, client_requests):
         flags = " ssl http2 proxy_protocol default_server"
         text += _https("_", tls_directory, ended[0], hsts, _answer(404) + _errors(hsts), flags)
         for name, certificate in options.certified.items():
-            if name not in hosts and name not in options.maintenance:
+            if name not in {*hosts, *options.maintenance, plan.consul_ui and plan.consul_ui.name}:
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
+        text += _consul_ui(plan.consul_ui, options, tls_directory, hsts) if plan.consul_ui else ""
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     more = {service.name: _more(service, options, client_requests) for service in plan.http}
@@ -97,6 +102,44 @@ def _more(service, options, client_requests):
     barred = _access(service, options) + _users(service, options)
     packed = ["gzip on"] * options.compressed(service)
     return barred + _limits(service, client_requests) + packed + _headers(service, options) + _silence(service)
+
+
+def _consul_ui(ui, options, tls_directory, hsts):
+    """Consul's own UI, for the management networks: reads alone, by HTTPS alone, from servers that the site's CA verifies. Nobody
+    else finds anything. Without idle connections to the servers, so that one that hangs is noticed within the time to connect.
+    """
+    networks = {network: 1 for network in ui.networks} | {network: 0 for network in ui.refused}
+    limits = f"max_fails={options.max_fails} fail_timeout={options.fail_timeout}"
+    servers = "".join(f"    server {place} {limits};\n" for place in ui.servers)
+    at = f"https://{ui.name}{'' if options.tls_port == 443 else f':{options.tls_port}'}"
+    proxied = [f"set $discovery_service {SECTION}", f"proxy_pass https://discovery_{SECTION}", f"proxy_read_timeout {SILENCE}"]
+    proxied += ["proxy_ssl_verify on", f"proxy_ssl_trusted_certificate discovery/{CA_FILE}"]
+    proxied += ["proxy_ssl_server_name on", f"proxy_ssl_name {ui.server_name}"]
+    if options.tls_port != HTTPS_PORT:  # Consul has one of its own, which would send browsers to a port where nobody is
+        proxied.append("proxy_hide_header Strict-Transport-Security")
+    reads = "        limit_except GET {\n            deny all;\n        }\n"  # GET is HEAD, too
+    missing = "return 404 $discovery_page_404"
+    first = f"    default_type text/html;\n    if ($discovery_consul_ui = 0) {{\n        {missing};\n    }}\n"
+    first += "".join(_location(f"= {path}", _lines([f"return 302 {at}{PATHS[0]}"])) for path in ("/", PATHS[0].rstrip("/")))
+    last = _location("/", _lines([missing]))
+    clear = _location(PATHS[0], _lines([f"return 302 {at}$request_uri"]))
+    encrypted = "".join(_location(path, reads + _lines(proxied)) for path in PATHS)
+    encrypted += _location(f"= {PATHS[1].rstrip('/')}", _lines([missing]))  # else nginx redirects to the path with its slash
+    return (
+        _geo("$discovery_consul_ui", {"default": 0, **dict(sorted(networks.items()))})
+        + f"upstream discovery_{SECTION} {{\n    zone discovery_{SECTION} {64 + len(ui.servers)}k;\n{servers}}}\n"
+        + _plain(ui.name, options, _errors() + first + clear + last)
+        + _https(ui.name, tls_directory, options.certificate(ui.name), hsts, _errors(hsts) + first + encrypted + last)
+    )
+
+
+def _geo(variable, entries):
+    """A variable by the client's address."""
+    return f"geo {variable} {{\n" + "".join(f"    {network} {value};\n" for network, value in entries.items()) + "}\n"
+
+
+def _location(where, body):
+    return f"    location {where} {{\n{body}    }}\n"
 
 
 def _hsts(services, options):
