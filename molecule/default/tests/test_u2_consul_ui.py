@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support import browser
 from tests.support.authority import Authority
 from tests.support.clients import http_get, tcp_open
 from tests.support.overlay_reach import python
@@ -92,6 +93,19 @@ def assert_serves(site, balancer, name: str, stranger) -> str:
     return leader
 
 
+def assert_shown(person, site, name: str) -> None:
+    """The UI shows services to a person who has logged in, and its nodes, but not before."""
+    page = person.open(f"http://{name}/")
+    assert (page.url, page.status, page.problem) == (f"https://{name}/ui/", 200, "")
+    person.wait("document.body.innerText.includes('Services')")
+    assert "httpfront" not in person.text
+    browser.log_in(person, site.secret("tokens/ui"))
+    person.open(f"https://{name}/ui/{site.datacenter}/services")
+    person.wait("document.body.innerText.includes('httpfront')")
+    person.open(f"https://{name}/ui/{site.datacenter}/nodes")
+    person.wait(f"document.body.innerText.includes({json.dumps(site.servers[0].address)})")
+
+
 def test_u2_the_ui_is_for_management_networks_over_https(site, balancer, name, external_host, show):
     """By the program's options, which the role's next run writes anew: a run takes longer than all the rest of this."""
     options = json.loads(balancer.run(f"cat {OPTIONS}"))
@@ -115,8 +129,8 @@ def test_u2_the_ui_is_for_management_networks_over_https(site, balancer, name, e
 
 
 @pytest.mark.more
-def test_u2_the_role_turns_it_on_and_off(site, balancer, name, settled, external_host, show):
-    """A site without management networks, and a name that a service has, are refused."""
+def test_u2_the_role_turns_it_on_and_off(site, balancer, name, authority, settled, external_host, tmp_path, show):
+    """A site without management networks, and a name that a service has, are refused. A person logs in with a browser."""
 
     def run(**given) -> tuple[int, str]:
         done, _ = play(site, "playbooks/load_balancer.yml", "--limit", balancer.name, "-e", json.dumps(given))
@@ -135,6 +149,9 @@ def test_u2_the_role_turns_it_on_and_off(site, balancer, name, settled, external
         assert rc == 0, printed[-4000:]
         eventually(lambda: ask(balancer.address, name, "/ui/")[0] == 200, 30)
         show(f"leader {assert_serves(site, balancer, name, external_host)}")
+        assert browser.is_there(), browser.MISSING
+        with browser.Browser(tmp_path / "browser", balancer.address, authority.ca) as person:
+            assert_shown(person, site, name)
     finally:
         rc, printed = run()
         assert rc == 0, printed[-4000:]
