@@ -30,7 +30,7 @@ PUBLIC_FILTER = re.compile(r"fewnodes\.discovery\.\w*(problems|request|scale_\w+
 PUBLIC_PATTERNS = {"reset index: ([0-9]+)"}  # of regex_search: a number
 # Arguments that hold a secret by their name, whatever their value is.
 SECRET_NAME = re.compile(r"(^|[_-])(token|secret|password|passwd|authorization|(private|client_)key_content)$", re.IGNORECASE)
-# Modules that write files; of managed_files the argument `files` is a list of what the arguments of others are, or is made of them.
+# Modules that write files; of managed_files the argument `files` is a list of what the arguments of others are.
 WRITERS = {"blockinfile", "copy", "lineinfile", "managed_files", "template"}
 PRIVATE = re.compile(r"0?[0-7][0-7]0")
 COMMANDS = {"command", "shell", "raw", "script", "expect"}

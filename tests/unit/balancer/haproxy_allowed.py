@@ -69,7 +69,7 @@ ALLOWED = {
         r"tcp-request connection track-sc2 src table discovery_connections( unless \{ src [0-9a-f.:/ ]+ \})?",
         r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",
     ],
-    "global()": [rf"hard-stop-after {MS}"],
+    "global()": [rf"hard-stop-after {MS}", r"tune\.bufsize [1-9]\d{4}"],
 }  # fmt: skip
 MAPS = {
     "hosts.map": rf"({HOST}({PATH})?/ {NAME}|\*{HOST}/ -)",
@@ -77,7 +77,7 @@ MAPS = {
     "sticky.map": rf"{SERVICE}/({VALUE} {ADDRESS}:{PORT}|{ADDRESS}:{PORT} {VALUE})",
     "encrypted.map": f"{HOST} yes",
     "hsts.map": rf"{HOST} \d{{1,8}}",
-    "structure.map": rf"(stop \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
+    "structure.map": rf"((stop|buffer) \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
     "marker.map": "marker [0-9a-f]{16}",
 }
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import ssl
@@ -123,6 +124,25 @@ def test_a_new_service_is_one_reload(balancer, instance):
     before = apply(balancer)
     after = apply(balancer, new=[entry(instance().port)])
     assert (after["reloads"], balancer.ask("new")[0]) == (before["reloads"] + 1, 200)
+
+
+def buffer_size(balancer) -> int:
+    """As the running HAProxy reports it."""
+    with Runtime(balancer.options.backend["socket"]) as runtime:
+        return int(re.search(r"Pool buffer \((\d+) bytes\)", runtime.ask("show pools")[0])[1])
+
+
+def test_w8_buffers_are_larger_only_while_a_service_has_long_headers(balancer, instance):
+    """They have one size, and HAProxy copies two whole ones for each request that it may send again."""
+    one = instance()
+    before = apply(balancer, web=[entry(one.port)])
+    usual = buffer_size(balancer)
+    after = apply(balancer, web=[entry(one.port, header_size="64k")])
+    assert (usual, buffer_size(balancer), after["reloads"]) == (45056, 69632, before["reloads"] + 1)
+    apply(balancer, web=[entry(one.port)])
+    assert buffer_size(balancer) == 69632, "that alone is no reload"
+    apply(balancer, web=[entry(one.port)], small=[entry(one.port)])
+    assert buffer_size(balancer) == 45056
 
 
 @pytest.mark.skipif(SPARE, reason="this HAProxy deletes no server")

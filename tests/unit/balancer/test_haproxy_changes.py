@@ -188,6 +188,13 @@ def test_a_tcp_service_that_has_gone_needs_a_reload_which_closes_its_port():
     assert changes(fake.running, wanted()).reason
 
 
+def test_w8_longer_headers_of_a_service_are_a_reload_and_shorter_ones_are_none():
+    """Larger buffers stay until the next reload, so that a service that restarts alone needs none."""
+    less, more = (wanted(web(ONE, header_size=size)) for size in ("", "64k"))
+    assert "longer headers" in changes(Fake(less).running, more).reason
+    assert changes(Fake(more).running, less) == Changes()
+
+
 def test_a_haproxy_that_can_add_no_server_has_spare_ones():
     own = HaproxyOptions(spare=2)
     fake = Fake(wanted(web(ONE), own=own), OLD)

@@ -82,9 +82,24 @@ def test_p1_path_that_is_rewritten(path, lines):
     assert lines in section(rendered(http=(web(rewrite="/v2", path=path),))["services.cfg"], "http_web")
 
 
-def test_w8_p1_long_headers_of_answers_need_nothing():
-    """Every buffer has the size for them; a label that asks for more was refused before."""
-    assert rendered(http=(web(header_size="64k"),)) == rendered(http=(web(),))
+@pytest.mark.parametrize(
+    ("labels", "site", "line"),
+    [
+        ((), 45056, None), (("40k",), 45056, None), (("41k",), 45056, "tune.bufsize 46080"),
+        (("4k", "64k", "48k"), 45056, "tune.bufsize 69632"), (("64k",), 81920, None),
+    ],
+)  # fmt: skip
+def test_w8_p1_buffers_are_as_large_as_the_longest_header_of_a_label(labels, site, line):
+    """All have one size, and each costs each request."""
+    services = tuple(web(name=f"web-{n}", hosts=(f"{n}.a.example",), header_size=size) for n, size in enumerate(labels))
+    made = rendered(http=(web(), *services), own=HaproxyOptions(buffer_size=site))
+    lines = [one.strip() for one in section(made["services.cfg"], "global").splitlines()]
+    assert lines == ["global", "hard-stop-after 600000ms", *[line] * bool(line)]
+    assert f"buffer {line.split()[1] if line else 0}\n" in made["structure.map"]
+
+
+def test_w8_no_empty_section():
+    assert "global" not in rendered(http=(web(),), own=HaproxyOptions(shutdown_timeout="0"))["services.cfg"]
 
 
 @pytest.mark.parametrize(("label", "site", "bytes_"), [("2g", "1m", 2 * 2**30), ("2g", "0", 2 * 2**30), ("", "1m", 2**20)])
@@ -441,6 +456,7 @@ def test_the_structure_has_listeners_and_what_the_role_has_written():
     "wrong",
     [
         {"shutdown_timeout": "soon"}, {"tries_timeout": "5s\n"}, {"old_workers": 0}, {"old_workers": True}, {"spare": -1},
+        {"buffer_size": 0}, {"buffer_size": "44k"},
         {"limits": {"read_timeout": "5s; x"}}, {"limits": {"other": "1"}}, {"trusted_proxies": ("10.0.0.0/8 }",)},
         {"socket": "/run/x y"}, {"certificates": "relative"}, {"nonsense": 1}, {"user": "a b"}, {"underscores_in_headers": "yes"},
         {"floating_addresses": 1},

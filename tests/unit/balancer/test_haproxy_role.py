@@ -68,12 +68,13 @@ def test_w8_a_service_may_ask_for_as_much_as_a_buffer_holds(header, most):
     assert written(balancer_header_size=header)["own"]["most_header_size"] == most
 
 
-@pytest.mark.parametrize(("header", "sizes"), [("32k", (69632, 2228224)), ("8k", (20480, 655360))])
+@pytest.mark.parametrize(("header", "sizes"), [("32k", (45056, 1441792)), ("8k", (20480, 655360))])
 def test_each_thread_keeps_32_buffers(header, sizes):
     """Of a HAProxy that knows the setting: 2.2 does not even know a condition."""
     for old in (False, True):
-        main = written_by_the_roles(80, "haproxy", "haproxy.cfg", balancer_header_size=header, __haproxy_old=old).main
-        lines = [line.strip() for line in main.splitlines()]
+        made = written_by_the_roles(80, "haproxy", "haproxy.cfg", balancer_header_size=header, __haproxy_old=old)
+        lines = [line.strip() for line in made.main.splitlines()]
+        assert made.own["buffer_size"] == sizes[0]
         assert f"tune.bufsize {sizes[0]}" in lines
         kept = [".if version_atleast(3.0)", f"tune.memory.hot-size {sizes[1]}", ".endif"]
         assert [line for line in lines if line.startswith((".", "tune.memory"))] == ([] if old else kept)

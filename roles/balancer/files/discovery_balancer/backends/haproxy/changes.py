@@ -109,6 +109,8 @@ def _reason(now, wanted) -> str:
     have, want = int(now.get("stop", 0)), int(wanted["stop"])
     if have != want and have and (want > have or not want):
         return "old workers may finish their connections for longer"
+    if int(wanted["buffer"]) > int(now.get("buffer", 0)):
+        return "a service has longer headers than its buffers hold"
     new = [key for key in wanted if key.startswith("backend:") and now.get(key) != wanted[key]]
     return f"{new[0].partition(':')[2]} is new, or its settings changed" if new else ""
 

@@ -10,7 +10,7 @@ from ...patterns import FILE
 
 TIME = KINDS["time"][0]
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-COUNTS = ("old_workers", "spare")
+COUNTS = {"old_workers": 1, "spare": 0, "buffer_size": 1}  # name to the least
 SWITCHES = ("floating_addresses", "underscores_in_headers")
 
 
@@ -32,6 +32,7 @@ class HaproxyOptions:
     old_workers: int = 64  # most of them at one time
     stats_port: int = 0  # of its page with statistics; 0: none
     stats_networks: tuple = ()  # that see it, beside the host itself
+    buffer_size: int = 45056  # bytes, of haproxy.cfg
     spare: int = 0  # servers without an address in each backend, for a HAProxy that cannot add one (before 2.5)
 
     def __post_init__(self):
@@ -42,10 +43,10 @@ class HaproxyOptions:
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is neither true nor false")
-        for name in COUNTS:
+        for name, least in COUNTS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < (name == "old_workers"):
-                raise ValueError(f"{name}: {value!r} is not a whole number above {'0' if name == 'old_workers' else '-1'}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: {value!r} is not a whole number above {least - 1}")
         for name in ("binary", "config", "pid_file", "socket", "certificates"):
             if not FILE.fullmatch(str(getattr(self, name))):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not the absolute path of a file")

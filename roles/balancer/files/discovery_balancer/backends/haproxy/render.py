@@ -77,6 +77,7 @@ class Layout:
     main: str  # digest of what the role has written
     spare: int  # servers without an address in each section
     stop: int  # ms in which the workers of a reload may finish their connections; 0: any
+    buffer: int  # bytes of each buffer, where a service has longer headers than the site's buffers hold; else 0
     common: str  # defaults, frontends and backends that no service has
     sections: dict = dataclasses.field(default_factory=dict)  # name to Section
     maps: dict = dataclasses.field(default_factory=dict)  # file to {key: value}
@@ -84,11 +85,12 @@ class Layout:
 
     @functools.cached_property
     def structure(self) -> dict:
-        """What only a reload can change, as the running HAProxy reports it: how long its workers may live, a digest of all that
-        listens, and one of each backend, without its servers."""
+        """What only a reload can change, as the running HAProxy reports it: how long its workers may live, the size of its
+        buffers, a digest of all that listens, and one of each backend, without its servers."""
         listeners = "".join(section.text + section.keywords for section in self.sections.values() if section.listens)
         pages = "".join(self.pages[name] for name in sorted(self.pages))
-        found = {"stop": str(self.stop), "common": _digest(self.main + self.common + listeners + pages)}
+        found = {"stop": str(self.stop), "buffer": str(self.buffer)}
+        found["common"] = _digest(self.main + self.common + listeners + pages)
         for name, section in self.sections.items():
             if not section.listens:
                 found[f"backend:{name}"] = _digest(section.text + section.keywords)
@@ -129,6 +131,7 @@ def layout(plan, options, own, main="", users=None) -> Layout:
         main,
         own.spare,
         _ms(longest(plan, own.shutdown_timeout)),
+        _buffer(plan, own),
         _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
         + _internal(options, own) + _userlists(users or {}),
         sections,
@@ -139,8 +142,9 @@ def layout(plan, options, own, main="", users=None) -> Layout:
 
 def files(wanted: Layout) -> dict:
     """The files of one generation, without the marker: {file name: text}."""
-    head = f"global\n    hard-stop-after {wanted.stop}ms\n" if wanted.stop else ""
-    text = HEADER + head + wanted.common
+    head = f"    hard-stop-after {wanted.stop}ms\n" if wanted.stop else ""
+    head += f"    tune.bufsize {wanted.buffer}\n" if wanted.buffer else ""
+    text = HEADER + (f"global\n{head}" if head else "") + wanted.common
     for section in wanted.sections.values():
         text += section.text + "".join(
             f"    server {server.name} {server.place} weight {server.weight}{section.keywords}\n" for server in section.servers
@@ -179,6 +183,13 @@ def _bytes(text) -> int:
     return int(text.rstrip("kKmMgG")) * UNITS[text[-1].lower() if text[-1].isalpha() else ""]
 
 
+def _buffer(plan, own) -> int:
+    """The size that the longest header of a label needs; 0 where the site's is enough. All buffers have one size, and each second
+    try costs two copies of one, so they are as small as they can be."""
+    sizes = [_bytes(service.settings.header_size) + OTHER_LINES for service in plan.http if service.settings.header_size]
+    return max((size for size in sizes if size > own.buffer_size), default=0)
+
+
 def _timeout(name, *texts) -> str:
     """The longest of some times; 0 is none."""
     return f"    timeout {name} {max(map(_ms, texts))}ms\n" if any(map(_ms, texts)) else ""
@@ -211,7 +222,8 @@ def _return(status, condition, retry=False, page=""):
 def _frontend(options, own):
     """Where requests come in. Variables of a request: client, host (that chose the service), authority (with the port that the
     client named), service."""
-    text = "frontend discovery_http\n" + _bind(options.http_port, options) + _from_front(options) + _connection_limit(options, own)
+    text = "frontend discovery_http\n" + _bind(options.http_port, options)
+    text += _from_front(options) + _connection_limit(options, own)
     if options.certificates:
         text += (
             f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
@@ -274,8 +286,8 @@ def _frontend(options, own):
 
 
 def _connection_limit(options, own):
-    """Connections of one address, whatever they ask for, on all ports together; not of balancers in front, which have everybody's.
-    Those over the socket of the second step of TLS have no address yet: the first has counted them."""
+    """Connections of one address, whatever they ask for, on all ports together; not of balancers in front, which have those of
+    everybody. Those over the socket of the second step of TLS have no address yet: the first has counted them."""
     if not int(own.limit("client_open_connections")):
         return ""
     front = [*own.trusted_proxies, *options.proxy_protocol_from]
