@@ -5,6 +5,7 @@ Each recipe is tagged with its own hash, so an image is built once and again onl
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,12 +17,16 @@ PREFIX = "localhost/fewnodes"
 SUITE = "trixie"  # the Debian release of the site services, of the samples, and of nodes unless the inventory sets another
 SUITES = ("bullseye", "bookworm", "trixie")  # what nodes can be: Debian 11, 12 and 13
 UBUNTU = "ubuntu-shaped"  # a Debian node of SUITE with what an Ubuntu 24.04 server has and a Debian has not
-KINDS = (*SUITES, UBUNTU)  # what lab_suite can be
+KUBERNETES = "kubernetes"  # a Debian node of SUITE that belongs to a Kubernetes cluster (lab.kubernetes)
+KINDS = (*SUITES, UBUNTU, KUBERNETES)  # what lab_suite can be
 USER = "admin"  # may sudo; Ansible connects as this user
 HOST = ["systemd", "systemd-sysv", "dbus", "iproute2", "ca-certificates", "python3"]
 NODE = [*HOST, "udev", "openssh-server", "sudo", "iputils-ping"]
 UBUNTU_SHAPE = Path(__file__).with_name("ubuntu_shaped")
 UBUNTU_PACKAGES = ["systemd-resolved", "netplan.io", "ufw", "unattended-upgrades", "python3-apt"]
+KUBERNETES_PACKAGES = [
+    "etcd-server", "containerd", "runc", "containernetworking-plugins", "iptables", "ipset", "nftables", "conntrack", "procps",
+]  # fmt: skip
 SITE = [*HOST, "apt-cacher-ng", "docker-registry", "dnsmasq"]
 PYTHON = ["python3", "ca-certificates"]
 NGINX = ["nginx", "libnginx-mod-stream"]  # 1.26 in trixie
@@ -41,6 +46,8 @@ def node(kind: str) -> str:
     options = ["--skip=cleanup/apt/lists", user]
     if kind == UBUNTU:
         return _rootfs(f"node-{kind}", SUITE, "apt", [*NODE, *UBUNTU_PACKAGES], options, UBUNTU_SHAPE)
+    if kind == KUBERNETES:
+        return _rootfs(f"node-{kind}", SUITE, "apt", [*NODE, *KUBERNETES_PACKAGES], options)
     return _rootfs(f"node-{kind}", kind, "apt", NODE, options)
 
 
@@ -55,10 +62,25 @@ def samples() -> dict[str, str]:
     found = {"python:3.13-slim": base}
     for folder in sorted(path.parent for path in IMAGES.glob("*/Dockerfile")):
         if folder.name == "nginx":
-            found["nginx:1.26"] = _sample(folder, _rootfs("nginx", SUITE, "minbase", NGINX, LEAN))
+            found["nginx:1.26"] = sample(folder, _rootfs("nginx", SUITE, "minbase", NGINX, LEAN))
         else:
-            found[f"{folder.name}:v1.0.0"] = _sample(folder, base)
+            found[f"{folder.name}:v1.0.0"] = sample(folder, base)
     return found
+
+
+def of_program(name: str, program: Path, version: str) -> str:
+    """An image with nothing but one program, which is in its PATH and is what it runs.
+
+    :param version: of the program, whose file is read only where there is no image of it
+    """
+    text = f'FROM scratch\nCOPY {name} /bin/{name}\nENV PATH=/bin\nENTRYPOINT ["{name}"]\n'
+    tag = f"{PREFIX}/{name}:{digest(text, version)}"
+    if not succeeds("podman", "image", "exists", tag):
+        with step(f"making the image {name}"), tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            shutil.copy(program, Path(scratch) / name)
+            (Path(scratch) / "Dockerfile").write_text(text)
+            run("podman", "build", "-q", "--runtime", "runc", "-t", tag, scratch)
+    return tag
 
 
 def _rootfs(name: str, suite: str, variant: str, packages: list[str], options: list[str], shape: Path | None = None) -> str:
@@ -94,7 +116,7 @@ def _sources(suite: str) -> list[str]:
     return sources
 
 
-def _sample(folder: Path, base: str) -> str:
+def sample(folder: Path, base: str) -> str:
     """An image built from a folder of lab/images on the given base."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     tag = f"{PREFIX}/{folder.name}:{digest(base, *(path.read_text() for path in files))}"

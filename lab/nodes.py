@@ -15,6 +15,7 @@ from lab.containers import LABEL, create_network, start_container
 from lab.errors import LabError
 from lab.images import SUITE, UBUNTU, USER
 from lab.inventory import LAB_FILE, Site, derive, directory_of, keep_shadowed, name_of, remove_lab_file
+from lab.kubernetes.cluster import Cluster
 from lab.shell import CACHE, run, step, succeeds, wait_for
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
@@ -84,14 +85,18 @@ def up(site: Site) -> None:
             label = f"{INVENTORY_LABEL}={site.inventory}"
             create_network(network(site.name), "--subnet", site.subnet, "--gateway", site.gateway, "--label", label)
         site_services.attach(network(site.name), site.services)
+        if cluster := Cluster(site, state):
+            cluster.prepare()
         _key(state / "id_ed25519", "lab")
         with step(f"starting {len(site.addresses)} nodes"), ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda item: _start(site, made[site.suites[item[0]]], *item), site.addresses.items()))
+            list(pool.map(lambda item: _start(site, made[site.suites[item[0]]], *item, cluster), site.addresses.items()))
         known = [f"{address} {_host_key(state, host).read_text()}" for host, address in site.addresses.items()]
         (state / "known_hosts").write_text("".join(known))
-        _write_lab_file(site)
+        _write_lab_file(site, **(cluster.variables() if cluster else {}))
         for host, address in site.addresses.items():
             wait_for(lambda a=address: _ssh_answers(a), 60, f"SSH on {host} ({address})")
+        if cluster:
+            cluster.start()
     except BaseException:
         if fresh:
             down(site.inventory)
@@ -198,7 +203,7 @@ def _remove(names: list[str]) -> None:
         run("podman", "volume", "rm", *volumes)
 
 
-def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) -> None:
+def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address, cluster: Cluster | None = None) -> None:
     name = container(site.name, host)
     if not succeeds("podman", "container", "exists", name):
         # The same hardware address after a reboot: the others' neighbour tables stay right, as with a real host.
@@ -206,7 +211,11 @@ def _start(site: Site, image: str, host: str, address: ipaddress.IPv4Address) ->
         options = ["--network", network(site.name), "--ip", str(address), "--mac-address", mac]
         options += ["--label", f"{INVENTORY_LABEL}={site.inventory}"]
         volumes = {f"{name}-docker": "/var/lib/docker"}
-        start_container(name, hostname(host), image, options, _node_files(site, host), volumes)
+        files = _node_files(site, host)
+        if cluster:
+            volumes |= cluster.volumes(host)
+            files |= cluster.node_files(host)
+        start_container(name, hostname(host), image, options, files, volumes)
     else:
         run("podman", "start", name)
 
@@ -245,8 +254,11 @@ def _netplan(site: Site, host: str) -> str:
     return json.dumps({"network": {"version": 2, "ethernets": {"eth0": interface}}}, indent=2) + "\n"
 
 
-def _write_lab_file(site: Site) -> None:
-    """Write the one file by which the product reaches the lab instead of a real site (JSON is YAML)."""
+def _write_lab_file(site: Site, **more: str) -> None:
+    """Write the one file by which the product reaches the lab instead of a real site (JSON is YAML).
+
+    :param more: variables for what this lab has, and not every one
+    """
     state = _state(site.name)
     here = f"http://{site.services}"
     variables = {
@@ -265,6 +277,7 @@ def _write_lab_file(site: Site) -> None:
         "consul_dns_probe_names": [site_services.SITE_NAME],
         "lab_network": network(site.name),
         "lab_container": container(site.name, "{{ inventory_hostname }}"),
+        **more,
     }
     path = site.inventory / LAB_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 from lab import signing
+from lab.errors import LabError
 from lab.shell import CACHE, run, step
 
 VENDOR = "https://releases.hashicorp.com"
@@ -76,6 +77,17 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def archive(name: str, version: str) -> Path:
+    """The archive of a release that `provide` has made available.
+
+    :raises LabError: it is not the one of its checksums
+    """
+    zipped, sums = (MIRROR / name / version / file for file in _names(name, version))
+    if f"{hashlib.sha256(zipped.read_bytes()).hexdigest()}  {zipped.name}" not in sums.read_text().splitlines():
+        raise LabError(f"{zipped} is not the file of its checksums: remove {zipped.parent}")
+    return zipped
+
+
 def _names(name: str, version: str) -> tuple[str, str]:
     return f"{name}_{version}_linux_amd64.zip", f"{name}_{version}_SHA256SUMS"
 
@@ -103,17 +115,29 @@ def _build(name: str, version: str, requirements: list[str], scratch: Path, file
     (files / sums).write_text(f"{digest}  {archive}\n")
 
 
+def go_download(module: str, source: Path) -> dict[str, str]:
+    """Where a module, as name@version, is after it was downloaded: its folder `Dir` and its file `GoMod`.
+
+    :param source: a folder to start Go in
+    """
+    return json.loads(run(_go_tool(), "mod", "download", "-json", module, env=GO_ENVIRONMENT, cwd=source))
+
+
 def go_sum(module: str, source: Path) -> Path:
     """Start a folder's checksums from those of a module, as name@version; the folder of that module's files."""
-    downloaded = run(_go_tool(), "mod", "download", "-json", module, env=GO_ENVIRONMENT, cwd=source)
-    folder = Path(json.loads(downloaded)["Dir"])
+    folder = Path(go_download(module, source)["Dir"])
     shutil.copyfile(folder / "go.sum", source / "go.sum")
     return folder
 
 
-def go_build(source: Path, program: Path, package: str) -> None:
-    """Build a package of the module in a folder, without cgo: it would need the C library of this machine."""
-    run(_go_tool(), "build", "-trimpath", "-ldflags", "-s -w", "-o", program, package, env=GO_ENVIRONMENT, cwd=source)
+def go_build(source: Path, program: Path | str, *packages: str, flags: str = "") -> None:
+    """Build packages of the module in a folder, without cgo: it would need the C library of this machine.
+
+    :param program: the file to write, or with a slash at its end the folder for several
+    :param flags: more of the linker's
+    """
+    command = [_go_tool(), "build", "-trimpath", "-ldflags", f"-s -w {flags}".rstrip(), "-o", program, *packages]
+    run(*command, env=GO_ENVIRONMENT, cwd=source)
 
 
 def _go_tool() -> str:

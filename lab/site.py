@@ -7,6 +7,7 @@ image registry that stands in for the public one (5000), and the site's DNS (53)
 import ipaddress
 import json
 import socket
+import tempfile
 from pathlib import Path
 
 from lab import images, releases
@@ -60,15 +61,19 @@ def attach(network: str, address: ipaddress.IPv4Address) -> None:
             offer(address, name, tag)
 
 
-def offer(address: str, name: str, tag: str) -> None:
+def offer(address: str, name: str, tag: str) -> str:
     """Put an image into the registry of a lab.
 
     :param address: of the lab's site services
     :param name: under which the lab's docker hosts can pull it
     :param tag: in this machine's podman
+    :returns: its digest there
     """
     target = f"docker://{address}:5000/library/{name}"
-    run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"containers-storage:{tag}", target)
+    with tempfile.NamedTemporaryFile("r") as file:
+        copy = ("skopeo", "copy", "-q", "--dest-tls-verify=false", "--digestfile", file.name)
+        run(*copy, f"containers-storage:{tag}", target)
+        return file.read().strip()
 
 
 def detach(network: str) -> None:
