@@ -70,8 +70,10 @@ class Websocket:
 
     def __init__(self, balancer, host: str):
         self.connection = socket.create_connection((balancer.address, 80), 10)
-        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        self.connection.sendall(head.encode())
+        # HAProxy 2.6 answers 400 without a key (RFC 6455, 4.2.1).
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        self.connection.sendall((head + key).encode())
         self.lines = self.connection.makefile("rb")
         assert self.lines.readline().startswith(b"HTTP/1.1 101 ")
         while self.lines.readline().strip():

@@ -6,6 +6,8 @@ that time, /status/<code> with that code, /header/<length> with a header of that
 the paths of all POST requests, each as soon as its header is there.
 """
 
+import base64
+import hashlib
 import json
 import ssl
 import sys
@@ -61,7 +63,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def echo(self):
+        # HAProxy 2.6 takes no answer without what follows from the client's key (RFC 6455, 4.2.2).
+        key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         self.send_response(101)
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "upgrade")
         self.end_headers()
