@@ -120,7 +120,7 @@ def _of_pages(settings: Mapping) -> Iterator[tuple[str, str]]:
     patterns, variable = _of_the_program("patterns"), "balancer_pages"
     longest = patterns.LONGEST_PAGE
     if settings["balancer_backend"] == "haproxy":  # a page has to fit into one of its buffers
-        longest = min(longest, 2048 * _number(str(settings["balancer_header_size"]).rstrip("k")))
+        longest = min(longest, 1024 * _number(str(settings["balancer_header_size"]).rstrip("k")) + 8192)
     for status, text in settings[variable].items():
         if reason := patterns.page_problem(status, text, longest):
             yield variable, f"{reason}; set statuses with their HTML"

@@ -51,6 +51,12 @@ def test_each_entry_point_is_a_task_file(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_no_spec_is_a_template(role):
+    """Ansible renders all of a spec, descriptions and examples too, when it validates the arguments of a role."""
+    assert not re.search("{[{%#]", (role / "meta/argument_specs.yml").read_text())
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_every_option_is_described(role):
     options = {name: option for entry in entry_points(role).values() for name, option in entry.items()}
     assert [name for name, option in options.items() if not option.get("description")] == []

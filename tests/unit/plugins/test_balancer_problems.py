@@ -103,11 +103,11 @@ def test_p1_a_mistake_in_a_list_of_users_shows_no_hash(name, text, words):
 
 
 def test_p1_a_page_fits_into_a_buffer_of_haproxy():
-    page, small = {"503": "ä" * 5000}, {**GOOD, "balancer_header_size": "4k"}
+    page, small = {"503": "ä" * 6200}, {**GOOD, "balancer_header_size": "4k"}
     assert balancer_problems("lb-1", {**small, "balancer_pages": page}) == []
     settings = {**small, "balancer_pages": page, "balancer_backend": "haproxy"}
     (problem,) = balancer.balancer_problems("lb-1", settings, ["haproxy"])
-    assert "10000 bytes, more than 8192" in problem and len(problem) < 1000
+    assert "12400 bytes, more than 12288" in problem and len(problem) < 1000
     assert "more than 32768" in balancer_problems("lb-1", {**GOOD, "balancer_pages": {503: "x" * 32769}})[0]
 
 

@@ -10,7 +10,7 @@ REDIRECT = re.compile("301|308|false")  # status of a redirect to HTTPS, or none
 MAX_AGE = re.compile("0|[1-9][0-9]{0,7}")  # of HSTS, in seconds
 HTTPS_PORT = 443  # the only one for which HSTS may be: a browser asks for https://<host> then, without a port
 PAGES = (401, 403, 404, 429, 431, 502, 503, "maintenance")  # what a site may write itself: pages of statuses, and one more
-LONGEST_PAGE = 32 * 2**10  # bytes; HAProxy's buffers hold twice balancer_header_size
+LONGEST_PAGE = 32 * 2**10  # bytes; HAProxy's buffers hold 12 KiB more than balancer_header_size
 USERS = re.compile("(?!false$)[a-z0-9][a-z0-9_-]{0,31}")  # name of a list of users
 # A user and the hash of the password, as the C library's crypt(5) has them, which nginx and HAProxy both ask: sha256crypt,
 # sha512crypt, bcrypt, yescrypt. Not those of Apache's htpasswd (apr1) and {SHA}, which HAProxy has not.
