@@ -1,6 +1,7 @@
 """The files for HAProxy: what is in them, and that nothing else can get into them."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -416,11 +417,48 @@ def test_w10_old_workers_live_as_long_as_the_longest_label_or_the_sites_time(tim
     assert [one.strip() for one in text.splitlines() if "hard-stop-after" in one] == [line] * bool(line)
 
 
+def front(**own) -> list:
+    """The rules for requests of a site with these options of HAProxy."""
+    lines = section(rendered(own=HaproxyOptions(**own))["services.cfg"], "discovery_http").splitlines()
+    return [line.strip().removeprefix("http-request ") for line in lines]
+
+
 @pytest.mark.parametrize(("underscores", "first"), [(False, "[^a-z0-9-]"), (True, "[^a-z0-9_-]")])
-def test_w15_names_of_headers(underscores, first):
-    text = rendered(own=HaproxyOptions(underscores_in_headers=underscores))["services.cfg"]
-    lines = [line.strip() for line in section(text, "discovery_http").splitlines() if line.endswith(" -m reg")]
-    assert lines[0] == f"http-request del-header {first} -m reg" and len(lines) == (3 if underscores else 1)
+@pytest.mark.parametrize("proxies", [(), ("192.0.2.1",)])
+def test_w15_names_of_headers(underscores, first, proxies):
+    patterns = [
+        line.split()[1]
+        for line in front(underscores_in_headers=underscores, trusted_proxies=proxies)
+        if line.startswith("del-header ") and line.endswith(" -m reg")
+    ]
+    assert patterns[0].startswith(f"{first}|^(") and len(patterns) == (3 if underscores else 1)
+    for name in ("X_Api", "A.b", "Proxy", "HTTP2-Settings", "X-Forwarded-Prefix"):
+        assert (re.search(patterns[0], name.lower()) is None) == (underscores and name == "X_Api")
+    for name in ("Host", "Proxy-Connection", "X-Forwarded-Portal", "Not-Forwarded", "Authorization"):
+        assert not re.search(patterns[0], name.lower())
+
+
+def test_a_header_that_is_set_is_not_dropped_before():
+    """Each rule is evaluated for each request; one that sets a header drops those of this name by itself."""
+    lines = [line for line in front() if "X-Forwarded" in line or "Forwarded " in line]
+    assert lines == [
+        "set-header X-Forwarded-For %[src]",
+        "set-header X-Forwarded-Proto https if { ssl_fc }", "set-header X-Forwarded-Proto http if !{ ssl_fc }",
+        "set-header X-Forwarded-Host %[var(txn.authority)]",
+    ]  # fmt: skip
+    assert next(line for line in front() if "forwarded" in line).endswith("|forwarded|x-forwarded-port)$ -m reg")
+
+
+def test_headers_that_only_a_trusted_proxy_may_send():
+    lines = front(trusted_proxies=("192.0.2.1",))
+    for name in ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded"):
+        assert f"del-header {name} unless discovery_proxy" in lines
+    assert "set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }" in lines
+
+
+def test_requests_a_second_are_counted_only_where_they_are_limited():
+    assert "sc-inc-gpc0(0)" not in front()
+    assert "sc-inc-gpc0(0)" in front(limits={"client_requests": "5"})
 
 
 def test_spare_servers_wait_for_an_address():

@@ -323,6 +323,7 @@ def _client_limits(own):
     if conditions:
         text += "    http-request track-sc0 var(txn.client) table discovery_clients\n"
         text += _return(429, f" if {' or '.join(conditions)}", retry=True)
+    if int(own.limit("client_requests")):
         text += "    http-request sc-inc-gpc0(0)\n"  # those that were refused do not count
     text += _return(431, f" if {{ req.hdrs,length gt {_bytes(own.limit('header_size')) + OTHER_LINES} }}")
     return text
@@ -331,37 +332,37 @@ def _client_limits(own):
 def _headers(own):
     """What instances see of the client. No other upgrade than to a websocket is passed on: with h2c a client would speak to an
     instance past the balancer."""
-    text = "".join(f"    http-request del-header {names} -m reg\n" for names in _odd_names(own.underscores_in_headers))
+    text = "".join(f"    http-request del-header {names} -m reg\n" for names in _dropped_names(own))
     text += "    http-request set-header Host %[var(txn.authority)]\n    http-request set-header X-Real-IP %[var(txn.client)]\n"
-    known, unless = "", ""
+    known, absent = "", ""
     if own.trusted_proxies:
-        unless = " unless discovery_proxy"
+        known, absent = " !discovery_known_proto", " unless { req.hdr(X-Forwarded-Host) -m found }"
         text += (
             "    acl discovery_known_proto req.hdr(X-Forwarded-Proto) -m str http https\n"
             "    acl discovery_chain req.hdr(X-Forwarded-For) -m found\n"
             "    http-request set-var(txn.for) req.fhdr(X-Forwarded-For) if discovery_proxy discovery_chain\n"
         )
-        known = " !discovery_known_proto"
-    cleared = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded")
-    text += "".join(f"    http-request del-header {name}{unless}\n" for name in cleared)
-    text += "".join(f"    http-request del-header {name}\n" for name in ("X-Forwarded-Prefix", "Proxy", "HTTP2-Settings"))
+        cleared = ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded")
+        text += "".join(f"    http-request del-header {name} unless discovery_proxy\n" for name in cleared)
     text += "    http-request set-header X-Forwarded-For %[src]\n"
     if own.trusted_proxies:
         text += "    http-request set-header X-Forwarded-For %[var(txn.for)],\\ %[src] if { var(txn.for) -m found }\n"
     for scheme, condition in (("https", "{ ssl_fc }"), ("http", "!{ ssl_fc }")):
         text += f"    http-request set-header X-Forwarded-Proto {scheme} if {condition}{known}\n"
-    text += "    http-request set-header X-Forwarded-Host %[var(txn.authority)] unless { req.hdr(X-Forwarded-Host) -m found }\n"
+    text += f"    http-request set-header X-Forwarded-Host %[var(txn.authority)]{absent}\n"
     text += "    http-request del-header Upgrade unless { req.hdr(Upgrade) -i websocket }\n"
     return text + "    http-request del-header Connection unless { req.hdr(Upgrade) -i websocket }\n"
 
 
-def _odd_names(underscores):
-    """Patterns of names of headers, in lower case, that no instance gets, as nginx drops them. Applications that take an
-    underscore for a hyphen would trust those of the last two as ours."""
-    if not underscores:
-        return ("[^a-z0-9-]",)
+def _dropped_names(own):
+    """Patterns of names of headers, in lower case, that no instance gets from a client: odd ones, as nginx drops them, and those
+    that the balancer alone may set. One pattern, because each is a rule of every request. Applications that take an underscore
+    for a hyphen would trust those of the last two as ours."""
+    names = "http2-settings|proxy|x-forwarded-prefix" + ("" if own.trusted_proxies else "|forwarded|x-forwarded-port")
+    if not own.underscores_in_headers:
+        return (f"[^a-z0-9-]|^({names})$",)
     return (
-        "[^a-z0-9_-]",
+        f"[^a-z0-9_-]|^({names})$",
         "^(x_forwarded[-_]|x-forwarded_)(for|host|port|prefix|proto)$",
         "^(x_real[-_]|x-real_)ip$",
     )
