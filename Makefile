@@ -68,7 +68,7 @@ test: .venv/ready ## everything that CI runs
 	@$(MAKE) --no-print-directory molecule
 
 test-all: ## and what does not fit its time
-	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) scaling_swarm resolver_all scaling debian haproxy one_node two_nodes floating_address habits readme_examples"
+	$(MAKE) test DISCOVERY_TESTS=all SCENARIOS="$(SCENARIOS) scaling_swarm resolver_all scaling debian haproxy one_node two_nodes floating_address habits readme_examples kubernetes"
 	tests/galaxy_importer
 
 bench: .venv/ready ## measure the balancer beside others, BENCH='--only churn' for a part; writes docs/benchmarks.md
