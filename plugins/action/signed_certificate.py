@@ -21,13 +21,14 @@ class ActionModule(SecretsAction):
         "present": {"type": "str", "default": ""},
         "renew_before": {"type": "str", "default": ""},
         "spare_san": {"type": "list", "elements": "str", "default": []},
+        "wildcards": {"type": "list", "elements": "str", "default": []},
     }
 
     def act(self, secrets, given, variables):
         wanted = Wanted(given["common_name"], tuple(given["san"]), tuple(given["usage"]), tuple(given["spare_san"]))
         try:
             names = [f"DNS:{wanted.common_name}", *wanted.san]
-            problems = name_problems(names, variables["inventory_hostname"], variables["hostvars"])
+            problems = name_problems(names, variables["inventory_hostname"], variables["hostvars"], given["wildcards"])
             if problems:
                 raise CertificateError("; ".join(problems))
             ca = secrets.path(f"{given['ca']}.pem").read_text()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from ..plugin_utils.balancer import balancer_problems
+from ..plugin_utils.balancer_certificates import certificates, signed_name_problems
 
 
 class FilterModule:
     def filters(self):
-        return {"balancer_problems": balancer_problems}
+        return {
+            "balancer_certificate_problems": signed_name_problems,
+            "balancer_certificates": certificates,
+            "balancer_problems": balancer_problems,
+        }

@@ -55,6 +55,12 @@ options:
     type: list
     elements: str
     default: []
+  wildcards:
+    description:
+      - Wildcards among I(san) that a setting of the site asks for, such as V(DNS:*.hospital.example). Others are refused.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [fewnodes.discovery.secrets]
 author: fewnodes.discovery maintainers (@fewnodes)
 """

@@ -8,6 +8,8 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from .balancer_certificates import SOURCES, certificates, source_of
+
 # DNS, DHCP, NTP, the overlay network and Consul.
 UDP_OF_HOSTS = (53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600)
 LONGEST_SHOWN = 500
@@ -29,8 +31,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_https_redirect, balancer_hsts, balancer_response_headers, balancer_pages,
-        balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
+        balancer_certificates, balancer_certificates_from, balancer_https_redirect, balancer_hsts, balancer_response_headers,
+        balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
         balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance, balancer_access_log, balancer_sync_interval,
         balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks, balancer_consul_servers,
         balancer_consul_server_name, and each limit (limits.py)
@@ -144,7 +146,9 @@ def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:
 
 def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
     patterns, seen = _of_the_program("patterns"), set()
-    variable = "balancer_certificates"
+    variable, default = "balancer_certificates", str(settings["balancer_certificates_from"])
+    if default not in SOURCES:
+        yield "balancer_certificates_from", f"set it to {' or '.join(SOURCES)}"
     for one in settings[variable]:
         names = [str(name) for name in one.get("names") or []]
         bad = [name for name in names if not patterns.CERTIFIED.fullmatch(name)]
@@ -154,11 +158,18 @@ def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
         if twice := sorted(seen & set(names)):
             yield variable, f"{', '.join(twice)} stands in two of them: leave it in one"
         seen |= set(names)
+        source = source_of(one, default)
+        if one.get("from") and source not in SOURCES:
+            yield variable, f"from is {source!r}: set it to {' or '.join(SOURCES)}"
         for key in ("certificate", "key"):
-            if not patterns.FILE.fullmatch(str(one.get(key, ""))):
-                yield variable, f"{key} is {one.get(key, '')!r}: set it to the absolute path of a file on this host"
-    if settings[variable] and _number(settings["balancer_tls_port"]) == 0:
-        yield "balancer_tls_port", "balancer_certificates need a port, such as 443"
+            value = str(one.get(key) or "")
+            if source == "files" and not patterns.FILE.fullmatch(value):
+                advice = "set it to the absolute path of a file on this host"
+                yield variable, f"{key} is {value!r}: {advice}, or leave both out and set from to site_ca"
+            if source == "site_ca" and value:
+                yield variable, f"{key} is {value!r}, and from is site_ca: leave it out, or set from to files"
+    if (settings[variable] or default == "site_ca") and _number(settings["balancer_tls_port"]) == 0:
+        yield "balancer_tls_port", "certificates (balancer_certificates, balancer_certificates_from) need a port, such as 443"
 
 
 def _of_consul_ui(settings: Mapping) -> Iterator[tuple[str, str]]:
@@ -168,7 +179,8 @@ def _of_consul_ui(settings: Mapping) -> Iterator[tuple[str, str]]:
         yield variable, "set it to a host name in lower case, such as consul.hospital.example, or leave it empty for no UI"
     elif not _is_certified(name, settings):
         beside = "*." + name.partition(".")[2]
-        yield variable, f"it is for HTTPS alone: set a certificate in balancer_certificates whose names have it, or {beside}"
+        advice = f"set a certificate in balancer_certificates whose names have it, or {beside} (from: site_ca signs one)"
+        yield variable, f"it is for HTTPS alone: {advice}"
     if not networks:
         yield (
             "balancer_consul_ui_networks",
@@ -188,7 +200,9 @@ def _of_consul_ui(settings: Mapping) -> Iterator[tuple[str, str]]:
 
 def _is_certified(name: str, settings: Mapping) -> bool:
     """Whether there is a certificate for a host name, by its name or that of all names beside it."""
-    known = {str(other) for one in settings["balancer_certificates"] for other in one.get("names") or []}
+    default, domain = str(settings["balancer_certificates_from"]), settings["balancer_domain"]
+    given = [one for one in settings["balancer_certificates"] if one.get("names")]
+    known = {str(other) for one in certificates(given, default, domain) for other in one["names"]}
     return bool(known & {name, "*." + name.partition(".")[2]})
 
 

@@ -140,7 +140,7 @@ def _differences(pem: str, public_key: str, wanted: Wanted, issuer_pem: str, ren
         yield f"it ends {_end(certificate)}"
 
 
-def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[str]:
+def name_problems(names: Iterable[str], host: str, hostvars: Mapping, wildcards: Iterable[str] = ()) -> list[str]:
     """Names that a certificate of a host cannot have, one text each: what is no name, what belongs to another host of the site,
     and wildcards that the inventory does not ask for. Facts of a host are its own word, and any address can be added to an
     interface. Names are compared as their readers do: without upper case, a dot at the end, or IPv6 around an IPv4 address
@@ -148,10 +148,12 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[st
 
     :param names: subject alternative names
     :param hostvars: Ansible's, of every host of the inventory
+    :param wildcards: those that a setting of the site asks for beside dockerd_certificate_san, such as DNS:*.hospital.example
     """
     site = {name: hostvars[name] for name in hostvars}
     own = _names_of(host, site.get(host, {}))
     asked = _asked(site.get(host, {}))
+    wild = asked | _canonical_names(wildcards)
     owners = {found: name for name in site if name != host for found in _asked(site[name]) - asked}
     owners |= {found: name for name in site if name != host for found in _names_of(name, site[name])}
     found = []
@@ -162,7 +164,7 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[st
         except ValueError as error:
             found.append(f"a certificate of {host} cannot have the name {name}: {error}")
             continue
-        if "*" in same and same not in asked:
+        if "*" in same and same not in wild:
             found.append(
                 f"the certificate of {host} would be valid for {name}, which is no name of one host: remove it from {host} (its"
                 " facts), or set dockerd_certificate_san in the inventory to a list with it"
@@ -170,7 +172,8 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping) -> list[st
         elif same in owners and same not in own:
             found.append(
                 f"the certificate of {host} would be valid for {name}, which is {owners[same]}: remove that name or address from"
-                f" {host} (its facts, discovery_address, dockerd_certificate_san), or correct discovery_address of {owners[same]}"
+                f" {host} (its facts, discovery_address, dockerd_certificate_san, balancer_certificates), or correct"
+                f" discovery_address of {owners[same]}"
             )
     return found
 
@@ -191,8 +194,12 @@ def _names_of(name: str, variables: Mapping) -> set[str]:
 def _asked(variables: Mapping) -> set[str]:
     """Names that the inventory asks for by itself, in canonical form."""
     given = as_list(variables.get("dockerd_certificate_san"))
+    return _canonical_names(given if isinstance(given, Iterable) and not isinstance(given, str) else [])
+
+
+def _canonical_names(given: Iterable) -> set[str]:
     found = set()
-    for name in given if isinstance(given, Iterable) and not isinstance(given, str) else []:
+    for name in given:
         try:
             found.add(_canonical(str(name)))
         except ValueError:  # reported where it is to be signed

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ..module_utils.dockerd_config import DAEMON_JSON
 from ..module_utils.sockets import protocol_name
+from .balancer_certificates import DIRECTORY as SIGNED
 
 # Free MB below which a part cannot work, and what it cannot do then.
 LEAST_MB = {"consul": 512, "docker": 512, "nginx": 64, "log": 32}
@@ -67,6 +68,8 @@ def certificate_problem(path: str, dates: Mapping | None, now: float) -> str:
         return f"{path} of balancer_certificates is missing or holds no certificate"
     left, whole = dates["end"] - now, dates["end"] - dates["begin"]
     renew = "renew it and put it into its place, the load balancer loads it within half a minute"
+    if path.startswith(f"{SIGNED}/"):
+        renew = "run site.yml, which renews it"
     if left <= 0:
         return f"the certificate {path}, which clients see, has ended {-left // DAY:.0f} d ago: {renew}"
     if left < min(CLIENT_DAYS * DAY, whole / SHARE):

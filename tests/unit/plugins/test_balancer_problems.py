@@ -5,9 +5,11 @@ from ansible_collections.fewnodes.discovery.plugins.plugin_utils import balancer
 
 CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/ssl/chain.pem", "key": "/etc/ssl/key.pem"}
 HASH = "$5$abcdefgh$" + "x" * 43
+SIGNED = {"names": ["portal.example.org"], "from": "site_ca"}
 GOOD = {
     "balancer_domain": "hospital.example", "balancer_deployment": "host", "balancer_network": "", "balancer_http_port": 80,
     "balancer_tls_port": 443, "balancer_tcp_ports": "9990-9999", "balancer_udp_ports": "", "balancer_certificates": [CERTIFICATE],
+    "balancer_certificates_from": "files",
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
     "balancer_pages": {503: "<html>ä</html>"},
     "balancer_htpasswd": {"staff": f"# people\nanna:{HASH}\n"}, "balancer_basic_auth": "staff",
@@ -37,6 +39,8 @@ def balancer_problems(host, settings):
         GOOD, OVERLAY, {**GOOD, "balancer_https_redirect": 301, "balancer_hsts": 0}, {**GOOD, "balancer_https_redirect": False},
         {**GOOD, "balancer_certificates": [], "balancer_tls_port": "0", "balancer_http_port": "8080"},
         {**GOOD, "balancer_hsts": "31536000"}, {**GOOD, "balancer_hsts": "0", "balancer_tls_port": "8443"},
+        {**GOOD, "balancer_certificates": [SIGNED, CERTIFICATE]}, {**GOOD, "balancer_certificates_from": "site_ca"},
+        {**GOOD, "balancer_certificates": [{"names": ["a.example"]}, CERTIFICATE], "balancer_certificates_from": "site_ca"},
         {**GOOD, "balancer_udp_ports": "5140-5149"}, {**OVERLAY, "balancer_udp_ports": "9990-9999"},
         WITH_UI, {**WITH_UI, "balancer_certificates": [{**CERTIFICATE, "names": ["consul.hospital.example"]}]},
     ],
@@ -76,6 +80,11 @@ def test_nothing_is_wrong(good):
         ("balancer_certificates", [{**CERTIFICATE, "names": ["A.example"]}], "names are A.example"),
         ("balancer_certificates", [{**CERTIFICATE, "key": "key.pem"}], "key is 'key.pem'"),
         ("balancer_certificates", [{"names": ["a.example"], "key": "/k.pem"}], "certificate is ''"),
+        ("balancer_certificates", [{"names": ["a.example"]}], "certificate is ''"),
+        ("balancer_certificates", [{**SIGNED, "certificate": "/c.pem"}], "certificate is '/c.pem', and from is site_ca: leave"),
+        ("balancer_certificates", [{**SIGNED, "from": "acme.sh"}], "from is 'acme.sh': set it to files or site_ca"),
+        ("balancer_certificates", [{"names": ["a.example"], "from": "files"}], "leave both out and set from to site_ca"),
+        ("balancer_certificates_from", "ca", "set it to files or site_ca"),
         ("balancer_certificates", [CERTIFICATE, CERTIFICATE], "stands in two"),
         ("balancer_client_header_timeout", "15 s", "a time such as 500ms"), ("balancer_read_timeout", "1s; x", "a time such as"),
         ("balancer_client_connections", -1, "a whole number"), ("balancer_client_requests", "10r/s", "a whole number"),
@@ -119,6 +128,8 @@ def test_p1_hsts_needs_the_port_that_browsers_ask():
 
 def test_certificates_need_a_port():
     assert "need a port" in balancer_problems("lb-1", {**GOOD, "balancer_tls_port": 0})[0]
+    signed = {**GOOD, "balancer_certificates": [], "balancer_certificates_from": "site_ca", "balancer_tls_port": 0}
+    assert "need a port" in balancer_problems("lb-1", signed)[0]
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,9 @@ def test_w23_a_word_that_is_no_choice(name):
         ("discovery_overlay", "Swarm", ["'Swarm'", "none, swarm, consul"]),
         ("discovery_secrets_dir", "secrets", ["'secrets'", "absolute"]),
         ("balancer_certificates", [{"names": "a.example"}], ["balancer_certificates[0].names", '["a.example"]']),
-        ("balancer_certificates", [{"names": ["a.example"], "key": "/k"}], ["has no certificate"]),
-        ("balancer_certificates", [{"name": "a.example"}], ["'name'", "names, certificate, key"]),
+        ("balancer_certificates", [{"key": "/k"}], ["has no names"]),
+        ("balancer_certificates", [{"names": ["a.example"], "from": "ca"}], ["balancer_certificates[0].from", "files, site_ca"]),
+        ("balancer_certificates", [{"name": "a.example"}], ["'name'", "names, certificate, key, from"]),
         ("dockerd_registry_mirrors", "[https://user:word@mirror.example", ["https://…@mirror.example"]),
     ],
 )
