@@ -15,7 +15,7 @@ ROWS = parse_yaml((ROOT / "roles/balancer/vars/main.yml").read_text())["__balanc
 FOLDERS = ("molecule/default", "molecule/truth", "molecule/shared", "molecule/haproxy", "tests/support")
 # Files that name a backend for what it is, not for what the site has: the table, the roles' READMEs, the page of one, what a host
 # has of its own; an image.
-NAMED = {"balancer.py", "readme_examples.py", "test_habits.py", "test_statistics.py"}
+NAMED = {"balancer.py", "readme_examples.py", "test_habits.py", "test_statistics.py", "test_u2_consul_ui.py"}
 IMAGES = re.compile(r"nginx:1\.\d+")
 
 
