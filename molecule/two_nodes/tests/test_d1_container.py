@@ -95,7 +95,8 @@ def test_d1_one_of_two_is_lost(site, settled, show):
             and left.tries(f"getent ahostsv4 {site.name_of('httpbackend')}").rc == 0, 30, every=0.5
         )  # fmt: skip
         show(f"without a quorum: names and balancer answer {seconds:.1f} s after the loss of the leader was seen")
-        with pytest.raises(urllib.error.HTTPError):
+        # Consul holds a write for some seconds, in which a leader may come.
+        with pytest.raises((urllib.error.HTTPError, TimeoutError)):
             site.consul(left).put("/v1/kv/d1", b"lost")
         assert left.run("discovery-balancer status || true")
     finally:
