@@ -6,8 +6,8 @@ import shlex
 
 
 def look(units: list[str]) -> str:
-    """The command that shows their states."""
-    return "systemctl show --property=ActiveState,UnitFileState -- " + " ".join(shlex.quote(unit) for unit in units)
+    """The command that shows their states. Over SSH it has a terminal, where systemctl would start a pager."""
+    return "systemctl --no-pager show --property=ActiveState,UnitFileState -- " + " ".join(shlex.quote(unit) for unit in units)
 
 
 def all_run(units: list[str], code: int, answer: str) -> bool:
@@ -15,7 +15,7 @@ def all_run(units: list[str], code: int, answer: str) -> bool:
 
     :param units: what `look` was given
     :param code: exit code of its command
-    :param answer: its standard output, a block of properties for each unit
+    :param answer: its standard output, a block of properties for each unit; a terminal ends lines with CR LF
     """
-    blocks = [set(block.splitlines()) for block in answer.strip().split("\n\n")]
+    blocks = [set(block.split("\n")) for block in "\n".join(answer.splitlines()).strip().split("\n\n")]
     return code == 0 and blocks == [{"ActiveState=active", "UnitFileState=enabled"}] * len(units)

@@ -29,6 +29,11 @@ def test_only_what_is_enabled_and_active_runs(answer, expected):
     assert not all_run(UNITS, 1, answer)
 
 
+def test_a_terminal_changes_nothing():
+    assert all_run(UNITS, 0, f"{RUNS}\n{RUNS}".replace("\n", "\r\n"))
+    assert "--no-pager" in look(UNITS)
+
+
 def test_a_name_is_one_word_of_the_command():
     assert look(["a b.service"]).endswith("-- 'a b.service'")
 
