@@ -137,8 +137,9 @@ REGISTERED = "/var/lib/consul/services"
 REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
 BLOCKED = re.compile(rf"^\S+ \[(?:WARN|ERROR)\]\s+(agent(?:\.anti_entropy)?: .*(?:{REFUSED}).*)$", re.MULTILINE)
 RECENT = 70  # seconds of the log
-# What nginx logs of each connection that it closes because a worker holds as many as it may.
-TURNED_AWAY = "worker_connections are not enough"
+# What nginx logs of each connection that it closes because a worker holds as many as it may. Before that it closes idle ones of
+# clients, and logs the same with another end.
+TURNED_AWAY = re.compile("worker_connections are not enough(?!, reusing connections)")
 UNITS = "/etc/systemd/system"
 RUN = "/run"
 FLOATING = "/etc/discovery-floating-address/options.json"
@@ -371,7 +372,7 @@ def balancer() -> dict | None:
             found = {"generation": 0, "state": "failed", "reason": "", "time": 0, "skipped": [], **json.load(file)}
     except FileNotFoundError:
         return None
-    return found | {"turned_away": recent_log("nginx.service").count(TURNED_AWAY)}
+    return found | {"turned_away": len(TURNED_AWAY.findall(recent_log("nginx.service")))}
 
 
 def floating_addresses() -> dict | None:

@@ -206,10 +206,11 @@ def test_w50_the_first_certificate_of_each_file_is_read(monkeypatch, tmp_path):
 
 def test_w68_connections_that_nginx_has_closed_are_counted(monkeypatch, tmp_path):
     log = "2026/12/01 00:31:50 [alert] 2811#2811: 4096 worker_connections are not enough\n"
+    reused = "2026/12/01 00:31:49 [warn] 2811#2811: 4096 worker_connections are not enough, reusing connections\n"
     asked = []
     monkeypatch.setattr(site_facts, "BALANCER_SPARE", str(tmp_path / "spare.json"))
     monkeypatch.setattr(site_facts, "BALANCER", str(tmp_path / "status.json"))
-    monkeypatch.setattr(site_facts, "output", lambda *command: asked.append(command) or log * 3 + "2026/12/01 [notice] x\n")
+    monkeypatch.setattr(site_facts, "output", lambda *command: asked.append(command) or log * 3 + reused)
     assert site_facts.balancer() is None and asked == []
     (tmp_path / "status.json").write_text(json.dumps({"state": "ok", "generation": 3}))
     found = site_facts.balancer()
