@@ -156,6 +156,16 @@ def test_w67_one_container_with_hundreds_of_ports_keeps_nobody_waiting(site, cap
     assert loop.reconcile() == 30 and agent.writes == before
 
 
+def test_w67_many_refused_services_keep_nobody_waiting_while_something_happens_all_the_time(site):
+    loop, dockerd, agent, _ = site
+    refused = [container(f"a{number:02}", ports={"80/tcp": 100 + number}, number=100 + number) for number in range(30)]
+    dockerd.all |= {one["Id"]: one for one in refused}
+    agent.refuses = {f"node-1:a{number:02}:80": 403 for number in range(30)}
+    loop.events.put(event("start", refused[0]))
+    loop.reconcile()
+    assert names(agent) == ["node-1:api:80", "node-1:web:80"]
+
+
 @pytest.mark.parametrize(("own", "stays_out"), [(None, 600), (0, 600), (-1, 600), (20, 600), (3600, 3602)])
 def test_w62_a_stopping_container_is_out_until_it_ends_and_back_where_it_runs_on(site, clock, own, stays_out):
     """`docker stop -t` may give it more than its own stop timeout, and no event says so."""

@@ -151,20 +151,23 @@ class Loop:
 
     def apply(self, todo: list[do.Action]) -> tuple[bool, bool]:
         """Perform the actions, whatever the agent refuses. When something happens meanwhile, the rest is left to the next
-        comparison, which orders it anew.
+        comparison, which orders it anew. What is refused comes again there, and so does not count: else it would be all that is
+        tried while something happens all the time.
 
         :returns: whether all are done, and whether one was forbidden (which a new token may repair)
         """
         refused: dict[str, str] = {}
         forbidden = False
-        for number, action in enumerate(self.alive.steps(todo)):
-            if number >= TURN and not self.events.empty():
+        performed = 0
+        for action in self.alive.steps(todo):
+            if performed >= TURN and not self.events.empty():
                 self.refused |= refused
                 return False, forbidden
             if action.service in refused:
                 continue
             try:
                 self.perform(action)
+                performed += 1
             except Refused as error:
                 refused[action.service] = str(error)
                 forbidden |= error.status == 403
