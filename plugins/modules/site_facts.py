@@ -156,8 +156,8 @@ class Stopped(Exception):
 
 
 def output(*command: str) -> str:
-    """What a command prints; it must end with 0 in time."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    """What a command prints; it must end with 0 in time. Logs hold what clients have sent, which need not be text."""
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=True).stdout
 
 
 def agent(api: Api, node: str) -> dict:

@@ -204,6 +204,11 @@ def test_w50_the_first_certificate_of_each_file_is_read(monkeypatch, tmp_path):
     assert set(found[str(tmp_path / "chain.pem")]) == {"begin", "end"} and len(found) == 3
 
 
+def test_w68_a_log_that_is_no_text_is_read():
+    """nginx logs a request as the client has sent it."""
+    assert site_facts.output("printf", r"GET /\377 not enough\n").endswith(" not enough\n")
+
+
 def test_w68_connections_that_nginx_has_closed_are_counted(monkeypatch, tmp_path):
     log = "2026/12/01 00:31:50 [alert] 2811#2811: 4096 worker_connections are not enough\n"
     reused = "2026/12/01 00:31:49 [warn] 2811#2811: 4096 worker_connections are not enough, reusing connections\n"
