@@ -42,7 +42,7 @@ class Cluster:
         built = programs.provide()
         tags = {
             "pause": images.sample(IMAGES / "pause", ""),
-            "coredns": images.of_program("coredns", built / "coredns", repr(programs.OTHERS["coredns"])),
+            "coredns": images.of_program("coredns", built / "coredns", built.name),
             "consul": _consul(),
         }
         for name, tag in tags.items():

@@ -162,6 +162,20 @@ def test_the_configuration_of_the_dns_is_applied_once_only():
     assert "reload" in objects.corefile()["data"]["Corefile"]
 
 
+def test_a_program_that_was_built_anew_has_another_image(tmp_path, monkeypatch):
+    """Also where its version is the same, and our part of it is another."""
+    made = []
+    monkeypatch.setattr(cluster.images, "sample", lambda *_: "pause")
+    monkeypatch.setattr(cluster.images, "of_program", lambda *given: made.append(given[2]) or "image")
+    monkeypatch.setattr(cluster, "_consul", lambda: "consul")
+    monkeypatch.setattr(cluster.site_services, "offer", lambda *_: "sha256:0")
+    lab = cluster.Cluster(Site.read(ROOT / "inventories/kubernetes"), tmp_path)
+    for build in ("one", "two"):
+        monkeypatch.setattr(programs, "provide", lambda build=build: tmp_path / build)
+        lab.prepare()
+    assert len(set(made)) == 2
+
+
 def test_the_example_inventory_has_a_lab_of_three_nodes(tmp_path):
     site = Site.read(ROOT / "inventories/kubernetes")
     assert list(cluster.Cluster(site, tmp_path).nodes) == ["kube-1", "kube-2", "kube-3"]
