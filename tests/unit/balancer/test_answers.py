@@ -176,6 +176,20 @@ def test_p1_maintenance(server, ask, instance):
         assert (ask(f"other.{DOMAIN}", port=site.http_port)[0], len(one.asked)) == (200, 1)
 
 
+def test_p1_maintenance_where_a_host_is_the_default_one(server, ask, instance):
+    """Of a host that nobody has any more, which the default one does not answer for; and of the default one, named twice."""
+    names = ["shop.example.org", "portal.example.org", "portal.example.org"]
+    for in_maintenance in (names[:1], names):
+        with server.Balancer(balancer_default_host="portal.example.org", balancer_maintenance=in_maintenance) as site:
+            site.sync(catalog())
+            site.start()
+            if in_maintenance == names:
+                assert ask("192.0.2.7", port=site.http_port)[0] == 503
+            apply(site, portal=[entry(instance().port, hosts="portal.example.org")])
+            expected = (503, 503 if in_maintenance == names else 200)
+            assert tuple(ask(host, port=site.http_port)[0] for host in ("shop.example.org", "192.0.2.7")) == expected
+
+
 def test_path_goes_on_as_the_client_wrote_it(serve, ask, instance):
     web = instance()
     serve(web=[entry(web.port)])

@@ -283,9 +283,15 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
-def balancer(request, made):
+def server(request):
+    """The module of one."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def balancer(server, made):
     chosen = [{"names": [f"*.{DOMAIN}"], "certificate": made["site"][0], "key": made["site"][1]}]
-    with request.param.Balancer(balancer_certificates=chosen, balancer_connect_timeout="1s") as balancer:
+    with server.Balancer(balancer_certificates=chosen, balancer_connect_timeout="1s") as balancer:
         balancer.options = dataclasses.replace(balancer.options, hosts={"h1": HOST})
         balancer.sync(catalog())
         balancer.start()
@@ -314,14 +320,14 @@ def serve(balancer, made, *ports, trusted=("server",), **services):
     return apply(balancer, **services)
 
 
-def ask(balancer, ca, path, method="GET", source=PEOPLE, clear=False, **headers):
+def ask(balancer, ca, path, method="GET", source=PEOPLE, clear=False, host=NAME, **headers):
     """Status, headers and body of an answer."""
     port = balancer.http_port if clear else balancer.tls_port
     with socket.create_connection((real_nginx.ADDRESS, port), 20, (source, 0)) as plain:
         context = ssl.create_default_context(cafile=ca)
-        with plain if clear else context.wrap_socket(plain, server_hostname=NAME) as client:
+        with plain if clear else context.wrap_socket(plain, server_hostname=host) as client:
             lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-            client.sendall(f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n{lines}\r\n".encode())
+            client.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{lines}\r\n".encode())
             answer = http.client.HTTPResponse(client, method=method)
             answer.begin()
             return answer.status, answer.headers, answer.read().decode()
@@ -444,3 +450,18 @@ def test_u2_it_goes_and_comes(balancer, made, consul):
     assert ask(balancer, made["site"][0], "/ui/")[0] == 503  # as any name of the domain
     serve(balancer, made, server.port)
     assert ask(balancer, made["site"][0], "/ui/")[0] == 200
+
+
+def test_u2_its_name_beside_a_default_host_and_in_maintenance(made, server, consul):
+    """The default host answers for no name of the platform's own; maintenance is for every virtual host."""
+    name, asked = "consul.example.org", consul()
+    names = {**WANTED, "name": name, "servers": [f"{ADDRESS}:{asked.port}"], "networks": ["127.0.71.8/30"]}
+    chosen = [{"names": [name], "certificate": made["site"][0], "key": made["site"][1]}]
+    for in_maintenance, expected in ((), (302, 404)), ((name,), (503, 503)):
+        with server.Balancer(balancer_certificates=chosen, balancer_default_host="portal.example.org") as site:
+            ca = Path(made["server"][0]).read_text()
+            site.options = dataclasses.replace(site.options, consul_ui=names, consul_ca=ca, maintenance=in_maintenance)
+            site.sync(catalog(portal=[entry(asked.port, hosts="portal.example.org")]))
+            site.start()
+            found = tuple(ask(site, None, path, clear=True, host=name)[0] for path in ("/ui/", "/v1/x"))
+            assert (found, asked.asked) == (expected, [])

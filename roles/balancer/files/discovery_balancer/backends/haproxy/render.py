@@ -111,7 +111,9 @@ def layout(plan, options, own, main="", users=None) -> Layout:
     sections |= {f"tcp_{service.name}": _listener(service, options, own) for service in plan.tcp}
     hosts = {f"{host}{service.settings.path}/": service.name for service in plan.http for host in service.hosts}
     if options.default_host:  # HAProxy asks whether somebody has a host, whatever the path: no host of a client has an asterisk
-        hosts |= {f"*{host}/": "-" for service in plan.http for host in service.hosts}
+        known = {host for service in plan.http for host in service.hosts} | set(options.maintenance)
+        known |= {plan.consul_ui.name} if plan.consul_ui else set()
+        hosts |= {f"*{host}/": "-" for host in known}
     if plan.consul_ui:
         sections[f"http_{SECTION}"] = _consul_ui(plan.consul_ui, options, own)
         hosts[f"{plan.consul_ui.name}/"] = SECTION

@@ -77,11 +77,12 @@ def _http(plan, options, tls_directory, client_requests):
         for name, certificate in options.certified.items():
             if name not in {*hosts, *options.maintenance, plan.consul_ui and plan.consul_ui.name}:
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
-        text += _consul_ui(plan.consul_ui, options, tls_directory, hsts) if plan.consul_ui else ""
+        if plan.consul_ui and plan.consul_ui.name not in options.maintenance:
+            text += _consul_ui(plan.consul_ui, options, tls_directory, hsts)
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     more = {service.name: _more(service, options, client_requests) for service in plan.http}
-    for host in sorted(options.maintenance):
+    for host in sorted(set(options.maintenance)):  # nginx takes no default server twice
         text += _plain(host, options, _answer(503, "maintenance") + _errors(), " default_server" * (host == default))
         if ended and options.certificate(host):
             body = _answer(503, "maintenance") + _errors(hsts)
