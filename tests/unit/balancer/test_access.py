@@ -228,6 +228,17 @@ def test_p1_a_balancer_in_front_tells_the_client(server, behind, instance, tls):
     assert told(behind, "127.0.74.1", "", tls) == ((0, "") if server is real_nginx else (200, "127.0.74.1"))
 
 
+@pytest.mark.parametrize("variable", ["balancer_trusted_proxies", "balancer_proxy_protocol_from"])
+def test_p1_as_many_proxies_as_a_content_network_has(server, instance, variable):
+    """HAProxy takes 64 words in a line."""
+    with running(server, **{variable: [*(f"10.{n}.0.0/16" for n in range(100)), FRONT]}) as one:
+        apply(one, web=[entry(instance().port, allow=INSIDE)])
+        if variable == "balancer_proxy_protocol_from":
+            assert told(one, FRONT, INSIDE) == (200, INSIDE)
+        else:
+            assert ask(one, "web", FRONT, X_Forwarded_For=INSIDE)[0] == 200
+
+
 def test_p1_an_instance_gets_the_clients_address(server, balancer, serve):
     """Before anything else, also one that comes while the balancer runs."""
     wire, later, port = Wire(), Wire(), balancer.ports[1]

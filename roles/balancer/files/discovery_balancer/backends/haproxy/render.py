@@ -239,12 +239,11 @@ def _frontend(options, own):
     text += "    http-request capture req.hdr(User-Agent) len 200\n    http-request set-var(txn.client) src\n"
     text += "    http-request deny deny_status 405 if METH_CONNECT or METH_TRACE\n"
     if own.trusted_proxies:
-        networks = " ".join(own.trusted_proxies)
-        text += f"    acl discovery_proxy src {networks}\n"
+        text += _networks("discovery_proxy", "src", own.trusted_proxies)
+        text += _networks("discovery_proxied", "var(txn.client) -m ip", own.trusted_proxies)
         for number in range(1, PROXIES_IN_A_ROW + 1):
             field = f"req.hdr_ip(X-Forwarded-For,-{number})"
-            condition = f"{{ var(txn.client) -m ip {networks} }} {{ {field} -m found }}"
-            text += f"    http-request set-var(txn.client) {field} if {condition}\n"
+            text += f"    http-request set-var(txn.client) {field} if discovery_proxied {{ {field} -m found }}\n"
     # The host of the request line goes before that of the header, which nothing behind sees then.
     text += (
         "    acl discovery_absolute url -m reg ^[A-Za-z][A-Za-z0-9+.-]*://\n"
@@ -293,9 +292,10 @@ def _connection_limit(options, own):
     if not int(own.limit("client_open_connections")):
         return ""
     front = [*own.trusted_proxies, *options.proxy_protocol_from]
-    unless = f" unless {{ src {' '.join(front)} }}" if front else ""
+    unless = " unless discovery_front" if front else ""
     return (
-        f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
+        _networks("discovery_front", "src", front)
+        + f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
         f"    tcp-request connection reject if {{ sc_conn_cur(2) gt {int(own.limit('client_open_connections'))} }}\n"
     )
 
@@ -481,9 +481,7 @@ def _consul_ui(ui, options, own):
     at = f"https://{ui.name}{'' if options.tls_port == 443 else f':{options.tls_port}'}"
     start, paths = PATHS[0], " or ".join(f"{{ path_beg {path} }}" for path in PATHS)
     text = f"backend http_{SECTION}\n    balance roundrobin\n    http-reuse never\n" + _timeout("server", SILENCE)
-    # HAProxy takes 64 words in a line.
-    for name, networks in (("discovery_ui_network", ui.networks), ("discovery_ui_refused", ui.refused)):
-        text += "".join(f"    acl {name} src {' '.join(networks[n : n + 32])}\n" for n in range(0, len(networks), 32))
+    text += _networks("discovery_ui_network", "src", ui.networks) + _networks("discovery_ui_refused", "src", ui.refused)
     text += _return(404, " unless discovery_ui_network")
     text += _return(404, " if discovery_ui_refused") if ui.refused else ""
     text += f"    http-request redirect location {at}{start} code 302 if {{ path / }} or {{ path {start.rstrip('/')} }}\n"
@@ -555,10 +553,15 @@ def _rate_limit(rate, burst):
 
 
 def _allowed(client, networks):
-    """What a client has to be, in lines that HAProxy does not find too long. For it an address of 6to4 is one of IPv4, too."""
-    groups = (networks[at : at + NETWORKS_IN_A_LINE] for at in range(0, len(networks), NETWORKS_IN_A_LINE))
-    lines = "".join(f"    acl discovery_allowed {client} -m ip {' '.join(group)}\n" for group in groups)
+    """What a client has to be. For HAProxy an address of 6to4 is one of IPv4, too."""
+    lines = _networks("discovery_allowed", f"{client} -m ip", networks)
     return lines + f"    acl discovery_6to4 {client} -m ip 2002::/16\n"
+
+
+def _networks(name, matched, networks):
+    """Whether an address is in one of some networks, in lines that HAProxy does not find too long."""
+    groups = (networks[at : at + NETWORKS_IN_A_LINE] for at in range(0, len(networks), NETWORKS_IN_A_LINE))
+    return "".join(f"    acl {name} {matched} {' '.join(group)}\n" for group in groups)
 
 
 def _let_in(rule, service, options):
