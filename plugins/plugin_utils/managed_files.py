@@ -42,9 +42,9 @@ def are_so(files: list[dict], code: int, answer: str) -> bool:
 
     :param files: what `look` was given
     :param code: exit code of its command
-    :param answer: its standard output
+    :param answer: its standard output; that of a terminal, where sudo has asked for a password, begins with an empty line
     """
-    lines = iter(answer.splitlines())
+    lines = iter(answer.lstrip("\r\n").splitlines())
     return (
         code == 0
         and all(_has_kind(wanted, next(lines, "")) for wanted in files)

@@ -58,6 +58,13 @@ def test_files_as_they_should_be_are_seen_without_the_module(tmp_path):
     assert seen(files) and not work(files)
 
 
+def test_a_terminal_with_a_password_of_sudo_changes_nothing(tmp_path):
+    files = tree(tmp_path)
+    make(files)
+    done = subprocess.run(["sh", "-c", look(files)], capture_output=True, text=True, check=False)
+    assert are_so(files, done.returncode, "\r\n" + done.stdout.replace("\n", "\r\n"))
+
+
 def compiled(top, name):
     (top / "program/__pycache__").mkdir()
     (top / f"program/__pycache__/{name}.cpython-313.pyc").write_text("x")
