@@ -140,6 +140,10 @@ def _differences(pem: str, public_key: str, wanted: Wanted, issuer_pem: str, ren
         yield f"it ends {_end(certificate)}"
 
 
+# What each host calls itself; an inventory may have the controller under such a name.
+EVERYBODYS = {"DNS:localhost", "IP:127.0.0.1", "IP:::1"}
+
+
 def name_problems(names: Iterable[str], host: str, hostvars: Mapping, wildcards: Iterable[str] = ()) -> list[str]:
     """Names that a certificate of a host cannot have, one text each: what is no name, what belongs to another host of the site,
     and wildcards that the inventory does not ask for. Facts of a host are its own word, and any address can be added to an
@@ -155,7 +159,7 @@ def name_problems(names: Iterable[str], host: str, hostvars: Mapping, wildcards:
     asked = _asked(site.get(host, {}))
     wild = asked | _canonical_names(wildcards)
     owners = {found: name for name in site if name != host for found in _asked(site[name]) - asked}
-    owners |= {found: name for name in site if name != host for found in _names_of(name, site[name])}
+    owners |= {found: name for name in site if name != host for found in _names_of(name, site[name]) - EVERYBODYS}
     found = []
     for name in dict.fromkeys(names):
         try:

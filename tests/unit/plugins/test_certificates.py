@@ -197,6 +197,12 @@ def test_own_names_and_those_of_nobody_are_allowed():
     assert name_problems(names, "h1", HOSTVARS) == []
 
 
+def test_a_controller_in_the_inventory_owns_no_loopback_name():
+    """An explicit localhost, as people write it for its variables."""
+    site = {**NAMED, "localhost": {"ansible_connection": "local", "discovery_address": "127.0.0.1"}}
+    assert name_problems(["DNS:localhost", "IP:127.0.0.1", "IP:::1"], "h1", site) == []
+
+
 def test_what_is_no_name_is_refused_with_what_to_write():
     (problem,) = name_problems(["email:root@example"], "h1", HOSTVARS)
     assert "email:root@example: write DNS:<name> or IP:<address>" in problem
