@@ -239,6 +239,24 @@ def test_p1_as_many_proxies_as_a_content_network_has(server, instance, variable)
             assert ask(one, "web", FRONT, X_Forwarded_For=INSIDE)[0] == 200
 
 
+def test_p1_a_client_behind_a_balancer_in_front_has_its_share_of_connections(server, instance, tmp_path):
+    """Each one its own; the second step of TLS counts none again."""
+    site = certificate(tmp_path, f"*.{DOMAIN}")
+    chosen = [{"names": [f"*.{DOMAIN}"], "certificate": site[0], "key": site[1]}]
+    context, held = ssl._create_unverified_context(), []
+    limited = {"balancer_proxy_protocol_from": [FRONT], "balancer_client_open_connections": 3}
+    with running(server, balancer_certificates=chosen, **limited) as one, contextlib.ExitStack() as connections:
+        apply(one, web=[entry(instance().port)])
+        for _number in range(6):
+            made = socket.create_connection((real_nginx.ADDRESS, one.tls_port), 20, (FRONT, 0))
+            connections.enter_context(made)
+            made.sendall(f"PROXY TCP4 {INSIDE} 192.0.2.1 40000 443\r\n".encode())
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                held.append(connections.enter_context(context.wrap_socket(made, server_hostname=f"web.{DOMAIN}")))
+        assert len(held) == 3
+        assert [told(one, FRONT, client, tls=True)[0] for client in (OUTSIDE, INSIDE)] == [200, 0]
+
+
 def test_p1_an_instance_gets_the_clients_address(server, balancer, serve):
     """Before anything else, also one that comes while the balancer runs."""
     wire, later, port = Wire(), Wire(), balancer.ports[-1]  # the first ones may be those of `behind`

@@ -225,7 +225,7 @@ def _frontend(options, own):
     """Where requests come in. Variables of a request: client, host (that chose the service), authority (with the port that the
     client named), service."""
     text = "frontend discovery_http\n" + _bind(options.http_port, options)
-    text += _from_front(options) + _connection_limit(options, own)
+    text += _from_front(options) + _connection_limit(options, own) + _told_connection_limit(options, own)
     if options.certificates:
         text += (
             f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
@@ -297,6 +297,19 @@ def _connection_limit(options, own):
         _networks("discovery_front", "src", front)
         + f"    tcp-request connection track-sc2 src table discovery_connections{unless}\n"
         f"    tcp-request connection reject if {{ sc_conn_cur(2) gt {int(own.limit('client_open_connections'))} }}\n"
+    )
+
+
+def _told_connection_limit(options, own):
+    """The same of an address that a balancer in front tells, which is known only then; the first step of TLS has counted those of
+    the second one."""
+    most = int(own.limit("client_open_connections"))
+    if not most or not options.proxy_protocol_from:
+        return ""
+    told = "{ fc_rcvd_proxy } !{ ssl_fc } !discovery_front"
+    return (
+        f"    tcp-request session track-sc2 src table discovery_connections if {told}\n"
+        f"    tcp-request session reject if {{ sc_conn_cur(2) gt {most} }} {told}\n"
     )
 
 
@@ -425,6 +438,7 @@ def _tls_frontend(plan, options, own):
         + _bind(plan.tls_port, options)
         + _from_front(options)
         + _connection_limit(options, own)
+        + _told_connection_limit(options, own)
         + _stream_log(own, "%b", ' name="%[var(sess.name)]"')
         + _timeout("client", *_any_silence(own))
         + "    tcp-request inspect-delay 10s\n"
