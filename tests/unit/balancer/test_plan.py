@@ -544,6 +544,14 @@ def test_p1_an_instance_that_would_be_open_is_skipped_and_the_others_are_served(
     assert "office" in reasons(result)["web"] and reasons(result)["bad"] == "no usable instance"
 
 
+def test_p1_an_instance_does_not_open_those_with_the_sites_list():
+    site = dataclasses.replace(OPTIONS, allow=("10.0.0.0/8",))
+    wide = instance("10.0.0.2", meta={"balancer_allow": "0.0.0.0/0"})
+    result = plan(catalog(web=[wide, instance("10.0.0.1")], alone=[wide]), site)
+    assert {service.name: site.allowed(service) for service in result.http} == {"web": site.allow, "alone": ("0.0.0.0/0",)}
+    assert [name for name, reason in result.warnings if "more than the site's" in reason] == ["web"]
+
+
 def test_p1_a_service_that_asks_for_passwords_is_not_open():
     """Where there are no such users, and on ports and names whose connections go on as they are."""
     one = instance(tags=["http", "tls", "tcp"], meta={"balancer_basic_auth": "staff"})

@@ -110,6 +110,16 @@ def test_p1_an_instance_without_an_allow_list_does_not_open_the_others():
     assert (chosen.allow, len(problems)) == (("10.0.0.1/32",), 1)
 
 
+def test_p1_an_instance_with_a_larger_allow_list_does_not_open_the_others():
+    """Of as many, and those that have the site's list because they say nothing."""
+    assert settings([meta(allow="0.0.0.0/0"), meta(allow="10.0.0.0/8")])[0].allow == ("10.0.0.0/8",)
+    assert settings([meta(allow="::/0"), meta(allow="10.0.0.0/8, 10.0.0.0/9")])[0].allow == ("10.0.0.0/8",)
+    chosen, problems = settings([meta(allow="0.0.0.0/0, ::/0"), {}], ("10.0.0.0/8",))
+    assert (chosen.allow, len(problems), "more than the site's" in problems[0]) == ((), 1, True)
+    for others, applies in (([{}], ("10.1.0.0/16",)), ([meta(allow="0.0.0.0/0")] * 2, ("0.0.0.0/0",))):
+        assert settings([meta(allow="10.1.0.0/16"), *others], ("10.0.0.0/8",))[0].allow == applies
+
+
 @pytest.mark.parametrize("value", ["", "Staff", "a b", "../x", "-x", "x" * 33, "a;", "False", "true\n"])
 def test_p1_a_list_of_users_that_is_none_is_not_usable(value):
     assert unguarded(meta(basic_auth=value)).startswith("balancer_basic_auth ")

@@ -160,7 +160,7 @@ def _asked_for(entries, options):
             there, open_ = _guarded(there)
             bad += datagrams + open_
             failing, _unused = _allowed(name, _tagged(name, entry.get("failing"), kind, options)[0], options)
-            chosen, problems = settings(there)
+            chosen, problems = settings(there, options.allow)
             if there and chosen.hosts and options.service_hosts:
                 there, more = _allowed(name, there, options, chosen.hosts)
                 bad += more

@@ -68,11 +68,13 @@ class Settings:
     bad_path: bool = False  # a path was asked for that cannot be had
 
 
-def settings(entries) -> tuple:
+def settings(entries, site_allow=()) -> tuple:
     """The settings of a service, from the meta of its instances, and the problems in it.
 
     :param entries: instances as in the catalog: {"meta": {key: value}, …}; nothing in them is trusted
-    :returns: (Settings, problems as text); where instances differ, the value of most of them, then the lowest
+    :param site_allow: networks whose clients are let in where an instance names none
+    :returns: (Settings, problems as text); where instances differ, the value of most of them, then the lowest, of networks the
+        smallest
     """
     read, problems = [], []
     for entry in entries:
@@ -85,11 +87,17 @@ def settings(entries) -> tuple:
     for field in dataclasses.fields(Settings):
         able = [one for one in read if not one.bad_path] or read if field.name in ("path", "bad_path") else read
         votes = Counter(getattr(one, field.name) for one in able)
+        # One that asks for more than the site's list does not open those that have it.
+        if field.name == "allow" and () in votes and site_allow:
+            for value in [value for value in votes if not _within(value, site_allow)]:
+                problems.append(f"{PREFIX}allow {shown(value)} is more than the site's, which its other instances have: ignored")
+                del votes[value]
         if field.name in GUARDS:  # one that asks for none does not open the others
             for open_ in ("false", field.default):
                 if len(votes) > 1:
                     votes.pop(open_, None)
-        chosen[field.name] = min(votes, key=lambda value: (-votes[value], value)) if votes else field.default
+        ranked = sorted((-votes[value], _size(value) if field.name == "allow" else 0, value) for value in votes)
+        chosen[field.name] = ranked[0][-1] if ranked else field.default
         if len(votes) > 1:
             listed = ", ".join(f"{shown(value)} ({votes[value]})" for value in sorted(votes, key=str)[:5])
             problems.append(f"its instances differ in {PREFIX}{field.name}: {listed}; {shown(chosen[field.name])} applies")
@@ -199,6 +207,18 @@ def _networks(value):
     if len(kept) > MOST_NETWORKS:
         raise Rejected(f"it is more than {MOST_NETWORKS} networks")
     return tuple(map(str, kept))
+
+
+def _size(networks) -> float:
+    """A number that grows with the part of all addresses that the largest of some networks has."""
+    return -min((one.prefixlen / one.max_prefixlen for one in map(ipaddress.ip_network, networks)), default=0)
+
+
+def _within(networks, others) -> bool:
+    """Whether all addresses of some networks are in other ones."""
+    outer = [ipaddress.ip_network(other) for other in others]
+    inner = map(ipaddress.ip_network, networks)
+    return all(any(one.version == other.version and one.subnet_of(other) for other in outer) for one in inner)
 
 
 def _basic_auth(value):
