@@ -198,6 +198,11 @@ def test_u1_one_of_several_services_has_half_of_the_sessions():
     assert zones == [("$protocol", ""), ("$server_port", "_port")]
 
 
+def test_u1_a_label_that_datagrams_cannot_have_is_reported():
+    result = planned(syslog_5140=[at(meta=UDP | {"balancer_proxy_protocol": "true", "balancer_read_timeout": "11m"})])
+    assert [text.partition(" ")[0] for _name, text in result.warnings] == ["balancer_proxy_protocol", "balancer_read_timeout"]
+
+
 @pytest.mark.parametrize(("asked", "applies"), [("10m", "10m"), ("600s", "600s"), ("601s", "10m"), ("24h", "10m")])
 def test_u1_a_session_is_silent_for_ten_minutes_at_most(asked, applies):
     """The sessions of all services share a bound, and whoever sends may name any sender."""

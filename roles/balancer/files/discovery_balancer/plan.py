@@ -360,9 +360,9 @@ def _udp_service(name, instances, chosen, options, claims):
         raise Rejected(problem)
     _some(instances)
     _left(*_claimed(name, {f"udp {port}": port}, claims))
-    lost = []
+    lost = ["balancer_proxy_protocol is of tcp and tls: ignored"] if chosen.proxy_protocol else []
     if seconds(chosen.read_timeout) > seconds(LONGEST_UDP_SILENCE):
-        lost = [f"balancer_read_timeout {shown(chosen.read_timeout)} is too long for UDP: {LONGEST_UDP_SILENCE} applies"]
+        lost += [f"balancer_read_timeout {shown(chosen.read_timeout)} is too long for UDP: {LONGEST_UDP_SILENCE} applies"]
         chosen = dataclasses.replace(chosen, read_timeout=LONGEST_UDP_SILENCE)
     return Service(name.lower(), instances, port, settings=chosen), lost
 
