@@ -67,7 +67,7 @@ ALLOWED = {
         ALLOW.replace("CLIENT", "src"), f"tcp-request connection {LET_IN}",
         rf"bind {PLACE}", rf"({SERVER}|{SPARE})( send-proxy)?",
         r"tcp-request connection track-sc2 src table discovery_connections( unless discovery_front)?",
-        rf"acl discovery_front src {NETWORK}( {NETWORK}){{0,15}}",
+        r"acl discovery_front src [0-9a-f.:/]+( [0-9a-f.:/]+){0,15}",
         r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",
     ],
     "global()": [rf"hard-stop-after {MS}", r"tune\.bufsize [1-9]\d{4}"],
