@@ -130,3 +130,11 @@ def test_the_command_of_the_sync_program_comes_before_the_program():
     assert [file["path"] for file in given] == ["/usr/local/sbin/discovery-balancer"]
     (copied,) = parse_yaml((ROLES["common"] / "tasks/program.yml").read_text())
     assert copied["fewnodes.discovery.managed_files"]["files"].split()[:3] == ["{{", "common_program_files", "+"]
+
+
+def test_fileglob_warns_of_no_directory_that_is_not_there():
+    """A directory of the site comes with its first file; those of a role are there."""
+    globs = re.compile(r"\{\{((?:(?!\}\}).)*'ansible\.builtin\.fileglob'(?:(?!\}\}).)*)\}\}", re.DOTALL)
+    found = [(path, text) for path in ROOT.glob("roles/*/*/**/*.yml") for text in globs.findall(path.read_text())]
+    assert len(found) > 1
+    assert [path for path, text in found if "role_path" not in text and "is exists" not in text] == []
