@@ -37,10 +37,11 @@ def mtu_of(facts: Any, address: str) -> int:
     :param facts: `ansible_facts` with the subset network, of a host that may lie in them
     """
     for fact in facts.values() if isinstance(facts, Mapping) else ():
-        if not isinstance(fact, Mapping) or type(fact.get("mtu")) is not int or not 0 < fact["mtu"] <= LARGEST_MTU:
+        mtu = fact.get("mtu") if isinstance(fact, Mapping) else None
+        if not isinstance(mtu, int) or isinstance(mtu, bool) or not 0 < mtu <= LARGEST_MTU:
             continue
         secondaries = fact.get("ipv4_secondaries")
         entries = [fact.get("ipv4"), *(secondaries if isinstance(secondaries, list) else [])]
         if any(isinstance(entry, Mapping) and entry.get("address") == address for entry in entries):
-            return fact["mtu"]
+            return mtu
     return 0
