@@ -14,7 +14,7 @@ REFRESH = {"resolvconf": "resolvconf -u", **{method: f"systemctl restart {unit}"
 FIRST = {"resolvconf": "127.0.0.1", "systemd_resolved": "127.0.0.53", "dnsmasq": "127.0.0.2"}
 # All that a change may touch. Package lists and logs are not of it.
 STATE = r"""
-ls -l /etc/resolv.conf | cut -d' ' -f1,9-; cat /etc/resolv.conf
+stat -c '%A %N' /etc/resolv.conf; cat /etc/resolv.conf
 find /etc/resolvconf /etc/systemd /etc/discovery-dns.conf /etc/dhcp /etc/NetworkManager -type f -o -type l 2>/dev/null | sort |
     xargs -r sha256sum 2>/dev/null
 dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n'
