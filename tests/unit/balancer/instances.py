@@ -115,6 +115,19 @@ class Wire:
         self.listener.close()
 
 
+@contextlib.contextmanager
+def running(server, **variables):
+    """A balancer that runs, and serves nothing yet.
+
+    :param server: real_nginx or real_haproxy
+    :param variables: of its roles
+    """
+    with server.Balancer(**variables) as balancer:
+        balancer.sync(catalog())
+        balancer.start()
+        yield balancer
+
+
 def until(connection, end: bytes, received=b"") -> bytes:
     """What comes on a connection until this has come, too, or the connection ends."""
     while end not in received and (piece := connection.recv(65536)):

@@ -13,7 +13,7 @@ import pytest
 
 import real_haproxy
 import real_nginx
-from instances import Wire, apply, catalog, certificate, entry
+from instances import Wire, apply, certificate, entry, running
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
@@ -26,14 +26,6 @@ SOURCES = (INSIDE, OUTSIDE)
 def server(request):
     """The module of one."""
     return request.param
-
-
-@contextlib.contextmanager
-def running(server, **variables):
-    with server.Balancer(**variables) as balancer:
-        balancer.sync(catalog())
-        balancer.start()
-        yield balancer
 
 
 @pytest.fixture(scope="module")

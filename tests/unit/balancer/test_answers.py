@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 
 import real_haproxy
 import real_nginx
-from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, until
+from instances import ADDRESS, WEBSOCKET, Wire, apply, catalog, entry, running, until
 from real_nginx import DOMAIN
 
 TRUSTED = "127.0.71.9"
@@ -44,18 +44,14 @@ def balancer(server, tmp_path_factory):
 def busy(server):
     """One whose clients may do little, and whose instances must answer in a second unless they say otherwise."""
     limits = {"balancer_client_connections": 2, "balancer_client_requests": 5, "balancer_client_header_timeout": "1s"}
-    with server.Balancer(**limits, balancer_connect_timeout="3s", balancer_read_timeout="1s") as balancer:
-        balancer.sync(catalog())
-        balancer.start()
+    with running(server, **limits, balancer_connect_timeout="3s", balancer_read_timeout="1s") as balancer:
         yield balancer
 
 
 @pytest.fixture(scope="module")
 def underscores(server):
     """One that passes headers with underscores on."""
-    with server.Balancer(balancer_underscores_in_headers=True) as balancer:
-        balancer.sync(catalog())
-        balancer.start()
+    with running(server, balancer_underscores_in_headers=True) as balancer:
         yield balancer
 
 
@@ -151,9 +147,7 @@ def test_p1_path_is_rewritten(serve, ask, instance, more):
 
 def test_p1_default_host(server, ask, instance):
     """For names that nobody has; those of others, of the domain, and paths of a known host stay as they are."""
-    with server.Balancer(balancer_default_host="portal.example.org") as site:
-        site.sync(catalog())
-        site.start()
+    with running(server, balancer_default_host="portal.example.org") as site:
         assert ask("192.0.2.7", port=site.http_port)[0] == 404
         portal, other, one = instance(name="portal"), instance(name="other"), "other.example.org"
         apply(site, portal=[entry(portal.port, hosts="portal.example.org")], other=[entry(other.port, hosts=one, path="/a")])
@@ -165,9 +159,7 @@ def test_p1_default_host(server, ask, instance):
 
 def test_p1_maintenance(server, ask, instance):
     """Of one host, with the site's own page; others go on."""
-    with server.Balancer(balancer_maintenance=["web.hospital.example"], balancer_pages={"maintenance": "<p>soon"}) as site:
-        site.sync(catalog())
-        site.start()
+    with running(server, balancer_maintenance=["web.hospital.example"], balancer_pages={"maintenance": "<p>soon"}) as site:
         one = instance()
         apply(site, web=[entry(one.port)], other=[entry(one.port)])
         for path in ("/", "/api"):
@@ -180,9 +172,7 @@ def test_p1_maintenance_where_a_host_is_the_default_one(server, ask, instance):
     """Of a host that nobody has any more, which the default one does not answer for; and of the default one, named twice."""
     names = ["shop.example.org", "portal.example.org", "portal.example.org"]
     for in_maintenance in (names[:1], names):
-        with server.Balancer(balancer_default_host="portal.example.org", balancer_maintenance=in_maintenance) as site:
-            site.sync(catalog())
-            site.start()
+        with running(server, balancer_default_host="portal.example.org", balancer_maintenance=in_maintenance) as site:
             if in_maintenance == names:
                 assert ask("192.0.2.7", port=site.http_port)[0] == 503
             apply(site, portal=[entry(instance().port, hosts="portal.example.org")])
@@ -218,9 +208,7 @@ SITES_OWN = '<!doctype html>\n<p title="a\'b">$host ${x} %[src] \\n \\\\ {}; # Ã
 def test_p1_pages_of_the_site(server, ask):
     """Every character arrives; the longest one, too."""
     pages = {"404": SITES_OWN, "502": SITES_OWN, "503": SITES_OWN + "x" * (2**15 - len(SITES_OWN.encode()) - 1) + "\n"}
-    with server.Balancer(balancer_pages=pages) as site:
-        site.sync(catalog())
-        site.start()
+    with running(server, balancer_pages=pages) as site:
         apply(site, web=[entry(free_port())])
         for host, status, retry in (("x.example.org", 404, None), (f"x.{DOMAIN}", 503, "5"), (f"web.{DOMAIN}", 502, "5")):
             found = ask(host, port=site.http_port)
@@ -478,9 +466,7 @@ def test_w8_a_service_may_have_longer_headers_in_its_answers(serve, ask, instanc
 
 def test_w8_a_label_stays_within_the_sites_disk(server, ask, instance):
     """The least that a site may keep of an answer on disk is enough for every label."""
-    with server.Balancer(balancer_response_disk_size="1m", balancer_header_size="4k") as small:
-        small.sync(catalog())
-        small.start()
+    with running(server, balancer_response_disk_size="1m", balancer_header_size="4k") as small:
         status = apply(small, web=[entry(instance().port, header_size="64k")])
         if server is real_haproxy:  # its buffers are for all services
             assert "more than haproxy can hold here, 8k" in str(status["warnings"])
@@ -574,9 +560,7 @@ def test_p1_largest_body_in_chunks(server, serve, send, instance):
 
 
 def test_p1_a_service_may_take_more_than_the_site(server, ask, instance):
-    with server.Balancer(balancer_client_max_body_size="1k") as small:
-        small.sync(catalog())
-        small.start()
+    with running(server, balancer_client_max_body_size="1k") as small:
         one = instance()
         apply(small, usual=[entry(one.port)], more=[entry(one.port, max_body_size="20k")])
         for host, length, status in (("usual", 1025, 413), ("more", 20 * 1024, 200), ("more", 20 * 1024 + 1, 413)):
@@ -742,9 +726,7 @@ def test_p1_hostile_headers_hurt_nobody(serve, ask, instance):
 
 
 def test_p1_headers_of_the_site(server, ask, instance):
-    with server.Balancer(balancer_response_headers={"X-Content-Type-Options": "nosniff", "X-Site": 1}) as site:
-        site.sync(catalog())
-        site.start()
+    with running(server, balancer_response_headers={"X-Content-Type-Options": "nosniff", "X-Site": 1}) as site:
         one = instance()
         apply(site, web=[entry(one.port)], own=[entry(one.port, response_headers="x-site: 2")])
         for host, expected in (("web", ["1"]), ("own", ["2"])):

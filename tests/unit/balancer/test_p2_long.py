@@ -8,7 +8,7 @@ import pytest
 
 import real_haproxy
 import real_nginx
-from instances import WEBSOCKET, Wire, apply, catalog, entry, until
+from instances import WEBSOCKET, Wire, apply, catalog, entry, running, until
 from real_nginx import DOMAIN
 
 LONG = 32 * 1024  # of a header, as Kerberos and OIDC send it
@@ -17,9 +17,7 @@ RELOADS = 50
 
 @pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
 def balancer(request):
-    with request.param.Balancer() as balancer:
-        balancer.sync(catalog())
-        balancer.start()
+    with running(request.param) as balancer:
         yield balancer
 
 

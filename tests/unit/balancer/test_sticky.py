@@ -11,7 +11,7 @@ import real_haproxy
 import real_nginx
 from discovery_balancer.backends import sticky
 from discovery_balancer.plan import Instance, Service
-from instances import ADDRESS, apply, catalog, entry
+from instances import ADDRESS, apply, catalog, entry, running
 from real_nginx import DOMAIN
 
 HOST = f"web.{DOMAIN}"
@@ -20,9 +20,7 @@ COOKIE = re.compile(r"(sticky_[0-9a-f]{16})=([0-9a-f]{4}); Path=/; HttpOnly")
 
 @pytest.fixture(scope="module", params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
 def balancer(request):
-    with request.param.Balancer() as balancer:
-        balancer.sync(catalog())
-        balancer.start()
+    with running(request.param) as balancer:
         yield balancer
 
 

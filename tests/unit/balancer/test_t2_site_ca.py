@@ -8,7 +8,7 @@ from tests.support.certificates import SERVER, authority, issued, new_key, pem, 
 
 import real_haproxy
 import real_nginx
-from instances import Instance, apply, catalog, entry
+from instances import Instance, apply, catalog, entry, running
 from real_nginx import DOMAIN, written_by_the_roles
 from test_tls import get
 
@@ -43,9 +43,7 @@ def test_t2_every_virtual_host_has_https_and_a_new_ca_is_loaded(server, tmp_path
         for stem, names in (("_", below), ("portal", beside))
     ]
     hosts = ["portal.example.org", f"web.{DOMAIN}"]
-    with server.Balancer(balancer_served_certificates=served) as balancer:
-        balancer.sync(catalog())
-        balancer.start()
+    with running(server, balancer_served_certificates=served) as balancer:
         apply(balancer, web=[entry(instance.port, hosts=",".join(hosts))], other=[entry(instance.port)])
         for host in (*hosts, f"other.{DOMAIN}"):
             assert get(balancer, host, old)[0] == 200

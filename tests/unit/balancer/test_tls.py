@@ -18,7 +18,7 @@ from tests.support.wait import eventually
 import real_haproxy
 import real_nginx
 from discovery_balancer import plan
-from instances import ADDRESS, Instance, Wire, apply, catalog, certificate, entry
+from instances import ADDRESS, Instance, Wire, apply, certificate, entry, running
 from real_nginx import DOMAIN
 
 CLIENT = "127.0.71.8"
@@ -37,14 +37,6 @@ def files(tmp_path_factory):
 def server(request):
     """The module of one."""
     return request.param
-
-
-@contextlib.contextmanager
-def running(server, **variables):
-    with server.Balancer(**variables) as balancer:
-        balancer.sync(catalog())
-        balancer.start()
-        yield balancer
 
 
 @pytest.fixture(scope="module")

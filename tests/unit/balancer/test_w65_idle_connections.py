@@ -17,7 +17,7 @@ from discovery_balancer.backends.nginx.render import render_nginx
 from discovery_balancer.options import Options
 from discovery_balancer.plan import Instance as Placed
 from discovery_balancer.plan import Plan, Service
-from instances import Instance, apply, catalog, certificate, entry
+from instances import Instance, apply, certificate, entry, running
 from real_nginx import ADDRESS, DOMAIN
 
 MOST = 20  # connections of one address
@@ -68,9 +68,7 @@ def site(request, tmp_path_factory):
     }  # fmt: skip
     instance = Instance()
     try:
-        with request.param.Balancer(**places, **chosen) as balancer:
-            balancer.sync(catalog())
-            balancer.start()
+        with running(request.param, **places, **chosen) as balancer:
             found = Site(balancer, ca)
             tcp = {f"echo_{found.echo}": [entry(instance.port, tags=["tcp"])]}
             status = apply(balancer, web=[entry(instance.port)], **tcp)
