@@ -70,12 +70,14 @@ def listed(known: tuple[str, ...]):
 def measure(arguments) -> None:
     """Make the labs, measure, keep each result as soon as it is there, take the labs down."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # no lab is left when it is ended
+    for name in arguments.only:
+        earlier(arguments, name)  # refuses other settings before a lab is made
     if "provision" in arguments.only:
         inventory = nodes.place(provision.INVENTORY, Path(".lab/provision"))
         try:
             about = machine(provision.versions())
             results = provision.measure(inventory, arguments.provisions, log)
-            keep(arguments, "provision", about, {"rounds": arguments.provisions}, results)
+            keep(arguments, "provision", about, results)
         finally:
             if not arguments.keep:
                 nodes.down(inventory)
@@ -92,44 +94,56 @@ def measure_balancers(arguments, names: list[str]) -> None:
         bench.prepare()
         about = machine(versions(bench))
         for name in names:
-            keep(arguments, name, about, *MEASURE[name](bench, arguments))
+            keep(arguments, name, about, MEASURE[name](bench, arguments))
     finally:
         if not arguments.keep:
             nodes.down(inventory)
 
 
-def keep(arguments, name: str, about: dict, settings: dict, results) -> None:
+def keep(arguments, name: str, about: dict, results) -> None:
     """Measure, and keep each result as soon as it is there: what ends early is not lost.
 
     :param about: the machine
     :param results: an iterator; each step of it measures
     """
     begin = time.monotonic()
+    before = earlier(arguments, name)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    path = arguments.results / f"{name}.json"
-    before = json.loads(path.read_text()) if arguments.add and path.exists() else None
-    kept = {"machine": about, "settings": settings, "took": 0, "results": []}
-    added(before, kept)  # refuses other settings before anything is measured
+    kept = {"machine": about, "settings": SETTINGS[name](arguments), "took": 0, "results": []}
     for result in results:
         kept["results"].append(result)
         kept["took"] = round(time.monotonic() - begin)
-        path.write_text(json.dumps(added(before, kept), indent=1) + "\n")
-    log(f"{name}: {kept['took']} s, kept in {path}")
+        path_of(arguments, name).write_text(json.dumps(added(before, kept), indent=1) + "\n")
+    log(f"{name}: {kept['took']} s, kept in {path_of(arguments, name)}")
 
 
-def added(earlier: dict | None, kept: dict) -> dict:
-    """Results with those of an earlier run that they do not replace, and what that one was measured on.
+def path_of(arguments, name: str) -> Path:
+    """The file of a measurement's results."""
+    return arguments.results / f"{name}.json"
+
+
+def earlier(arguments, name: str) -> dict | None:
+    """The results of an earlier run to which these are added, where that is asked for and there are some.
 
     :raises LabError: the earlier run had other settings
     """
-    if earlier is None:
+    path, settings = path_of(arguments, name), SETTINGS[name](arguments)
+    if not arguments.add or not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    if found["settings"] != settings:
+        raise LabError(f"--add: the results in {path} are of {found['settings']}, these of {settings}")
+    return found
+
+
+def added(before: dict | None, kept: dict) -> dict:
+    """Results with those of an earlier run that they do not replace, and what that one was measured on."""
+    if before is None:
         return kept
-    if earlier["settings"] != kept["settings"]:
-        raise LabError(f"--add: the results there are of {earlier['settings']}, these of {kept['settings']}")
     new = {identity(one) for one in kept["results"]}
-    before = [one for one in earlier["results"] if identity(one) not in new]
-    run = {key: earlier[key] for key in ("machine", "took")}
-    return kept | {"results": before + kept["results"], "earlier": [*earlier.get("earlier", []), run]}
+    left = [one for one in before["results"] if identity(one) not in new]
+    run = {key: before[key] for key in ("machine", "took")}
+    return kept | {"results": left + kept["results"], "earlier": [*before.get("earlier", []), run]}
 
 
 def identity(result: dict) -> tuple:
@@ -146,26 +160,31 @@ def chosen(arguments, among):
 
 
 def _propagation(bench, a):
-    who = chosen(a, balancers.FOLLOWING)
-    return {"events": a.events, "apart": [*balancers.OURS.pause]}, propagation.measure(bench, a.events, a.lines, who, log)
+    return propagation.measure(bench, a.events, a.lines, chosen(a, balancers.FOLLOWING), log)
 
 
 def _throughput(bench, a):
-    settings = {"seconds": a.seconds, "rounds": a.rounds, "connections": a.connections}
     who = chosen(a, balancers.ALL)
-    return settings, throughput.measure(bench, bench.site.external_host(), a.seconds, a.rounds, a.connections, who, log)
+    return throughput.measure(bench, bench.site.external_host(), a.seconds, a.rounds, a.connections, who, log)
 
 
 def _churn(bench, a):
-    settings = {"containers": a.containers, "seconds": a.churn_seconds}
-    return settings, churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), log)
+    return churn.measure(bench, a.containers, a.churn_seconds, chosen(a, balancers.FOLLOWING), log)
 
 
 def _many(bench, a):
-    return {"sizes": a.sizes}, many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), log)
+    return many.measure(bench, a.sizes, chosen(a, balancers.FOLLOWING), log)
 
 
 MEASURE = {"propagation": _propagation, "throughput": _throughput, "churn": _churn, "many": _many}
+# What results must have in common to stand in one table.
+SETTINGS = {
+    "propagation": lambda a: {"events": a.events, "apart": [*balancers.OURS.pause]},
+    "throughput": lambda a: {"seconds": a.seconds, "rounds": a.rounds, "connections": a.connections},
+    "churn": lambda a: {"containers": a.containers, "seconds": a.churn_seconds},
+    "many": lambda a: {"sizes": a.sizes},
+    "provision": lambda a: {"rounds": a.provisions},
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

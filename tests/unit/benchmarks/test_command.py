@@ -1,6 +1,7 @@
 """The command line: what is chosen, and that everything measured is also told."""
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import balancers, provision, report
 from benchmarks.site import LINES
-from lab.errors import LabError
 
 
 def test_a_choice_keeps_its_own_order():
@@ -23,7 +23,7 @@ def test_an_unknown_choice_is_named():
 
 
 def test_everything_that_is_measured_is_told():
-    assert set(command.MEASUREMENTS) == {*command.MEASURE, "provision"} == set(report.TELL)
+    assert set(command.MEASUREMENTS) == {*command.MEASURE, "provision"} == set(report.TELL) == set(command.SETTINGS)
     assert set(LINES) == set(report.LINE_TITLES)
     assert set(provision.STEPS) == set(report.STEP_TITLES) and set(provision.TOOLS) < set(report.TITLES)
     assert {balancer.name for balancer in balancers.ALL} < set(report.TITLES)
@@ -65,9 +65,15 @@ def test_what_is_measured_again_replaces_what_was_there():
     assert command.added(None, first) == first
 
 
-def test_runs_with_other_settings_are_not_mixed():
-    with pytest.raises(LabError, match="--add"):
-        command.added(kept("1", ("none", "ours"), events=10), kept("2", ("http", "ours")))
+def test_runs_with_other_settings_are_refused_before_a_lab_is_made(tmp_path, monkeypatch, capsys):
+    def lab(*_, **__):
+        raise AssertionError("a lab is made")
+
+    monkeypatch.setattr(command.nodes, "place", lab)
+    earlier = {"settings": {"seconds": 15, "rounds": 3, "connections": 32}, "results": []}
+    (tmp_path / "throughput.json").write_text(json.dumps(earlier))
+    assert command.main(["run", "--only", "provision,throughput", "--add", "--results", str(tmp_path)]) == 1
+    assert "--add" in capsys.readouterr().err
 
 
 def test_an_inventory_without_the_host_that_joins():
