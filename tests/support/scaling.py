@@ -56,17 +56,19 @@ def remove(nodes: list[Node]) -> None:
         node.tries(f"docker ps -aq --filter label=org.fewnodes.scale.service={SERVICE} | xargs -r docker rm -f")
 
 
-def up_and_down(site: Site, hosts: list[Node], many: int, folder: Path, show, at_many=lambda: None) -> None:
+def up_and_down(site: Site, hosts: list[Node], many: int, folder: Path, show, at_many=lambda: None, at_one=lambda: None) -> None:
     """From one container to many, spread evenly over the hosts, and back to one, under load: 0 failed requests, each instance
     that comes answers and each that goes has stopped to, within FOLLOWS.
 
     :param folder: where the load writes its log
     :param at_many: called when all of them run
+    :param at_one: called when the first one is served
     """
     ran(run_scale(site, hosts, 1))
     with Watch(site, SERVICE) as watch, http_load(site, site.backend(SERVICE), folder) as requests:
         one = instances(hosts)
         assert len(one) == 1
+        at_one()
         ran(run_scale(site, hosts, many))
         all_of_them = instances(hosts)
         assert one.items() <= all_of_them.items(), "the first instance was moved"

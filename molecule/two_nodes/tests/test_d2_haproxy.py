@@ -32,13 +32,17 @@ def test_d2_scaled_under_load_without_a_reload(site, settled, tmp_path, show):
     """1→6→1: no request fails; the service is known after its first instance, so nothing is reloaded from then on."""
     (balancer,) = site.balancers
     reloads = []
-    try:
-        up_and_down(site, site.docker_hosts, MANY, tmp_path, show, lambda: reloads.append(status(balancer)["reloads"]))
+
+    def count() -> None:
         reloads.append(status(balancer)["reloads"])
+
+    try:
+        up_and_down(site, site.docker_hosts, MANY, tmp_path, show, at_many=count, at_one=count)
+        count()
     finally:
         remove(site.docker_hosts)
-    show(f"reloads: {reloads}")
-    assert reloads[0] == reloads[-1]
+    show(f"reloads with 1, {MANY} and 1 instances: {reloads}")
+    assert len(reloads) == 3 and len(set(reloads)) == 1
 
 
 def test_d2_a_killed_haproxy_is_back(site, settled, tmp_path, show):

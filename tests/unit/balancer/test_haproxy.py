@@ -146,7 +146,7 @@ def test_w8_buffers_are_larger_only_while_a_service_has_long_headers(balancer, i
 
 
 @pytest.mark.skipif(SPARE, reason="this HAProxy deletes no server")
-def test_a_websocket_outlives_the_removal_of_its_instance(balancer, instance):
+def test_d2_a_websocket_outlives_the_removal_of_its_instance(balancer, instance):
     one, two = instance(name="one"), instance(name="two")
     apply(balancer, web=[entry(one.port)])
     open_one = Websocket(balancer)
