@@ -47,6 +47,9 @@ state:
     running:
       description: Version of the running agent; empty where none runs.
       type: str
+    leaderless:
+      description: Whether the running agent has answered for 5 s that its cluster has no leader.
+      type: bool
     members:
       description: Members of the cluster that are alive, with name, address, id, version and server.
       type: list

@@ -21,15 +21,27 @@ pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
 if [ "${pid:-0}" -gt 0 ]; then
     echo "running $(readlink /proc/$pid/exe)"
     python3 -I -c '
-import http.client, json, ssl
+import http.client, json, ssl, time
 token = json.load(open("/etc/consul.d/tokens.json"))["acl"]["tokens"]["dns"]
 agent = http.client.HTTPSConnection(
     "127.0.0.1", 8501, timeout=3, context=ssl.create_default_context(cafile="/etc/consul.d/tls/ca.pem")
 )
-agent.request("GET", "/v1/agent/members", headers={"X-Consul-Token": token})
-answer = agent.getresponse()
-if answer.status == 200:
-    print("members", json.dumps(json.load(answer)))
+def ask(path):
+    agent.request("GET", path, headers={"X-Consul-Token": token})
+    answer = agent.getresponse()
+    text = answer.read()
+    return json.loads(text) if answer.status == 200 else None
+members = ask("/v1/agent/members")
+if members is not None:
+    print("members", json.dumps(members))
+# Servers that know peers are a cluster; between two leaders it has none for some seconds.
+for pause in (True, True, True, True, True, False):
+    if not ask("/v1/status/peers") or ask("/v1/status/leader") != "":
+        break
+    if pause:
+        time.sleep(1)
+else:
+    print("leaderless true")
 ' 2>/dev/null
 fi
 echo "time $(date +%s.%N)"
@@ -46,7 +58,8 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
     :param answered: the same after
     :returns: clock_offset (seconds that the host is ahead of the controller), clock_uncertainty (seconds, ±),
         free_mb (folder to MB), node_id, installed and running (versions; '' where there is none), members (see `_members`),
-        http_users (files that name the agent's HTTP port, which earlier versions of the collection used)
+        leaderless (its agent has answered for 5 s that the cluster has no leader), http_users (files that name the agent's HTTP
+        port, which earlier versions of the collection used)
     :raises ValueError: the report is not complete
     """
     lines = [line.split(" ", 1) for line in report.splitlines() if " " in line]
@@ -63,6 +76,7 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
         "installed": _version_of_program(values.get("installed", "")),
         "running": _version_of_program(values.get("running", "")),
         "members": _members(json.loads(values.get("members", "[]"))),
+        "leaderless": "leaderless" in values,
         "http_users": [value for key, value in lines if key == "http_user"],
     }
 
@@ -101,6 +115,7 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
         *_renamed_problems(host, settings, states[host]["node_id"], members.values()),
         *_role_problems(host, settings["node"], bool(settings["server"]), states[host]["node_id"], members.values()),
+        *_leader_problems(host, states),
         *_clone_problems(host, settings["node"], settings["addresses"], states, members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
     ]
@@ -181,6 +196,17 @@ def _role_problems(host: str, node: str, server: bool, node_id: str, members: It
         f" playbooks/remove_node.yml -e remove_host={host}, and then take it out of consul_servers"
         for member in members
         if not server and member["server"] and member["name"].lower() == node.lower() and member["id"] == node_id
+    ]
+
+
+def _leader_problems(host: str, states: Mapping[str, Mapping]) -> list[str]:
+    """Without a leader nobody gets a vote or a token, so a site that grows then would stop in the middle of the run."""
+    own, without = states[host], sorted(name for name, other in states.items() if other["leaderless"])
+    if own["node_id"] or own["running"] or not without:
+        return []
+    return [
+        f"host {host} is new, and the cluster that it would join has no leader, as host {without[0]} says: bring a majority of"
+        " its servers back; or, where they are lost for good, run playbooks/recover_quorum.yml; then this again"
     ]
 
 

@@ -1,7 +1,12 @@
+import http.server
 import json
+import os
+import subprocess
 
 import pytest
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils import consul_host_checks
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_checks import state, state_problems, version_key
+from tests.support.authority import Authority, serving
 
 MEMBERS = [
     {"Name": "a", "Addr": "192.0.2.1", "Status": 1, "Tags": {"id": "id-a", "build": "1.22.7:9b0b2f1d", "role": "consul"}},
@@ -37,6 +42,7 @@ def host(offset=0.0, unsure=0.05, **changes):
         "installed": "1.22.7",
         "running": "1.22.7",
         "members": [],
+        "leaderless": False,
     } | changes
 
 
@@ -61,6 +67,50 @@ def test_a_report_is_read():
     assert found["http_users"] == ["/etc/docker/daemon.json", "/usr/local/sbin/registrator-clear"]
     assert found["members"][0] == A
     assert [member["name"] for member in found["members"]] == ["a", "d"], "only those that are alive"
+
+
+@pytest.mark.parametrize(
+    ("peers", "leaders", "leaderless"),
+    [
+        (["192.0.2.1:8300", "192.0.2.2:8300"], [""], True),
+        (["192.0.2.1:8300", "192.0.2.2:8300"], ["", "192.0.2.2:8300"], False),  # between two leaders
+        (["192.0.2.1:8300"], ["192.0.2.1:8300"], False),
+        ([], [""], False),  # the first servers of a site wait for each other
+        (["192.0.2.1:8300"], [None], False),  # the agent knows no server: nothing is known
+    ],
+)
+def test_d5_a_running_agent_is_asked_whether_its_cluster_has_a_leader(tmp_path, peers, leaders, leaderless):
+    """The command of the host, with its files elsewhere and without its pauses."""
+    site, left = Authority(tmp_path / "site"), list(leaders)
+
+    class Agent(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            answers = {
+                "/v1/agent/members": lambda: MEMBERS, "/v1/status/peers": lambda: peers,
+                "/v1/status/leader": lambda: left.pop(0) if len(left) > 1 else left[0],
+            }  # fmt: skip
+            found = answers[self.path]() if self.headers["X-Consul-Token"] == "of-dns" else None
+            text = json.dumps(found) if found is not None else "No known Consul servers"
+            self.send_response(500 if found is None else 200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "tokens.json").write_text(json.dumps({"acl": {"tokens": {"dns": "of-dns"}}}))
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho {os.getpid()}\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    with serving(site, Agent) as port:
+        report = consul_host_checks.REPORT.replace("/etc/consul.d/tokens.json", str(tmp_path / "tokens.json"))
+        report = report.replace("/etc/consul.d/tls/ca.pem", site.ca).replace("8501", str(port)).replace("sleep(1)", "sleep(0)")
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(["sh", "-c", report], env={"PATH": path}, capture_output=True, text=True, check=True)
+    found = state(done.stdout, 0.0, 0.0)
+    assert ([member["name"] for member in found["members"]], found["leaderless"]) == (["a", "d"], leaderless)
 
 
 def test_a_bare_host_has_no_consul():
@@ -171,6 +221,15 @@ def test_w14_a_server_that_leaves_consul_servers_is_refused_with_the_way():
     assert problems(states=states) == []
     assert problems(states={"a": host(members=[A | {"server": False}])}, server=False) == []
     assert problems(states={"a": host(node_id="", members=[A])}, server=False) == [], "removed before: it comes back as a client"
+
+
+def test_d5_a_new_host_of_a_cluster_without_a_leader_is_refused_with_the_way():
+    """It would get neither a vote nor tokens. That of others, and of a host that was there before, is left alone."""
+    bare = host(node_id="", running="", installed="")
+    states = {"a": host(leaderless=True), "b": bare}
+    one(problems("b", states, addresses=["192.0.2.2"]), "host b is new", "no leader", "host a", "playbooks/recover_quorum.yml")
+    assert problems("b", states | {"a": host()}, addresses=["192.0.2.2"]) == []
+    assert problems("a", states) == [], "it serves on, and site.yml may repair it"
 
 
 def test_w55_two_hosts_with_one_node_id_are_refused_naming_both_and_the_way():
