@@ -4,6 +4,7 @@ the new generation answers."""
 import contextlib
 import dataclasses
 import os
+import pathlib
 import signal
 import socket
 import statistics
@@ -22,6 +23,7 @@ from real_nginx import DOMAIN
 
 SHORT = "1s"  # the site's time for old workers
 SECONDS = 60  # for a condition
+RELOADS, IDLE = int(os.environ.get("L7_RELOADS", "40")), int(os.environ.get("L7_WEBSOCKETS", "50"))
 
 
 @pytest.fixture(params=[real_nginx, real_haproxy], ids=["nginx", "haproxy"])
@@ -163,6 +165,42 @@ def test_l7_long_connections_over_50_reloads(balancer, instance, websocket, relo
     assert failed == []
     assert [one for one in sockets if not one.echoes()] == []
     assert status["ended_workers"] == 0
+
+
+def memory(balancer) -> int:
+    """What its processes hold, in bytes: shared pages in parts (proc(5), smaps_rollup)."""
+    held = 0
+    for pid in (balancer.backend.master(), *balancer.workers()):
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            held += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return held
+
+
+def test_l7_w10_idle_websockets_over_many_reloads(balancer, instance, websocket):
+    """All of one generation, and none is cut. However many reloads there are, without a pause, the rest is bounded."""
+    changed(balancer, instance, 0, read_timeout="1h")
+    sockets, most = [websocket() for _ in range(IDLE)], 0
+    held = os.cpu_count() if balancer.options.balancer == "nginx" else 1  # the workers of one generation
+    begin = time.monotonic()
+    for number in range(1, RELOADS + 1):
+        status = balancer.sync(services(instance, number, read_timeout="1h"))
+        assert status["state"] == "ok", status["reason"]
+        most = max(most, len(balancer.workers()))
+        if number == min(20, RELOADS):
+            idle_ones_have_ended(balancer, held)
+            early = memory(balancer)
+    seconds = time.monotonic() - begin
+    idle_ones_have_ended(balancer, held)
+    late = memory(balancer)
+    print(
+        f"{RELOADS} reloads in {seconds:.0f} s beside {IDLE} websockets: at most {most} workers, {status['ended_workers']} ended;"
+        f" memory after 20 reloads {early / 1e6:.1f} MB, at the end {late / 1e6:.1f} MB"
+    )
+    assert [one for one in sockets if not one.echoes()] == []
+    assert status["ended_workers"] == 0 and status["reloads"] >= RELOADS
+    assert most <= balancer.options.backend["old_workers"] + 2 * held
+    assert late <= 1.5 * early
 
 
 @pytest.mark.parametrize("balancer", [real_nginx], ids=["nginx"], indirect=True)
