@@ -19,5 +19,6 @@ resolver        the methods of consul_dns
 footprint       all that a site leaves on hosts, in the cluster and on the controller
 firewall_reach  which ports answer whom
 overlay_reach   containers of the overlay network, and their lost packets (overlay_switch: a site without one gets it)
+failure_summary what failed, from the output of a scenario
 stalls          how long this machine itself stands still
 """

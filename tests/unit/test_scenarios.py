@@ -1,7 +1,8 @@
-"""tests/scenarios: a scenario is a success only when each of its runs of pytest had a test that passed."""
+"""tests/scenarios: a scenario is a success only when each of its runs of pytest had a test that passed; else its end says why."""
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ PASSED, SKIPPED = "===== 3 passed in 1.00s =====", "===== 3 skipped in 1.00s ===
 
 @pytest.fixture
 def run(tmp_path):
-    """Run the script with a molecule that prints the given lines for each scenario."""
+    """Run the script with a molecule that prints the given lines for each scenario; it fails where there is a file NAME.fails."""
 
     def run(**printed: str) -> subprocess.CompletedProcess:
         for name, text in printed.items():
             (tmp_path / name).write_text(text + "\n")
-        for program, script in {"molecule": f'cat "{tmp_path}/${{!#}}"', "python": "true"}.items():
+        molecule = f'cat "{tmp_path}/${{!#}}"; [ ! -e "{tmp_path}/${{!#}}.fails" ]'
+        python = f'[ "$2" = lab ] || {{ [ ! -e "{tmp_path}/no-summary" ] && exec {sys.executable} "$@"; }}'
+        for program, script in {"molecule": molecule, "python": python}.items():
             (tmp_path / program).write_text(f"#!/bin/bash\n{script}\n")
             (tmp_path / program).chmod(0o755)
         environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SCENARIO_LOGS": str(tmp_path / "logs")}
@@ -42,6 +45,22 @@ def test_a_scenario_without_a_passed_test_fails(run, printed):
     done = run(one=PASSED, two=printed, three=PASSED)
     assert done.returncode == 1
     assert "scenario two: a run of its tests had none that passed" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("summary", [True, False])
+def test_a_scenario_that_fails_ends_with_the_reason(run, tmp_path, summary):
+    """A summary that fails itself hides no failure."""
+    (tmp_path / "two.fails").touch()
+    if not summary:
+        (tmp_path / "no-summary").touch()
+    task = "TASK [Create the nodes] ***\n\x1b[0;31mfatal: [localhost]: FAILED! =>\x1b[0m\n    stderr: 'lab: no disk'"
+    done = run(one=PASSED, two=task + "\n" * 200, three=PASSED)
+    assert done.returncode == 1 and "scenario three" not in done.stdout
+    *_, last = done.stdout.splitlines()
+    assert last == "scenario two: failed after 0 min"
+    if summary:
+        reason = ["TASK [Create the nodes]", "fatal: [localhost]: FAILED! =>", "    stderr: 'lab: no disk'", last]
+        assert done.stdout.splitlines()[-4:] == reason, done.stdout + done.stderr
 
 
 def test_colours_are_no_hindrance(run):
