@@ -11,12 +11,12 @@ from pathlib import Path
 
 from lab import images, machine, releases, signing
 from lab import site as site_services
-from lab.containers import LABEL, create_network, start_container
+from lab.containers import LABEL, await_start, create_network, start_container
 from lab.errors import LabError
 from lab.images import SUITE, UBUNTU, USER
 from lab.inventory import LAB_FILE, Site, derive, directory_of, keep_shadowed, name_of, remove_lab_file
 from lab.kubernetes.cluster import Cluster
-from lab.shell import CACHE, run, step, succeeds, wait_for
+from lab.shell import CACHE, run, step, succeeds
 
 INVENTORY_LABEL = "org.fewnodes.inventory"
 
@@ -94,7 +94,7 @@ def up(site: Site) -> None:
         (state / "known_hosts").write_text("".join(known))
         _write_lab_file(site, **(cluster.variables() if cluster else {}))
         for host, address in site.addresses.items():
-            wait_for(lambda a=address: _ssh_answers(a), 60, f"SSH on {host} ({address})")
+            await_start(container(site.name, host), lambda a=address: _ssh_answers(a), f"SSH on {host} ({address})")
         if cluster:
             cluster.start()
     except BaseException:
@@ -189,7 +189,7 @@ def external_host(site: Site, suite: str = SUITE) -> ipaddress.IPv4Address:
     if line not in known.read_text():
         with known.open("a") as file:
             file.write(line)
-    wait_for(lambda: _ssh_answers(address), 60, f"SSH on {name} ({address})")
+    await_start(container(site.name, name), lambda: _ssh_answers(address), f"SSH on {name} ({address})")
     return address
 
 

@@ -11,20 +11,27 @@ from lab.errors import LabError
 CACHE = Path(os.environ.get("DISCOVERY_LAB_CACHE") or Path.home() / ".cache/fewnodes.discovery/lab")
 
 
-def run(*command: str | Path, stdin: bytes | None = None, env: dict | None = None, cwd: Path | None = None) -> str:
+def run(
+    *command: str | Path, stdin: bytes | None = None, env: dict | None = None, cwd: Path | None = None,
+    timeout: float | None = None,
+) -> str:  # fmt: skip
     """Run a command and return what it printed.
 
     :param command: the program and its arguments
     :param stdin: bytes to feed it
     :param env: variables to add to the environment
-    :raises LabError: it could not be started or ended with another code than 0; carries its last lines
+    :param timeout: seconds after which it is killed; None waits as long as it takes
+    :raises LabError: it could not be started, took too long or ended with another code than 0; carries its last lines
     """
     try:
         done = subprocess.run(
-            list(map(str, command)), input=stdin, capture_output=True, check=False, cwd=cwd, env=os.environ | (env or {})
-        )
+            list(map(str, command)), input=stdin, capture_output=True, check=False, cwd=cwd, env=os.environ | (env or {}),
+            timeout=timeout,
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise LabError(f"{command[0]} is not installed; 'make system' installs what the lab needs") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"'{' '.join(map(str, command[:4]))} …' did not end within {timeout:.0f} s") from error
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-15:])
         raise LabError(f"'{' '.join(map(str, command[:4]))} …' ended with {done.returncode}:\n{tail}")

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from lab import images, releases
-from lab.containers import create_network, start_container
+from lab.containers import await_start, create_network, start_container
 from lab.machine import private_folder, resolvers
-from lab.shell import CACHE, run, step, succeeds, wait_for
+from lab.shell import CACHE, run, step, succeeds
 
 NAME = "fewnodes-site"
 SITE_NAME = "intranet.site.example"
@@ -41,8 +41,15 @@ http: {addr: ":5000"}
 
 
 def attach(network: str, address: ipaddress.IPv4Address) -> None:
-    """Give the site services an address in a lab's network, starting them where they do not run yet."""
+    """Give the site services an address in a lab's network, starting them where they do not run yet.
+
+    A container of theirs that cannot be started is made anew: a machine that was halted in the middle leaves one that podman is
+    stopping or removing for ever. It holds nothing of its own. Other labs get their address in it back by their next `up`.
+    """
     mirror, tags = releases.provide(), images.samples()
+    if succeeds("podman", "container", "exists", NAME) and not running(NAME) and not succeeds("podman", "start", NAME):
+        print("lab: the site services cannot be started again; they are made anew")
+        run("podman", "rm", "-f", "-t", "0", "-v", NAME)
     if not succeeds("podman", "container", "exists", NAME):
         with step("starting the site services"):
             if not succeeds("podman", "network", "exists", NAME):
@@ -51,11 +58,9 @@ def attach(network: str, address: ipaddress.IPv4Address) -> None:
             private_folder(CACHE)
             volumes |= {private_folder(CACHE / folder): target for folder, (target, _, _) in CACHES.items()}
             start_container(NAME, NAME, images.site(), ["--network", NAME], _files(), volumes)
-    elif not running(NAME):
-        run("podman", "start", NAME)
     if network not in attached():
         run("podman", "network", "connect", "--ip", address, network, NAME)
-    wait_for(lambda: _ready(address), 60, "the site services")
+    await_start(NAME, lambda: _ready(address), "the site services")
     with step("filling the image registry"):
         for name, tag in tags.items():
             offer(address, name, tag)

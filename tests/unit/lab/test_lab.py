@@ -20,6 +20,7 @@ from lab.containers import put_files
 from lab.errors import LabError
 from lab.images import SUITES
 from lab.inventory import LAB_FILE, Site, derive, keep_shadowed, name_of, remove_lab_file
+from lab.shell import run
 
 HOSTS = """
 all:
@@ -392,6 +393,110 @@ def test_nobody_else_on_the_machine_reads_or_writes_the_caches(monkeypatch, cach
     for folder, service in (("apt", "apt-cacher-ng"), ("registry", "docker-registry")):
         unit = started["files"][f"etc/systemd/system/{service}.service.d/lab.conf"]
         assert f"chown -R {service}: {started['volumes'][cache / folder]}" in unit
+
+
+class SiteServices:
+    """Their container in a state, and what podman can do with it in that state; every command is kept."""
+
+    def __init__(self, monkeypatch, tmp_path, state: str, startable: bool):
+        self.state, self.startable, self.commands = state, startable, []
+        monkeypatch.setattr(site_services.releases, "provide", lambda: tmp_path)
+        monkeypatch.setattr(site_services.images, "samples", dict)
+        monkeypatch.setattr(site_services.images, "site", lambda: "site")
+        monkeypatch.setattr(site_services, "CACHE", tmp_path / "cache")
+        monkeypatch.setattr(site_services, "start_container", self.made)
+        monkeypatch.setattr(site_services, "_ready", lambda address: True)
+        for name in ("run", "succeeds"):
+            monkeypatch.setattr(site_services, name, getattr(self, name))
+
+    def made(self, name, *_):
+        assert self.state == "", "the name is taken"
+        self.commands.append(f"make {name}")
+        self.state = "running"
+
+    def succeeds(self, *command) -> bool:
+        if command[1] == "start":
+            self.commands.append("start")
+            self.state = "running" if self.startable else self.state
+            return self.startable
+        return command[2] == "exists" and (command[1] == "network" or bool(self.state))
+
+    def run(self, *command, **_options) -> str:
+        self.commands += [command[1]] if command[1] == "rm" else []
+        if command[1] == "rm":
+            assert command[-1] == site_services.NAME
+            self.state = ""
+        if command[1:3] == ("container", "inspect"):
+            networks = {"NetworkSettings": {"Networks": {site_services.NAME: {}, "fewnodes-lab": {}}}}
+            return str(self.state == "running").lower() if "--format" in command else json.dumps([networks])
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("state", "startable", "commands"),
+    [
+        ("", False, ["make fewnodes-site"]),
+        ("running", True, []),
+        ("exited", True, ["start"]),
+        ("stopping", False, ["start", "rm", "make fewnodes-site"]),
+        ("removing", False, ["start", "rm", "make fewnodes-site"]),
+    ],
+)
+def test_site_services_that_cannot_be_started_are_made_anew(monkeypatch, tmp_path, capsys, state, startable, commands):
+    """As after a machine was halted while podman stopped them: it takes no start of them, ever."""
+    services = SiteServices(monkeypatch, tmp_path, state, startable)
+    site_services.attach("fewnodes-lab", ipaddress.IPv4Address("192.0.2.1"))
+    assert (services.commands, services.state) == (commands, "running")
+    assert ("made anew" in capsys.readouterr().out) == ("rm" in commands)
+
+
+def node_that_hangs(monkeypatch, answers: dict[str, str]) -> None:
+    """A container that does not come up, with podman's answers by the program that is asked; others raise."""
+
+    def run(*command, timeout):
+        program = "inspect" if command[1] == "container" else command[3]
+        if program not in answers:
+            raise LabError(f"'podman exec' ended with 255:\nno {program} here")
+        return answers[program]
+
+    monkeypatch.setattr(containers, "run", run)
+    monkeypatch.setattr(containers, "START_SECONDS", 0)
+
+
+def test_a_node_that_does_not_come_up_says_what_it_does(monkeypatch):
+    jobs = "".join(f"{number} unit-{number}.service start waiting\n" for number in range(40))
+    journal = "".join(f"[ {number}.0] a systemd[1]: line {number}\n" for number in range(40))
+    node_that_hangs(monkeypatch, {"inspect": "running, exit code 0\n", "systemctl": jobs, "journalctl": journal})
+    with pytest.raises(LabError) as raised:
+        containers.await_start("fewnodes-ward-a", lambda: False, "SSH on a (10.200.7.11)")
+    first, *lines = str(raised.value).splitlines()
+    assert first == "SSH on a (10.200.7.11) did not come up within 0 s; the container fewnodes-ward-a:"
+    assert lines[0] == "  running, exit code 0" and lines[1] == "  0 unit-0.service start waiting"
+    assert "  and 35 more jobs" in lines and lines[-1].endswith("line 39") and len(lines) == 15
+
+
+def test_a_node_that_cannot_be_asked_hides_no_error(monkeypatch):
+    node_that_hangs(monkeypatch, {"inspect": "exited, exit code 255\n"})
+    with pytest.raises(LabError) as raised:
+        containers.await_start("fewnodes-ward-a", lambda: False, "SSH on a")
+    lines = str(raised.value).splitlines()
+    assert lines[0].startswith("SSH on a did not come up") and lines[1] == "  exited, exit code 255"
+    assert lines[2:] == [f"  'podman exec' ended with 255: no {program} here" for program in ("systemctl", "journalctl")]
+
+
+def test_nodes_and_site_services_have_three_minutes(monkeypatch):
+    """Which an idle machine does not need, and a machine that stands still in between does."""
+    waited = []
+    monkeypatch.setattr(containers, "wait_for", lambda _condition, seconds, _what: waited.append(seconds))
+    containers.await_start("fewnodes-ward-a", lambda: True, "SSH on a")
+    assert waited == [180]
+    for module in (nodes, site_services):
+        assert module.await_start is containers.await_start and not hasattr(module, "wait_for")
+
+
+def test_a_command_that_takes_too_long_is_ended():
+    with pytest.raises(LabError, match="'sleep 600 …' did not end within 0 s"):
+        run("sleep", "600", timeout=0.05)
 
 
 def test_the_readme_warns_before_the_first_command():
