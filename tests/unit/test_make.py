@@ -41,6 +41,12 @@ def test_the_scenarios_run_after_all_else(make_test):
     assert ran[-1] == "scenarios" and {*LINT.split(), "pytest", "package", "ansible_test"} <= set(ran)
 
 
+def test_w40_make_test_runs_all_of_ansible_test(make_test):
+    """Without an argument, by which tests would be chosen or left out."""
+    done, _ = make_test(ansible_test='echo "sanity: $#"')
+    assert "sanity: 0" in done.stdout.splitlines(), done.stdout
+
+
 def test_unit_tests_run_beside_lint(make_test, tmp_path):
     """Each waits for the other one, and prints in one piece; the other half of the unit tests comes later."""
     os.mkfifo(tmp_path / "there")
