@@ -11,6 +11,7 @@ catalog_diff    the catalog compared with the containers that run
 catalog_watch   the passing instances of one service, followed
 playbook        runs of playbooks and their output
 readme_examples the examples of the roles' READMEs as playbooks
+readme_commands the commands of the project's README, and what runs each of them
 reboot          nodes that boot, lose their power and get it back
 instances       instances of services that are no containers (instance_server: the program that runs)
 http_load       HTTP load on virtual hosts (kv_load: on the KV store; operation_load: both, and the bounds of operations)
