@@ -131,8 +131,8 @@ def start_container(site, settled_after):
         node.run(f"docker run -d --name {name} {reach} {' '.join(options)} {image}")
 
     yield start
-    for node, name in started:
-        node.tries(f"docker rm -f {name}")
+    names = {node: " ".join(name for where, name in started if where is node) for node, _ in started}
+    side_by_side(functools.partial(node.tries, f"docker rm -f {of_node}") for node, of_node in names.items())
 
 
 @pytest.fixture(scope="session")

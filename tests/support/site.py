@@ -1,5 +1,6 @@
 """The site under test. Its hosts, groups, addresses and variables come from the inventory, never from a test."""
 
+import itertools
 import json
 import os
 import shlex
@@ -191,26 +192,43 @@ class Site:
 
     def published(self, service: str) -> set[tuple[str, int]]:
         """Address and port at which each running container of a sample service is reachable, as dockerd reports it."""
+        return self.published_of_each([service])[service]
+
+    def published_of_each(self, services: Iterable[str]) -> dict[str, set[tuple[str, int]]]:
+        """The same for several of them: each host is asked once."""
+        found: dict[str, set[tuple[str, int]]] = {service: set() for service in services}
+
+        def of_host(node: Node) -> list[tuple[str, set[tuple[str, int]]]]:
+            names = {self.container_of(service, node): service for service in found}
+            listed = self._containers(node, *(f"name=^{name}$" for name in names))
+            return [(names[one["Name"].removeprefix("/")], self._reached_at(node, one)) for one in listed]
+
         with ThreadPoolExecutor(len(self.docker_hosts) or 1) as pool:
-            of_each = pool.map(lambda node: self.places(node, f"name=^{self.container_of(service, node)}$"), self.docker_hosts)
-            return set().union(*of_each)
+            for service, places in itertools.chain.from_iterable(pool.map(of_host, self.docker_hosts)):
+                found[service] |= places
+        return found
 
     def places(self, node: Node, *filters: str) -> set[tuple[str, int]]:
         """The same for any containers of a docker host: in the overlay network, if they are in it, else by published port.
 
         :param filters: of `docker ps`
         """
+        return set().union(*(self._reached_at(node, one) for one in self._containers(node, *filters)))
+
+    @staticmethod
+    def _containers(node: Node, *filters: str) -> list[dict]:
+        """The running containers of a docker host that one of the filters chooses."""
         chosen = " ".join(f"--filter '{one}'" for one in filters)
         listed = node.run(f"ids=$(docker ps -q {chosen}); [ -z \"$ids\" ] || docker inspect $ids")
-        found = set()
-        for container in json.loads(listed or "[]"):
-            settings = container["NetworkSettings"]
-            if address := settings["Networks"].get(self.network, {}).get("IPAddress"):
-                found |= {(address, int(port.split("/")[0])) for port in container["Config"].get("ExposedPorts") or {}}
-            else:
-                bindings = [one for ports in (settings["Ports"] or {}).values() for one in ports or []]
-                found |= {(node.address, int(one["HostPort"])) for one in bindings if one["HostIp"] == "0.0.0.0"}
-        return found
+        return json.loads(listed or "[]")
+
+    def _reached_at(self, node: Node, container: dict) -> set[tuple[str, int]]:
+        """Address and port of each port of a container."""
+        settings = container["NetworkSettings"]
+        if address := settings["Networks"].get(self.network, {}).get("IPAddress"):
+            return {(address, int(port.split("/")[0])) for port in container["Config"].get("ExposedPorts") or {}}
+        bindings = [one for ports in (settings["Ports"] or {}).values() for one in ports or []]
+        return {(node.address, int(one["HostPort"])) for one in bindings if one["HostIp"] == "0.0.0.0"}
 
     def leader(self) -> str:
         """The leader that all servers name; '' while they have none or differ."""
@@ -228,8 +246,8 @@ class Site:
         for server in self.servers:  # each from its own state: one that has just joined may have applied nothing yet
             names = set(self.consul(server).get("/v1/catalog/services?stale")) - set(beside)
             assert names == expected, f"{server.name}: services {sorted(names)}, expected {sorted(expected)}"
-        for service in expected - {"consul"}:
-            running, passing = self.published(service), self.passing(service)
+        for service, running in self.published_of_each(expected - {"consul"}).items():
+            passing = self.passing(service)
             assert len(running) == len(self.docker_hosts), f"{service} runs on {sorted(running)} only"
             assert passing == running, f"{service}: in the catalog {sorted(passing)}, in truth {sorted(running)}"
         front = self.host_of("httpfront")

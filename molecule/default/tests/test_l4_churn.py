@@ -1,6 +1,7 @@
 """L4: containers that start and stop all the time cost no more than a reload a second, and nobody else a request."""
 
 import contextlib
+import functools
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from tests.support.balancer import backend, reloads_for_instances, status
 from tests.support.clients import tcp_echo
 from tests.support.http_load import await_served, http_load
-from tests.support.wait import Repeating
+from tests.support.wait import Repeating, side_by_side
 
 PACE = 50 / 60  # starts and stops a second, of all docker hosts together
 INTERVAL = 1.0  # seconds between two reloads, at least
@@ -102,13 +103,15 @@ def churn(site, folder, show, seconds: float) -> None:
 @pytest.fixture
 def busy(site, settled, start_container):
     """The containers that start and stop; they are there, and stopped."""
-    for node in site.docker_hosts:
+
+    def made(node) -> None:
         for name in BUSY:
             start_container(node, name, "httpbackend:v1.0.0", f"-e SERVICE_NAME={name} -e VERSION={name} -e SERVICE_TAGS=http")
         node.run(f"docker stop -t 2 {' '.join(BUSY)}")
+
+    side_by_side(functools.partial(made, node) for node in site.docker_hosts)
     yield
-    for node in site.docker_hosts:
-        node.run(f"docker start {' '.join(BUSY)}")
+    side_by_side(functools.partial(node.run, f"docker start {' '.join(BUSY)}") for node in site.docker_hosts)
     for name in BUSY:  # whatever was coalesced: what is there in the end is served
         await_served(site, site.backend(name))
 

@@ -1,12 +1,13 @@
 """The whole site, or the whole of Consul, away at once."""
 
+import functools
 import time
 
 import pytest
 from tests.support.clients import http_get, lost_lookups, tcp_echo
 from tests.support.http_load import Expected, await_served, http_load
 from tests.support.reboot import crash, power_on
-from tests.support.wait import NOT_YET, Repeating, eventually
+from tests.support.wait import NOT_YET, Repeating, eventually, side_by_side
 
 
 class Echoes(Repeating):
@@ -30,8 +31,8 @@ class Echoes(Repeating):
 def plain(site, settled, start_container) -> Expected:
     """A virtual host whose instances, one on each docker host, call nothing by name."""
     options = "-e SERVICE_NAME=test-plain -e VERSION=test-plain -e SERVICE_TAGS=http"
-    for node in site.docker_hosts:
-        start_container(node, "test-plain", "httpbackend:v1.0.0", options)
+    plain = ("test-plain", "httpbackend:v1.0.0", options)
+    side_by_side(functools.partial(start_container, node, *plain) for node in site.docker_hosts)
     # An agent that could not compare at its start syncs nothing for 15 to 30 s, and the test before has stopped one.
     eventually(lambda: len(site.passing("test-plain")) == len(site.docker_hosts), 60)
     expected = site.backend("test-plain")

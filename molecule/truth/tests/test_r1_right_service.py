@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import http.client
 import math
 import re
@@ -18,7 +19,7 @@ from tests.support.clients import dns_ask, lost_lookups
 from tests.support.cluster import answers_itself, lead
 from tests.support.docker import restart_dockerd
 from tests.support.reboot import booted, boots, crash, power_on, reboot, shut_down
-from tests.support.wait import NOT_YET, Repeating, eventually
+from tests.support.wait import NOT_YET, Repeating, eventually, side_by_side
 
 NAMES = [f"test-r1-{letter}" for letter in "abcde"]
 SAYS = re.compile(r"this is (\w+), version: (\S+)")  # what the samples answer; VERSION is the service's name here
@@ -44,13 +45,11 @@ def crowd(site):
     other while it runs, and in any order, from the lowest on, to all that it starts at once. So they can change hands."""
     site.settle()
     try:
-        with ThreadPoolExecutor(len(site.docker_hosts)) as pool:
-            list(pool.map(start_all, site.docker_hosts))
+        side_by_side(functools.partial(start_all, node) for node in site.docker_hosts)
         eventually(lambda: agrees(site), 120)
         yield
     finally:
-        for node in site.docker_hosts:
-            node.tries(f"docker rm -f {' '.join(NAMES)}")
+        side_by_side(functools.partial(node.tries, f"docker rm -f {' '.join(NAMES)}") for node in site.docker_hosts)
         site.settle()
 
 

@@ -1,6 +1,7 @@
 """R3: how soon the catalog follows dockerd, and that nothing is written while nothing changes."""
 
 import contextlib
+import functools
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from tests.support.catalog_watch import SETTLED, Watch, unwritten
 from tests.support.site import SAMPLE_SERVICES
 from tests.support.stalls import Stalls, assert_within
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 SERVICE = "test-r3"
 EVENTS = 100
@@ -27,12 +28,11 @@ def made(site, settled):
     names = [f"{SERVICE}-{n}" for n in range(ON_ONE_HOST)]
     run = f"docker create --name $name -P -e SERVICE_NAME={SERVICE} httpbackend:v1.0.0"
     try:
-        for node in site.docker_hosts:
-            node.run(f"for name in {' '.join(names)}; do {run} || exit 1; done")
+        make = f"for name in {' '.join(names)}; do {run} || exit 1; done"
+        side_by_side(functools.partial(node.run, make) for node in site.docker_hosts)
         yield names
     finally:
-        for node in site.docker_hosts:
-            node.run(f"docker rm -f {' '.join(names)}")
+        side_by_side(functools.partial(node.run, f"docker rm -f {' '.join(names)}") for node in site.docker_hosts)
 
 
 def events(node, since: int) -> list[tuple[float, str, str]]:
