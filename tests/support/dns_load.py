@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -10,7 +11,7 @@ from datetime import datetime
 from tests.support.clients import lost_lookups
 from tests.support.cluster import answers_itself
 from tests.support.overlay_reach import python
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 IMAGE = "python:3.13-slim"
 PATIENT = "--dns-opt timeout:5 --dns-opt attempts:2"  # of a container that waits for dockerd's own DNS to ask its second server
@@ -57,23 +58,29 @@ class Lookups:
         self.lost: dict[tuple[str, str], list[str]] = {}
 
     def start(self) -> None:
-        for node in self.nodes:
-            units = " ".join(f"'discovery-lookups@{name}'" for name in self.names)
-            node.run(
-                f"cat >/etc/systemd/system/discovery-lookups@.service <<'END'\n{UNIT}END\n"
-                f"rm -f {LOG}.*; systemctl daemon-reload; systemctl enable --now --quiet {units}"
-            )
+        side_by_side(functools.partial(self._start, node) for node in self.nodes)
 
     def stop(self) -> None:
-        for node in self.nodes:
-            units = " ".join(f"'discovery-lookups@{name}'" for name in self.names)
-            eventually(lambda node=node: self._asked(node), 60)
-            node.run(f"systemctl disable --now --quiet {units}")
-            for name in self.names:
-                answers = node.run(f"cat {LOG}.{name}").splitlines()
-                lost = [answer for answer in answers if answer.startswith("lost")]
-                self.made[node.name, name], self.lost[node.name, name] = len(answers), lost
-            node.run(f"rm -f {LOG}.* /etc/systemd/system/discovery-lookups@.service; systemctl daemon-reload")
+        side_by_side(functools.partial(self._stop, node) for node in self.nodes)
+
+    @property
+    def _units(self) -> str:
+        return " ".join(f"'discovery-lookups@{name}'" for name in self.names)
+
+    def _start(self, node) -> None:
+        node.run(
+            f"cat >/etc/systemd/system/discovery-lookups@.service <<'END'\n{UNIT}END\n"
+            f"rm -f {LOG}.*; systemctl daemon-reload; systemctl enable --now --quiet {self._units}"
+        )
+
+    def _stop(self, node) -> None:
+        eventually(lambda: self._asked(node), 60)
+        node.run(f"systemctl disable --now --quiet {self._units}")
+        for name in self.names:
+            answers = node.run(f"cat {LOG}.{name}").splitlines()
+            lost = [answer for answer in answers if answer.startswith("lost")]
+            self.made[node.name, name], self.lost[node.name, name] = len(answers), lost
+        node.run(f"rm -f {LOG}.* /etc/systemd/system/discovery-lookups@.service; systemctl daemon-reload")
 
     def _asked(self, node) -> bool:
         return all(int(node.run(f"wc -l <{LOG}.{name}")) >= LEAST for name in self.names)
@@ -180,10 +187,24 @@ def resolves(node, names: Iterable[str]) -> bool:
     return not any(lost_lookups(node, name, 3) for name in names)
 
 
+def lost_of_each(nodes: Iterable, names: Iterable[str]) -> dict[tuple[str, str], int]:
+    """How many of 100 lookups of each name fail on each host: the hosts at the same time, one name after the other.
+
+    :returns: (host, name) to the number
+    """
+    asked = list(names)
+
+    def of_host(node) -> dict[tuple[str, str], int]:
+        return {(node.name, name): lost_lookups(node, name) for name in asked}
+
+    found = side_by_side(functools.partial(of_host, node) for node in nodes)
+    return {place: lost for one in found for place, lost in one.items()}
+
+
 def settle(site, names: list[str]) -> None:
     """Wait until there is a leader, each server answers by itself, and each host resolves all names."""
     eventually(site.leader, 120, every=1)
     for server in site.servers:
         eventually(lambda server=server: answers_itself(site, server), 120, every=1)
-    for node in site.nodes.values():
-        eventually(lambda node=node: resolves(node, names), 120, every=1)
+    resolved = [functools.partial(resolves, node, names) for node in site.nodes.values()]
+    side_by_side(functools.partial(eventually, probe, 120, every=1) for probe in resolved)

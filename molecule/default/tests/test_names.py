@@ -4,24 +4,23 @@ from collections import Counter
 
 import pytest
 from tests.support.clients import dns_ask, lost_lookups
-from tests.support.dns_load import PATIENT, frozen_agent, lookup_times, network, unresolved
+from tests.support.dns_load import PATIENT, frozen_agent, lookup_times, lost_of_each, network, unresolved
 from tests.support.dns_load import asking as asking_in
 from tests.support.wait import eventually
 
 
-@pytest.mark.on("all")
-def test_h4_host_resolves_both_kinds(site, node, site_name, show):
+def test_h4_hosts_resolve_both_kinds(site, site_name, show):
     names = [site.name_of("httpbackend"), site.name_of("consul"), site_name]
-    failed = {name: lost_lookups(node, name) for name in names}
+    failed = lost_of_each(site.nodes.values(), names)
     show(f"failed of 100 lookups each: {failed}")
     assert not any(failed.values())
 
 
-@pytest.mark.on("all")
-def test_h4_host_resolves_after_a_refresh(site, node, site_name):
-    node.run("resolvconf -u")
-    assert lost_lookups(node, site.name_of("httpbackend")) == 0
-    assert lost_lookups(node, site_name) == 0
+def test_h4_hosts_resolve_after_a_refresh(site, site_name):
+    for node in site.nodes.values():
+        node.run("resolvconf -u")
+    failed = lost_of_each(site.nodes.values(), [site.name_of("httpbackend"), site_name])
+    assert not any(failed.values()), failed
 
 
 @pytest.mark.more  # the scenario resolver does it on each release

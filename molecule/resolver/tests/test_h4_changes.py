@@ -1,8 +1,7 @@
 """H4: what the play changes costs no lookup; what does not work is taken back; what others did is repaired or refused."""
 
 import pytest
-from tests.support.clients import lost_lookups
-from tests.support.dns_load import looking_up, settle
+from tests.support.dns_load import looking_up, lost_of_each, settle
 from tests.support.resolver import FIRST, MANAGERS, METHODS, another, changed, differences, dns, method_of, servers, state
 from tests.support.wait import everywhere
 
@@ -52,7 +51,7 @@ def test_h4_the_method_changes_and_back(site, nodes, both, home, tmp_path, show)
         show(f"to {', '.join(now)}: {lookups}")
         lookups.check()
         assert [servers(node)[0] for node in nodes] == [FIRST[method] for method in now]
-        assert not any(lost_lookups(node, name) for node in nodes for name in both)
+        assert not any(lost_of_each(nodes, both).values())
     assert not any(changed(dns(site, tmp_path)).values()), "back, and nothing is left to do"
 
 
@@ -93,7 +92,7 @@ def test_h4_changes_of_others_are_repaired(site, nodes, both, home, site_name, t
     before = {node.name: node.run("cat /etc/resolv.conf") for node in nodes}
     for node in nodes:
         node.run(f"printf '{text}' | tee $(realpath /etc/resolv.conf)")
-    lost = {node.name: lost_lookups(node, both[0]) for node in nodes}
+    lost = lost_of_each(nodes, both[:1])
     with looking_up(nodes, [site_name]) as lookups:
         done = dns(site, tmp_path)
     show(f"lost before, of 100 lookups each: {lost}; while it is repaired, {lookups}")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from tests.support.clients import lost_lookups
-from tests.support.dns_load import looking_up, resolves, settle
+from tests.support.dns_load import looking_up, lost_of_each, resolves, settle
 from tests.support.reboot import reboot
 from tests.support.resolver import FIRST, MANAGERS, REFRESH, changed, dns, method_of, servers
 from tests.support.wait import eventually, side_by_side
@@ -23,9 +23,8 @@ def test_h4_each_host_has_its_method(nodes, show):
         assert set(servers(node)) & set(node.variables["discovery_resolvers"]), node.name
 
 
-@pytest.mark.on("all")
-def test_h4_no_lookup_is_lost_at_rest(node, both, show):
-    failed = {name: lost_lookups(node, name) for name in both}
+def test_h4_no_lookup_is_lost_at_rest(nodes, both, show):
+    failed = lost_of_each(nodes, both)
     show(f"failed of 100 lookups each: {failed}")
     assert not any(failed.values())
 
@@ -109,7 +108,7 @@ def test_h4_a_reboot_of_all(site, nodes, both, site_name, steady, show):
         (services,) = node.unit("sysinit.target", "ActiveEnterTimestampMonotonic")
         assert int(written) <= int(services), f"{node.name}: services started before resolv.conf was whole"
     settle(site, both)
-    assert not any(lost_lookups(node, name) for node in nodes for name in both)
+    assert not any(lost_of_each(nodes, both).values())
 
 
 def test_h4_a_second_run_changes_nothing(site, tmp_path):
