@@ -109,6 +109,7 @@ def test_h2_registrator_returns_after_kill(site, settled, node):
     eventually(lambda: node.run("docker inspect -f '{{.State.Pid}}' registrator") not in ("0", before), 60)
 
 
+@pytest.mark.more  # R1 reboots this host under load, H15 looks up names after a power cycle, H4 of `resolver` over a reboot
 def test_h2_h4_node_returns_from_a_reboot(site, settled, site_name, show):
     node = site.balancers[-1]
     start = time.monotonic()
