@@ -1,11 +1,12 @@
 """One of three servers is stopped: the status names it, and no operation costs the quorum or data (K8, K9, K10)."""
 
+import functools
 import re
 
 import pytest
 from tests.support.cluster import alive, known, others_of, peers, unhealthy, victim
 from tests.support.playbook import play, status_page
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +47,36 @@ def test_status_reports_problems(site, down, unseen):
     assert re.search(r"\d+ things wrong", text)
 
 
-def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, down):
-    node = others_of(site, down)[-1]
-    done, _ = play(site, "playbooks/remove_node.yml", "-e", f"remove_host={node.name}")
+@pytest.fixture(scope="module")
+def refusals(site, down):
+    """The runs that are refused, by their playbook. At the same time: each stops before it changes anything."""
+    runs = {
+        "remove_node": ("-e", f"remove_host={others_of(site, down)[-1].name}"),
+        "replace_node": ("-e", f"replace_host={down.name}"),
+        "recover_quorum": (),
+    }
+    plays = (functools.partial(play, site, f"playbooks/{name}.yml", *options) for name, options in runs.items())
+    return dict(zip(runs, (done for done, _ in side_by_side(plays)), strict=True))
+
+
+def test_k9_a_server_is_not_removed_when_that_costs_the_quorum(site, down, refusals):
+    node, done = others_of(site, down)[-1], refusals["remove_node"]
     assert done.returncode != 0
     assert f"not healthy: {down.name}" in " ".join(done.stdout.split()), done.stdout[-3000:]
     assert node.unit("consul", "ActiveState", "UnitFileState") == ["active", "enabled"]
     assert known(site, node.name) == ["raft", "gossip", "catalog"]
 
 
-def test_k8_a_host_that_is_not_empty_is_not_replaced(site, down):
-    done, _ = play(site, "playbooks/replace_node.yml", "-e", f"replace_host={down.name}")
+def test_k8_a_host_that_is_not_empty_is_not_replaced(site, down, refusals):
+    done = refusals["replace_node"]
     assert done.returncode != 0
     assert "is not empty" in " ".join(done.stdout.split()), done.stdout[-3000:]
     assert known(site, down.name) == ["raft", "gossip", "catalog"]
 
 
-def test_k10_nothing_is_recovered_without_need_or_confirmation(site, down):
+def test_k10_nothing_is_recovered_without_need_or_confirmation(site, down, refusals):
     """With a confirmation it starts the server, which was only stopped. So this is the last test of the module."""
-    before = peers(site)
-    done, _ = play(site, "playbooks/recover_quorum.yml")
+    before, done = peers(site), refusals["recover_quorum"]
     assert done.returncode != 0
     assert f"recover_datacenter={site.datacenter}" in " ".join(done.stdout.split())
     done, _ = play(site, "playbooks/recover_quorum.yml", "-e", f"recover_datacenter={site.datacenter}")

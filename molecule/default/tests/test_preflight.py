@@ -64,7 +64,8 @@ def values(site) -> dict[str, str]:
 def runs(site, values, tmp_path_factory):
     """The run with each mistake, by its name, and whether all of them left the site as it was.
 
-    Of the one host that the message is about. Two at a time: none of them may change anything, so none can disturb another one.
+    Of the one host that the message is about. Three at a time: none of them may change anything, so none can disturb another one,
+    and each waits for its host half of its time.
     """
     folder, every = tmp_path_factory.mktemp("mistakes"), MISTAKES | OF_THE_OVERLAY
     alone = [(name,) for name in every if not any(name in group for group in TOGETHER)]
@@ -79,7 +80,7 @@ def runs(site, values, tmp_path_factory):
         return play(site, "playbooks/preflight.yml", "--limit", host, *options)[0]
 
     before, groups = state_of(site), [*TOGETHER, *alone]
-    done = side_by_side((functools.partial(run, names) for names in groups), at_once=2)
+    done = side_by_side((functools.partial(run, names) for names in groups), at_once=3)
     return {name: one for names, one in zip(groups, done, strict=True) for name in names}, state_of(site) == before
 
 

@@ -10,7 +10,7 @@ from tests.support.authority import Authority
 from tests.support.clients import tcp_open
 from tests.support.consul import Consul
 from tests.support.playbook import adhoc, play
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 HEARD = "/tmp/x5.heard"
 # Listens as nobody on both ports of the agent, the second by TLS with a certificate of another CA, and keeps all that comes.
@@ -68,9 +68,11 @@ def test_x5_an_impostor_on_loopback_gets_no_token(site, impostor, show):
     """Registrator, consul-template, the sync program, registrator-clear, the backup and a play with the management token try."""
     node = impostor
     secrets = [path.read_text().strip() for path in [site.secrets / "management_token", *(site.secrets / "tokens").iterdir()]]
-    play(site, "playbooks/status.yml")
-    node.tries("/usr/local/sbin/registrator-clear")
-    node.tries("systemctl start consul-backup.service")
+    side_by_side([
+        lambda: play(site, "playbooks/status.yml"),
+        lambda: node.tries("/usr/local/sbin/registrator-clear"),
+        lambda: node.tries("systemctl start consul-backup.service"),
+    ])  # fmt: skip
 
     def connections() -> int:
         return int(node.run(f"grep -ac 'connection to 8501' {HEARD} || true"))
