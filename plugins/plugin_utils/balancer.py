@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from .balancer_certificates import SOURCES, certificates, source_of
+from .client_cas import client_ca_problem
 
 # DNS, DHCP, NTP, the overlay network and Consul.
 UDP_OF_HOSTS = (53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600)
@@ -32,10 +33,10 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
         balancer_certificates, balancer_certificates_from, balancer_https_redirect, balancer_hsts, balancer_response_headers,
-        balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth, balancer_allow, balancer_trusted_proxies,
-        balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance, balancer_access_log, balancer_sync_interval,
-        balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks, balancer_consul_servers,
-        balancer_consul_server_name, and each limit (limits.py)
+        balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth, balancer_client_cas (name to content),
+        balancer_allow, balancer_trusted_proxies, balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance,
+        balancer_access_log, balancer_sync_interval, balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks,
+        balancer_consul_servers, balancer_consul_server_name, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
@@ -47,8 +48,8 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
 
 
 def _shown(variable: str, value) -> str:
-    """A value in a message, without the end of a long one such as a page, and without hashes of passwords."""
-    text = repr(list(value) if variable == "balancer_htpasswd" else value)
+    """A value in a message, without the end of a long one such as a page, and without hashes of passwords and other content."""
+    text = repr(list(value) if variable in ("balancer_htpasswd", "balancer_client_cas") else value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
@@ -98,6 +99,7 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     yield from _of_headers(settings["balancer_response_headers"])
     yield from _of_pages(settings)
     yield from _of_users(settings)
+    yield from _of_client_cas(settings)
     for variable in ("balancer_trusted_proxies", "balancer_allow", "balancer_proxy_protocol_from"):
         wrong = [str(network) for network in settings[variable] if not _is_network(network)]
         if wrong:
@@ -136,6 +138,15 @@ def _of_users(settings: Mapping) -> Iterator[tuple[str, str]]:
     if settings["balancer_basic_auth"] and settings["balancer_basic_auth"] not in settings[variable]:
         listed = ", ".join(settings[variable]) or "none"
         yield "balancer_basic_auth", f"set it to one of balancer_htpasswd ({listed}), or leave it empty"
+
+
+def _of_client_cas(settings: Mapping) -> Iterator[tuple[str, str]]:
+    patterns, variable = _of_the_program("patterns"), "balancer_client_cas"
+    for name, text in settings[variable].items():
+        if not patterns.CLIENT_CA.fullmatch(str(name)):
+            yield variable, f"{name!r} is no name of a CA: set at most 32 small letters, digits, hyphens and underscores"
+        elif reason := client_ca_problem(text):
+            yield variable, f"the file of {name} {reason}; set names of CAs with their files"
 
 
 def _of_limits(settings: Mapping) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,17 @@
 """Labels of a service that change what a request or an answer may be: each by a real request through every balancer."""
 
+import contextlib
 import http.client
 import json
+import socket
+import ssl
 import time
 
 import pytest
-from tests.support.balancer import synced
+from tests.support.balancer import skipped, synced
+from tests.support.certificates import CLIENT, authority, issued, new_key, pem, private
 from tests.support.clients import http_get
+from tests.support.playbook import play
 from tests.support.wait import eventually, everywhere
 
 LONGEST = 65_000  # of a header; Python's client reads lines of 65,536 bytes
@@ -138,6 +143,74 @@ def test_p1_allow_list(site, serve, show):
         found = [ask(balancer, name)[0] for name in (host, barred)]
         show(f"{balancer.name}: with everybody on the list, and with others: {found}")
         assert found == [200, 403]
+
+
+def test_p1_a_ca_of_clients_that_the_site_has_not_opens_nothing(site, serve, show):
+    """And no header of a client says whose certificate it has."""
+    host = served(site, serve, "test-plain")
+    serve(site.docker_hosts[0], "test-mutual", "http", client_ca="test-nobody")
+    everywhere(site.balancers, lambda b: "test-nobody" in skipped(b).get("test-mutual", ""), SECONDS)
+    for balancer in site.balancers:
+        found = ask(balancer, site.host_of("test-mutual"))[0]
+        show(f"{balancer.name}: {found}; skipped: {skipped(balancer)['test-mutual']}")
+        assert found == 503
+        seen = json.loads(ask(balancer, host, X_Client_Subject="CN=lie", X_Client_Fingerprint="00")[2])[2]
+        assert [name for name in seen if name.lower().startswith("x-client")] == []
+
+
+def by_tls(balancer, name: str, host: str, certificate="") -> tuple[int, dict[str, str]]:
+    """Status, and headers that the instance saw, of a request for a host by a name of TLS."""
+    context = ssl._create_unverified_context()
+    if certificate:
+        context.load_cert_chain(certificate)
+    place = balancer.address, int(balancer.variables.get("balancer_tls_port", 443))
+    with socket.create_connection(place, 10) as plain, context.wrap_socket(plain, server_hostname=name) as client:
+        client.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Client-Subject: CN=lie\r\nConnection: close\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        body = answer.read()
+        return answer.status, {key.lower(): value for key, value in json.loads(body)[2].items()} if answer.status == 200 else {}
+
+
+@pytest.fixture
+def clients(site, tmp_path):
+    """Files of a client whose CA the site has for the test, with certificates of its own CA for hosts, and of another client."""
+    files = {}
+    for name in ("staff", "other"):
+        ca, key = authority(), new_key()
+        (tmp_path / f"{name}-ca.pem").write_text(pem(ca[1]))
+        files[name] = tmp_path / f"{name}.pem"
+        files[name].write_bytes(private(key) + pem(issued(ca, key, "anna", (), (CLIENT,))).encode())
+    wanted = {"balancer_certificates_from": "site_ca", "balancer_client_cas": {"test-staff": str(tmp_path / "staff-ca.pem")}}
+    done, _ = play(site, "playbooks/load_balancer.yml", "-e", json.dumps(wanted))
+    assert done.returncode == 0, done.stdout[-3000:]
+    yield files
+    done, _ = play(site, "playbooks/load_balancer.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.more
+def test_p1_certificates_of_clients(site, settled, serve, clients, show):
+    serve(site.docker_hosts[0], "test-mutual", "http", client_ca="test-staff")
+    serve(site.docker_hosts[0], "test-open", "http")
+    mutual, public = site.host_of("test-mutual"), site.host_of("test-open")
+
+    def there(balancer) -> bool:
+        with contextlib.suppress(OSError):
+            return (by_tls(balancer, mutual, mutual)[0], by_tls(balancer, public, public)[0]) == (403, 200)
+        return False
+
+    everywhere(site.balancers, there, SECONDS)
+    for balancer in site.balancers:
+        status, seen = by_tls(balancer, mutual, mutual, clients["staff"])
+        assert (status, seen.get("x-client-subject"), len(seen.get("x-client-fingerprint", ""))) == (200, "CN=anna", 40)
+        found = {
+            "without": by_tls(balancer, mutual, mutual)[0], "another CA": by_tls(balancer, mutual, mutual, clients["other"])[0],
+            "another name of TLS": by_tls(balancer, public, mutual, clients["staff"])[0], "in clear": ask(balancer, mutual)[0],
+        }  # fmt: skip
+        show(f"{balancer.name}: with a certificate 200, {found}")
+        assert list(found.values()) == [403, 403, 421, 403]
+        assert "x-client-subject" not in by_tls(balancer, public, public, clients["staff"])[1]
 
 
 def test_w15_headers_with_underscores(site, serve, show):

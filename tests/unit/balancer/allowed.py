@@ -75,10 +75,13 @@ ALLOWED = {
         "upstream": UPSTREAM | {"keepalive": r"\d+", "keepalive_timeout": TIME},
         "server": ANSWER
         | {
-            "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https\.sock( ssl http2 proxy_protocol default_server)?)",
+            "listen": rf"({PLACE}( default_server)?|{MARKER}|{SECOND}/https(-{USERS})?\.sock"
+            "( ssl http2 proxy_protocol default_server)?)",
+            "ssl_client_certificate": FILE, "ssl_verify_client": "optional", "ssl_verify_depth": "9", "ssl_session_cache": "off",
+            "return": ANSWER["return"] + "|421",
             "server_name": rf"(_|\*\.{HOST}|{HOST})",
             "access_log": "off",
-            "error_page": r"((401 )?(403 )?429 502 504|494 =431) @discovery_error",
+            "error_page": r"((401 )?(403 )?429 502 504|494 =431|495 =403) @discovery_error",
             "ssl_certificate(_key)?": FILE,
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
@@ -90,7 +93,7 @@ ALLOWED = {
         | {
             "(proxy|grpc)_hide_header": HEADER,
             "access_log": "off", "auth_basic": USERS, "auth_basic_user_file": FILE,
-            "if": r"\$discovery_clear",
+            "if": r"\$discovery_clear|\$ssl_client_verify != SUCCESS",
             "set": rf"\$discovery_(service {NAME}|prefix {PATH}|sticky {SERVICE}|cookie \$cookie_sticky_{SERVICE})",
             "add_header": rf"{ADDED}|(Set-Cookie \$discovery_set_cookie|Cache-Control \$discovery_cache) always"
             f"|{HEADER} {HEADER_VALUE} always",
@@ -107,11 +110,11 @@ ALLOWED = {
             "proxy_ssl_server_name": "on",
             "proxy_ssl_name": r"\$host",
         },
-        "server location if": {"add_header": "Retry-After ", "return": rf"30[18] https://{HOST}(:{PORT})?\$request_uri"},
+        "server location if": {"add_header": "Retry-After ", "return": rf"30[18] https://{HOST}(:{PORT})?\$request_uri|403"},
     },
     "stream.conf": {
         "": {
-            "upstream": f"((tcp|tls|udp)_{NAME}|discovery_(https|through))",
+            "upstream": f"((tcp|tls|udp)_{NAME}|discovery_(https(_{USERS})?|through))",
             "server": "",
             "limit_conn": r"connections_[0-9a-f]{16} [1-9]\d{0,5}",
             "limit_conn_log_level": "warn",
@@ -128,12 +131,12 @@ ALLOWED = {
             "default": "-", f"TCP({PORT})?": rf"({NAME}|\$discovery_tls)", f"UDP{PORT}": NAME,
         },
         r"map \$ssl_preread_server_name \$discovery_tls": {
-            "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https)",
+            "default": "", "hostnames": "", rf"(\*\.)?{HOST}": f"(tls_{NAME}|discovery_https(_{USERS})?)",
         },
         r"map \$discovery_(tls|let_in) \$discovery_step": {
-            "default": "discovery_through", "": "", "discovery_https": "discovery_https",
+            "default": "discovery_through", "": "", f"discovery_https(_{USERS})?": f"discovery_https(_{USERS})?",
         },
-        "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SECOND}/(https|through)\.sock)", "least_conn": ""},
+        "upstream": UPSTREAM | {"server": rf"({UPSTREAM['server']}|{SECOND}/(https(-{USERS})?|through)\.sock)", "least_conn": ""},
         "server": ACCESS
         | {
             "listen": rf"({PLACE}( udp reuseport)?|{SECOND}/through\.sock proxy_protocol)",

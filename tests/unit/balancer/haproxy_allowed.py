@@ -38,6 +38,8 @@ ALLOWED = {
         ALLOW.replace("CLIENT", r"var\(txn\.client\)"),
         r"http-request return status 403 content-type text/html file discovery/403\.html"
         r" unless discovery_allowed !discovery_6to4",
+        r"http-request return status 403 content-type text/html file discovery/403\.html"
+        rf" unless \{{ var\(txn\.verified\) -m str {USERS} \}}",
         r"http-request return status 401 content-type text/html file discovery/401\.html"
         rf" hdr WWW-Authenticate 'Basic realm=\"(?P<users>{USERS})\"' unless \{{ http_auth\(discovery_(?P=users)\) \}}",
         "compression algo gzip", f"compression type {re.escape(' '.join(TYPES))}",
@@ -70,13 +72,14 @@ ALLOWED = {
         r"acl discovery_front src [0-9a-f.:/]+( [0-9a-f.:/]+){0,15}",
         r"tcp-request connection reject if \{ sc_conn_cur\(2\) gt [1-9]\d{0,5} \}",
     ],
-    "global()": [rf"hard-stop-after {MS}", r"tune\.bufsize [1-9]\d{4}"],
+    "global()": [rf"hard-stop-after {MS}", r"tune\.bufsize [1-9]\d{4}", r"tune\.ssl\.cachesize 0"],
 }  # fmt: skip
 MAPS = {
     "hosts.map": rf"({HOST}({PATH})?/ {NAME}|\*{HOST}/ -)",
-    "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https)",
+    "names.map": rf"(\*\.)?{HOST} (tls_{NAME}|discovery_https(_{USERS})?)",
     "sticky.map": rf"{SERVICE}/({VALUE} {ADDRESS}:{PORT}|{ADDRESS}:{PORT} {VALUE})",
     "encrypted.map": f"{HOST} yes",
+    "client-cas.map": f"{HOST} {USERS}",
     "hsts.map": rf"{HOST} \d{{1,8}}",
     "structure.map": rf"((stop|buffer) \d+|(common|backend:(http|tls)_{NAME}) [0-9a-f]{{16}})",
     "marker.map": "marker [0-9a-f]{16}",

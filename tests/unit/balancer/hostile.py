@@ -14,7 +14,7 @@ from discovery_balancer.settings import GUARDS, PARSERS, PREFIX
 KEYS = ["version", *(PREFIX + key for key in sorted(PARSERS)), PREFIX + "unknown"]
 # Good services are asked in clear, so none of them redirects.
 FINE = {
-    "allow": "0.0.0.0/0, ::/0", "basic_auth": "false", "access_log": "false", "proxy_protocol": "false",
+    "allow": "0.0.0.0/0, ::/0", "basic_auth": "false", "client_ca": "false", "access_log": "false", "proxy_protocol": "false",
     "connect_timeout": "2s", "gzip": "true", "header_size": "16k", "hosts": "{name}.hospital.example, {name}.example.org",
     "hsts": "600", "https_redirect": "false", "max_body_size": "2g", "path": "/", "protocol": "http", "rate_limit": "20, 100",
     "read_timeout": "1m",
@@ -58,7 +58,7 @@ VALUES = (
     "http", "https", "HTTP", "h2c", "grpc", "tls", "tcp", "ftp", "true", "false", "on", "off", "v1.0.0", "1.2.3", "2",
     "cookie", "Cookie", "address", "2g", "101g", "102400M", "104857601k", "1t", "4k", "64K", "65k", "0k", "007k", "1m", "16 k",
     "301", "308", "302", "31536000", "20,100", "20,", "1,10001", "10000 ,1",
-    "0.0.0.0/0", "10.0.0.0/8, 2001:db8::/32", "10.0.0.1/8", "::/0", "fe80::1%eth0", "staff", "staff/../x",
+    "0.0.0.0/0", "10.0.0.0/8, 2001:db8::/32", "10.0.0.1/8", "::/0", "fe80::1%eth0", "staff", "staff/../x", "staff,optional",
 )  # fmt: skip
 
 

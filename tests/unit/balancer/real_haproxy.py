@@ -57,7 +57,7 @@ class Balancer(real_nginx.Balancer):
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
-        own["htpasswd"] = self._users(given)
+        own |= self._files(given)
         options |= {name: own.pop(name) for name in OF_BACKEND if name in own}
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine
 

@@ -184,15 +184,17 @@ class Balancer:
             "udp_sessions": written["udp_sessions"], "client_open_connections": written["client_open_connections"],
         }  # fmt: skip
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        options["htpasswd"] = self._users(given)
+        options |= self._files(given)
         self.options = Options(**options, backend=own, refused_networks=())  # the instances are on this machine
 
-    def _users(self, given: dict) -> dict:
-        """Lists of users where this server reads them: {name: file}."""
+    def _files(self, given: dict) -> dict:
+        """Lists of users and CAs of clients where this server reads them: {option: {name: file}}."""
         found = {}
-        for name, file in given.get("balancer_htpasswd", {}).items():
-            found[name] = str(self.config / f"{name}.users")
-            shutil.copyfile(file, found[name])
+        for option in ("htpasswd", "client_cas"):
+            found[option] = {}
+            for name, file in given.get(f"balancer_{option}", {}).items():
+                found[option][name] = str(self.config / f"{name}.{option}")
+                shutil.copyfile(file, found[option][name])
         return found
 
     def _moved(self, text: str) -> str:

@@ -271,6 +271,7 @@ def test_a_post_that_was_not_sent_goes_to_another_instance(serve, ask, instance)
 LIES = {
     "X_Forwarded_For": "192.0.2.1", "X_Forwarded_Proto": "https", "X_Forwarded_Host": "lie.example", "X_Forwarded_Port": "444",
     "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1", "Proxy": "http://lie.example",
+    "X_Client_Subject": "CN=lie", "X_Client_Fingerprint": "00",
 }  # fmt: skip
 
 
@@ -413,7 +414,10 @@ def test_w16_two_hosts_are_refused(serve, balancer, instance):
 
 
 ODD = {"X_Api_Key": "1", "auth_token": "2", "a.b": "3"}
-OURS = ("X-Forwarded-For", "x-FORWARDED-host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Real-IP")
+OURS = (
+    "X-Forwarded-For", "x-FORWARDED-host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Real-IP",
+    "X-Client-Subject", "x-CLIENT-fingerprint",
+)  # fmt: skip
 FORGED = [form.format(*name.split("-")) for name in OURS for form in ("{}_{}_{}", "{}_{}-{}", "{}-{}_{}")]
 
 

@@ -224,6 +224,40 @@ def test_p1_basic_auth():
         assert "http_auth" not in made["services.cfg"]
 
 
+def test_p1_certificates_of_clients():
+    options = dataclasses.replace(ENDING_TLS, client_cas={"staff": "/etc/staff.pem", "guests": "/etc/guests.pem"})
+    hosts = ("web.hospital.example",)
+    service = dataclasses.replace(web(client_ca="staff"), encrypted=hosts)
+    soft = dataclasses.replace(web(name="soft", hosts=("a.example",), client_ca="staff,optional"), encrypted=("a.example",))
+    made = rendered(http=(service, soft, web(name="open", hosts=("open.example",))), tls_port=443, options=options)
+    text = made["services.cfg"]
+    page = "content-type text/html file discovery/403.html"
+    needs = f"http-request return status 403 {page} unless {{ var(txn.verified) -m str staff }}"
+    assert needs in section(text, "http_web") and "verified" not in section(text, "http_soft") + section(text, "http_open")
+    first = section(text, "discovery_http")
+    for number, name in ((1001, "guests"), (1002, "staff")):
+        assert (
+            f"    bind unix@/run/discovery-haproxy-tls/https-{name}.sock mode 600 user haproxy accept-proxy id {number} ssl"
+            f" crt-list /etc/haproxy/discovery-certificates/list alpn h2,http/1.1 ca-file /etc/{name}.pem verify optional"
+            " crt-ignore-err all ca-ignore-err all\n"
+        ) in first
+        assert f"    http-request set-var(txn.asked) str({name}) if {{ so_id {number} }}\n" in first
+        assert f"/https-{name}.sock send-proxy-v2\n" in section(text, f"discovery_https_{name}")
+    rules = [line for line in first.splitlines() if "http-request" in line]
+    order = [next(n for n, line in enumerate(rules) if words in line) for words in (
+        "set-var(txn.verified)", "return status 421", "set-var(txn.service)", "x-client-(subject|fingerprint)",
+        "set-header X-Client-Subject", "set-header X-Client-Fingerprint",
+    )]  # fmt: skip
+    assert order == sorted(order)
+    assert made["client-cas.map"] == "a.example staff\nweb.hospital.example staff\n"
+    assert made["names.map"] == (
+        "*.hospital.example discovery_https\na.example discovery_https_staff\nweb.hospital.example discovery_https_staff\n"
+    )
+    assert "    tune.ssl.cachesize 0\n" in section(text, "global")
+    without = rendered(http=(service,), tls_port=443, options=ENDING_TLS)["services.cfg"]
+    assert "cachesize" not in without and "txn.asked" not in without and needs in without
+
+
 def test_p1_response_headers():
     options = dataclasses.replace(OPTIONS, response_headers={"x-site": "site", "X-Other": 1})
     text = rendered(http=(web(response_headers=(("X-Frame-Options", "DENY"), ("X-Site", "service"))),), options=options)

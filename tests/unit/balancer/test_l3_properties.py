@@ -23,7 +23,10 @@ from discovery_balancer.settings import PARSERS, PREFIX, cut
 from hostile import ADDRESSES, BREAKING, FINE, KEYS, NAMES, NUMBERS, ODD, TCP_NAMES, VALUES, Maker
 
 RUN = "/run/discovery-balancer"
-OPTIONS = Options(domain="hospital.example", udp_ports=(7000, 9999), htpasswd={"staff": "/etc/nginx/users/staff"})
+OPTIONS = Options(
+    domain="hospital.example", udp_ports=(7000, 9999), htpasswd={"staff": "/etc/nginx/users/staff"},
+    client_cas={"staff": "/etc/nginx/cas/staff.pem"},
+)  # fmt: skip
 TLS = Path(f"{RUN}-tls")
 CERTIFICATE = {"names": ["*.hospital.example", "b.example.org"], "certificate": "/etc/ssl/site.pem", "key": "/etc/ssl/site.key"}
 ENDING = dataclasses.replace(OPTIONS, certificates=(CERTIFICATE,))

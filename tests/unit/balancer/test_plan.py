@@ -552,6 +552,45 @@ def test_p1_an_instance_does_not_open_those_with_the_sites_list():
     assert [name for name, reason in result.warnings if "more than the site's" in reason] == ["web"]
 
 
+def test_p1_a_service_that_asks_for_certificates_is_not_open():
+    """Where there is no such CA, no TLS that ends here, and on ports and names whose connections go on as they are."""
+    certified = {"names": ["*.hospital.example"], "certificate": "/c", "key": "/k"}
+    there = dataclasses.replace(OPTIONS, domain="hospital.example", client_cas={"staff": "/x"}, certificates=(certified,))
+    for asked in ("staff", "staff,optional"):
+        one = instance(tags=["http", "tls", "tcp"], meta={"balancer_client_ca": asked})
+        for changed in ({"client_cas": {}}, {"client_cas": {"other": "/x"}}, {"certificates": ()}):
+            result = plan(catalog(**{"web-9999": [one]}), dataclasses.replace(there, **changed))
+            assert not (result.http or result.tls or result.tcp) and len(result.skipped) == 3
+        result = plan(catalog(**{"web-9999": [one]}), there)
+        assert (len(result.http), result.tls, result.tcp, result.client_cas) == (1, (), (), {})  # TLS is asked for by itself
+        result = plan(catalog(**{"web-9999": [{**one, "tags": ["http", "tcp"]}]}), there)
+        assert (len(result.http), result.tcp) == (1, ())
+        assert result.client_cas == {"web-9999.hospital.example": "staff"}
+    hosts = "web.hospital.example, web.example.org"
+    result = plan(catalog(web=[instance(meta={"balancer_client_ca": "staff", "balancer_hosts": hosts})]), there)
+    assert result.http[0].hosts == ("web.hospital.example",) and "web.example.org has no certificate here" in str(result.warnings)
+
+
+def test_p1_a_host_asks_for_certificates_of_one_ca():
+    """The one of the shortest path, whatever the names of the services are."""
+    certified = {"names": ["*.hospital.example"], "certificate": "/c", "key": "/k"}
+    cas = {"a": "/x", "b": "/y"}
+    options = dataclasses.replace(OPTIONS, domain="hospital.example", client_cas=cas, certificates=(certified,))
+
+    def asking(ca, hosts, path=""):
+        return [instance(meta={"balancer_client_ca": ca, "balancer_hosts": hosts, "balancer_path": path})]
+
+    both = "one.hospital.example, two.hospital.example"
+    result = plan(catalog(
+        alone=asking("b", "one.hospital.example", "/b"), first=asking("a", "one.hospital.example"), other=asking("b", both, "/c"),
+        same=asking("a,optional", "one.hospital.example", "/a"), free=[instance(meta={"balancer_hosts": "two.hospital.example"})],
+    ), options)  # fmt: skip
+    assert result.client_cas == {"one.hospital.example": "a", "two.hospital.example": "b"}
+    assert [(s.hosts, s.encrypted) for s in result.http if s.name == "other"] == [(("two.hospital.example",),) * 2]
+    assert [name for name, _ in result.skipped] == ["alone"] and "of the CA a already" in reasons(result)["alone"]
+    assert [name for name, reason in result.warnings if "of the CA a already" in reason] == ["other"]
+
+
 def test_p1_a_service_that_asks_for_passwords_is_not_open():
     """Where there are no such users, and on ports and names whose connections go on as they are."""
     one = instance(tags=["http", "tls", "tcp"], meta={"balancer_basic_auth": "staff"})

@@ -240,6 +240,43 @@ def test_p1_basic_auth():
     assert "auth_basic" not in http_conf(web(basic_auth="false"), options=site) + http_conf(web())
 
 
+def asking(name="web", **chosen):
+    """An http service on a host for which TLS ends here."""
+    hosts = (f"{name}.hospital.example",)
+    return Service(name, (Instance("10.0.0.1", 8080),), hosts=hosts, encrypted=hosts, settings=Settings(**chosen))
+
+
+def test_p1_certificates_of_clients():
+    """Their hosts are on a socket of their own, and on the other one are nothing but another server's."""
+    options = dataclasses.replace(ENDING_TLS, client_cas={"staff": "/etc/staff.pem", "guests": "/etc/guests.pem"})
+    services = asking(client_ca="staff"), asking(name="open"), asking(name="soft", client_ca="staff,optional")
+    files = render_nginx(Plan(http=services, tls_port=443), options)
+    text, run = files["http.conf"], "/run/discovery-balancer-tls"
+    keys = "    ssl_certificate /etc/c.pem;\n    ssl_certificate_key /etc/k.pem;\n"
+    asks = (
+        "    ssl_client_certificate /etc/staff.pem;\n    ssl_verify_client optional;\n    ssl_verify_depth 9;\n"
+        "    ssl_session_cache off;\n    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
+    )
+    default = f"    listen unix:{run}/https-staff.sock ssl http2 proxy_protocol default_server;\n    server_name _;\n"
+    assert f"server {{\n{default}{keys}{asks}    return 421;\n}}\n" in text and "guests" not in text
+    for host in ("web", "soft"):
+        named = f"    server_name {host}.hospital.example;\n{keys}"
+        front = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
+        assert f"server {{\n    listen unix:{run}/https.sock;\n{named}{front}    return 421;\n}}\n" in text
+        assert f"server {{\n    listen unix:{run}/https-staff.sock;\n{named}{asks}    error_page " in text
+    needs = "        if ($ssl_client_verify != SUCCESS) {\n            return 403;\n        }\n"
+    assert text.count(f"        set $discovery_service web;\n{needs}") == text.count("$ssl_client_verify") == 2  # also in clear
+    assert text.count("    error_page 495 =403 @discovery_error;\n") == 2 and "error_page 403 429" in text
+    stream = files["stream.conf"]
+    assert "    web.hospital.example discovery_https_staff;\n" in stream and "    open." not in stream
+    assert "    discovery_https_staff discovery_https_staff;\n" in stream
+    assert f"upstream discovery_https_staff {{\n    server unix:{run}/https-staff.sock;\n}}\n" in stream
+    for plain in (render_nginx(Plan(http=services), options), render_nginx(Plan(http=services[1:2], tls_port=443), options)):
+        assert "https-" not in "".join(plain.values())
+    kept = render_nginx(Plan(http=services, tls_port=443), dataclasses.replace(options, maintenance=("web.hospital.example",)))
+    assert "web.hospital.example discovery" not in kept["stream.conf"]
+
+
 @pytest.mark.parametrize("options", [OPTIONS, ENDING_TLS], ids=["", "with certificates"])
 def test_p1_allow_list_of_connections(options):
     """One listener has all names: the name that is not for a client leads nowhere."""

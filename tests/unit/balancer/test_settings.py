@@ -35,15 +35,15 @@ def test_all_settings():
         unbuffered="TRUE", header_size="64K", max_body_size="2G", sticky="Cookie", responses="1",
         https_redirect="False", hsts="31536000", rate_limit="20, 100", gzip="False",
         response_headers="X-B: 2 | x-a: 'self' https:; x=1", allow="10.1.0.0/16 10.0.0.0/8,2001:DB8::1",
-        basic_auth="staff", proxy_protocol="true", rewrite="/v2/", access_log="false",
+        basic_auth="staff", client_ca="staff , optional", proxy_protocol="true", rewrite="/v2/", access_log="false",
     )  # fmt: skip
     sizes = "2g", "64k"
     https = "false", "31536000"
     headers = ("x-a", "'self' https:; x=1"), ("X-B", "2")
     expected = Settings(
         ("a.example", "b.example"), "/api", True, "https", "5m", "500ms", True, *sizes, "1", "cookie", headers, "false",
-        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff", proxy_protocol=True, rewrite="/v2",
-        access_log=False,
+        (20, 100), *https, allow=("10.0.0.0/8", "2001:db8::1/128"), basic_auth="staff", client_ca="staff,optional",
+        proxy_protocol=True, rewrite="/v2", access_log=False,
     )  # fmt: skip
     assert values == (expected, [])
 
@@ -118,6 +118,27 @@ def test_p1_an_instance_with_a_larger_allow_list_does_not_open_the_others():
     assert (chosen.allow, len(problems), "more than the site's" in problems[0]) == ((), 1, True)
     for others, applies in (([{}], ("10.1.0.0/16",)), ([meta(allow="0.0.0.0/0")] * 2, ("0.0.0.0/0",))):
         assert settings([meta(allow="10.1.0.0/16"), *others], ("10.0.0.0/8",))[0].allow == applies
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "Staff", "a b", "../x", "x" * 33, "a;", "False", "staff,", "staff,Optional", "staff,optional,optional", ",optional"],
+)
+def test_p1_a_ca_that_is_none_is_not_usable(value):
+    assert unguarded(meta(client_ca=value)).startswith("balancer_client_ca ")
+    assert unguarded(meta(client_ca="false")) == unguarded(meta(client_ca="staff, optional")) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "applies"),
+    [
+        (("a", "", "false"), "a"), (("a", "a,optional", "a,optional"), "a"), (("a,optional", "", ""), "a,optional"),
+        (("b", "a,optional", "a"), "a"), (("b,optional", "a,optional"), "a,optional"), (("", "false"), ""),
+    ],
+)  # fmt: skip
+def test_p1_an_instance_that_asks_for_no_certificate_does_not_open_the_others(values, applies):
+    chosen = settings([meta(client_ca=value) if value else {} for value in values])[0]
+    assert (chosen.client_ca, chosen.ca, chosen.needs_certificate) == (applies, applies[:1], len(applies) == 1)
 
 
 @pytest.mark.parametrize("value", ["", "Staff", "a b", "../x", "-x", "x" * 33, "a;", "False", "true\n"])

@@ -32,12 +32,33 @@ def test_p1_lists_of_users_are_not_for_everybody(tmp_path, backend):
     assert (made["checked"], made["known"]) == ({"staff": f"anna:{HASH}"}, {"staff": f"{folder}/staff"})
 
 
+@pytest.mark.parametrize("backend", FOLDERS)
+def test_p1_cas_of_clients_are_written_where_the_program_looks(tmp_path, backend):
+    """None is removed before the sync: the configuration that serves names it, and is tested with the new nginx.conf."""
+    (tmp_path / "templates").symlink_to(ROOT / "roles" / backend / "templates")
+    (tmp_path / "staff.pem").write_text("-----BEGIN\n")
+    value = {
+        "files": f"{{{{ __{backend}_client_ca_files }}}}",
+        "checked": "{{ __balancer_settings.balancer_client_cas }}",
+        "known": f"{{{{ __{backend}_options.client_cas }}}}",
+    }
+    given = {"balancer_deployment": "host", "balancer_client_cas": {"a-b": str(tmp_path / "staff.pem")}}
+    settings = {"__balancer_settings": {"balancer_client_cas": _line(VARIABLES, "balancer_client_cas")}}
+    (made,) = printed(tmp_path, value, {"__nginx_user": "www-data"} | given | settings | OTHERS)
+    folder = FOLDERS[backend].replace("htpasswd", "client-cas")
+    assert made["files"] == [
+        {"path": folder, "state": "directory"}, {"path": f"{folder}/a-b.pem", "content": "-----BEGIN\n"},
+    ]  # fmt: skip
+    assert (made["checked"], made["known"]) == ({"a-b": "-----BEGIN"}, {"a-b": f"{folder}/a-b.pem"})
+
+
 def _line(file: Path, name: str) -> str:
     """The value of a key in a file of variables, as its template."""
     lines = [line for line in file.read_text().splitlines() if line.startswith(f"  {name}: ")]
     return lines[-1].partition(": ")[2].strip('"')
 
 
-SOURCE = _line(ROOT / "roles/balancer/vars/main.yml", "balancer_htpasswd")
+VARIABLES = ROOT / "roles/balancer/vars/main.yml"
+SOURCE = _line(VARIABLES, "balancer_htpasswd")
 # What the options of a backend need beside it.
 OTHERS = {"balancer_access_log": "off", "balancer_domain": "hospital.example", "discovery_floating_addresses": []}

@@ -1,8 +1,14 @@
 """Mistakes in the site settings of the role balancer."""
 
+import datetime
+
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import balancer
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.client_cas import client_ca_problem
+from tests.support.certificates import CLIENT, NOW, authority, issued, new_key, pem, private
 
+AUTHORITY = authority()
+CA = pem(AUTHORITY[1])
 CERTIFICATE = {"names": ["*.hospital.example"], "certificate": "/etc/ssl/chain.pem", "key": "/etc/ssl/key.pem"}
 HASH = "$5$abcdefgh$" + "x" * 43
 SIGNED = {"names": ["portal.example.org"], "from": "site_ca"}
@@ -13,7 +19,7 @@ GOOD = {
     "balancer_trusted_proxies": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"], "balancer_access_log": "/var/log/nginx/access.log",
     "balancer_pages": {503: "<html>ä</html>"},
     "balancer_htpasswd": {"staff": f"# people\nanna:{HASH}\n"}, "balancer_basic_auth": "staff",
-    "balancer_default_host": "", "balancer_maintenance": ["a.example"],
+    "balancer_client_cas": {"staff": CA}, "balancer_default_host": "", "balancer_maintenance": ["a.example"],
     "balancer_proxy_protocol_from": ["10.0.0.9"], "balancer_allow": ["10.0.0.0/8", "2001:db8::1"],
     "balancer_https_redirect": "false", "balancer_hsts": "", "balancer_response_headers": {"X-Good": 1},
     "balancer_backend": "nginx", "balancer_sync_interval": 15, "balancer_consul_address": "127.0.0.1:8501",
@@ -166,3 +172,42 @@ def test_u2_a_mistake_of_the_ui_is_reported(variable, value, words):
 
 def test_u2_without_the_ui_nothing_of_it_matters():
     assert balancer_problems("lb-1", {**WITH_UI, "balancer_consul_ui": "", "balancer_consul_ui_networks": []}) == []
+
+
+def below(ca):
+    """Key and certificate of a CA below this one."""
+    key = new_key()
+    return key, issued(ca, key, "below", (), (CLIENT,), is_ca=True, signing=True)
+
+
+def test_p1_a_ca_of_clients_may_have_others_below_it():
+    text = f"# of the staff\n{CA}\n{pem(below(AUTHORITY)[1])}".replace("\n", "\r\n")
+    assert balancer_problems("lb-1", {**GOOD, "balancer_client_cas": {"staff": text, "a-b_1": CA}}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no certificate as PEM"), ("geheim", "has no certificate as PEM"),
+        ("-----BEGIN CERTIFICATE-----\nZ2VoZWlt\n-----END CERTIFICATE-----\n", "cannot be read"),
+        (CA + private(AUTHORITY[0]).decode(), "has a EC PRIVATE KEY beside"), (CA + "-----BEGIN X509 CRL-----", "has a X509 CRL"),
+        (pem(issued(AUTHORITY, new_key(), "h1", ())), "has CN=h1, which is no CA"),
+        (pem(authority(days=-0.5)[1]), "has CN=site CA, which ended on"),
+        (CA + pem(authority(days=-0.5)[1]), "which ended on"),
+        (pem(below(AUTHORITY)[1]), "has CN=below without CN=site CA, which signed it"),
+    ],
+)  # fmt: skip
+def test_p1_a_file_that_is_no_ca_of_clients_is_refused(text, words):
+    found = balancer_problems("lb-1", {**GOOD, "balancer_client_cas": {"staff": text}})
+    assert len(found) == 1 and words in found[0]
+    assert found[0].startswith("balancer_client_cas is ['staff'] on lb-1: the file of staff ")
+    assert "geheim" not in found[0] and "-----BEGIN EC" not in found[0]
+
+
+def test_p1_a_ca_of_clients_has_begun():
+    assert "which begins on" in client_ca_problem(CA, NOW - datetime.timedelta(7))
+
+
+@pytest.mark.parametrize("name", ["Staff", "a/b", "false", "", "x" * 33])
+def test_p1_a_name_of_a_ca_is_safe_in_paths(name):
+    assert "is no name of a CA" in balancer_problems("lb-1", {**GOOD, "balancer_client_cas": {name: CA}})[0]

@@ -8,13 +8,15 @@ import pathlib
 import re
 
 from . import consul_ui, headers
-from .patterns import CERTIFIED, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, page_problem
+from .patterns import CERTIFIED, CLIENT_CA, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
 BOUNDS = ("weight_ratio", "owner_grace")  # options about services of which one could hurt another
 # Options that the backend's file may replace: only it knows where the backend runs, where it listens for itself, and what it can.
-OF_BACKEND = ("listen", "tcp_ports", "reserved_ports", "most_header_size", "udp", "htpasswd", "tls_proxy_protocol")
+OF_BACKEND = (
+    "listen", "tcp_ports", "reserved_ports", "most_header_size", "udp", "htpasswd", "client_cas", "tls_proxy_protocol",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Options:
     pages: dict = dataclasses.field(default_factory=dict)  # status to HTML in place of the program's own
     basic_auth: str = ""  # name of a list of users, where a service has no own word; empty: none
     htpasswd: dict = dataclasses.field(default_factory=dict)  # name of each list of users to its file
+    client_cas: dict = dataclasses.field(default_factory=dict)  # name of each CA of clients to its file
     proxy_protocol_from: tuple = ()  # networks of balancers in front, which send the client's address before each connection
     tls_proxy_protocol: bool = False  # whether the backend can send it to instances of tls services
     default_host: str = ""  # virtual host that answers for names that nobody has; empty: none
@@ -102,6 +105,8 @@ class Options:
                 raise ValueError(f"pages: {reason}")
         if not all(USERS.fullmatch(str(name)) and FILE.fullmatch(str(file)) for name, file in self.htpasswd.items()):
             raise ValueError(f"htpasswd: {self.htpasswd!r} are not lists of users with their files")
+        if not all(CLIENT_CA.fullmatch(str(name)) and FILE.fullmatch(str(file)) for name, file in self.client_cas.items()):
+            raise ValueError(f"client_cas: {self.client_cas!r} are not names of CAs with their files")
         if self.basic_auth and not USERS.fullmatch(str(self.basic_auth)):
             raise ValueError(f"basic_auth: {self.basic_auth!r} is not the name of a list of users")
         if self.default_host and not DOMAIN.fullmatch(str(self.default_host)):

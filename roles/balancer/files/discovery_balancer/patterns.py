@@ -12,6 +12,7 @@ HTTPS_PORT = 443  # the only one for which HSTS may be: a browser asks for https
 PAGES = (401, 403, 404, 429, 431, 502, 503, "maintenance")  # what a site may write itself: pages of statuses, and one more
 LONGEST_PAGE = 32 * 2**10  # bytes; HAProxy's buffers hold 12 KiB more than balancer_header_size
 USERS = re.compile("(?!false$)[a-z0-9][a-z0-9_-]{0,31}")  # name of a list of users
+CLIENT_CA = USERS  # name of a CA that signs certificates of clients; it is part of names of files and sections
 # A user and the hash of the password, as the C library's crypt(5) has them, which nginx and HAProxy both ask: sha256crypt,
 # sha512crypt, bcrypt, yescrypt. Not those of Apache's htpasswd (apr1) and {SHA}, which HAProxy has not.
 USER = re.compile(

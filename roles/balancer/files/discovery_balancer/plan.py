@@ -65,6 +65,11 @@ class Plan:
     consul_ui: ConsulUi = None  # Consul's own UI, where the site wants it
 
     @property
+    def client_cas(self) -> dict:
+        """{virtual host: name of the CA whose clients' certificates it asks for}, of those for which TLS ends here."""
+        return {host: s.settings.ca for s in self.http if s.settings.ca for host in s.encrypted}
+
+    @property
     def ports(self) -> frozenset:
         """The ports of the stream listeners: numbers of TCP, and "5140/udp"."""
         return frozenset([s.port for s in self.tcp] + [self.tls_port] * bool(self.tls_port) + [_udp(s.port) for s in self.udp])
@@ -135,6 +140,8 @@ def plan(catalog: dict, options, own=frozenset()) -> Plan:
                 shifted[name] = spread.percent
         except Rejected as rejected:
             skipped.append((cut(name), str(rejected)))
+    served["http"], bad, ignored = _one_ca_for_each_host(served["http"])
+    skipped, warnings = skipped + bad, warnings + ignored
     http, tls, tcp, udp = (tuple(service for _unused, service in sorted(served[kind].items())) for kind in KINDS)
     tls_port = options.tls_port if tls or options.certificates else 0
     warnings = tuple(dict.fromkeys(warnings))
@@ -262,13 +269,19 @@ def _http_service(name, instances, chosen, options, claims):
     _some(instances)
     if (users := options.users_of(chosen)) and users not in options.htpasswd:
         raise Rejected(f"balancer_htpasswd has no list {users}, and without it everybody would get in")
+    if chosen.ca and chosen.ca not in options.client_cas:
+        raise Rejected(f"balancer_client_cas has no CA {chosen.ca}, and without it everybody would get in")
     chosen, lost = _possible(chosen, options)
+    clear = [host for host in hosts if not options.certificate(host)]
     if chosen.protocol == "grpc":
         lost += ["balancer_sticky: gRPC clients keep no cookies"] if chosen.sticky else []
         lost += ["balancer_rewrite: the paths of gRPC are not rewritten"] if chosen.rewrite else []
         chosen = dataclasses.replace(chosen, sticky="", rewrite="")
-        lost += [f"{host} has no certificate here, and grpc needs TLS" for host in hosts if not options.certificate(host)]
-        hosts = tuple(host for host in hosts if options.certificate(host))
+        lost += [f"{host} has no certificate here, and grpc needs TLS" for host in clear]
+    if chosen.ca:
+        lost += [f"{host} has no certificate here, and certificates of clients need TLS" for host in clear]
+    if chosen.protocol == "grpc" or chosen.ca:
+        hosts = tuple(host for host in hosts if host not in clear)
     kept, taken = _claimed(name, {_http_claim(host, chosen.path): host for host in hosts}, claims, options.consul_ui.get("name"))
     hosts, lost = tuple(kept), lost + taken
     _left(hosts, lost)
@@ -318,16 +331,39 @@ def _of_https(chosen, hosts, encrypted, tls_port):
     return chosen, ignored
 
 
-def _without_users(chosen):
-    """Reject a service that asks for passwords where connections go on as they are."""
-    if chosen.basic_auth not in ("", "false"):
-        raise Rejected("balancer_basic_auth is of http alone, and without it everybody would get in")
+def _one_ca_for_each_host(services):
+    """The http services without hosts on which another one asks for certificates of another CA: a client is asked before it
+    names a path. The service with the shortest path decides, then the lowest name. And the reasons, of services and of hosts.
+
+    :param services: {name: Service}
+    """
+    kept, skipped, lost, cas = {}, [], [], {}
+    for name, service in sorted(services.items(), key=lambda one: (one[1].settings.path, one[0])):
+        ca = service.settings.ca
+        other = {host: cas[host] for host in service.hosts if ca and cas.get(host, ca) != ca}
+        reasons = [f"{host} asks for certificates of the CA {theirs} already, not of {ca}" for host, theirs in other.items()]
+        hosts = tuple(host for host in service.hosts if host not in other)
+        if not hosts:
+            skipped.append((cut(name), "; ".join(reasons)))
+            continue
+        cas |= dict.fromkeys(hosts, ca) if ca else {}
+        lost += [(cut(name), reason) for reason in reasons]
+        encrypted = tuple(host for host in service.encrypted if host in hosts)
+        kept[name] = dataclasses.replace(service, hosts=hosts, encrypted=encrypted) if other else service
+    return kept, skipped, lost
+
+
+def _without_guards(chosen):
+    """Reject a service that asks for passwords or certificates where connections go on as they are."""
+    for key, asked in (("basic_auth", chosen.basic_auth not in ("", "false")), ("client_ca", chosen.ca)):
+        if asked:
+            raise Rejected(f"balancer_{key} is of http alone, and without it everybody would get in")
 
 
 def _tls_service(name, instances, chosen, options, claims):
     """A service that gets the TLS connections for its hosts as they are, and warnings about hosts that it does not get."""
     hosts = _hosts(name, chosen, options)
-    _without_users(chosen)
+    _without_guards(chosen)
     if not options.tls_port:
         raise Rejected("this balancer has no port for TLS")
     lost_log = [] if chosen.access_log else ["balancer_access_log is of http, tcp and udp: connections by TLS have their lines"]
@@ -341,7 +377,7 @@ def _tls_service(name, instances, chosen, options, claims):
 
 def _tcp_service(name, instances, chosen, options, claims):
     """A stream listener, on the port that ends the name."""
-    _without_users(chosen)
+    _without_guards(chosen)
     port = _port_of(name)
     if problem := _port_problem("tcp", port, options):
         raise Rejected(problem)
@@ -352,7 +388,7 @@ def _tcp_service(name, instances, chosen, options, claims):
 
 def _udp_service(name, instances, chosen, options, claims):
     """A listener for datagrams, on the port that ends the name, and a warning about a silence that is too long."""
-    _without_users(chosen)
+    _without_guards(chosen)
     port = _port_of(name)
     if not options.udp:
         raise Rejected(f"{options.balancer} does not balance UDP; discovery_balancer: nginx does")

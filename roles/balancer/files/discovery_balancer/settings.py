@@ -10,7 +10,7 @@ import re
 from collections import Counter
 
 from . import headers
-from .patterns import MAX_AGE, REDIRECT, USERS
+from .patterns import CLIENT_CA, MAX_AGE, REDIRECT, USERS
 from .times import seconds
 
 PREFIX = "balancer_"
@@ -31,7 +31,8 @@ HEADER_SIZE = re.compile(r"([4-9]|[1-5][0-9]|6[0-4])k")
 RATE = re.compile("([1-9][0-9]{0,4})( *, *([1-9][0-9]{0,4}))?")
 MOST_NETWORKS = 64
 # Settings that keep clients away. Who asks for one and cannot have it is not served: it would be open to everybody.
-GUARDS = ("allow", "basic_auth")
+GUARDS = ("allow", "basic_auth", "client_ca")
+OPTIONAL = ",optional"  # behind the name of a CA: clients without a certificate get in, too
 HIGHEST_RATE = 10_000  # requests a second of one address, and at once
 LONGEST_TEXT = 100
 
@@ -62,10 +63,21 @@ class Settings:
     hsts: str = ""  # max-age in seconds; empty: the site's
     allow: tuple = ()  # networks whose clients are let in; empty: the site's
     basic_auth: str = ""  # name of a list of users, or false; empty: the site's
+    client_ca: str = ""  # name of a CA that signs certificates of clients, with OPTIONAL or without; empty: none is asked for
     proxy_protocol: bool = False  # whether instances get the client's address in front of each connection
     rewrite: str = ""  # path that instances see in place of the service's own
     access_log: bool = True  # whether requests and connections have a line in the log
     bad_path: bool = False  # a path was asked for that cannot be had
+
+    @property
+    def ca(self) -> str:
+        """The name of the CA whose clients' certificates are asked for; "" for none."""
+        return self.client_ca.partition(",")[0]
+
+    @property
+    def needs_certificate(self) -> bool:
+        """Whether clients without a certificate do not get in."""
+        return bool(self.client_ca) and not self.client_ca.endswith(OPTIONAL)
 
 
 def settings(entries, site_allow=()) -> tuple:
@@ -92,10 +104,14 @@ def settings(entries, site_allow=()) -> tuple:
             for value in [value for value in votes if not _within(value, site_allow)]:
                 problems.append(f"{PREFIX}allow {shown(value)} is more than the site's, which its other instances have: ignored")
                 del votes[value]
-        if field.name in GUARDS:  # one that asks for none does not open the others
+        if field.name in GUARDS:  # one that asks for none, or for less, does not open the others
             for open_ in ("false", field.default):
                 if len(votes) > 1:
                     votes.pop(open_, None)
+            optional = [value for value in votes if str(value).endswith(OPTIONAL)]
+            if len(optional) < len(votes):
+                for value in optional:
+                    del votes[value]
         ranked = sorted((-votes[value], _size(value) if field.name == "allow" else 0, value) for value in votes)
         chosen[field.name] = ranked[0][-1] if ranked else field.default
         if len(votes) > 1:
@@ -227,6 +243,15 @@ def _basic_auth(value):
     return value
 
 
+def _client_ca(value):
+    words = [word.strip(" ") for word in value.split(",")]
+    if words == ["false"]:
+        return ""
+    if not CLIENT_CA.fullmatch(words[0]) or words[1:] not in ([], ["optional"]):
+        raise Rejected("it is not the name of a CA, alone or with ,optional")
+    return ",".join(words)
+
+
 def _path(value):
     path = value.rstrip("/")
     if path and (path[0] != "/" or len(path) > LONGEST_PATH or not all(map(SEGMENT.fullmatch, path[1:].split("/")))):
@@ -314,6 +339,7 @@ PARSERS = {
     "access_log": _boolean,
     "allow": _networks,
     "basic_auth": _basic_auth,
+    "client_ca": _client_ca,
     "connect_timeout": _time,
     "gzip": _switch,
     "header_size": _header_size,

@@ -10,7 +10,10 @@ PAGE = (
 )
 TEXTS = {
     401: ("This service asks who you are", "Your name and password are not those of somebody who may use it."),
-    403: ("You have no access to this service", "It may not be asked from the network that you are in."),
+    403: (
+        "You have no access to this service",
+        "It may not be asked from the network that you are in, or not without a certificate.",
+    ),
     404: ("There is no such site here", "Nothing is served under this address. Is its name spelled right?"),
     503: (
         "This service is unavailable",

@@ -42,6 +42,7 @@ class Haproxy:
         """The files of a generation and their marker, which covers haproxy.cfg and the certificates as well."""
         main = [pathlib.Path(self.own.config).read_bytes(), _content(pathlib.Path(self.own.certificates) / "list")]
         main += [_content(one[file]) for one in self.options.certificates for file in ("certificate", "key")]
+        main += map(_content, self.options.client_cas.values())
         digest = hashlib.sha256(b"\0".join(main)).hexdigest()
         self.wanted = render.layout(plan, self.options, self.own, digest, _users(self.options.htpasswd))
         files = render.files(self.wanted)

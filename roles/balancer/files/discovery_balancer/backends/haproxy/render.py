@@ -21,7 +21,9 @@ from ..pages import RETRY_SECONDS, page
 HEADER = "# Made by discovery-balancer from Consul's catalog. Edits are lost at the next change.\n"
 MAPS = "discovery/"  # below the directory that HAProxy is started in (-C)
 HOSTS, NAMES, STICKY, ENCRYPTED, HSTS = (f"{name}.map" for name in ("hosts", "names", "sticky", "encrypted", "hsts"))
-CHANGED = (HOSTS, NAMES, STICKY, ENCRYPTED, HSTS)  # while it runs
+CLIENT_CAS = "client-cas.map"
+CHANGED = (HOSTS, NAMES, STICKY, ENCRYPTED, HSTS, CLIENT_CAS)  # while it runs
+FIRST_ID = 1001  # of the sockets on which certificates of clients are asked for; HAProxy numbers others from 1 on
 MARKER, STRUCTURE = (f"{name}.map" for name in ("marker", "structure"))
 HIGHEST_WEIGHT = 256  # of HAProxy
 LONGEST_MS = 2**31 - 1  # of HAProxy's timers
@@ -82,6 +84,7 @@ class Layout:
     sections: dict = dataclasses.field(default_factory=dict)  # name to Section
     maps: dict = dataclasses.field(default_factory=dict)  # file to {key: value}
     pages: dict = dataclasses.field(default_factory=dict)  # file to content
+    forgets: bool = False  # whether no session of TLS is resumed
 
     @functools.cached_property
     def structure(self) -> dict:
@@ -118,8 +121,10 @@ def layout(plan, options, own, main="", users=None) -> Layout:
         sections[f"http_{SECTION}"] = _consul_ui(plan.consul_ui, options, own)
         hosts[f"{plan.consul_ui.name}/"] = SECTION
     names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
-    encrypted, hsts = {}, {}
+    encrypted, hsts, asking = {}, {}, {}
     if plan.tls_port:
+        asking = plan.client_cas
+        names |= {host: f"discovery_https_{ca}" for host, ca in asking.items()}
         for name in options.certified:
             names.setdefault(name, "discovery_https")
         encrypted = {host: "yes" for service in plan.http for host in service.encrypted}
@@ -137,8 +142,9 @@ def layout(plan, options, own, main="", users=None) -> Layout:
         _defaults(options, own) + _frontend(options, own) + _tls_frontend(plan, options, own) + _stats(options, own)
         + _internal(options, own) + _userlists(users or {}),
         sections,
-        {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts},
+        {HOSTS: hosts, NAMES: names, STICKY: _values(plan), ENCRYPTED: encrypted, HSTS: hsts, CLIENT_CAS: asking},
         _pages(options.pages) | ({CA_FILE: plan.consul_ui.ca} if plan.consul_ui else {}),
+        bool(options.client_cas),
     )
 
 
@@ -146,6 +152,8 @@ def files(wanted: Layout) -> dict:
     """The files of one generation, without the marker: {file name: text}."""
     head = f"    hard-stop-after {wanted.stop}ms\n" if wanted.stop else ""
     head += f"    tune.bufsize {wanted.buffer}\n" if wanted.buffer else ""
+    # Else a client could resume one on a socket that asks for certificates of another CA than it has.
+    head += "    tune.ssl.cachesize 0\n" if wanted.forgets else ""
     text = HEADER + (f"global\n{head}" if head else "") + wanted.common
     for section in wanted.sections.values():
         text += section.text + "".join(
@@ -231,6 +239,12 @@ def _frontend(options, own):
             f"    bind unix@{own.tls_directory}/https.sock mode 600 user {own.user} accept-proxy ssl"
             f" crt-list {own.certificates}/list alpn h2,http/1.1\n"
         )
+        text += "".join(
+            f"    bind unix@{own.tls_directory}/https-{ca}.sock mode 600 user {own.user} accept-proxy id {number} ssl"
+            f" crt-list {own.certificates}/list alpn h2,http/1.1 ca-file {options.client_cas[ca]} verify optional"
+            " crt-ignore-err all ca-ignore-err all\n"
+            for number, ca in _numbered(options)
+        )
     text += _log(
         own,
         '%[var(txn.client)] %[var(txn.host)] [%T] %{+Q}r %ST %B %Ta service=%[var(txn.service)] instance="%si:%sp"'
@@ -275,6 +289,7 @@ def _frontend(options, own):
             " if { var(txn.hsts) -m found }\n"
         )
     text += _client_limits(own)
+    text += _certificates_of_clients(options)
     text += (
         _maintenance(options) + "    http-request set-var(txn.path) path,url_dec\n"
         f"    http-request set-var(txn.service) var(txn.host),concat(,txn.path,/),map_beg({MAPS}{HOSTS})\n"
@@ -283,7 +298,37 @@ def _frontend(options, own):
     text += _return(503, f" if !{known} {{ var(txn.host) -m end .{options.domain} }}", retry=True)
     text += _return(404, f" if !{known}")
     text += _headers(own)
+    if options.client_cas:
+        found = "if { var(txn.verified) -m found }"
+        text += (
+            f"    http-request set-header X-Client-Subject %[ssl_c_s_dn(,0,rfc2253)] {found}\n"
+            f"    http-request set-header X-Client-Fingerprint %[ssl_c_sha1,hex,lower] {found}\n"
+        )
     return text + "    use_backend http_%[var(txn.service)]\n"
+
+
+def _numbered(options):
+    """(number of its socket, name) of each CA of clients."""
+    return list(enumerate(sorted(options.client_cas), FIRST_ID))
+
+
+def _certificates_of_clients(options):
+    """Variables: asked, the CA of the socket over which a request came, and verified, the same where the client's certificate is
+    good. A host on another socket than its own is refused, so that a browser makes a connection for it."""
+    if not options.client_cas:
+        return ""
+    text = "    http-request set-var(txn.asked) str(.)\n"
+    for number, ca in _numbered(options):
+        text += f"    http-request set-var(txn.asked) str({ca}) if {{ so_id {number} }}\n"
+    asked = "!{ var(txn.asked) -m str . }"  # no CA has this name
+    good = "{ ssl_c_used 1 } { ssl_c_verify 0 } { ssl_c_err 0 } { ssl_c_ca_err 0 }"
+    return text + (
+        f"    http-request set-var(txn.verified) var(txn.asked) if {asked} {good}\n"
+        f"    http-request set-var(txn.asking) var(txn.host),map({MAPS}{CLIENT_CAS},.)\n"
+        "    acl discovery_directed var(txn.asking),strcmp(txn.asked) eq 0\n"
+        "    http-request return status 421 if { ssl_fc } !discovery_directed\n"
+        + _return(403, f" if {asked} {{ ssl_c_used 1 }} !{{ var(txn.verified) -m found }}")
+    )
 
 
 def _connection_limit(options, own):
@@ -373,13 +418,14 @@ def _dropped_names(own):
     """Patterns of names of headers, in lower case, that no instance gets from a client: odd ones, as nginx drops them, and those
     that the balancer alone may set. One pattern, because each is a rule of every request. Applications that take an underscore
     for a hyphen would trust those of the last two as ours."""
-    names = "http2-settings|proxy|x-forwarded-prefix" + ("" if own.trusted_proxies else "|forwarded|x-forwarded-port")
+    names = "http2-settings|proxy|x-forwarded-prefix|x-client-(subject|fingerprint)"
+    names += "" if own.trusted_proxies else "|forwarded|x-forwarded-port"
     if not own.underscores_in_headers:
         return (f"[^a-z0-9-]|^({names})$",)
     return (
         f"[^a-z0-9_-]|^({names})$",
         "^(x_forwarded[-_]|x-forwarded_)(for|host|port|prefix|proto)$",
-        "^(x_real[-_]|x-real_)ip$",
+        "^(x_real[-_]|x-real_)ip$|^(x_client[-_]|x-client_)(subject|fingerprint)$",
     )
 
 
@@ -419,6 +465,9 @@ def _internal(options, own):
     if options.certificates:
         text += "backend discovery_https\n    mode tcp\n" + _timeout("server", *_any_silence(own))
         text += f"    server https unix@{own.tls_directory}/https.sock send-proxy-v2\n"
+        for _number, ca in _numbered(options):
+            text += f"backend discovery_https_{ca}\n    mode tcp\n" + _timeout("server", *_any_silence(own))
+            text += f"    server https unix@{own.tls_directory}/https-{ca}.sock send-proxy-v2\n"
     return text
 
 
@@ -464,6 +513,8 @@ def _http(service, options, own):
     text += _redirect(chosen.https_redirect or options.https_redirect, options)
     if allowed := options.allowed(service):
         text += _allowed("var(txn.client)", allowed) + _return(403, " unless discovery_allowed !discovery_6to4")
+    if chosen.needs_certificate:
+        text += _return(403, f" unless {{ var(txn.verified) -m str {chosen.ca} }}")
     text += _rate_limit(*chosen.rate_limit) if chosen.rate_limit else ""
     # After the limit, so that who guesses passwords is one with too many requests.
     if users := options.users_of(chosen):

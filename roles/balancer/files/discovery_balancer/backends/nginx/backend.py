@@ -63,7 +63,8 @@ class Nginx:
         files = render_nginx(plan, self.options, own.tls_directory, own.shutdown_timeout, *limits)
         main = pathlib.Path(self.own.config).read_bytes()
         texts = [*files.values(), _marker("", self.own.socket)]
-        certificates = (_content(one["certificate"]) for one in self.options.certificates)
+        certificates = [_content(one["certificate"]) for one in self.options.certificates]
+        certificates += map(_content, self.options.client_cas.values())
         marker = hashlib.sha256(b"\0".join([main, *certificates, *(text.encode() for text in texts)])).hexdigest()[:16]
         files["http.conf"] += _marker(marker, self.own.socket)
         return files, marker

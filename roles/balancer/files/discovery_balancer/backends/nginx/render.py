@@ -32,6 +32,12 @@ KEPT_OF_STICKY = 8
 NO_HEADERS = '            add_header Retry-After "";\n'
 # The client's address comes in front of a connection from the listener for TLS.
 FROM_TLS = "    set_real_ip_from unix:;\n    real_ip_header proxy_protocol;\n"
+DEEPEST = 9  # CAs between that of the site and a client
+# In clear there is no certificate, and so it is on a socket of hosts that ask for none.
+NEEDS_CERTIFICATE = "        if ($ssl_client_verify != SUCCESS) {\n            return 403;\n        }\n"
+BAD_CERTIFICATE = "    error_page 495 =403 @discovery_error;\n"
+# For a host on a connection that was made for another one, which asks for other certificates: browsers make one of its own then.
+MISDIRECTED = "    return 421;\n"
 
 
 def render_nginx(
@@ -65,6 +71,7 @@ def _http(plan, options, tls_directory, client_requests):
             if host not in options.maintenance:
                 hosts.setdefault(host, []).append(service)
     ended = options.certificates if plan.tls_port else ()
+    asking = _asking(plan, options)
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages(options.pages)
     text += GZIP if any(map(options.compressed, plan.http)) else ""
     default = options.default_host if options.default_host in (*hosts, *options.maintenance) else "_"
@@ -77,6 +84,9 @@ def _http(plan, options, tls_directory, client_requests):
         for name, certificate in options.certified.items():
             if name not in {*hosts, *options.maintenance, plan.consul_ui and plan.consul_ui.name}:
                 text += _https(name, tls_directory, certificate, hsts, _answer(_nobody(name, options)) + _errors(hsts))
+        for ca in sorted(set(asking.values())):
+            flags = " ssl http2 proxy_protocol default_server"
+            text += _https("_", tls_directory, ended[0], hsts, MISDIRECTED, flags, _client_ca(ca, options))
         if plan.consul_ui and plan.consul_ui.name not in options.maintenance:
             text += _consul_ui(plan.consul_ui, options, tls_directory, hsts)
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
@@ -93,8 +103,11 @@ def _http(plan, options, tls_directory, client_requests):
         text += _plain(host, options, _locations(host, services, options, more, redirects), flags)
         if ended and options.certificate(host):
             hsts = _hsts(services, options)
-            body = _locations(host, services, options, more, hsts=hsts)
-            text += _https(host, tls_directory, options.certificate(host), hsts, body)
+            body, certificate = _locations(host, services, options, more, hsts=hsts), options.certificate(host)
+            if host in asking:
+                text += _https(host, tls_directory, certificate, hsts, MISDIRECTED)
+                body += BAD_CERTIFICATE
+            text += _https(host, tls_directory, certificate, hsts, body, ca=_client_ca(asking.get(host), options))
     return text
 
 
@@ -199,14 +212,33 @@ def _from_front(options):
     return "".join(f"    set_real_ip_from {network};\n" for network in options.proxy_protocol_from)
 
 
-def _https(name, tls_directory, certificate, hsts, body, flags=""):
-    """The same behind the listener for TLS; how it listens stands at one of them."""
+def _asking(plan, options):
+    """{host: name of the CA whose clients' certificates it asks for}."""
+    return {host: ca for host, ca in plan.client_cas.items() if host not in options.maintenance} if plan.tls_port else {}
+
+
+def _client_ca(ca, options):
+    """The name of a CA of clients, and its file; None without one."""
+    return (ca, options.client_cas[ca]) if ca else None
+
+
+def _https(name, tls_directory, certificate, hsts, body, flags="", ca=None):
+    """The same behind the listener for TLS; how it listens stands at one of them.
+
+    :param ca: (name, file) of the CA of clients. Its hosts have a socket of their own, and no session of TLS is resumed there:
+        nginx and OpenSSL would take one of another name, with the certificate that another CA was asked about (CVE-2025-23419).
+    """
+    socket, asks = "https", ""
+    if ca:
+        socket = f"https-{ca[0]}"
+        lines = [f"ssl_client_certificate {ca[1]}", "ssl_verify_client optional", f"ssl_verify_depth {DEEPEST}"]
+        asks = "".join(f"    {line};\n" for line in (*lines, "ssl_session_cache off"))
     # Of two headers a browser takes the first: an instance's would go before the one of the host.
     hidden = "".join(f"    {by}_hide_header Strict-Transport-Security;\n" for by in ("proxy", "grpc")) if hsts else ""
     return (
-        f"server {{\n    listen unix:{tls_directory}/https.sock{flags};\n    server_name {name};\n"
+        f"server {{\n    listen unix:{tls_directory}/{socket}.sock{flags};\n    server_name {name};\n"
         f"    ssl_certificate {certificate['certificate']};\n    ssl_certificate_key {certificate['key']};\n"
-        f"{FROM_TLS}{f'    {hsts}' if hsts else ''}{hidden}{body}}}\n"
+        f"{asks}{FROM_TLS}{f'    {hsts}' if hsts else ''}{hidden}{body}}}\n"
     )
 
 
@@ -298,7 +330,8 @@ def _locations(host, services, options, more, redirects=None, hsts=""):
     :param redirects: {name of a service: lines}
     :param hsts: the line of a header
     """
-    barred = [401] * any(options.users_of(service.settings) for service in services) + [403] * any(map(options.allowed, services))
+    closed = any(map(options.allowed, services)) or any(service.settings.needs_certificate for service in services)
+    barred = [401] * any(options.users_of(service.settings) for service in services) + [403] * closed
     text = _errors(hsts, barred)
     for service in sorted(services, key=lambda service: service.settings.path):
         path = service.settings.path
@@ -334,7 +367,7 @@ def _proxied(service, redirect, hsts, more):
     if hsts and any(line.startswith("add_header") for line in lines):
         lines += [hsts.rstrip(";\n"), f"{by}_hide_header Strict-Transport-Security"]
     variables = [f"set $discovery_service {service.name}", *(_kept(service) if chosen.sticky else [])]
-    return _lines(variables) + redirect + _lines(lines)
+    return _lines(variables) + redirect + (NEEDS_CERTIFICATE if chosen.needs_certificate else "") + _lines(lines)
 
 
 def _lines(directives):
@@ -428,6 +461,8 @@ def _tls(plan, options, tls_directory):
     """
     ended = options.certificates
     names = {host: f"tls_{service.name}" for service in plan.tls for host in service.hosts}
+    asking = _asking(plan, options)
+    names |= {host: f"discovery_https_{ca}" for host, ca in sorted(asking.items())}
     for name in sorted(options.certified):
         names.setdefault(name, "discovery_https")
     text = _map("$ssl_preread_server_name", "$discovery_tls", {"default": '""', **names}, "    hostnames;\n" if ended else "")
@@ -438,12 +473,13 @@ def _tls(plan, options, tls_directory):
     listen = _listen(plan.tls_port, options, " proxy_protocol" * bool(front)) + front
     if not ended:
         return text + f"server {{\n{listen}    ssl_preread on;\n    proxy_pass {guarded};\n}}\n"
-    steps = {"default": "discovery_through", '""': '""', "discovery_https": "discovery_https"}
+    ends = {"discovery_https": "https"} | {f"discovery_https_{ca}": f"https-{ca}" for ca in sorted(set(asking.values()))}
+    steps = {"default": "discovery_through", '""': '""'} | {name: name for name in ends}
     through = tls_directory / "through.sock"
     return (
         text
         + _map(guarded, "$discovery_step", steps)
-        + f"upstream discovery_https {{\n    server unix:{tls_directory}/https.sock;\n}}\n"
+        + "".join(f"upstream {name} {{\n    server unix:{tls_directory}/{stem}.sock;\n}}\n" for name, stem in ends.items())
         + f"upstream discovery_through {{\n    server unix:{through};\n}}\n"
         + f"server {{\n{listen}    ssl_preread on;\n    proxy_protocol on;\n    access_log off;\n"
         + "    proxy_pass $discovery_step;\n}\n"
