@@ -214,7 +214,7 @@ def _is_certified(name: str, settings: Mapping) -> bool:
     default, domain = str(settings["balancer_certificates_from"]), settings["balancer_domain"]
     given = [one for one in settings["balancer_certificates"] if one.get("names")]
     known = {str(other) for one in certificates(given, default, domain) for other in one["names"]}
-    return bool(known & {name, "*." + name.partition(".")[2]})
+    return bool(_of_the_program("patterns").certified_by(name, known))
 
 
 def _overlaps(network, others: Iterable[str]) -> bool:

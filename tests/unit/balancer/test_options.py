@@ -7,6 +7,7 @@ import pytest
 from tests.yaml_text import parse_yaml
 
 from discovery_balancer import options
+from discovery_balancer.patterns import certified_by
 
 ROLES = Path(__file__).parents[3] / "roles"
 SITE = {"domain": "hospital.example", "listen": ["192.0.2.1"], "http_port": 8080}
@@ -63,3 +64,21 @@ def test_consul_template_is_restarted_before_the_backend_can_fail():
     assert [next(key for key in task if "." in key) for task in backend][-2:] == [
         "fewnodes.discovery.managed_files", "ansible.builtin.include_role",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("web.hospital.example", "web.hospital.example"), ("shop.hospital.example", "*.hospital.example"),
+        ("a.b.hospital.example", ""), ("hospital.example", ""), ("web.example", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_certificate_of_a_host_is_chosen_by_one_rule(host, name):
+    """Preflight asks the same function."""
+    names = ["*.hospital.example", "web.hospital.example"]
+    site = options.Options(
+        domain="hospital.example",
+        certificates=tuple({"names": [one], "certificate": f"/{n}.pem", "key": "/k.pem"} for n, one in enumerate(names)),
+    )
+    assert (site.certificate(host) or {"names": [""]})["names"] == [name]
+    assert certified_by(host, names) == certified_by(host, set(names)) == name

@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from . import consul_ui, headers
-from .patterns import CERTIFIED, CLIENT_CA, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, page_problem
+from .patterns import CERTIFIED, CLIENT_CA, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, certified_by, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
@@ -181,7 +181,7 @@ class Options:
 
     def certificate(self, host):
         """The certificate for a host, by its name or that of all names beside it; None without one."""
-        return self.certified.get(host) or self.certified.get("*." + host.partition(".")[2])
+        return self.certified.get(certified_by(host, self.certified))
 
 
 def load(path: pathlib.Path) -> Options:

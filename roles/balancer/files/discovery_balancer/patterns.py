@@ -23,6 +23,12 @@ USER = re.compile(
 FILE = re.compile(r"/[A-Za-z0-9._/@+-]+")
 
 
+def certified_by(host, names) -> str:
+    """Of the names that certificates are for, "*.domain" as well, the one that counts for a host: its own, else that of all names
+    beside it; "" where it has none."""
+    return next((name for name in (host, "*." + host.partition(".")[2]) if name in names), "")
+
+
 def page_problem(status, text, longest=LONGEST_PAGE) -> str:
     """Why a text is no page for a status, "" when it is one."""
     if str(status) not in map(str, PAGES):
