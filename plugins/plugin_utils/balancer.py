@@ -32,10 +32,11 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_certificates_from, balancer_https_redirect, balancer_hsts, balancer_response_headers,
-        balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth, balancer_client_cas (name to content),
-        balancer_allow, balancer_trusted_proxies, balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance,
-        balancer_access_log, balancer_sync_interval, balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks,
+        balancer_certificates, balancer_certificates_from, balancer_acme_thumbprint, balancer_https_redirect, balancer_hsts,
+        balancer_response_headers, balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth,
+        balancer_client_cas (name to content), balancer_allow, balancer_trusted_proxies, balancer_proxy_protocol_from,
+        balancer_default_host, balancer_maintenance, balancer_access_log, balancer_sync_interval, balancer_consul_address,
+        balancer_consul_ui, balancer_consul_ui_networks,
         balancer_consul_servers, balancer_consul_server_name, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
@@ -91,6 +92,8 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     patterns = _of_the_program("patterns")
     if not patterns.REDIRECT.fullmatch(str(settings["balancer_https_redirect"]).lower()):
         yield "balancer_https_redirect", "set it to 301, 308 or false"
+    if settings["balancer_acme_thumbprint"] and not patterns.THUMBPRINT.fullmatch(str(settings["balancer_acme_thumbprint"])):
+        yield "balancer_acme_thumbprint", "set it to the 43 characters that your ACME client shows, or leave it empty for none"
     if not patterns.MAX_AGE.fullmatch(str(settings["balancer_hsts"]) or "0"):
         yield "balancer_hsts", "set it to a number of seconds from 0 to 99999999, or leave it empty for none"
     elif str(settings["balancer_hsts"]) not in ("", "0") and tls not in (0, patterns.HTTPS_PORT):

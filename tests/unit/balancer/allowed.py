@@ -31,6 +31,7 @@ MARKER = r"unix:{run}/nginx\.sock"  # {run}: the directory of nginx's sockets
 SECOND = "unix:{run}-tls"  # where the second step of TLS has its own
 HSTS = r"Strict-Transport-Security max-age=\d{1,8}"
 HEADER, HEADER_VALUE = r"[A-Za-z][A-Za-z0-9-]{0,39}", r"[A-Za-z0-9 !&'()*+,./:;<=>?@_~-]{1,400}"
+CHALLENGE = "~ " + re.escape("^/[.]well-known/acme-challenge/([A-Za-z0-9_-]{16,128})$")
 UPSTREAM = {
     "zone": rf"{NAME} \d+k",
     "server": rf"{PLACE}( weight=\d{{1,5}})? max_fails=(\d+ fail_timeout={TIME}|0 backup)",
@@ -39,7 +40,7 @@ ADDED = rf"(Retry-After (5|\$discovery_retry_after)|{HSTS}) always"
 ANSWER = {
     "default_type": "text/(plain|html)",
     "add_header": ADDED,
-    "return": r"(200 ([0-9a-f]{16}|\$discovery_error)|(?P<status>404|503) \$discovery_page_(?P=status))",
+    "return": r"(200 ([0-9a-f]{16}|\$discovery_error|\$1\.[A-Za-z0-9_-]{43})|(?P<status>404|503) \$discovery_page_(?P=status))",
 }
 # file: {the blocks around it, from outside, maps with what they map: {directive: its arguments}}, all as patterns of the whole
 ALLOWED = {
@@ -86,7 +87,7 @@ ALLOWED = {
             "set_real_ip_from": "unix:",
             "real_ip_header": "proxy_protocol",
             "(proxy|grpc)_hide_header": "Strict-Transport-Security",
-            "location": rf"(/|= {PATH}|{PATH}/|@discovery_error)",
+            "location": rf"(/|= {PATH}|{PATH}/|@discovery_error|{CHALLENGE})",
         },
         "server location": ANSWER
         | ACCESS

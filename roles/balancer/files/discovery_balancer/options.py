@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from . import consul_ui, headers
-from .patterns import CERTIFIED, CLIENT_CA, DOMAIN, FILE, MAX_AGE, REDIRECT, USERS, certified_by, page_problem
+from .patterns import CERTIFIED, CLIENT_CA, DOMAIN, FILE, MAX_AGE, REDIRECT, THUMBPRINT, USERS, certified_by, page_problem
 
 AGENT = re.compile(r"([^/@:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DURATION = re.compile(r"[0-9]+(ms|s|m|h)")
@@ -28,6 +28,7 @@ class Options:
     http_port: int = 80
     tls_port: int = 443  # for TLS, passed through or ended here; 0: none
     certificates: tuple = ()  # {"names": [host or "*.domain", …], "certificate": file, "key": file}; TLS for them ends here
+    acme_thumbprint: str = ""  # of the account whose challenges each balancer answers; empty: of none
     https_redirect: str = "false"  # status of a redirect to HTTPS, where a service has no own; false: none
     hsts: str = ""  # max-age in seconds, where a host has no own; empty: none
     response_headers: dict = dataclasses.field(default_factory=dict)  # name to value of headers that are added to answers
@@ -120,6 +121,8 @@ class Options:
             raise ValueError(f"gzip: {self.gzip!r} is neither true nor false")
         if not REDIRECT.fullmatch(str(self.https_redirect)):
             raise ValueError(f"https_redirect: {self.https_redirect!r} is not '301', '308' or 'false'")
+        if self.acme_thumbprint and not THUMBPRINT.fullmatch(str(self.acme_thumbprint)):
+            raise ValueError(f"acme_thumbprint: {self.acme_thumbprint!r} is not 43 characters of base64url")
         if self.hsts and not MAX_AGE.fullmatch(str(self.hsts)):
             raise ValueError(f"hsts: {self.hsts!r} is not a number of seconds from '0' to '99999999'")
         for name in ("reload_interval", "sync_interval"):

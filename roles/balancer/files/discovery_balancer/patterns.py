@@ -20,6 +20,7 @@ USER = re.compile(
     r"|\$6\$(rounds=[0-9]{4,9}\$)?[A-Za-z0-9./]{1,16}\$[A-Za-z0-9./]{86}"
     r"|\$2[aby]\$[0-9]{2}\$[A-Za-z0-9./]{53}|\$y\$[A-Za-z0-9./]{1,16}\$[A-Za-z0-9./]{1,86}\$[A-Za-z0-9./]{43})"
 )
+THUMBPRINT = re.compile("[A-Za-z0-9_-]{43}")  # SHA-256 of an account's public key (RFC 8555, 8.1)
 FILE = re.compile(r"/[A-Za-z0-9._/@+-]+")
 
 

@@ -288,6 +288,13 @@ def _frontend(options, own):
             "    http-after-response set-header Strict-Transport-Security max-age=%[var(txn.hsts)]"
             " if { var(txn.hsts) -m found }\n"
         )
+    if options.acme_thumbprint:  # the token that is asked for, and the account's thumbprint (RFC 8555, 8.3)
+        own_tls = f"{{ var(txn.host),map({MAPS}{NAMES}) -m beg tls_ }}"
+        text += (
+            "    http-request return status 200 content-type text/plain lf-string"
+            f' "%[path,field(4,/)].{options.acme_thumbprint}" if !{{ ssl_fc }} !{own_tls}'
+            f" {{ path -m reg ^{CHALLENGES}[A-Za-z0-9_-]{{16,128}}$ }}\n"
+        )
     text += _client_limits(own)
     text += _certificates_of_clients(options)
     text += (

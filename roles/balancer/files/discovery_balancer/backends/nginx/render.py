@@ -74,9 +74,10 @@ def _http(plan, options, tls_directory, client_requests):
     asking = _asking(plan, options)
     text = 'map "" $discovery_service { default "-"; }\nmap "" $discovery_prefix { default ""; }\n' + _pages(options.pages)
     text += GZIP if any(map(options.compressed, plan.http)) else ""
+    challenges, own_tls = _challenges(options), {host for service in plan.tls for host in service.hosts}
     default = options.default_host if options.default_host in (*hosts, *options.maintenance) else "_"
-    text += _plain("_", options, _answer(404) + _errors(), " default_server" * (default == "_"))
-    text += _plain(f"*.{options.domain}", options, _answer(503) + _errors())
+    text += _plain("_", options, _first(_answer(404), challenges) + _errors(), " default_server" * (default == "_"))
+    text += _plain(f"*.{options.domain}", options, _first(_answer(503), challenges) + _errors())
     if ended:
         hsts = _hsts((), options)
         flags = " ssl http2 proxy_protocol default_server"
@@ -88,19 +89,21 @@ def _http(plan, options, tls_directory, client_requests):
             flags = " ssl http2 proxy_protocol default_server"
             text += _https("_", tls_directory, ended[0], hsts, MISDIRECTED, flags, _client_ca(ca, options))
         if plan.consul_ui and plan.consul_ui.name not in options.maintenance:
-            text += _consul_ui(plan.consul_ui, options, tls_directory, hsts)
+            text += _consul_ui(plan.consul_ui, options, tls_directory, hsts, challenges)
     text += "".join(_http_upstream(service, options) + _rate(service) for service in plan.http)
     text += _sticky([service for service in plan.http if service.settings.sticky], options)
     more = {service.name: _more(service, options, client_requests) for service in plan.http}
     for host in sorted(set(options.maintenance)):  # nginx takes no default server twice
-        text += _plain(host, options, _answer(503, "maintenance") + _errors(), " default_server" * (host == default))
+        body = _first(_answer(503, "maintenance"), "" if host in own_tls else challenges) + _errors()
+        text += _plain(host, options, body, " default_server" * (host == default))
         if ended and options.certificate(host):
             body = _answer(503, "maintenance") + _errors(hsts)
             text += _https(host, tls_directory, options.certificate(host), hsts, body)
     for host, services in sorted(hosts.items()):
         redirects = _redirects(host, services, options) if ended else {}
+        asked = "" if host in own_tls else challenges
         flags = " default_server" * (host == default)
-        text += _plain(host, options, _locations(host, services, options, more, redirects), flags)
+        text += _plain(host, options, asked + _locations(host, services, options, more, redirects), flags)
         if ended and options.certificate(host):
             hsts = _hsts(services, options)
             body, certificate = _locations(host, services, options, more, hsts=hsts), options.certificate(host)
@@ -118,7 +121,7 @@ def _more(service, options, client_requests):
     return barred + _limits(service, client_requests) + packed + _headers(service, options) + _silence(service)
 
 
-def _consul_ui(ui, options, tls_directory, hsts):
+def _consul_ui(ui, options, tls_directory, hsts, challenges):
     """Consul's own UI, for the management networks: reads alone, by HTTPS alone, from servers that the site's CA verifies. Nobody
     else finds anything. Without idle connections to the servers, so that one that hangs is noticed within the time to connect.
     """
@@ -133,17 +136,23 @@ def _consul_ui(ui, options, tls_directory, hsts):
         proxied.append("proxy_hide_header Strict-Transport-Security")
     reads = "        limit_except GET {\n            deny all;\n        }\n"  # GET is HEAD, too
     missing = "return 404 $discovery_page_404"
-    first = f"    default_type text/html;\n    if ($discovery_consul_ui = 0) {{\n        {missing};\n    }}\n"
-    first += "".join(_location(f"= {path}", _lines([f"return 302 {at}{PATHS[0]}"])) for path in ("/", PATHS[0].rstrip("/")))
+    barred = f"    if ($discovery_consul_ui = 0) {{\n        {missing};\n    }}\n"
+    html = "    default_type text/html;\n"
+    first = {f"= {path}": f"return 302 {at}{PATHS[0]}" for path in ("/", PATHS[0].rstrip("/"))}
     last = _location("/", _lines([missing]))
-    clear = _location(PATHS[0], _lines([f"return 302 {at}$request_uri"]))
-    encrypted = "".join(_location(path, reads + _lines(proxied)) for path in PATHS)
+    encrypted = html + barred + "".join(_location(where, _lines([line])) for where, line in first.items())
+    encrypted += "".join(_location(path, reads + _lines(proxied)) for path in PATHS)
     encrypted += _location(f"= {PATHS[1].rstrip('/')}", _lines([missing]))  # else nginx redirects to the path with its slash
+    # A server answers its own condition before it looks for the location of a CA's question.
+    of_server, of_location = ("", "".join(f"    {line}\n" for line in barred.splitlines())) if challenges else (barred, "")
+    clear = html + of_server + challenges
+    for where, line in {**first, PATHS[0]: f"return 302 {at}$request_uri"}.items():
+        clear += _location(where, of_location + _lines([line]))
     return (
         _geo("$discovery_consul_ui", {"default": 0, **dict(sorted(networks.items()))})
         + f"upstream discovery_{SECTION} {{\n    zone discovery_{SECTION} {64 + len(ui.servers)}k;\n{servers}}}\n"
-        + _plain(ui.name, options, _errors() + first + clear + last)
-        + _https(ui.name, tls_directory, options.certificate(ui.name), hsts, _errors(hsts) + first + encrypted + last)
+        + _plain(ui.name, options, _errors() + clear + last)
+        + _https(ui.name, tls_directory, options.certificate(ui.name), hsts, _errors(hsts) + encrypted + last)
     )
 
 
@@ -245,6 +254,25 @@ def _https(name, tls_directory, certificate, hsts, body, flags="", ca=None):
 def _answer(status, page=""):
     retry = RETRY if status == 503 else ""
     return f"    default_type text/html;\n{retry}    return {status} $discovery_page_{page or status};\n"
+
+
+def _challenges(options):
+    """The location that answers a CA, in clear, before anything else of a host: the token that is asked for, and the account's
+    thumbprint (RFC 8555, 8.3). Nothing has to be shared between balancers for it."""
+    if not options.acme_thumbprint:
+        return ""
+    return (
+        '    location ~ "^/[.]well-known/acme-challenge/([A-Za-z0-9_-]{16,128})$" {\n        default_type text/plain;\n'
+        f'        return 200 "$1.{options.acme_thumbprint}";\n    }}\n'
+    )
+
+
+def _first(answer, challenges):
+    """An answer for all paths of a host but challenges. Beside a location it has to stand in one: nginx returns before it looks
+    for one."""
+    if not challenges:
+        return answer
+    return challenges + "    location / {\n" + answer.replace("    ", "        ") + "    }\n"
 
 
 def _errors(hsts="", more=()):
