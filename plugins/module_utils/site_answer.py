@@ -210,7 +210,7 @@ PARTS: dict[str, object] = {
     "resolver": Either(Record({"problems": List(LINE, 10)})),
     "firewall": Either(Record({"loaded": Flag(), "unheard": List(Record({"protocol": COUNT, "program": TEXT}), 20)})),
     "disks": Record({}, dict.fromkeys(DISKS, Record({"path": TEXT, "free_mb": COUNT, "free_inodes": Either(COUNT)}))),
-    "client_certificates": Names(Either(Record({"begin": TIME, "end": TIME})), 100),
+    "client_certificates": Names(Either(Record({"begin": TIME, "end": TIME}, {"problem": LINE})), 100),
     "dockerd": Either(Record({"forwards": Either(Flag()), "lost": WORDS, "waiting": WORDS})),
     "floating_addresses": Either(
         Record(

@@ -132,6 +132,7 @@ LOG = "/var/log"
 NGINX = "/var/lib/nginx"
 NGINX_PID = "/run/nginx.pid"
 BALANCER_OPTIONS = "/etc/discovery-balancer.json"
+ACME_STATUS = "/var/lib/discovery-acme/status.json"  # of the orders of certificates
 REGISTERED = "/var/lib/consul/services"
 # What an agent logs, every 15 to 30 s, while the servers refuse what it reports. Not agent.http: that is about others' requests.
 REFUSED = r"ACL not found|blocked by ACLs|Permission denied"
@@ -333,10 +334,13 @@ def validity(pem: str) -> dict:
 
 
 def client_certificates() -> dict:
-    """File to the validity of its first certificate, which is the one that clients see; None where it cannot be read. Those after
-    it are of others: one of them may have ended without harm."""
+    """File to the validity of its first certificate, which is the one that clients see, with the reason why its last order
+    failed; None where it cannot be read. Those after it are of others: one of them may have ended without harm."""
     files = [one.get("certificate", "") for one in (read_json(BALANCER_OPTIONS) or {}).get("certificates") or []]
-    return {path: first_validity(path) for path in dict.fromkeys(files)}
+    failed = (read_json(ACME_STATUS) or {}).get("failed") or {}
+    reasons = {path: str(one.get("reason", "")) for path, one in failed.items() if isinstance(one, dict)}
+    found = {path: first_validity(path) for path in dict.fromkeys(files)}
+    return {path: one and one | ({"problem": reasons[path]} if reasons.get(path) else {}) for path, one in found.items()}
 
 
 def first_validity(path: str) -> dict | None:

@@ -14,6 +14,11 @@ from .client_cas import client_ca_problem
 # DNS, DHCP, NTP, the overlay network and Consul.
 UDP_OF_HOSTS = (53, 67, 68, 123, 546, 547, 4789, 7946, 8301, 8302, 8600)
 LONGEST_SHOWN = 500
+CHOICES = f"{', '.join(SOURCES[:-1])} or {SOURCES[-1]}"
+HTTP_PORT = 80  # of challenges
+# What stands in a file that a shell reads (dehydrated's configuration): no quotation marks, blanks, $ or backslashes.
+ACME_DIRECTORY = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[A-Za-z0-9._~/%-]*)?")
+EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}")
 RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
 # One source of patterns and limits: the program on the hosts has the same files.
 PROGRAM = pathlib.Path(__file__).parents[2] / "roles/balancer/files/discovery_balancer"
@@ -32,16 +37,17 @@ def balancer_problems(host: str, settings: Mapping, backends: Iterable[str]) -> 
     :param host: inventory name
     :param settings: the role's variables by their full names: balancer_backend, balancer_domain, balancer_deployment,
         balancer_network, balancer_http_port, balancer_tls_port, balancer_tcp_ports, balancer_udp_ports,
-        balancer_certificates, balancer_certificates_from, balancer_acme_thumbprint, balancer_https_redirect, balancer_hsts,
-        balancer_response_headers, balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth,
-        balancer_client_cas (name to content), balancer_allow, balancer_trusted_proxies, balancer_proxy_protocol_from,
-        balancer_default_host, balancer_maintenance, balancer_access_log, balancer_sync_interval, balancer_consul_address,
-        balancer_consul_ui, balancer_consul_ui_networks,
+        balancer_certificates, balancer_certificates_from, balancer_acme_directory, balancer_acme_ca (a file of this machine),
+        balancer_acme_email, balancer_acme_thumbprint, balancer_https_redirect, balancer_hsts, balancer_response_headers,
+        balancer_pages, balancer_htpasswd (name to content), balancer_basic_auth, balancer_client_cas (name to content),
+        balancer_allow, balancer_trusted_proxies, balancer_proxy_protocol_from, balancer_default_host, balancer_maintenance,
+        balancer_access_log, balancer_sync_interval, balancer_consul_address, balancer_consul_ui, balancer_consul_ui_networks,
         balancer_consul_servers, balancer_consul_server_name, and each limit (limits.py)
     :param backends: names of the known backends
     :returns: [] when there is none
     """
     problems = [*_of_the_backend(settings, backends), *_of_all(settings), *_of_certificates(settings), *_of_limits(settings)]
+    problems += _of_acme(settings)
     problems += _of_consul_ui(settings) if settings["balancer_consul_ui"] else []
     if settings["balancer_deployment"] == "overlay":
         problems += _of_the_container(settings)
@@ -92,8 +98,6 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     patterns = _of_the_program("patterns")
     if not patterns.REDIRECT.fullmatch(str(settings["balancer_https_redirect"]).lower()):
         yield "balancer_https_redirect", "set it to 301, 308 or false"
-    if settings["balancer_acme_thumbprint"] and not patterns.THUMBPRINT.fullmatch(str(settings["balancer_acme_thumbprint"])):
-        yield "balancer_acme_thumbprint", "set it to the 43 characters that your ACME client shows, or leave it empty for none"
     if not patterns.MAX_AGE.fullmatch(str(settings["balancer_hsts"]) or "0"):
         yield "balancer_hsts", "set it to a number of seconds from 0 to 99999999, or leave it empty for none"
     elif str(settings["balancer_hsts"]) not in ("", "0") and tls not in (0, patterns.HTTPS_PORT):
@@ -162,7 +166,7 @@ def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
     patterns, seen = _of_the_program("patterns"), set()
     variable, default = "balancer_certificates", str(settings["balancer_certificates_from"])
     if default not in SOURCES:
-        yield "balancer_certificates_from", f"set it to {' or '.join(SOURCES)}"
+        yield "balancer_certificates_from", f"set it to {CHOICES}"
     for one in settings[variable]:
         names = [str(name) for name in one.get("names") or []]
         bad = [name for name in names if not patterns.CERTIFIED.fullmatch(name)]
@@ -174,16 +178,45 @@ def _of_certificates(settings: Mapping) -> Iterator[tuple[str, str]]:
         seen |= set(names)
         source = source_of(one, default)
         if one.get("from") and source not in SOURCES:
-            yield variable, f"from is {source!r}: set it to {' or '.join(SOURCES)}"
+            yield variable, f"from is {source!r}: set it to {CHOICES}"
         for key in ("certificate", "key"):
             value = str(one.get(key) or "")
             if source == "files" and not patterns.FILE.fullmatch(value):
                 advice = "set it to the absolute path of a file on this host"
-                yield variable, f"{key} is {value!r}: {advice}, or leave both out and set from to site_ca"
-            if source == "site_ca" and value:
-                yield variable, f"{key} is {value!r}, and from is site_ca: leave it out, or set from to files"
+                yield variable, f"{key} is {value!r}: {advice}, or leave both out and set from to site_ca or acme"
+            if source in ("site_ca", "acme") and value:
+                yield variable, f"{key} is {value!r}, and from is {source}: leave it out, or set from to files"
     if (settings[variable] or default == "site_ca") and _number(settings["balancer_tls_port"]) == 0:
         yield "balancer_tls_port", "certificates (balancer_certificates, balancer_certificates_from) need a port, such as 443"
+
+
+def _of_acme(settings: Mapping) -> Iterator[tuple[str, str]]:
+    """Mistakes in what is ordered by ACME, and in whence."""
+    default, thumb = str(settings["balancer_certificates_from"]), "balancer_acme_thumbprint"
+    if settings[thumb] and not _of_the_program("patterns").THUMBPRINT.fullmatch(str(settings[thumb])):
+        yield thumb, "set it to the 43 characters that your ACME client shows, or leave it empty for none"
+    ordered = [one for one in settings["balancer_certificates"] if source_of(one, default) == "acme"]
+    if not ordered:
+        if default == "acme":
+            advice = "no certificate has names: set balancer_certificates, such as [{names: [portal.hospital.example]}]"
+            yield "balancer_certificates_from", advice
+        return
+    if wild := [str(name) for one in ordered for name in one.get("names") or [] if str(name).startswith("*")]:
+        advice = "a CA verifies no such name by HTTP: set each host name, or certificate and key"
+        yield "balancer_certificates", f"{', '.join(wild)} is from acme, and {advice}"
+    if settings[thumb]:
+        yield thumb, "leave it empty: certificates are from acme, whose account is the site's own"
+    if not ACME_DIRECTORY.fullmatch(str(settings["balancer_acme_directory"])):
+        yield "balancer_acme_directory", "set it to a URL that begins with https://"
+    ca = str(settings["balancer_acme_ca"])
+    if ca and not pathlib.Path(ca).expanduser().is_file():
+        advice = "set it to one with the CA of balancer_acme_directory, or leave it empty"
+        yield "balancer_acme_ca", f"the controller has no such file: {advice}"
+    if settings["balancer_acme_email"] and not EMAIL.fullmatch(str(settings["balancer_acme_email"])):
+        yield "balancer_acme_email", "set it to an address such as certificates@hospital.example, or leave it empty"
+    if _number(settings["balancer_http_port"]) != HTTP_PORT:
+        advice = f"a CA asks at port {HTTP_PORT} (RFC 8555, 8.3): set it to {HTTP_PORT}"
+        yield "balancer_http_port", f"certificates are from acme, and {advice}"
 
 
 def _of_consul_ui(settings: Mapping) -> Iterator[tuple[str, str]]:

@@ -1,14 +1,18 @@
-"""Where the certificates of virtual hosts come from: files that the site provides, or the site's CA."""
+"""Where the certificates of virtual hosts come from: files that the site provides, the site's CA, or a CA by ACME."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from .certificates import name_problems
+from .certificates import name_problems, public_numbers
 
-SOURCES = ("files", "site_ca")
-# Of what the site's CA signs; the status tells by it what renews a certificate.
-DIRECTORY = "/etc/discovery-balancer-certificates"
+SOURCES = ("files", "site_ca", "acme")
+# Of what the site's CA signs, and of what is ordered by ACME; the status tells by it what renews a certificate.
+DIRECTORY, ORDERED = "/etc/discovery-balancer-certificates", "/etc/discovery-balancer-acme"
+HOUR = 3600  # seconds; each load balancer looks once in it whether a certificate is due
 
 
 def certificates(given: Iterable[Mapping], default: str, domain: str, source: str = "") -> list[dict]:
@@ -35,7 +39,7 @@ def source_of(one: Mapping, default: str) -> str:
 def _files(source: str, one: Mapping) -> dict:
     if source == "files":
         return {"names": one["names"], "certificate": one.get("certificate"), "key": one.get("key")}
-    stem = f"{DIRECTORY}/{str(one['names'][0]).replace('*', '_')}"
+    stem = f"{ORDERED if source == 'acme' else DIRECTORY}/{str(one['names'][0]).replace('*', '_')}"
     return {"names": one["names"], "certificate": f"{stem}.pem", "key": f"{stem}.key"}
 
 
@@ -64,3 +68,42 @@ def _of_consul(host: str, names: Iterable[str], hostvars: Mapping) -> Iterator[s
                 f"balancer_certificates has the name {name} on {host}, which is below those of Consul's agents ({domain}), whose"
                 " certificates the site's CA signs as well: leave it out, or set certificate and key to files from elsewhere"
             )
+
+
+def acme_slot(host: str, hosts: Iterable[str]) -> dict[str, int]:
+    """When a load balancer looks whether a certificate is due: each has a part of the hour of its own, so that two of them never
+    begin an order at the same time, and begins at a random time of the first half of it.
+
+    :param host: inventory name
+    :param hosts: the load balancers of the site
+    :returns: minute of the hour, and delay: the longest random one, in seconds
+    """
+    known = sorted({*hosts, host})
+    part = HOUR / len(known)
+    return {"minute": int(known.index(host) * part // 60), "delay": int(part // 2)}
+
+
+def thumbprint(key: str) -> str:
+    """The thumbprint of an account, as RFC 7638 has it; '' without a key. It is no secret: any client may ask for it.
+
+    :param key: the private RSA key of the account, as PEM
+    """
+    if not key:
+        return ""
+    numbers = public_numbers(key)
+    return thumbprint_of(numbers.n, numbers.e)
+
+
+def thumbprint_of(n: int, e: int) -> str:
+    """The thumbprint of an RSA key by the numbers of its public half."""
+    fields = {"e": _base64(e), "kty": "RSA", "n": _base64(n)}
+    text = json.dumps(fields, separators=(",", ":"), sort_keys=True)
+    return _base64url(hashlib.sha256(text.encode()).digest())
+
+
+def _base64(number: int) -> str:
+    return _base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")

@@ -19,7 +19,7 @@ try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
     EXTENSIONS = {
@@ -99,6 +99,22 @@ def sign(wanted: Wanted, public_key: str, ca: str, ca_key: str, days: int, now: 
         return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
     except UNREADABLE as error:
         raise CertificateError(f"the certificate of {wanted.common_name} cannot be signed: {error}") from None
+
+
+def public_numbers(key: str):
+    """The numbers n and e of the public half of a private RSA key.
+
+    :param key: as PEM
+    :raises CertificateError: it is no such key, or the library is missing
+    """
+    _require_library()
+    try:
+        found = serialization.load_pem_private_key(key.encode(), None)
+    except UNREADABLE:  # without the reason: nothing of the text is in a message
+        found = None
+    if not isinstance(found, rsa.RSAPrivateKey):
+        raise CertificateError("acme_account.key is no RSA key in PEM: put it back from its backup, or remove it for a new one")
+    return found.public_key().public_numbers()
 
 
 def differences(pem: str, public_key: str, wanted: Wanted, issuer: str, renew_before: str = "") -> list[str]:

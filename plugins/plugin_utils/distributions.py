@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 FAMILIES: dict[str, dict] = {
     "Debian": {
         "packages": {
+            "acme": ["dehydrated"],
             "docker": ["docker.io", "ca-certificates"],
             "haproxy": ["haproxy"],
             "keepalived": ["keepalived"],

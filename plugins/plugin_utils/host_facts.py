@@ -36,6 +36,7 @@ for file in /etc/discovery-balancer-*.json; do
 done
 ! grep -qs name=discovery-nginx /etc/systemd/system/nginx.service || echo "balancer_part nginx_container"
 [ ! -e /etc/systemd/system/discovery-balancer.timer ] || echo "balancer_part timer"
+[ ! -e /etc/discovery-acme ] || echo "balancer_part acme"
 {
   sed -n 's/^server=\([0-9A-Fa-f.:]*\)$/\1/p' /etc/discovery-dns.conf
   sed -n 's/^DNS=//p' /etc/systemd/network/*.d/10-discovery.conf
@@ -54,7 +55,7 @@ def host_facts(report: str) -> dict:
     :returns: packages and users (names), programs (path below /opt to its SHA-256), configurations (path of a main file or site
         of nginx or HAProxy to `ours`, `package`, as its package has it, or `other`), consul_template (who uses that program:
         balancer, templates), parts (what groups have put there: balancer, dockerd, floating_address, overlay, registrator),
-        balancer_parts (backends that have options here, by name; nginx_container; timer, of an earlier version),
+        balancer_parts (backends that have options here, by name; nginx_container; timer, of an earlier version; acme),
         resolvers (the site's name servers that the files of consul_dns name, in order), and package_tool: Ansible can ask the
         package manager
     """

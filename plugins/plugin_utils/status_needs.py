@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from ..module_utils.dockerd_config import DAEMON_JSON
 from ..module_utils.sockets import protocol_name
 from .balancer_certificates import DIRECTORY as SIGNED
+from .balancer_certificates import ORDERED
 
 # Free MB below which a part cannot work, and what it cannot do then.
 LEAST_MB = {"consul": 512, "docker": 512, "nginx": 64, "log": 32}
@@ -62,7 +63,8 @@ def clock_problems(name: str, clock: Mapping, asked: float, answered: float, mos
 def certificate_problem(path: str, dates: Mapping | None, now: float) -> str:
     """The problem of a certificate that a load balancer shows to clients, or ''.
 
-    :param dates: begin and end, in seconds since 1970; None where the file has no certificate
+    :param dates: begin and end, in seconds since 1970, and problem, why its last order failed; None where the
+        file has no certificate
     """
     if dates is None:
         return f"{path} of balancer_certificates is missing or holds no certificate"
@@ -70,9 +72,13 @@ def certificate_problem(path: str, dates: Mapping | None, now: float) -> str:
     renew = "renew it and put it into its place, the load balancer loads it within half a minute"
     if path.startswith(f"{SIGNED}/"):
         renew = "run site.yml, which renews it"
+    failed = dates.get("problem", "")
+    if path.startswith(f"{ORDERED}/"):
+        why = f"the last order failed ({failed})" if failed else "no order has ended of late ('systemctl list-timers' there)"
+        renew = f"{why}, the next one is within an hour; 'journalctl -u discovery-acme' there has more"
     if left <= 0:
         return f"the certificate {path}, which clients see, has ended {-left // DAY:.0f} d ago: {renew}"
-    if left < min(CLIENT_DAYS * DAY, whole / SHARE):
+    if left < min(CLIENT_DAYS * DAY, whole / SHARE) or failed:
         return f"the certificate {path}, which clients see, ends in {left // DAY:.0f} d: {renew}"
     return ""
 

@@ -35,6 +35,8 @@ PLACES = [
     ("tokens/registrator_clear-.+", "/etc/registrator-clear/token"),
     ("tokens/consul_template-.+", "/etc/consul-template/token"),
     ("tokens/templates-.+", "/etc/discovery-templates/token|/run/discovery-template-[^/]+/token"),  # each unit has its own copy
+    # dehydrated needs it beside what it knows of the account.
+    ("acme_account.key", r"/etc/discovery-acme/account\.key|/var/lib/discovery-acme/account/.+"),
     ("tokens/docker-.+", r"/etc/docker/consul\.env|environment of (dockerd|docker-proxy)"),
     ("tokens/.+|management_token", r"/var/lib/consul(\.removed)?/.+|/var/backups/consul/.+\.snap"),
 ]
