@@ -12,7 +12,7 @@ import pytest
 from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible_collections.fewnodes.discovery.plugins.action.host_facts import ActionModule
-from ansible_collections.fewnodes.discovery.plugins.filter.site import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.controller import controller_problems
 from tests.yaml_text import parse_yaml
 

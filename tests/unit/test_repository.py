@@ -211,3 +211,8 @@ def test_a_run_loads_the_filters_before_it_forks():
     """Ansible renders a task's name in its main process; a filter that is first used in a forked one is loaded for that alone."""
     first = parse_yaml((ROOT / "playbooks/preflight.yml").read_text())[0]["tasks"][0]
     assert "| fewnodes.discovery." in first["name"]
+
+
+def test_the_filters_are_one_module():
+    """To find one, Ansible goes through all modules in this directory, for each template and in each of its processes."""
+    assert [path.name for path in (ROOT / "plugins/filter").glob("*.py")] == ["filters.py"]

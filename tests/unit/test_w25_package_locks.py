@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fewnodes.discovery.plugins.filter.site import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 addresses = FilterModule().filters()["addresses"]
 

@@ -11,7 +11,7 @@ from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.fewnodes.discovery.plugins.action.signed_certificate import ActionModule
-from ansible_collections.fewnodes.discovery.plugins.filter.certificate import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import certificates
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.certificates import Wanted, differences, name_problems
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.secrets import Secrets

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.distributions import (
     FAMILIES,
     RELEASES,

@@ -1,7 +1,7 @@
 """What the role dockerd refuses before anything changes, and what the message names."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 FILTERS = FilterModule().filters()
 dockerd_problems, dockerd_hardening = FILTERS["dockerd_problems"], FILTERS["dockerd_hardening"]

@@ -2,7 +2,7 @@
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 host_addresses = FilterModule().filters()["host_addresses"]
 

@@ -1,5 +1,5 @@
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 host_problems = FilterModule().filters()["host_problems"]
 FACTS = {

@@ -1,7 +1,7 @@
 """Names of images that preflight refuses before one is pulled."""
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 image_problems = FilterModule().filters()["image_problems"]
 DIGEST = "0123456789abcdef" * 4

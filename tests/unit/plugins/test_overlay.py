@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.overlay import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 
 overlay_problems = FilterModule().filters()["overlay_problems"]
 overlay_steps = FilterModule().filters()["overlay_steps"]

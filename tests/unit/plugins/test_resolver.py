@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.resolver import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils import dns_question, resolv_conf
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.variables import as_list

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.host import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.host_facts import REPORT, host_facts
 from tests.yaml_text import parse_yaml
 

@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.filter.dockerd import FilterModule
+from ansible_collections.fewnodes.discovery.plugins.filter.filters import FilterModule
 from ansible_collections.fewnodes.discovery.plugins.module_utils.dockerd import OWN_POOLS, State, pending
 from ansible_collections.fewnodes.discovery.plugins.modules.dockerd_facts import subnets
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils.address_pools import pool_problems
