@@ -16,11 +16,12 @@ LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 PREFIX = re.compile(r"[A-Za-z0-9._/:@+-]+")
 # Directories of the platform and its programs; the unit of a template may write beside its destination.
 PLATFORM = (
-    "/etc/consul.d", "/etc/consul-template", "/etc/discovery-acme", "/etc/discovery-balancer-certificates",
-    "/etc/discovery-floating-address", "/etc/discovery-nginx", "/etc/discovery-templates", "/etc/docker", "/etc/haproxy", "/etc/nginx", "/etc/registrator",
-    "/etc/registrator-clear", "/etc/systemd", "/opt/consul", "/opt/consul-template", "/opt/registrator", "/usr/bin",
-    "/usr/lib", "/usr/local", "/usr/sbin", "/usr/share", "/var/backups/consul", "/var/lib/consul", "/var/lib/containerd",
-    "/var/lib/discovery-acme", "/var/lib/discovery-balancer", "/var/lib/docker", "/var/lib/dockerd-discovery",
+    "/etc/consul-template", "/etc/consul.d", "/etc/discovery-acme", "/etc/discovery-balancer-acme",
+    "/etc/discovery-balancer-certificates", "/etc/discovery-floating-address", "/etc/discovery-nginx",
+    "/etc/discovery-templates", "/etc/docker", "/etc/haproxy", "/etc/nginx", "/etc/registrator", "/etc/registrator-clear",
+    "/etc/systemd", "/opt/consul", "/opt/consul-template", "/opt/registrator", "/usr/bin", "/usr/lib", "/usr/local",
+    "/usr/sbin", "/usr/share", "/var/backups/consul", "/var/lib/consul", "/var/lib/containerd", "/var/lib/discovery-acme",
+    "/var/lib/discovery-balancer", "/var/lib/docker", "/var/lib/dockerd-discovery",
 )  # fmt: skip
 # What the unit sees another one of, may not see, or finds empty after a boot.
 UNSEEN = ("/boot", "/dev", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
