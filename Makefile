@@ -31,9 +31,9 @@ demo: .venv/ready ## a three-node site with sample services on this machine, lef
 	@lab/demo
 
 lint: .venv/ready ## yamllint, ansible-lint, ruff
-	yamllint --strict .
-	ruff check .
-	ansible-lint --strict
+	$(BESIDE) yamllint --strict .
+	$(BESIDE) ruff check .
+	$(BESIDE) ansible-lint --strict
 
 docs: .venv/ready ## generated files: tables of variables, comments in defaults, ignores of ansible-test
 	@$(BIN)/python -m tests.generate
@@ -51,20 +51,21 @@ OF_PROGRAMS := tests/unit/balancer tests/unit/registrator
 unit-programs: .venv/ready
 	pytest $(OF_PROGRAMS)
 unit-rest: .venv/ready
-	pytest tests/unit $(OF_PROGRAMS:%=--ignore=%)
+	$(BESIDE) pytest tests/unit $(OF_PROGRAMS:%=--ignore=%)
 
 package: .venv/ready ## build the collection, install it into an empty place, run it from there; ansible-test sanity
-	tests/package
-	tests/ansible_test
+	$(BESIDE) tests/package
+	$(BESIDE) tests/ansible_test
 
 molecule: .venv/ready ## the scenarios, each on real nodes
 	tests/scenarios $(SCENARIOS)
 
-# What needs no nodes runs on both cores, the output of each in one piece; the scenarios measure time, and run alone.
+# What needs no nodes runs on both cores, the output of each in one piece; the scenarios measure time, and run alone. The tests of
+# the programs wait for servers much of their time: what runs beside them has a lower priority, and is one job more than cores.
 test: export DISCOVERY_TESTS ?= usual
 test: .venv/ready ## everything that CI runs
 	@echo "unit tests, in two halves, beside lint and packaging, each printed when it has ended"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target unit-programs lint unit-rest package
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target BESIDE='nice -n 10' unit-programs unit-rest lint package
 	@$(MAKE) --no-print-directory molecule
 
 test-all: ## and what does not fit its time

@@ -48,7 +48,7 @@ def test_w40_make_test_runs_all_of_ansible_test(make_test):
 
 
 def test_unit_tests_run_beside_lint(make_test, tmp_path):
-    """Each waits for the other one, and prints in one piece; the other half of the unit tests comes later."""
+    """Each waits for the other one, and prints in one piece."""
     os.mkfifo(tmp_path / "there")
     os.mkfifo(tmp_path / "back")
     wait = "timeout 120 bash -c '{}' || exit 1"  # for a fifo that the other one never opens
@@ -74,6 +74,16 @@ def test_all_unit_tests_run_in_two_halves(make_test):
     folders = ["tests/unit/balancer", "tests/unit/registrator"]
     assert halves == [["tests/unit", *(f"--ignore={folder}" for folder in folders)], folders], done.stdout
     assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+def test_nothing_takes_the_cores_from_the_tests_of_the_programs(make_test):
+    """These measure times, a little; all else waits for nobody."""
+    notes = 'echo "priority $(nice) ${0##*/} $*"'
+    done, _ = make_test(**{name: notes for name in ("pytest", *LINT.split(), "package", "ansible_test")})
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("priority ")]
+    (own,) = {priority for priority, program, *rest in lines if program == "pytest" and "--ignore" not in " ".join(rest)}
+    others = {program: priority for priority, program, *rest in lines if program != "pytest" or "--ignore" in " ".join(rest)}
+    assert others == dict.fromkeys(("pytest", *LINT.split(), "package", "ansible_test"), str(min(19, int(own) + 10))), lines
 
 
 def test_a_scenario_that_fails_fails(make_test):
