@@ -77,7 +77,9 @@ def _of_all(settings: Mapping) -> Iterator[tuple[str, str]]:
     tls = _number(settings["balancer_tls_port"])
     if not 0 <= tls <= 65535 or tls == _number(settings["balancer_http_port"]):
         yield "balancer_tls_port", "set it to a port from 1 to 65535 that is not balancer_http_port, or to 0 for none"
-    if settings["balancer_udp_ports"] and not _is_range(settings["balancer_udp_ports"], UDP_OF_HOSTS):
+    if settings["balancer_udp_ports"] and settings["balancer_backend"] == "haproxy":
+        yield "balancer_udp_ports", "HAProxy balances no UDP: leave it empty, or set discovery_balancer to nginx"
+    elif settings["balancer_udp_ports"] and not _is_range(settings["balancer_udp_ports"], UDP_OF_HOSTS):
         listed = ", ".join(map(str, UDP_OF_HOSTS))
         yield (
             "balancer_udp_ports",

@@ -104,7 +104,6 @@ def test_a_site_without_a_log():
 def test_what_is_refused_before_anything_changes():
     wrong = {
         "balancer_deployment": ("overlay", "HAProxy runs on the host only"),
-        "balancer_udp_ports": ("5140-5149", "set discovery_balancer to nginx"),
         "balancer_access_log": ("/var/log/access.log", "a file in /var/log/haproxy"),
         "haproxy_old_workers": (0, "a number above 0"),
         "haproxy_connections": (10, "from 100"),
@@ -118,11 +117,6 @@ def test_what_is_refused_before_anything_changes():
     for problem, (name, (value, words)) in zip(problems, wrong.items(), strict=True):
         shown = ", ".join(value) if isinstance(value, list) else value
         assert problem.startswith(f"{name} is {shown} on localhost") and words in problem
-
-
-def test_u1_udp_is_refused_before_anything_changes():
-    (problem,) = written(balancer_udp_ports="5140-5149")["problems.json"]
-    assert problem.startswith("balancer_udp_ports is 5140-5149 on localhost: HAProxy balances no UDP")
 
 
 def test_the_port_of_its_page_is_no_services():

@@ -185,7 +185,7 @@ def test_l7_w10_idle_websockets_over_many_reloads(balancer, instance, websocket)
     begin = time.monotonic()
     for number in range(1, RELOADS + 1):
         status = balancer.sync(services(instance, number, read_timeout="1h"))
-        assert status["state"] == "ok", status["reason"]
+        assert status["state"] == "ok", f"reload {number}: {status['reason']}"
         most = max(most, len(balancer.workers()))
         if number == min(20, RELOADS):
             idle_ones_have_ended(balancer, held)

@@ -58,6 +58,16 @@ def test_nothing_is_wrong(good):
     assert balancer_problems("lb-1", good) == []
 
 
+def test_u1_udp_is_refused_with_haproxy():
+    """It would be left out without a word: Consul is not even asked for such services."""
+    wanted = {**GOOD, "balancer_backend": "haproxy", "balancer_udp_ports": "5140-5149"}
+    (problem,) = balancer.balancer_problems("lb-1", wanted, ["haproxy", "nginx"])
+    assert problem == (
+        "balancer_udp_ports is '5140-5149' on lb-1: HAProxy balances no UDP: leave it empty, or set discovery_balancer to nginx"
+    )
+    assert balancer.balancer_problems("lb-1", {**wanted, "balancer_udp_ports": ""}, ["haproxy", "nginx"]) == []
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
