@@ -239,7 +239,7 @@ def provision(kept: dict) -> tuple[str, Callable[[], str]]:
             rows.append([title, seconds(ours), seconds(shell), figures.share_of(ours, shell)])
     rounds = kept["settings"]["rounds"]
     text = (
-        f"### Provisioning\n\nThe middle one of {rounds} rounds.\n\n"
+        f"### Provisioning\n\n{'One round' if rounds == 1 else f'The middle one of {rounds} rounds'}.\n\n"
         + table(["step", TITLES["ours"], TITLES["shell"], "ours to it"], rows)
         + _provision_aims(found)
     )
