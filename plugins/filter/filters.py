@@ -21,7 +21,7 @@ from ..plugin_utils.consul_host_checks import state_problems
 from ..plugin_utils.consul_peers import peers_json
 from ..plugin_utils.consul_settings import servers_warning, settings_problems
 from ..plugin_utils.consul_templates import template_config, template_problems
-from ..plugin_utils.controller import controller_problems, present_controller_problems, start_problems
+from ..plugin_utils.controller import controller_problems, part_problems, present_controller_problems, start_problems
 from ..plugin_utils.distributions import distribution, package_names
 from ..plugin_utils.docker_cluster_store import cluster_store_problems
 from ..plugin_utils.dockerd import dockerd_hardening, dockerd_problems, dockerd_warnings, private_proxies, public_proxies
@@ -82,7 +82,8 @@ def _hosts_of_the_site(groups):
 
 
 def whole_run(value):
-    if problems := start_problems(context.CLIARGS.get("start_at_task")):
+    asked = context.CLIARGS
+    if problems := start_problems(asked.get("start_at_task")) + part_problems(asked.get("tags") or (), asked.get("args") or ()):
         raise AnsibleFilterError(problems[0])
     return value
 

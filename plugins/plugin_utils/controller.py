@@ -12,6 +12,11 @@ PARTS = (
     "preflight", "leave", "firewall", "consul", "dns", "consul_dns", "docker", "dockerd", "overlay", "overlay_network",
     "registrator", "load_balancer", "balancer", "nginx", "haproxy", "floating_address", "templates", "consul_template",
 )  # fmt: skip
+# The playbooks that site.yml imports, and itself: their plays have these tags. Every other playbook is an operation.
+PART_PLAYBOOKS = (
+    "site", "preflight", "leave_groups", "firewall", "consul", "dns", "docker", "overlay", "registrator", "load_balancer",
+    "consul_http", "templates", "warnings",
+)  # fmt: skip
 # Of a checkout; an installed collection has none.
 CONFIG = Path(__file__).resolve().parents[2] / "ansible.cfg"
 
@@ -60,6 +65,26 @@ def start_problems(task: str | None) -> list[str]:
     return [
         f"--start-at-task would leave out the preflight and the facts that '{task}' and the tasks after it need. Nothing was"
         f" changed. Run the part with --tags instead: {', '.join(PARTS)}. A further run changes only what is not done yet"
+    ]
+
+
+def part_problems(asked: Iterable[str], playbooks: Iterable[str], root: Path = CONFIG.parent) -> list[str]:
+    """Why an operation may not run with tags: it has no parts, so nothing of it would run, without a word.
+
+    :param asked: tags of the command line; Ansible gives ["all"] for none
+    :param playbooks: those of the command line, by path or by their names in the collection. One of somebody else that imports an
+        operation may have tags around it, and leave it out on purpose
+    :param root: directory of the collection
+    """
+    if set(asked) & {"all", "untagged"}:
+        return []
+    prefix = "fewnodes.discovery."
+    paths = (root / f"playbooks/{one.removeprefix(prefix)}.yml" if one.startswith(prefix) else Path(one) for one in playbooks)
+    ours = [path for path in paths if path.resolve().parent == (root / "playbooks").resolve() and path.stem not in PART_PLAYBOOKS]
+    return [
+        f"{path.name} is an operation as a whole and has no tags, so with --tags {','.join(asked)} nothing of it would run."
+        " Nothing was changed. Run it without --tags"
+        for path in ours
     ]
 
 

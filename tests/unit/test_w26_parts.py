@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.controller import PARTS, tag_problems
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.controller import (
+    PART_PLAYBOOKS,
+    PARTS,
+    part_problems,
+    tag_problems,
+)
 from tests.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +101,29 @@ def test_w26_arguments_of_a_role_do_not_need_another_part():
     text = (ROOT / "playbooks/docker.yml").read_text()
     uses = re.findall(r"docker_cluster_store_(?:config|unit)\b[^}]*", text)
     assert len(uses) == 2 and all(" | default(" in use for use in uses), "their role is included, and has other tags"
+
+
+OPERATIONS = sorted(path for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in PART_PLAYBOOKS)
+
+
+def test_w26_playbooks_with_tags_are_those_of_the_site():
+    assert {path.stem for path in IMPORTED} | {"site"} == set(PART_PLAYBOOKS)
+    assert len(OPERATIONS) > 15
+
+
+@pytest.mark.parametrize("path", OPERATIONS, ids=lambda path: path.stem)
+def test_w26_an_operation_with_tags_is_answered(path):
+    for one in (str(path), f"fewnodes.discovery.{path.stem}"):
+        (problem,) = part_problems(["consul", "dns"], [one])
+        assert problem.startswith(f"{path.name} is an operation") and "--tags consul,dns" in problem
+    assert part_problems(["all"], [str(path)]) == part_problems(["untagged"], [str(path)]) == []
+
+
+def test_w26_playbooks_of_others_and_parts_may_have_any_tags(tmp_path):
+    paths = tmp_path / "backup.yml", ROOT / "site.yml", ROOT / "playbooks/consul.yml"
+    assert part_problems(["mine"], [*map(str, paths), "fewnodes.discovery.site", "other.site.backup"]) == []
+
+
+def test_w26_tags_of_an_operation_end_its_run(tmp_path):
+    done, text = run(tmp_path, "playbooks/backup.yml", "--tags", "consul")
+    assert done.returncode != 0 and "backup.yml is an operation" in text and "Traceback" not in text
