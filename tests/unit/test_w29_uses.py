@@ -15,7 +15,7 @@ FOR_PEOPLE = {"msg", "message", "refuse", "fail_msg", "success_msg"}
 # Filters that take names of the inventory, alone or in a list.
 TAKERS = {
     "addresses", "node_names", "left_parts", "union", "difference", "reject", "rejectattr", "selectattr", "default", "map",
-    "lower",
+    "lower", "acme_slot",
 }  # fmt: skip
 # Key of a YAML file, where a rule would take more room than what it allows.
 ALLOWED = {

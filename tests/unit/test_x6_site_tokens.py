@@ -36,6 +36,7 @@ OTHER_NAMES = {
     "registrator_token_secret", "registrator_clear_token_secret", "__docker_cluster_store_token", "__consul_status_token",
     "__consul_rotated_here[-1] ~ '.next'", "__common_ca_stem ~ '.key'", "*__consul_old_tokens",
     "*__consul_kubernetes_agent_names", "*__consul_kubernetes_dns_names",  # of the pods, in one Secret
+    "__balancer_acme_secret",  # of the site's account, which all load balancers order by
 }  # fmt: skip
 
 
