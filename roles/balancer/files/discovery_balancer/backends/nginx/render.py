@@ -36,7 +36,7 @@ DEEPEST = 9  # CAs between that of the site and a client
 # In clear there is no certificate, and so it is on a socket of hosts that ask for none.
 NEEDS_CERTIFICATE = "        if ($ssl_client_verify != SUCCESS) {\n            return 403;\n        }\n"
 BAD_CERTIFICATE = "    error_page 495 =403 @discovery_error;\n"
-# For a host on a connection that was made for another one, which asks for other certificates: browsers make one of its own then.
+# For a host on a connection that was made for another one, which asks for other certificates: a browser then makes one for it.
 MISDIRECTED = "    return 421;\n"
 
 
@@ -235,7 +235,7 @@ def _https(name, tls_directory, certificate, hsts, body, flags="", ca=None):
     """The same behind the listener for TLS; how it listens stands at one of them.
 
     :param ca: (name, file) of the CA of clients. Its hosts have a socket of their own, and no session of TLS is resumed there:
-        nginx and OpenSSL would take one of another name, with the certificate that another CA was asked about (CVE-2025-23419).
+        nginx and OpenSSL would take one that another name has made, with a certificate of another CA (as in CVE-2025-23419).
     """
     socket, asks = "https", ""
     if ca:
