@@ -19,7 +19,7 @@ SITE_LISTS = set(parse_yaml((ROOT / "playbooks/vars/site.yml").read_text()))
 COMMON = {"common_host", "common_checked", "common_packages_pending"}
 MAGIC = {
     "ansible_check_mode", "ansible_connection", "ansible_diff_mode", "ansible_facts", "ansible_failed_result", "ansible_host",
-    "ansible_loop", "ansible_managed",
+    "ansible_limit", "ansible_loop", "ansible_managed",
     "ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name",
     "ansible_playbook_python", "ansible_port", "ansible_user",
     "ansible_version", "group_names", "groups", "hostvars", "inventory_dir", "inventory_file",
