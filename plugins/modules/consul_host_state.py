@@ -54,4 +54,8 @@ state:
       description: Members of the cluster that are alive, with name, address, id, version and server.
       type: list
       elements: dict
+    others:
+      description: Files of a Consul that the collection has not set up.
+      type: list
+      elements: str
 """

@@ -8,8 +8,18 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# Files of a Consul that somebody else has set up. Every unit of ours has named this file of the configuration.
+OTHERS = r"""
+if ! grep -qs '/etc/consul\.d/consul\.json' /etc/systemd/system/consul.service; then
+    for file in /etc/systemd/system/consul.service /usr/lib/systemd/system/consul.service /lib/systemd/system/consul.service; do
+        [ ! -f "$file" ] || { echo "other $file"; break; }
+    done
+    [ -L /usr/local/bin/consul ] || [ ! -f /usr/local/bin/consul ] || echo "other /usr/local/bin/consul"
+fi
+"""
 # Prints one fact a line, "<key> <value>". The clock comes first and last, so that the time between does not count.
-REPORT = r"""
+REPORT = (
+    r"""
 echo "time $(date +%s.%N)"
 for folder in /var/lib /opt; do echo "free $folder $(stat -f -c '%a %S' $folder)"; done
 echo "node_id $(cat /var/lib/consul/node-id 2>/dev/null)"
@@ -17,6 +27,9 @@ echo "installed $(readlink /usr/local/bin/consul)"
 for file in /etc/consul-template/consul-template.hcl /usr/local/sbin/registrator-clear /etc/docker/daemon.json; do
     grep -s -q '127\.0\.0\.1:8500' "$file" && echo "http_user $file"
 done
+"""
+    + OTHERS
+    + r"""
 pid=$(systemctl show -P MainPID consul.service 2>/dev/null)
 if [ "${pid:-0}" -gt 0 ]; then
     echo "running $(readlink /proc/$pid/exe)"
@@ -46,6 +59,7 @@ else:
 fi
 echo "time $(date +%s.%N)"
 """
+)
 ALIVE = 1
 PROGRAM = re.compile(r"/opt/consul/([^/ ]+)/consul")
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.]+)?(\+[0-9A-Za-z.]+)?")
@@ -59,7 +73,7 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
     :returns: clock_offset (seconds that the host is ahead of the controller), clock_uncertainty (seconds, ±),
         free_mb (folder to MB), node_id, installed and running (versions; '' where there is none), members (see `_members`),
         leaderless (its agent has answered for 5 s that the cluster has no leader), http_users (files that name the agent's HTTP
-        port, which earlier versions of the collection used)
+        port, which earlier versions of the collection used), others (files of a Consul that the collection has not set up)
     :raises ValueError: the report is not complete
     """
     lines = [line.split(" ", 1) for line in report.splitlines() if " " in line]
@@ -78,6 +92,7 @@ def state(report: str, asked: float, answered: float) -> dict[str, Any]:
         "members": _members(json.loads(values.get("members", "[]"))),
         "leaderless": "leaderless" in values,
         "http_users": [value for key, value in lines if key == "http_user"],
+        "others": [value for key, value in lines if key == "other"],
     }
 
 
@@ -110,6 +125,7 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
     """
     members = {member["name"]: member for other in states.values() for member in other["members"]}
     return [
+        *_others_problems(host, states[host].get("others", [])),
         *_disk_problems(host, states[host]["free_mb"], int(settings["min_free_disk_mb"])),
         *_version_problems(host, str(settings["version"]), _versions_found(states[host], members.values())),
         *_name_problems(host, settings["node"], states[host]["node_id"], settings["addresses"], members.values()),
@@ -118,6 +134,17 @@ def state_problems(host: str, states: Mapping[str, Mapping], settings: Mapping) 
         *_leader_problems(host, states),
         *_clone_problems(host, settings["node"], settings["addresses"], states, members.values()),
         *_clock_problems(host, states, float(settings["max_clock_skew"])),
+    ]
+
+
+def _others_problems(host: str, others: Iterable[str]) -> list[str]:
+    """Unit and program have the names of ours: its agent would end, and its data would be left behind."""
+    if not others:
+        return []
+    return [
+        f"host {host} has a Consul that this collection has not set up ({', '.join(others)}). It would be replaced, and its data"
+        " left behind: save what it has (consul snapshot save), let it leave its cluster (consul leave), stop it, and move these"
+        " files away or remove their package; or take the host out of consul_servers and consul_clients"
     ]
 
 

@@ -5,7 +5,13 @@ import subprocess
 
 import pytest
 from ansible_collections.fewnodes.discovery.plugins.plugin_utils import consul_host_checks
-from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_checks import state, state_problems, version_key
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_checks import (
+    OTHERS,
+    state,
+    state_problems,
+    version_key,
+)
+from ansible_collections.fewnodes.discovery.plugins.plugin_utils.consul_host_checks import REPORT as COMMAND
 from tests.support.authority import Authority, serving
 
 MEMBERS = [
@@ -46,9 +52,9 @@ def host(offset=0.0, unsure=0.05, **changes):
     } | changes
 
 
-def other(offset=0.0, unsure=0.05):
+def other(offset=0.0, unsure=0.05, **changes):
     """A state without fault of another host than `host`."""
-    return host(offset, unsure, node_id="id-other")
+    return host(offset, unsure, node_id="id-other", **changes)
 
 
 def problems(name="a", states=None, **settings):
@@ -271,3 +277,48 @@ def test_w28_a_renamed_host_is_refused_with_the_way():
     assert problems(states=states, old_node="old") == [], "the operation itself"
     assert problems(states={"a": host(members=[A | {"name": "A"}])}) == [], "for Consul the same name"
     assert problems(states={"a": host(node_id="", members=[A | {"name": "old", "id": ""}])}) == []
+
+
+OURS = "[Unit]\nConditionFileNotEmpty=/etc/consul.d/consul.json\n"
+PACKAGED = "[Unit]\nConditionFileNotEmpty=/etc/consul.d/consul.hcl\n"
+UNIT, PACKAGE, PROGRAM = "/etc/systemd/system/consul.service", "/usr/lib/systemd/system/consul.service", "/usr/local/bin/consul"
+
+
+@pytest.mark.parametrize(
+    ("files", "others"),
+    [
+        ({}, []),
+        ({UNIT: OURS, PACKAGE: PACKAGED, PROGRAM: "elf"}, []),  # a site that is up goes on
+        ({PACKAGE: PACKAGED}, [PACKAGE]),
+        ({UNIT: PACKAGED, PACKAGE: PACKAGED, PROGRAM: "elf"}, [UNIT, PROGRAM]),
+        ({PROGRAM: "elf"}, [PROGRAM]),
+    ],
+)
+def test_w13_a_consul_of_others_is_found(tmp_path, files, others):
+    """By the command of the host, with its files below another root."""
+    for path, content in files.items():
+        (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path[1:]).write_text(content)
+    command = OTHERS
+    for path in (UNIT, PACKAGE, PROGRAM):
+        command = command.replace(f" {path}", f" {tmp_path}{path}")
+    command = command.replace(" /lib/", f" {tmp_path}/lib/")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout.replace(str(tmp_path), "").splitlines(), done.stderr) == ([f"other {path}" for path in others], "")
+    assert OTHERS in COMMAND
+
+
+def test_w13_a_link_to_a_release_is_ours(tmp_path):
+    (tmp_path / "consul").symlink_to("/bin/sh")
+    command = OTHERS.replace(PROGRAM, str(tmp_path / "consul")).replace("/etc/systemd", "/none").replace("/lib/systemd", "/none")
+    assert subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout == ""
+
+
+def test_w13_a_consul_of_others_is_refused_with_the_way():
+    found = state(BARE.replace("installed", f"other {PACKAGE}\nother {PROGRAM}\ninstalled"), 1000.0, 1000.4)
+    assert found["others"] == [PACKAGE, PROGRAM]
+    one(
+        problems(states={"a": found | {"free_mb": {"/opt": 9000}}}), "host a has a Consul that this collection has not set up",
+        f"{PACKAGE}, {PROGRAM}", "consul leave", "consul_clients",
+    )  # fmt: skip
+    assert problems(states={"a": host(), "b": other(others=[PROGRAM])}) == [], "said by the host itself"
