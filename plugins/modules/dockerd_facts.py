@@ -68,6 +68,9 @@ dockerd:
     containers:
       description: Number of containers, running or not, of the running dockerd.
       type: int
+    storage_driver:
+      description: Its storage driver, such as overlay2.
+      type: str
     swarm:
       description:
         - The swarm of the running dockerd, with the keys of M(fewnodes.discovery.overlay_facts), without its nodes. The
@@ -204,6 +207,7 @@ def running(unit: dict[str, str]) -> dict:
         return found
     return {
         "containers": info["Containers"],
+        "storage_driver": info.get("Driver", ""),
         "bridges": [{"name": network["Name"], "subnets": subnets(network)} for network in bridges],
         "swarm": swarm(info, []),
     }

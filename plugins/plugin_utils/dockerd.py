@@ -261,6 +261,16 @@ def _config(host: str, dockerd: Mapping, settings: Mapping) -> list[str]:
             f"dockerd_data_root is {root} on {host}, but its dockerd has {dockerd['containers']} containers in"
             f" {now}, which it would not find: set it to that, or stop dockerd and move the data first"
         )
+    # The driver is what dockerd reports: a file that names the one in use changes nothing. Of userns-remap, what the role has
+    # written counts before a file that has lost it, with which dockerd has not started.
+    in_use = {"storage-driver": dockerd.get("storage_driver", ""), "userns-remap": (present | written).get("userns-remap", "")}
+    for key, used in in_use.items():
+        wanted = after.get(key, "" if key == "userns-remap" else used)
+        if dockerd["containers"] and wanted != used and (used or key == "userns-remap"):
+            found.append(
+                f"{source(key)} sets {key} to '{wanted}' on {host}, but its dockerd has {dockerd['containers']} containers with"
+                f" '{used}', which it would not find: keep that, or remove the containers first"
+            )
     if not dockerd["validate"] and upstream(dockerd["version"]) >= OLDEST:
         for problem in problems(after):
             key = problem.split(" ", 1)[0].rstrip(":")

@@ -246,3 +246,32 @@ def test_w57_live_restore_is_refused_on_a_host_that_is_still_in_a_swarm():
     assert [word for word in ["dockerd_extra_config", " h", "docker swarm leave --force"] if word not in problem] == []
     (problem,) = found(13, there | {"config": {"live-restore": True}})
     assert problem.startswith("/etc/docker/daemon.json sets live-restore on h")
+
+
+@pytest.mark.parametrize(
+    ("there", "extra", "named"),
+    [
+        ({"storage_driver": "overlay2"}, {"storage-driver": "btrfs"}, ["'btrfs'", "3 containers with 'overlay2'"]),
+        ({}, {"userns-remap": "default"}, ["userns-remap to 'default'", "3 containers with ''"]),
+        ({"config": {"userns-remap": "a"}}, {"userns-remap": "b"}, ["userns-remap to 'b'", "3 containers with 'a'"]),
+    ],
+)
+def test_a_setting_that_hides_the_containers_of_a_host_is_refused(there, extra, named):
+    """dockerd has a directory of its own for each storage driver, and for each user of userns-remap."""
+    (problem,) = found(dockerd={"containers": 3} | there, extra=extra)
+    assert [part for part in ["dockerd_extra_config sets", "keep that", *named] if part not in problem] == [], problem
+    assert found(dockerd=there, extra=extra) == [], "no container is hidden"
+
+
+@pytest.mark.parametrize(
+    ("there", "extra"),
+    [
+        ({"storage_driver": "overlay2"}, {"storage-driver": "overlay2"}),
+        ({"storage_driver": "overlay2"}, {}),
+        ({"config": {"userns-remap": "a"}}, {"userns-remap": "a"}),
+        ({"config": {}, "written": {"userns-remap": "a"}}, {"userns-remap": "a"}),
+        ({"config": {"userns-remap": "a", "storage-driver": "zfs"}, "storage_driver": "zfs"}, {}),
+    ],
+)
+def test_the_present_storage_of_a_host_may_be_named(there, extra):
+    assert found(dockerd={"containers": 3} | there, extra=extra) == []
