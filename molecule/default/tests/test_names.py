@@ -1,12 +1,13 @@
 """Names: Consul's and the site's, on hosts and in containers, with and without the local agent."""
 
+import functools
 from collections import Counter
 
 import pytest
 from tests.support.clients import dns_ask, lost_lookups
 from tests.support.dns_load import PATIENT, frozen_agent, lookup_times, lost_of_each, network, unresolved
 from tests.support.dns_load import asking as asking_in
-from tests.support.wait import eventually
+from tests.support.wait import eventually, side_by_side
 
 
 def test_h4_hosts_resolve_both_kinds(site, site_name, show):
@@ -17,10 +18,15 @@ def test_h4_hosts_resolve_both_kinds(site, site_name, show):
 
 
 def test_h4_hosts_resolve_after_a_refresh(site, site_name):
-    for node in site.nodes.values():
+    """Each right after its own refresh."""
+    names = [site.name_of("httpbackend"), site_name]
+
+    def refreshed(node) -> dict[tuple[str, str], int]:
         node.run("resolvconf -u")
-    failed = lost_of_each(site.nodes.values(), [site.name_of("httpbackend"), site_name])
-    assert not any(failed.values()), failed
+        return lost_of_each([node], names)
+
+    failed = side_by_side(functools.partial(refreshed, node) for node in site.nodes.values())
+    assert len(failed) == len(site.nodes) and not any(lost for one in failed for lost in one.values()), failed
 
 
 @pytest.mark.more  # the scenario resolver does it on each release
