@@ -232,8 +232,8 @@ def _leader_problems(host: str, states: Mapping[str, Mapping]) -> list[str]:
     if own["node_id"] or own["running"] or not without:
         return []
     return [
-        f"host {host} is new, and the cluster that it would join has no leader, as host {without[0]} says: bring a majority of"
-        " its servers back; or, where they are lost for good, run playbooks/recover_quorum.yml; then this again"
+        f"host {host} is new, and the cluster that it would join has no leader, as host {without[0]} reports: bring a majority of"
+        " its servers back, or run playbooks/recover_quorum.yml where they are lost for good; then run this playbook again"
     ]
 
 
