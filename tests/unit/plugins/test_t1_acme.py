@@ -144,3 +144,9 @@ def test_t1_leaving_removes_all_that_the_role_writes():
     for file in ("leave", "remove"):
         assert "tasks: acme_leave.yml" in (ROOT / f"roles/balancer/tasks/{file}.yml").read_text()
     assert "balancer_part acme" in REPORT
+
+
+def test_t1_a_removed_host_orders_nothing():
+    """Its account is shredded, so each order would fail, every hour."""
+    removed = parse_yaml((ROOT / "roles/balancer/tasks/stop.yml").read_text())[0]["fewnodes.discovery.removed"]
+    assert "__balancer_acme_units" in removed["units"]
