@@ -17,6 +17,8 @@ NAMES = ["portal.hospital.example", "www.hospital.example"]
 # A stand-in that does what dehydrated does: it writes where it is told, or fails as the test asks.
 DEHYDRATED = """#!/bin/sh
 echo "$@" >> {folder}/calls
+locked() {{ [ ! -e {folder}/state/lock ] || {{ echo "ERROR: Lock file present, aborting."; exit 1; }}; }}
+case " $* " in *" --no-lock "*) ;; *) locked;; esac
 case " $* " in *" --register "*) echo '{{}}' > "$6"_id.json; exit 0;; esac
 [ ! -e {folder}/nonce ] || {{ rm {folder}/nonce; echo '"type": "urn:ietf:params:acme:error:badNonce"'; exit 1; }}
 [ ! -e {folder}/away ] || {{ cat {folder}/away; exit 1; }}
@@ -159,6 +161,15 @@ def test_t1_one_failure_hurts_no_other_certificate(host):
     (host.folder / "etc/options.json").write_text(json.dumps(options))
     assert host.run("order") == 1 and list(host.failed) == [other["certificate"]]
     assert client.look(host.one)[1]
+
+
+def test_t1_an_order_that_was_killed_does_not_stop_the_next_one(host):
+    """Its files stay, among them dehydrated's lock, which an empty LOCKFILE does not turn off."""
+    (host.folder / "state/lock").touch()
+    (host.folder / "state/new/ordered").mkdir(parents=True)
+    (host.folder / "state/new/ordered/privkey.pem").write_text("half of a key")
+    assert host.run("prepare") == host.run("order") == 0
+    assert host.served == (host.folder / "ready/fullchain.pem").read_text() and not (host.folder / "state/new").exists()
 
 
 def test_t1_a_bad_nonce_is_tried_again(host):

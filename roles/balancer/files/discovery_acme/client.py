@@ -111,6 +111,7 @@ class Client:
     def _run(self, *arguments):
         """Return code and output."""
         command = [self.program, *arguments, "--config", self.config, "--privkey", self.account / "key.pem"]
+        command.append("--no-lock")  # that of a run that was killed would stay; systemd starts it once at a time
         try:
             done = subprocess.run(
                 list(map(str, command)), env={**ENVIRONMENT, **_proxies()}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
