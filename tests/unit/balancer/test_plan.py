@@ -589,6 +589,8 @@ def test_p1_a_host_asks_for_certificates_of_one_ca():
     assert [(s.hosts, s.encrypted) for s in result.http if s.name == "other"] == [(("two.hospital.example",),) * 2]
     assert [name for name, _ in result.skipped] == ["alone"] and "of the CA a already" in reasons(result)["alone"]
     assert [name for name, reason in result.warnings if "of the CA a already" in reason] == ["other"]
+    short, long = asking("b", "portal.hospital.example", "/z"), asking("a", "portal.hospital.example", "/admin")
+    assert plan(catalog(admin=long, z=short), options).client_cas == {"portal.hospital.example": "b"}  # not the alphabet of paths
 
 
 def test_p1_a_service_that_asks_for_passwords_is_not_open():

@@ -338,7 +338,7 @@ def _one_ca_for_each_host(services):
     :param services: {name: Service}
     """
     kept, skipped, lost, cas = {}, [], [], {}
-    for name, service in sorted(services.items(), key=lambda one: (one[1].settings.path, one[0])):
+    for name, service in sorted(services.items(), key=lambda one: (len(one[1].settings.path), one[0])):
         ca = service.settings.ca
         other = {host: cas[host] for host in service.hosts if ca and cas.get(host, ca) != ca}
         reasons = [f"{host} asks for certificates of the CA {theirs} already, not of {ca}" for host, theirs in other.items()]
