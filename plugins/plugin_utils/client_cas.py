@@ -13,7 +13,7 @@ try:
 except ImportError:  # `client_ca_problem` says so
     x509 = None
 
-BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----", re.S)
+BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[ \t]*\n.*?-----END CERTIFICATE-----", re.S)
 BEGIN = re.compile(r"-----BEGIN ([^-]*)-----")
 
 

@@ -208,6 +208,7 @@ def test_p1_a_ca_of_clients_may_have_others_below_it():
         (pem(issued(AUTHORITY, new_key(), "h1", ())), "has CN=h1, which is no CA"),
         (pem(authority(days=-0.5)[1]), "has CN=site CA, which ended on"),
         (CA + pem(authority(days=-0.5)[1]), "which ended on"),
+        (CA + pem(issued(AUTHORITY, new_key(), "h1", ())).replace("-----\n", "----- \n", 1), "has CN=h1"),  # as OpenSSL reads
         (pem(below(AUTHORITY)[1]), "has CN=below without CN=site CA, which signed it"),
     ],
 )  # fmt: skip
