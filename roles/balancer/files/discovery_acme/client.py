@@ -38,9 +38,12 @@ def stand_in(one, folder):
 def put(files, one):
     """Put key and certificate into their places, the key first: while they do not fit, the last good configuration serves.
 
+    Both are on the disk before either is in its place, so that a power cut finds little time between the two.
+
     :param files: key, certificate
     """
-    for source, target, mode in zip(files, (one["key"], one["certificate"]), (0o400, 0o444)):  # noqa: B905  Python 3.9
+    targets = one["key"], one["certificate"]
+    for source, target, mode in zip(files, targets, (0o400, 0o444)):  # noqa: B905  Python 3.9
         beside = f"{target}.next"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
@@ -49,7 +52,8 @@ def put(files, one):
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        os.replace(beside, target)
+    for target in targets:
+        os.replace(f"{target}.next", target)
 
 
 class Client:
