@@ -127,7 +127,7 @@ def texts(path: Path) -> list[str]:
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and {getattr(target, "id", "") for target in node.targets} & OTHER_LANGUAGES:
-            prose.add(id(node.value))
+            prose |= {id(part) for part in ast.walk(node.value)}
     constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose)
     return [node.value for node in constants if isinstance(node.value, str)]
 
