@@ -235,6 +235,11 @@ class Site:
         named = {self.consul(node).get("/v1/status/leader") for node in self.servers}
         return named.pop() if len(named) == 1 else ""
 
+    def raft(self, server: Node) -> dict[str, int]:
+        """A server's place in the log of all changes: commit_index and applied_index (`/v1/agent/self`)."""
+        own = self.consul(server).get("/v1/agent/self")["Stats"]["raft"]
+        return {name: int(own[name]) for name in ("commit_index", "applied_index")}
+
     def is_healthy(self, beside: Iterable[str] = ()) -> bool:
         """Everything that should run does, and answers; else an AssertionError or OSError names what does not.
 
@@ -242,6 +247,10 @@ class Site:
         """
         assert self.leader(), "no leader that all servers agree on"
         assert self.consul().get("/v1/operator/autopilot/health")["Healthy"], "autopilot is not healthy"
+        committed = max((self.raft(server)["commit_index"] for server in self.servers), default=0)
+        for server in self.servers:  # for some seconds after its start one does not know the tokens that came last
+            applied = self.raft(server)["applied_index"]
+            assert applied >= committed, f"{server.name}: has applied {applied} of {committed} changes"
         expected = {"consul"} | {s["env"]["SERVICE_NAME"] for s in SAMPLE_SERVICES}
         for server in self.servers:  # each from its own state: one that has just joined may have applied nothing yet
             names = set(self.consul(server).get("/v1/catalog/services?stale")) - set(beside)

@@ -83,6 +83,16 @@ def test_a_site_is_healthy_when_catalog_and_containers_agree(site, monkeypatch):
         one.is_healthy()
 
 
+def test_a_server_that_lags_behind_is_not_healthy(site, monkeypatch):
+    one, applied = site(), {"a": 70, "b": 69}
+    monkeypatch.setattr(Site, "servers", [SimpleNamespace(name=name) for name in applied])
+    monkeypatch.setattr(Site, "leader", lambda self: "x:8300")
+    monkeypatch.setattr(Site, "consul", lambda self, node=None: SimpleNamespace(get=lambda path: {"Healthy": True}))
+    monkeypatch.setattr(Site, "raft", lambda self, node: {"commit_index": applied["a"], "applied_index": applied[node.name]})
+    with pytest.raises(AssertionError, match="b: has applied 69 of 70 changes"):
+        one.is_healthy()
+
+
 def test_containers_of_a_test_are_removed_on_all_hosts_at_the_same_time():
     """Each host waits for the other one; a host is told of all of its containers at once."""
     both = threading.Barrier(2, timeout=10)
