@@ -54,7 +54,7 @@ def test_the_ports_are_handed_over_when_the_units_are_loaded_and_files_go_when_t
     words = ("flush_handlers", "hand_over.yml", "consul-template.service", "Wait until the balancer")
     order = [place(found, word) for word in words]
     assert order == sorted(order)
-    phases = [task["ansible.builtin.import_tasks"] for task in tasks("balancer", "main")[1:]]
+    phases = [task["ansible.builtin.import_tasks"] for task in tasks("balancer", "main") if "when" not in task]
     assert phases[-3:] == ["backend.yml", "service.yml", "leave.yml"]
 
 
